@@ -1,0 +1,78 @@
+"""Every error class of tapejit, one per cause.
+
+A message says what happened, what was got, where, and what to try.  Errors that PyTorch raises as
+RuntimeError, TypeError or IndexError derive from these, so ported ``except`` clauses still work.
+"""
+
+from __future__ import annotations
+
+
+class TapejitError(Exception):
+    """Base of every error that tapejit raises on purpose."""
+
+
+class DeclarationError(TapejitError, ValueError):
+    """An operation's record is wrong.
+
+    Raised while `tapejit.ops` is imported: the value text uses a name outside the expression
+    language, or a field that the family needs is missing.  Mend the record.
+    """
+
+
+class ShapeError(TapejitError, RuntimeError, ValueError):
+    """Shapes do not fit the operation.
+
+    Usual causes: operands that do not broadcast, inner lengths of a matrix product that differ,
+    a reshape to another number of elements, lists of ragged lengths.
+    """
+
+
+class DtypeError(TapejitError, TypeError):
+    """A dtype that the operation does not take.
+
+    Usual causes: an object, string or structured array; a masked array (its mask would be
+    dropped silently); integers where a float is needed.
+    """
+
+
+class AxisError(TapejitError, IndexError):
+    """An axis, or an index along one, is out of range or repeated."""
+
+
+class AutogradError(TapejitError, RuntimeError):
+    """backward() or grad() cannot be done on this graph.
+
+    Usual causes: the tensor does not require grad; its graph was freed by an earlier backward
+    (``retain_graph=True`` keeps it); the output is not a scalar and no gradient was given.
+    """
+
+
+class StaleTape(AutogradError):
+    """A value saved for backward was changed in place before backward could use it.
+
+    Wrong:  y = x.exp(); y.add_(1); y.sum().backward()      exp's slope reads y
+    Right:  y = x.exp(); z = y + 1; z.sum().backward()
+    """
+
+
+class NotDifferentiable(TapejitError, RuntimeError, TypeError):
+    """A derivative was asked of something that has none.
+
+    Usual causes: integers or booleans that require grad; a function whose output is no float.
+    """
+
+
+class TraceError(TapejitError, TypeError):
+    """A decorated function did something that a recording cannot represent.
+
+    Usual causes: an argument or a result of a type that is no array, number or container of
+    them.
+    """
+
+
+class KernelError(TapejitError, RuntimeError):
+    """A kernel could not be compiled or loaded.  The program still runs, row by row."""
+
+
+class ConfigError(TapejitError, ValueError):
+    """A setting (environment variable or call) has a value it cannot take."""

@@ -1,0 +1,66 @@
+"""What a compiled program consists of: loop kernels over planned buffers.
+
+`schedule` makes these records, `codegen` turns kernels into text and LLVM IR, `runtime` runs
+them.  A `LoopKernel` holds no sizes and no addresses: two programs that differ only in sizes, or
+in where the data lie, share it.  Sizes and strides reach it at run time through `meta`.
+
+The machine interface of a kernel (all codegen back ends and the launcher agree on it):
+
+    void NAME(ptr args, ptr meta, i64 begin, i64 end)     the loop, over the units [begin, end)
+    void NAME_start(ptr args, ptr meta)                   fills memory-accumulated reductions
+    void NAME_finish(ptr args, ptr meta)                  combines the partial results
+
+args   one data pointer per operand: inputs, then outputs, then for every total reduction a
+       scratch area with one element per unit
+meta   int64: the length of every loop axis, outermost first (`rank` of them), then for every
+       input and output the stride along every axis, in elements (rank numbers each)
+unit   rank 1: one block of BLOCK elements; rank > 1: one index of the flattened outer axes
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+BLOCK = 4096
+"""Elements in one unit of a rank-1 loop: 32 KiB of float64, so a unit's operands stay in L1/L2."""
+
+
+class Node(NamedTuple):
+    """One value of a kernel's straight-line body."""
+
+    fn: str
+    """"load", "literal", "cast", "index", or a function of tapejit.expressions."""
+    dtype: str
+    """"f64", "f32", "i64", "i32" or "bool"; for "cast" the dtype that results."""
+    operands: tuple
+    """Node numbers; load: (input number,); literal: (value,); index: (loop axis,)."""
+
+
+class Operand(NamedTuple):
+    """How a kernel walks through one array."""
+
+    dtype: str
+    steps: str
+    """Per loop axis, outermost first: "0" stays, "1" next element, "s" a stride from `meta`."""
+
+
+class Output(NamedTuple):
+    """A store of one node, or a reduction of it over the axes where the operand stays ("0").
+
+    A reduction over all axes is a *total* one: each unit leaves a partial result in scratch
+    memory and NAME_finish combines them, in a fixed order whatever the number of threads.
+    """
+
+    node: int
+    operand: Operand
+    reduce: str | None
+    """None, "sum", "prod", "max" or "min" (max and min return NaN if there is one)."""
+
+
+class LoopKernel(NamedTuple):
+    """A loop nest with a straight-line body: inputs, nodes, outputs."""
+
+    rank: int
+    inputs: tuple[Operand, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Output, ...]
