@@ -1,0 +1,1 @@
+"""Running compiled programs: native code, launchers, threads.  Import the modules by name."""

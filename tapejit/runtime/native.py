@@ -1,0 +1,265 @@
+"""LLVM in one place: IR text in, machine code in memory out, and back out of memory when dropped.
+
+The one idea: machine code is plain bytes (an object file) until `load` links it.  So it can be
+kept on disk, checked, shared by processes and thrown away; no LLVM object outlives a compile.
+
+Start reading at `compile_cached`, the door the rest of the house uses; `compile_object` and
+`load` are its two halves.
+
+Settings, each from a measurement (field/numba_seam.md section 8, and here):
+  tier 0   no passes, codegen 0: 0.7 ms for 10 operations.  Tier 1: the O1 passes, codegen 1.
+           Both give the same bits, because the IR says `llvm.fma` itself and never `contract`.
+  pic      with JITLink.  Without it a symbol more than 2 GiB away, or a table read with a variable
+           index, makes LLVM *abort the process* (an assertion in RuntimeDyld); with it, an error.
+  256      libraries per LLJIT.  LLVM keeps about 10 KiB of every library ever linked until its
+           LLJIT dies; starting a new one now and then makes memory flat (measured over 1024).
+
+It does not know what a kernel is, and it cannot save a caller from IR that LLVM accepts but that
+is wrong.  Numba is never imported.  Departs from llvmlite's own examples in all three settings.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import os
+import threading
+from typing import NamedTuple
+
+from tapejit.cache import ObjectStore, shared_store
+from tapejit.errors import KernelError
+
+FORMAT = 1
+"""Enters every content key: bump it when this file compiles the same text differently."""
+
+LIBRARIES_PER_JIT = 256
+
+_LOCK = threading.RLock()
+"""Held around every use of llvmlite; reentrant, because dropping a library may happen anywhere."""
+
+# A child forked while another thread is inside LLVM would find llvmlite's lock taken for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
+    )
+
+
+class Host(NamedTuple):
+    """What machine code depends on besides its IR text."""
+
+    llvmlite: str
+    llvm: tuple
+    triple: str
+    cpu: str
+    features: str
+
+
+class NativeLibrary:
+    """Loaded machine code.  It is given back when the last reference to this object goes.
+
+    An address is valid as long as this object lives: keep it wherever an address escapes to.
+    """
+
+    __slots__ = ("__weakref__", "_jit", "_tracker", "exports")
+
+    def __init__(self, tracker, jit, exports):
+        self._tracker = tracker
+        self._jit = jit  # llvmlite's tracker does not keep its LLJIT alive
+        self.exports = exports
+
+    def address(self, symbol: str) -> int:
+        """Where an exported function starts, as a C pointer."""
+        if symbol not in self.exports:
+            raise KernelError(f"library: no export {symbol!r}; it has {', '.join(self.exports)}")
+        return self._tracker[symbol]
+
+    def __del__(self):
+        # Before the LLJIT, which the next line of a default destructor might drop first.
+        tracker = getattr(self, "_tracker", None)
+        if tracker is not None:
+            self._tracker = None
+            tracker.close()
+
+
+# ------------------------------------------------------------------------------------- the host
+
+
+@functools.cache
+def _llvm():
+    """llvmlite.binding, ready for the machine we run on.  28 to 50 ms, so only when needed."""
+    with _LOCK:
+        try:
+            import llvmlite.binding as llvm
+
+            llvm.initialize_native_target()
+            llvm.initialize_native_asmprinter()
+            llvm.initialize_native_asmparser()  # inline assembler: the thread pool's `pause`
+        except (ImportError, OSError, RuntimeError) as error:
+            raise KernelError(f"llvmlite: cannot be used: {_first_lines(error)}") from error
+        return llvm
+
+
+@functools.cache
+def host() -> Host:
+    """The versions and the processor that compiled code belongs to."""
+    import llvmlite
+
+    llvm = _llvm()
+    with _LOCK:
+        try:
+            features = llvm.get_host_cpu_features().flatten()
+        except RuntimeError:  # LLVM cannot tell on some platforms: plain code for the CPU's name
+            features = ""
+        return Host(
+            llvmlite.__version__,
+            tuple(llvm.llvm_version_info),
+            llvm.get_process_triple(),
+            llvm.get_host_cpu_name(),
+            features,
+        )
+
+
+@functools.cache
+def _machine(tier: int):
+    """The target machine of a tier."""
+    with _LOCK:
+        return (
+            _llvm()
+            .Target.from_triple(host().triple)
+            .create_target_machine(
+                cpu=host().cpu,
+                features=host().features,
+                opt=tier,
+                reloc="pic",
+                codemodel="small",
+            )
+        )
+
+
+# ------------------------------------------------------------------------------ text to object
+
+
+def compile_object(ir_text: str, tier: int = 0) -> bytes:
+    """Compile LLVM IR text to the bytes of an object file.
+
+    Errors  KernelError with the first lines of what LLVM said
+    """
+    assert tier in (0, 1), tier
+    machine, llvm = _machine(tier), _llvm()
+    try:
+        # A lock per step, not one for all three, lets a short compile overtake a long one.
+        with _LOCK:
+            # A context of its own: LLVM never frees constants and types of the global one.
+            module = llvm.parse_assembly(ir_text, llvm.create_context())
+            module.verify()
+        try:
+            if tier:
+                _optimise(module, machine)
+            with _LOCK:
+                return machine.emit_object(module)
+        finally:
+            with _LOCK:
+                module.close()
+    except RuntimeError as error:
+        raise KernelError(f"LLVM refused the IR: {_first_lines(error)}") from error
+
+
+def _optimise(module, machine):
+    """The O1 pipeline.  The IR has explicit vectors, so vectorisers and unrolling only cost."""
+    llvm = _llvm()
+    with _LOCK:
+        options = llvm.create_pipeline_tuning_options(speed_level=1)
+        options.loop_vectorization = False
+        options.slp_vectorization = False
+        options.loop_unrolling = False
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+
+
+def _first_lines(error: Exception, count: int = 4) -> str:
+    """The start of LLVM's message: the whole of it may repeat the module."""
+    lines = [line.rstrip() for line in str(error).splitlines() if line.strip()]
+    return "\n  ".join(line[:300] for line in lines[:count])
+
+
+# ----------------------------------------------------------------------------- object to memory
+
+
+class _Linker:
+    """Hands out LLJITs, each for a limited number of libraries, and names that never repeat."""
+
+    def __init__(self):
+        self._count = itertools.count()
+        self._jit = None
+
+    def next(self):
+        """An LLJIT with room for one more library, and the library's name.  Under the lock."""
+        number = next(self._count)
+        if number % LIBRARIES_PER_JIT == 0:
+            # The old one lives on until the last of its libraries is dropped.
+            self._jit = _llvm().create_lljit_compiler(
+                _machine(0), use_jit_link=True, suppress_errors=True
+            )
+        return self._jit, f"tapejit{number}"
+
+
+_LINKER = _Linker()
+
+
+def load(
+    object_bytes: bytes, exports: tuple[str, ...], imports: dict[str, int] | None = None
+) -> NativeLibrary:
+    """Link an object file into the process.
+
+    `imports` gives the addresses of symbols that the code uses; whatever is not among them is
+    looked for in the process (libm, libpython).
+
+    Errors  KernelError if the bytes are no object file, or a symbol is missing
+    """
+    llvm = _llvm()
+    builder = llvm.JITLibraryBuilder().add_object_img(object_bytes).add_current_process()
+    for name, address in (imports or {}).items():
+        builder.import_symbol(name, address)
+    for name in exports:
+        builder.export_symbol(name)
+    with _LOCK:
+        jit, name = _LINKER.next()
+        try:
+            return NativeLibrary(builder.link(jit, name), jit, tuple(exports))
+        except RuntimeError as error:
+            raise KernelError(f"LLVM could not link: {_first_lines(error)}") from error
+
+
+# -------------------------------------------------------------------------------- through disk
+
+
+def content_key(ir_text: str, tier: int = 0) -> str:
+    """Name of compiled code: the hash of everything it depends on."""
+    head = repr((FORMAT, tier, tuple(host()))).encode()
+    return hashlib.sha256(head + b"\0" + ir_text.encode()).hexdigest()
+
+
+def compile_cached(
+    ir_text: str,
+    exports: tuple[str, ...],
+    imports: dict[str, int] | None = None,
+    tier: int = 0,
+    store: ObjectStore | None = None,
+) -> NativeLibrary:
+    """Load the code of an IR text, from disk if it is there, else compiled and put there.
+
+    `store` is the process's shared store unless another is given.
+    """
+    store = shared_store() if store is None else store
+    key = content_key(ir_text, tier)
+    kept = store.get(key)
+    if kept is not None:
+        try:
+            return load(kept, exports, imports)
+        except KernelError:
+            pass  # an object from elsewhere, or a symbol gone: compile, and say what is wrong then
+    fresh = compile_object(ir_text, tier)
+    library = load(fresh, exports, imports)
+    store.put(key, fresh)
+    return library
