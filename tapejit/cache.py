@@ -1,16 +1,257 @@
-"""The on-disk object store (being written: keeps nothing yet)."""
+"""The on-disk store of compiled code: bytes by key, one file per entry, wrong never.
+
+The one idea: an entry proves itself.  Its file carries a digest of all that follows it, and the
+key it was stored under, so whatever happened to it (half written, a bit flipped, renamed, from
+another version) makes it a miss, and the next `put` replaces it:
+
+    magic 8 | sha256 of the rest 32 | lengths of meta and payload 4 + 8 | meta, JSON | payload
+
+There is no index, so nothing can disagree with it; no lock, because a file appears complete
+(os.replace) or not at all; no pickle, because reading must not run anything.  Start reading at
+`ObjectStore.get` and `ObjectStore.put`.
+
+A digest stops accidents, not an attacker: who can write in the directory can run code here, as
+with every compile cache.  Therefore the directory is 0700, and one that belongs to somebody else,
+or that others can write in, is refused.  A directory that cannot be used costs one warning in a
+process, never an error.  What the bytes mean is not known here: the key must say all of it.
+
+Sources: field/reliability.md section 5, with what JAX (bad entries stay for ever) and Numba (an
+index file, pickles) get wrong.  Not taken from it: fsync (the digest catches what a power cut
+tore, and it costs more than a compile).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import random
+import stat
+import struct
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+MAGIC = b"tapejit\x01"
+"""Its last byte is the version of the frame."""
+
+LIMIT_BYTES = 256 * 2**20
+
+_LENGTHS = struct.Struct("<IQ")
+_HEAD_BYTES = len(MAGIC) + 32 + _LENGTHS.size
+_SUFFIX = ".tjo"
+_TOUCH_AFTER_S = 24 * 3600  # an entry in use gets a new date once a day, not at every read
+_STALE_AFTER_S = 3600  # a temporary file this old was left by a process that died
+
+# ------------------------------------------------------------------------------------ the frame
+
+
+def frame(key: str, payload: bytes) -> bytes:
+    """An entry's file."""
+    meta = json.dumps({"key": key}).encode()
+    rest = _LENGTHS.pack(len(meta), len(payload)) + meta + payload
+    return MAGIC + hashlib.sha256(rest).digest() + rest
+
+
+def unframe(key: str, data: bytes) -> bytes | None:
+    """The payload of an entry's file, or None if anything about it is not as `frame` made it."""
+    if len(data) < _HEAD_BYTES or not data.startswith(MAGIC):
+        return None
+    rest = memoryview(data)[len(MAGIC) + 32 :]
+    if hashlib.sha256(rest).digest() != data[len(MAGIC) : len(MAGIC) + 32]:
+        return None
+    n_meta, n_payload = _LENGTHS.unpack_from(rest)
+    if len(data) != _HEAD_BYTES + n_meta + n_payload:
+        return None
+    try:
+        meta = json.loads(data[_HEAD_BYTES : _HEAD_BYTES + n_meta])
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(meta, dict) or meta.get("key") != key:
+        return None
+    return data[_HEAD_BYTES + n_meta :]
+
+
+# -------------------------------------------------------------------------------- the directory
+
+
+def default_directory() -> Path:
+    """TAPEJIT_CACHE_DIR, else tapejit/ under XDG_CACHE_HOME, else under ~/.cache."""
+    own = os.environ.get("TAPEJIT_CACHE_DIR")
+    if own:
+        return Path(own).absolute()
+    # The XDG specification: a relative path there is to be ignored.
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "tapejit"
+
+
+def is_enabled() -> bool:
+    """Whether TAPEJIT_CACHE allows a cache on disk."""
+    return os.environ.get("TAPEJIT_CACHE", "1").strip().lower() not in ("0", "off", "no", "false")
+
+
+def _prepare(directory: Path):
+    """Make the directory, or raise OSError if it is not one that only we can write in."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    found = directory.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError("it is no directory")
+    if hasattr(os, "getuid"):  # Windows has neither owners by number nor these mode bits
+        if found.st_uid != os.getuid():
+            raise PermissionError(f"it belongs to user {found.st_uid}, not to {os.getuid()}")
+        if found.st_mode & 0o022:
+            raise PermissionError("others can write in it; chmod go-w would mend that")
+
+
+_warned = False
+
+
+def _warn_once(directory: Path | None, error: Exception):
+    """One warning in a process, whatever goes wrong how often."""
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"tapejit: compiled code is not kept on disk: {directory or 'no directory'}: {error}\n"
+            "  try  another directory in TAPEJIT_CACHE_DIR, or TAPEJIT_CACHE=0 to do without",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+# ------------------------------------------------------------------------------------ the store
 
 
 class ObjectStore:
-    """Bytes by key."""
+    """Bytes by key, in a directory that processes share.
+
+    A key is a content hash: letters and digits only.  Neither method raises on account of the
+    disk.
+    """
+
+    def __init__(self, directory: str | os.PathLike | None = None, limit_bytes: int = LIMIT_BYTES):
+        self.directory = None if directory is None else Path(directory)
+        self.limit_bytes = limit_bytes
+        self._is_usable: bool | None = None if is_enabled() else False
+        # What may be written before the directory is looked through again.  That takes 2 us a
+        # file, so a process that writes one kernel should seldom do it: one in limit/8 bytes.
+        self._room_bytes = random.Random().random() * limit_bytes / 8
 
     def get(self, key: str) -> bytes | None:
-        """The payload kept under a key."""
+        """The payload stored under a key, or None."""
+        if not self._usable():
+            return None
+        try:
+            data = self._read(self._path(key))
+        except OSError:
+            return None
+        return None if data is None else unframe(key, data)
 
     def put(self, key: str, payload: bytes):
-        """Keep a payload."""
+        """Store a payload, over whatever was there."""
+        if not self._usable():
+            return
+        data = frame(key, payload)
+        try:
+            try:
+                self._write(self._path(key), data)
+            except FileNotFoundError:  # somebody cleared the cache while we run
+                _prepare(self.directory)
+                self._write(self._path(key), data)
+            self._room_bytes -= len(data)
+            if self._room_bytes < 0:
+                self._evict()
+        except OSError as error:
+            _warn_once(self.directory, error)
+
+    def _path(self, key: str) -> Path:
+        assert key.isascii() and key.isalnum(), key
+        return self.directory / (key + _SUFFIX)
+
+    def _usable(self) -> bool:
+        """Prepare the directory at the first use, so that importing tapejit touches no disk."""
+        if self._is_usable is None:
+            try:
+                self.directory = self.directory or default_directory()
+                _prepare(self.directory)
+                self._is_usable = True
+            except (OSError, RuntimeError) as error:  # RuntimeError: no home directory
+                self._is_usable = False
+                _warn_once(self.directory, error)
+        return self._is_usable
+
+    def _read(self, path: Path) -> bytes | None:
+        """A file's bytes, if it is a file of a size that makes sense."""
+        with open(path, "rb", buffering=0, opener=_open) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size > self.limit_bytes:
+                return None
+            if abs(time.time() - found.st_mtime) > _TOUCH_AFTER_S:
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+            return file.read()
+
+    def _write(self, path: Path, data: bytes):
+        """Write a file that appears complete or not at all."""
+        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=self.directory)
+        try:
+            with open(handle, "wb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except BaseException:  # KeyboardInterrupt too
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def _evict(self):
+        """Delete the oldest entries when 7/8 of the limit are used, down to 3/4 of it."""
+        now = time.time()
+        entries, total = [], 0
+        for path, size, date in self._listing():
+            if path.endswith(".tmp"):
+                if abs(now - date) > _STALE_AFTER_S:
+                    _unlink(path)
+                continue
+            # A date from the future (a clock set back) would never be the oldest: call it so.
+            entries.append((date if date <= now + _TOUCH_AFTER_S else 0.0, size, path))
+            total += size
+        if total > self.limit_bytes * 7 // 8:
+            for _, size, path in sorted(entries):
+                if total <= self.limit_bytes * 3 // 4:
+                    break
+                _unlink(path)
+                total -= size
+        self._room_bytes = self.limit_bytes / 8  # and no more: other processes write too
+
+    def _listing(self) -> list[tuple[str, int, float]]:
+        """Path, size and date of our files; those that vanish meanwhile are left out."""
+        listing = []
+        with os.scandir(self.directory) as files:
+            for file in files:
+                if file.name.endswith((_SUFFIX, ".tmp")):
+                    with contextlib.suppress(OSError):
+                        found = file.stat(follow_symlinks=False)
+                        listing.append((file.path, found.st_size, found.st_mtime))
+        return listing
 
 
+def _open(path, flags: int) -> int:
+    """An opener that a FIFO in place of an entry cannot hang."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _unlink(path: str):
+    """Delete a file, unless another process was faster or it cannot be deleted."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+@functools.cache
 def shared_store() -> ObjectStore:
-    """The process's store."""
+    """The process's store, where the environment wants it."""
     return ObjectStore()

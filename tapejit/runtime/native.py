@@ -24,6 +24,7 @@ import functools
 import hashlib
 import itertools
 import os
+import sys
 import threading
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ FORMAT = 1
 LIBRARIES_PER_JIT = 256
 
 _LOCK = threading.RLock()
-"""Held around every use of llvmlite; reentrant, because dropping a library may happen anywhere."""
+"""Held around every use of llvmlite but the dropping of a library."""
 
 # A child forked while another thread is inside LLVM would find llvmlite's lock taken for ever.
 if hasattr(os, "register_at_fork"):
@@ -74,12 +75,12 @@ class NativeLibrary:
             raise KernelError(f"library: no export {symbol!r}; it has {', '.join(self.exports)}")
         return self._tracker[symbol]
 
-    def __del__(self):
-        # Before the LLJIT, which the next line of a default destructor might drop first.
-        tracker = getattr(self, "_tracker", None)
-        if tracker is not None:
-            self._tracker = None
-            tracker.close()
+    def __del__(self, is_finalizing=sys.is_finalizing):
+        # Before its LLJIT, which without this might be dropped first.  Not under _LOCK: garbage
+        # collection may come here in a thread that holds llvmlite's own lock (Numba compiling),
+        # while another holds _LOCK and waits for that one.
+        if not is_finalizing():
+            self._tracker.close()
 
 
 # ------------------------------------------------------------------------------------- the host
