@@ -2,33 +2,34 @@
 
 `emit_loop(kernel, name)` prints one module.  The text is written so that LLVM needs no passes at
 all (tier 0, the cold path): the innermost axis is vectorised here, what does not vary along it is
-computed once per unit, and reductions state their order in lanes.
+computed once per unit, short bodies are unrolled, and reductions state their order in lanes.
 
-    unit of work     operand bases from meta, splat loads, nodes that do not move
-    loop             `lanes` elements: loads, nodes, stores
-    tail             the last few elements are copied into stack buffers padded with ones, and the
-                     same loop body runs once more on those; there is no second copy of the body
-    unit_end         reductions over the inner axis: a halving tree over the lanes
+    unit       operand bases from meta, splat loads, nodes that do not move
+    wide       short bodies only: two or four vectors at a time.  Without passes the loop counter
+               lives on the stack, 2.3 ns an iteration, and so does a sum
+    loop       one vector: loads, nodes, stores
+    tail       the last few elements are copied into stack buffers padded with ones, and `loop`
+               runs once more on those; there is no second copy of the body
+    unit_end   reductions over the inner axis: a halving tree over the lanes
 
 Lanes are 8 where a 64-bit number takes part, else 16, whatever the CPU: LLVM cuts the vectors to
-what the machine has, so every CPU gives the same bits.  A base pointer and a byte stride live in
-stack slots (%at, %by) because the tail redirects them, and the body reads them anew; -O1 turns the
-slots into registers.  Bodies above `SPLIT` nodes become several functions that pass values through
-a frame, since LLVM's time without passes grows faster than the body (1.5 s against 0.27 s for
-30 000 nodes).
+what the machine has, so every CPU gives the same bits.  Bodies above `SPLIT` nodes become several
+functions that pass values through a frame, since LLVM's time without passes grows faster than the
+body (1.5 s against 0.27 s for 30 000 nodes).
 
-Start at `emit_loop`, then `_Emitter.main`.  Which instruction computes a node is said in
-vector_ops.py; the machine interface in plan.py.
+Start at `emit_loop`, then `_Emitter.main`.  Beside this file: vector_ops.py (what computes a
+node), loop_memory.py (what loads and stores), loop_reduce.py (trees, NAME_start, NAME_finish),
+and the machine interface in plan.py.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from tapejit.codegen import loop_memory, loop_reduce
 from tapejit.codegen.vector_ops import (
     MEMORY,
     SIZE,
-    combine,
     memory_vector,
     neutral,
     recipe,
@@ -36,10 +37,15 @@ from tapejit.codegen.vector_ops import (
     vector,
 )
 from tapejit.errors import KernelError
+from tapejit.expressions import MATH
 from tapejit.plan import BLOCK, LoopKernel
 
 SPLIT = 500
 """Nodes in one LLVM function; 200, 500 and 1000 measured the same."""
+
+_LEAVES = ("load", "index", "literal")
+_UNROLL = ((8, 4), (24, 2))
+"""Bodies up to this weight are unrolled so many times."""
 
 # ---------------------------------------------------------------- data
 
@@ -60,30 +66,22 @@ def emit_loop(kernel: LoopKernel, name: str, split: int = SPLIT) -> LoopText:
     Errors  KernelError if a node's function does not exist for its dtype
     """
     emitter = _Emitter(kernel, name, split)
-    functions = [emitter.main()]
-    exports = [name]
-    if any(_is_kept_reduction(output) for output in kernel.outputs):
-        functions.append(emitter.start())
+    functions, exports = [*emitter.parts, emitter.main()], [name]
+    if any(map(loop_memory.is_kept_reduction, kernel.outputs)):
+        functions.append(loop_reduce.start(kernel, name))
         exports.append(f"{name}_start")
-    if emitter.totals:
-        functions.append(emitter.finish())
+    if any(map(loop_memory.is_total, kernel.outputs)):
+        functions.append(loop_reduce.finish(kernel, name, emitter.declarations))
         exports.append(f"{name}_finish")
-    text = "\n".join([*emitter.declarations, "", *emitter.parts, *functions])
+    text = "".join([*emitter.declarations, *functions])
     return LoopText(text, tuple(exports), tuple(emitter.imports))
 
 
 def lanes_of(kernel: LoopKernel) -> int:
     """8 if a 64-bit number takes part, else 16: one 512-bit register either way."""
-    operands = (*kernel.inputs, *(output.operand for output in kernel.outputs))
-    return 8 if any(SIZE[record.dtype] == 8 for record in (*kernel.nodes, *operands)) else 16
-
-
-def _is_total(output):
-    return output.reduce is not None and set(output.operand.steps) == {"0"}
-
-
-def _is_kept_reduction(output):
-    return output.reduce is not None and not _is_total(output)
+    dtypes = {node.dtype for node in kernel.nodes}
+    dtypes.update(operand.dtype for operand in loop_memory.operands_of(kernel))
+    return 8 if dtypes & {"f64", "i64"} else 16
 
 
 def _varying(kernel):
@@ -103,57 +101,58 @@ def _varying(kernel):
 
 
 class _Emitter:
-    """Prints the functions of one module; collects its declarations and imports."""
+    """Prints the main function of a module and its parts; collects declarations and imports."""
 
     def __init__(self, kernel, name, split):
         self.kernel, self.name = kernel, name
-        self.lanes = lanes_of(kernel)
-        self.inner = kernel.rank - 1
-        self.operands = (*kernel.inputs, *(output.operand for output in kernel.outputs))
-        self.totals = [j for j, output in enumerate(kernel.outputs) if _is_total(output)]
+        self.lanes, self.inner = lanes_of(kernel), kernel.rank - 1
+        self.operands = loop_memory.operands_of(kernel)
+        self.n_inputs = len(kernel.inputs)
+        # operands that the tail copies, and reductions that a unit accumulates in lanes
+        self.padded = [k for k, record in enumerate(self.operands) if record.steps[-1] != "0"]
         self.accumulated = [
             j
             for j, output in enumerate(kernel.outputs)
             if output.reduce is not None and output.operand.steps[-1] == "0"
         ]
+        self.indexed = sorted({node[2][0] for node in kernel.nodes if node[0] == "index"})
         self.declarations, self.imports, self.recipes = {}, {}, {}
-        self.value = [f"%v{i}" for i in range(len(kernel.nodes))]
-        self.plan_nodes(split)
-
-    def plan_nodes(self, split):
-        """Sort nodes into those computed once per unit and those in the loop; decide on a split."""
-        nodes, varies = self.kernel.nodes, _varying(self.kernel)
-        moving, still = [], []
-        for i, (fn, dtype, operands) in enumerate(nodes):
-            if fn == "literal":
-                self.value[i] = splat(operands[0], dtype)
-            else:
-                (moving if varies[i] else still).append(i)
-        self.still, self.moving = still, moving
         self.parts, self.slot = [], {}
-        self.is_split = len(still) + len(moving) > split
+        self.sort_nodes()
+        self.is_split = len(self.still) + len(self.moving) > split
         if self.is_split:
-            self.still_parts = [still[i : i + split] for i in range(0, len(still), split)]
-            self.moving_parts = [moving[i : i + split] for i in range(0, len(moving), split)]
-            self.frame_slots()
-            parts = (*self.still_parts, *self.moving_parts)
-            self.parts = [self.part(number, part) for number, part in enumerate(parts)]
+            self.split(split)
+
+    def sort_nodes(self):
+        """Which nodes are computed once per unit, which in the loop; how each value is written."""
+        varies = _varying(self.kernel)
+        self.value, self.still, self.moving = [], [], []
+        for i, (fn, dtype, operands) in enumerate(self.kernel.nodes):
+            if fn == "literal":
+                self.value.append(splat(operands[0], dtype))
+            else:
+                self.value.append(f"%v{i}")
+                (self.moving if varies[i] else self.still).append(i)
 
     # ------------------------------------------------------------ nodes
 
-    def node_lines(self, numbers, value):
-        """The text that computes `numbers`; `value` says how each operand is written."""
+    def node_lines(self, numbers, value, position, shift=0):
+        """The text that computes `numbers`.
+
+        `value` says how each node is written.  An unrolled copy of the body has another
+        `position` along the inner axis, and its node i is named %v(i + shift).
+        """
         nodes, recipes, lines = self.kernel.nodes, self.recipes, []
         for i in numbers:
             fn, dtype, operands = nodes[i]
             if fn == "load":
-                lines.append(self.load(i, operands[0]))
+                lines.append(self.load(f"%v{i + shift}", operands[0], position))
             elif fn == "index":
-                lines.append(self.index(i, dtype, operands[0]))
+                lines.append(self.index(f"%v{i + shift}", dtype, operands[0], position))
             else:
                 key = (fn, dtype, nodes[operands[-1]][1])
                 text = recipes.get(key) or self.new_recipe(key)
-                lines.append(text.format(i, *[value[node] for node in operands]))
+                lines.append(text.format(i + shift, *[value[node] for node in operands]))
         return lines
 
     def new_recipe(self, key):
@@ -164,201 +163,138 @@ class _Emitter:
         self.recipes[key] = found.text
         return found.text
 
-    def load(self, i, k):
+    def load(self, result, k, position):
         operand = self.operands[k]
-        step = operand.steps[-1]
-        if step == "0":
-            return self.load_splat(i, k)
-        read = self.read_vector if step == "1" else self.read_strided
-        text = read(f"%v{i}", k)
-        if operand.dtype == "bool":
-            kind = memory_vector("bool", self.lanes)
-            text = text.replace(f"%v{i} =", f"%v{i}m =")
-            text += f"%v{i} = icmp ne {kind} %v{i}m, zeroinitializer\n"
-        return text
+        if operand.dtype != "bool":
+            return loop_memory.read(result, k, operand, self.lanes, position)
+        kind = memory_vector("bool", self.lanes)
+        text = loop_memory.read(f"{result}m", k, operand, self.lanes, position)
+        return f"{text}{result} = icmp ne {kind} {result}m, zeroinitializer\n"
 
-    def load_splat(self, i, k):
-        dtype, memory = self.operands[k].dtype, MEMORY[self.operands[k].dtype]
-        kind = memory_vector(dtype, self.lanes)
-        last = f"%v{i}m" if dtype == "bool" else f"%v{i}"
-        text = (
-            f"%v{i}b = load ptr, ptr %at{k}\n"
-            f"%v{i}e = load {memory}, ptr %v{i}b\n"
-            f"%v{i}f = insertelement {kind} poison, {memory} %v{i}e, i32 0\n"
-            f"{last} = shufflevector {kind} %v{i}f, {kind} poison, {self.zeros()}\n"
-        )
-        if dtype == "bool":
-            text += f"%v{i} = icmp ne {kind} %v{i}m, zeroinitializer\n"
-        return text
-
-    def index(self, i, dtype, axis):
+    def index(self, result, dtype, axis, position):
         """The loop index along `axis`; along the inner one every lane has its own."""
-        kind = vector("i64", self.lanes)
-        result = f"%v{i}" if dtype == "i64" else f"%v{i}w"
-        text = f"%v{i}a = load i64, ptr %where{axis}\n"
-        start = f"%v{i}a"
-        if axis == self.inner:
-            text += f"%v{i}c = add i64 %v{i}a, %i\n"
-            start = f"%v{i}c"
-        lanes = ", ".join(f"i64 {lane if axis == self.inner else 0}" for lane in range(self.lanes))
-        text += (
-            f"%v{i}f = insertelement {kind} poison, i64 {start}, i32 0\n"
-            f"%v{i}s = shufflevector {kind} %v{i}f, {kind} poison, {self.zeros()}\n"
-            f"{result} = add {kind} %v{i}s, <{lanes}>\n"
-        )
         if dtype != "i64":
-            self.value[i] = f"%v{i}"
-            text += f"%v{i} = {_narrowed(dtype)} {kind} {result} to {vector(dtype, self.lanes)}\n"
-        return text
-
-    def zeros(self):
-        return f"<{self.lanes} x i32> zeroinitializer"
-
-    # ------------------------------------------------------------ memory along the inner axis
-
-    def read_vector(self, result, k):
-        dtype = self.operands[k].dtype
-        kind = memory_vector(dtype, self.lanes)
+            raise KernelError(f"codegen: an index is i64, not {dtype}\n  try  a cast node after it")
+        kind, is_inner = vector("i64", self.lanes), axis == self.inner
+        lanes = ", ".join(f"i64 {lane if is_inner else 0}" for lane in range(self.lanes))
         return (
-            f"{result}b = load ptr, ptr %at{k}\n"
-            f"{result}p = getelementptr {MEMORY[dtype]}, ptr {result}b, i64 %i\n"
-            f"{result} = load {kind}, ptr {result}p, align {SIZE[dtype]}\n"
+            f"{result}a = load i64, ptr %where{axis}\n"
+            f"{result}c = add i64 {result}a, {position if is_inner else 0}\n"
+            + loop_memory.splat_of(f"{result}s", kind, f"i64 {result}c", self.lanes)
+            + f"{result} = add {kind} {result}s, <{lanes}>\n"
         )
-
-    def read_strided(self, result, k):
-        """Scalar loads and inserts: 1.05 ns an element, where a gather took 1.3 to 1.8."""
-        memory = MEMORY[self.operands[k].dtype]
-        kind = memory_vector(self.operands[k].dtype, self.lanes)
-        lines = [self.first_address(result, k)]
-        so_far = "poison"
-        for lane in range(self.lanes):
-            name = result if lane == self.lanes - 1 else f"{result}i{lane}"
-            if lane:
-                lines.append(self.next_address(result, k, lane))
-            lines.append(f"{result}e{lane} = load {memory}, ptr {result}p{lane}\n")
-            lines.append(
-                f"{name} = insertelement {kind} {so_far}, {memory} {result}e{lane}, i32 {lane}\n"
-            )
-            so_far = name
-        return "".join(lines)
-
-    def first_address(self, result, k):
-        return (
-            f"{result}b = load ptr, ptr %at{k}\n"
-            f"{result}t = load i64, ptr %by{k}\n"
-            f"{result}o = mul i64 %i, {result}t\n"
-            f"{result}p0 = getelementptr {MEMORY[self.operands[k].dtype]}, "
-            f"ptr {result}b, i64 {result}o\n"
-        )
-
-    def next_address(self, result, k, lane):
-        return (
-            f"{result}p{lane} = getelementptr {MEMORY[self.operands[k].dtype]}, "
-            f"ptr {result}p{lane - 1}, i64 {result}t\n"
-        )
-
-    def write(self, result, k, value):
-        """Store `value`, of the operand's memory type, through names that begin with `result`."""
-        dtype, step = self.operands[k].dtype, self.operands[k].steps[-1]
-        memory, kind = MEMORY[dtype], memory_vector(dtype, self.lanes)
-        if step == "1":
-            return (
-                f"{result}b = load ptr, ptr %at{k}\n"
-                f"{result}p = getelementptr {memory}, ptr {result}b, i64 %i\n"
-                f"store {kind} {value}, ptr {result}p, align {SIZE[dtype]}\n"
-            )
-        if step == "0":  # one element, which the first lane always has
-            return (
-                f"{result}b = load ptr, ptr %at{k}\n"
-                f"{result}e = extractelement {kind} {value}, i32 0\n"
-                f"store {memory} {result}e, ptr {result}b\n"
-            )
-        lines = [self.first_address(result, k)]
-        for lane in range(self.lanes):
-            if lane:
-                lines.append(self.next_address(result, k, lane))
-            lines.append(f"{result}e{lane} = extractelement {kind} {value}, i32 {lane}\n")
-            lines.append(f"store {memory} {result}e{lane}, ptr {result}p{lane}\n")
-        return "".join(lines)
 
     # ------------------------------------------------------------ outputs in the loop
 
-    def output_lines(self):
-        return [self.output(j, output) for j, output in enumerate(self.kernel.outputs)]
+    def output_lines(self, copies):
+        """Stores and reductions of one iteration; a copy of the body is (tag, value, position)."""
+        lines = []
+        for j, output in enumerate(self.kernel.outputs):
+            self.check_output(j, output)
+            stored = []
+            for tag, value, _ in copies:
+                text, result = self.memory_value(f"%o{j}{tag}", output.node, value)
+                stored.append(result)
+                lines.append(text)
+            if j in self.accumulated:
+                lines.append(self.accumulate(j, output, stored))
+            else:
+                for (tag, _, position), result in zip(copies, stored, strict=True):
+                    lines.append(self.store(j, output, f"%o{j}{tag}", result, position))
+        return lines
 
-    def output(self, j, output):
-        k, dtype = len(self.kernel.inputs) + j, output.operand.dtype
-        if self.kernel.nodes[output.node].dtype != dtype:
+    def check_output(self, j, output):
+        given = self.kernel.nodes[output.node].dtype
+        if given != output.operand.dtype:
             raise KernelError(
-                f"codegen: output {j} is {dtype}, its node {output.node} is "
-                f"{self.kernel.nodes[output.node].dtype}\n  try  a cast node before it"
+                f"codegen: output {j} is {output.operand.dtype}, its node {output.node} is {given}"
+                "\n  try  a cast node before it"
             )
-        text, value = self.memory_value(f"%o{j}", output.node)
-        if output.reduce is None:
-            return text + self.write(f"%o{j}w", k, value)
-        join = self.combine(output.reduce, dtype, self.lanes)
-        if j in self.accumulated:
-            kind = memory_vector(dtype, self.lanes)
-            return (
-                f"{text}%o{j}a = load {kind}, ptr %sum{j}, align 64\n"
-                + join.format(f"%o{j}n", f"%o{j}a", value)
-                + f"store {kind} %o{j}n, ptr %sum{j}, align 64\n"
-            )
-        read = self.read_vector if output.operand.steps[-1] == "1" else self.read_strided
-        text += read(f"%o{j}r", k) + join.format(f"%o{j}n", f"%o{j}r", value)
-        return text + self.write(f"%o{j}w", k, f"%o{j}n")
 
-    def memory_value(self, result, node):
+    def memory_value(self, result, node, value):
         """Text and name of a node's value as it is in memory, read from the frame if split."""
-        kind, text, value = self.kernel.nodes[node].dtype, "", self.value[node]
+        dtype, text, name = self.kernel.nodes[node].dtype, "", value[node]
         if node in self.slot:
-            text, value = self.from_frame(f"{result}f", node), f"{result}f"
-        if kind == "bool":
-            given, wide = vector("bool", self.lanes), memory_vector("bool", self.lanes)
-            return f"{text}{result}m = zext {given} {value} to {wide}\n", f"{result}m"
-        return text, value
+            text, name = self.from_frame(f"{result}f", node), f"{result}f"
+        if dtype != "bool":
+            return text, name
+        given, wide = vector("bool", self.lanes), memory_vector("bool", self.lanes)
+        return f"{text}{result}m = zext {given} {name} to {wide}\n", f"{result}m"
 
-    def combine(self, reduce, dtype, lanes):
-        text, declarations = combine(reduce, dtype, lanes)
-        self.declarations.update(dict.fromkeys(declarations))
-        return text
+    def accumulate(self, j, output, values):
+        """Join the copies of an unrolled body as a tree, then the accumulator: one short chain."""
+        kind = memory_vector(output.operand.dtype, self.lanes)
+        join = self.join(output, self.lanes)
+        lines = []
+        while len(values) > 1:
+            names = [f"%o{j}_t{len(values)}_{n}" for n in range(len(values) // 2)]
+            for n, name in enumerate(names):
+                lines.append(join.format(name, values[2 * n], values[2 * n + 1]))
+            values = names
+        tag = f"{j}_{len(lines)}"
+        return (
+            f"{''.join(lines)}%before{tag} = load {kind}, ptr %sum{j}, align 64\n"
+            + join.format(f"%after{tag}", f"%before{tag}", values[0])
+            + f"store {kind} %after{tag}, ptr %sum{j}, align 64\n"
+        )
+
+    def store(self, j, output, result, value, position):
+        k, operand, text = self.n_inputs + j, output.operand, ""
+        if output.reduce is not None:
+            text = loop_memory.read(f"{result}r", k, operand, self.lanes, position)
+            text += self.join(output, self.lanes).format(f"{result}n", f"{result}r", value)
+            value = f"{result}n"
+        return text + loop_memory.write(f"{result}w", k, operand, self.lanes, position, value)
+
+    def join(self, output, lanes):
+        return loop_reduce.join(output.reduce, output.operand.dtype, lanes, self.declarations)
 
     # ------------------------------------------------------------ split bodies
 
-    def frame_slots(self):
+    def split(self, size):
+        """Print the parts of a split body: first what does not move, then the loop's."""
+        still, moving = self.still, self.moving
+        still = [still[i : i + size] for i in range(0, len(still), size)]
+        moving = [moving[i : i + size] for i in range(0, len(moving), size)]
+        self.n_still_parts, self.n_parts = len(still), len(still) + len(moving)
+        self.give_slots([*still, *moving])
+        for number, numbers in enumerate([*still, *moving]):
+            self.parts.append(self.part(number, numbers))
+
+    def give_slots(self, parts):
         """Give a place in the frame to every value that another function reads."""
-        home = {}
-        for number, part in enumerate((*self.still_parts, *self.moving_parts)):
-            home.update(dict.fromkeys(part, number))
+        home = {node: number for number, part in enumerate(parts) for node in part}
         crossing = {output.node for output in self.kernel.outputs}
         for i, (fn, _, operands) in enumerate(self.kernel.nodes):
-            if fn not in ("load", "index", "literal"):
-                crossing.update(node for node in operands if home.get(node) != home[i])
+            if fn not in _LEAVES:
+                own = home[i]
+                crossing.update([node for node in operands if home.get(node) != own])
         self.slot = {node: n for n, node in enumerate(sorted(crossing & home.keys()))}
 
-    def part(self, number, nodes):
+    def part(self, number, numbers):
         """One function of a split body: reads from the frame, computes, writes to the frame."""
-        own, value, lines = set(nodes), list(self.value), []
-        for i in nodes:
+        first, value, lines = set(numbers), list(self.value), []
+        for i in numbers:
             fn, _, operands = self.kernel.nodes[i]
-            for node in operands if fn not in ("load", "index", "literal") else ():
-                if node in self.slot and node not in own:
-                    own.add(node)
-                    value[node] = f"%f{node}"
-                    lines.append(self.from_frame(f"%f{node}", node))
-        for i in nodes:
-            lines += self.node_lines((i,), value)
+            if fn not in _LEAVES:
+                for node in operands:
+                    if node in self.slot and node not in first:
+                        first.add(node)
+                        value[node] = f"%f{node}"
+                        lines.append(self.from_frame(f"%f{node}", node))
+        for i, text in zip(numbers, self.node_lines(numbers, value, "%i"), strict=True):
+            lines.append(text)
             if i in self.slot:
                 lines.append(self.to_frame(i))
         return (
             f"define internal void @{self.name}_part{number}(ptr %state, ptr %frame, i64 %i)"
             " nounwind noinline alignstack(64) {\n"
-            f"{self.state_slots(self.slots_read(nodes))}{''.join(lines)}ret void\n}}\n"
+            f"{self.state_slots(self.slots_read(numbers))}{''.join(lines)}ret void\n}}\n"
         )
 
-    def slots_read(self, nodes):
+    def slots_read(self, numbers):
         names = {}
-        for i in nodes:
+        for i in numbers:
             fn, _, operands = self.kernel.nodes[i]
             if fn == "load":
                 names[f"at{operands[0]}"] = None
@@ -367,12 +303,6 @@ class _Emitter:
             elif fn == "index":
                 names[f"where{operands[0]}"] = None
         return names
-
-    def frame_place(self, result, node):
-        """A bool crosses as bytes: stored <8 x i1> are packed bits, slow without AVX-512."""
-        dtype = self.kernel.nodes[node].dtype
-        place = f"{result}g = getelementptr [64 x i8], ptr %frame, i64 {self.slot[node]}\n"
-        return dtype, vector(dtype, self.lanes), memory_vector(dtype, self.lanes), place
 
     def from_frame(self, result, node):
         dtype, kind, memory, place = self.frame_place(result, node)
@@ -393,16 +323,24 @@ class _Emitter:
             f"store {memory} {result}m, ptr {result}g, align 64\n"
         )
 
-    # ------------------------------------------------------------ state: slots on the stack
+    def frame_place(self, result, node):
+        """A bool crosses as bytes: stored <8 x i1> are packed bits, slow without AVX-512."""
+        dtype = self.kernel.nodes[node].dtype
+        place = f"{result}g = getelementptr [64 x i8], ptr %frame, i64 {self.slot[node]}\n"
+        return dtype, vector(dtype, self.lanes), memory_vector(dtype, self.lanes), place
+
+    def call_part(self, number, i):
+        return f"call void @{self.name}_part{number}(ptr %state, ptr %frame, i64 {i})\n"
+
+    # ------------------------------------------------------------ the stack
 
     def all_slots(self):
-        """Names of the slots and their LLVM types; their order is the layout of the state."""
+        """Names of the slots and their LLVM types; their order is the layout of %state."""
         slots = {f"at{k}": "ptr" for k in range(len(self.operands))}
-        for k, operand in enumerate(self.operands):
-            if operand.steps[-1] == "s":
+        for k in self.padded:
+            if self.operands[k].steps[-1] == "s":
                 slots[f"by{k}"] = "i64"
-        indexed = sorted({node[2][0] for node in self.kernel.nodes if node.fn == "index"})
-        return slots | {f"where{axis}": "i64" for axis in indexed}
+        return slots | {f"where{axis}": "i64" for axis in self.indexed}
 
     def state_slots(self, names):
         number = {name: n for n, name in enumerate(self.all_slots())}
@@ -418,7 +356,7 @@ class _Emitter:
             lines.append(self.state_slots(slots))
         else:
             lines += [f"%{name} = alloca {kind}\n" for name, kind in slots.items()]
-        for k in self.padded():
+        for k in self.padded:
             kind = memory_vector(self.operands[k].dtype, self.lanes)
             lines.append(f"%buffer{k} = alloca {kind}, align 64\n")
         for j in self.accumulated:
@@ -426,54 +364,35 @@ class _Emitter:
             lines.append(f"%sum{j} = alloca {kind}, align 64\n%old{j} = alloca {kind}, align 64\n")
         return lines
 
-    def padded(self):
-        """The operands that the tail copies."""
-        return [k for k, operand in enumerate(self.operands) if operand.steps[-1] != "0"]
-
-    # ------------------------------------------------------------ the main function
+    # ------------------------------------------------------------ units
 
     def main(self):
-        """NAME: the loop over units, with the loop over the inner axis in it."""
+        """NAME: the loop over units, with the loops over the inner axis in it."""
+        is_flat = self.kernel.rank == 1
         return "".join(
             [
                 f"define void @{self.name}(ptr %args, ptr %meta, i64 %begin, i64 %end)"
                 " nounwind alignstack(64) {\nentry:\n",
                 *self.allocas(),
-                *self.arguments(),
+                loop_memory.read_arguments(self.kernel),
                 "br label %units\nunits:\n"
                 "%u = phi i64 [ %begin, %entry ], [ %u_next, %unit_end ]\n"
                 "%u_more = icmp slt i64 %u, %end\n"
                 "br i1 %u_more, label %unit, label %exit\nunit:\n",
-                *(self.unit_block() if self.kernel.rank == 1 else self.unit_indices()),
+                *(self.unit_block() if is_flat else self.unit_indices()),
                 *self.unit_bases(),
                 *self.unit_values(),
-                f"%full = and i64 %count, {-self.lanes}\n"
-                "%has_full = icmp ne i64 %full, 0\n"
-                "br i1 %has_full, label %loop, label %rest\n",
+                *self.wide_loop(),
                 *self.loop(),
                 *self.tail(),
                 *self.unit_end(),
                 "exit:\nret void\n}\n",
-                self.copy_functions(),
+                *self.copy_functions(),
             ]
         )
 
-    def arguments(self, operands=None):
-        """Lengths, strides and data pointers, read once."""
-        rank, lines = self.kernel.rank, []
-        for axis in range(rank):
-            lines.append(_read_meta(f"%n{axis}", axis))
-        for k, operand in enumerate(self.operands):
-            lines.append(_read_arg(f"%arg{k}", k))
-            for axis, step in enumerate(operand.steps):
-                if step == "s":
-                    lines.append(_read_meta(f"%s{k}_{axis}", rank + k * rank + axis))
-        for n, j in enumerate(self.totals):
-            lines.append(_read_arg(f"%scratch{j}", len(self.operands) + n))
-        return lines
-
     def unit_block(self):
-        """Rank 1: the unit is the block [start, start + count) of the one axis."""
+        """Rank 1: the unit is the block [x0, x0 + count) of the one axis."""
         return [
             f"%x0 = mul i64 %u, {BLOCK}\n"
             "%behind = sub i64 %n0, %x0\n"
@@ -482,40 +401,35 @@ class _Emitter:
         ]
 
     def unit_indices(self):
-        """Rank > 1: the unit's number split into the indices of the outer axes."""
+        """Rank > 1: the unit's number taken apart into the indices of the outer axes."""
         lines, left = [], "%u"
         for axis in range(self.inner - 1, 0, -1):
             lines.append(f"%x{axis} = urem i64 {left}, %n{axis}\n")
             lines.append(f"%left{axis} = udiv i64 {left}, %n{axis}\n")
             left = f"%left{axis}"
-        lines.append(f"%x0 = add i64 {left}, 0\n")
-        lines.append(f"%count = add i64 %n{self.inner}, 0\n")
+        lines.append(f"%x0 = add i64 {left}, 0\n%count = add i64 %n{self.inner}, 0\n")
         return lines
 
     def unit_bases(self):
         """Where each operand of this unit begins, and the slots that say so."""
-        lines = []
+        lines, axes = [], range(1 if self.kernel.rank == 1 else self.inner)
         for k, operand in enumerate(self.operands):
-            base = f"%arg{k}"
-            for axis, step in enumerate(operand.steps):
-                if step == "0" or (axis == self.inner and self.kernel.rank > 1):
-                    continue
+            base, memory = f"%arg{k}", MEMORY[operand.dtype]
+            for axis in axes:
                 offset = f"%x{axis}"
-                if step == "s":
+                if operand.steps[axis] == "0":
+                    continue
+                if operand.steps[axis] == "s":
                     offset = f"%d{k}_{axis}"
                     lines.append(f"{offset} = mul i64 %x{axis}, %s{k}_{axis}\n")
-                memory = MEMORY[operand.dtype]
-                lines.append(
-                    f"%base{k}_{axis} = getelementptr {memory}, ptr {base}, i64 {offset}\n"
-                )
-                base = f"%base{k}_{axis}"
-            lines.append(f"%base{k} = getelementptr i8, ptr {base}, i64 0\n")
+                lines.append(f"%b{k}_{axis} = getelementptr {memory}, ptr {base}, i64 {offset}\n")
+                base = f"%b{k}_{axis}"
+            lines.append(f"%base{k} = getelementptr {memory}, ptr {base}, i64 0\n")
             lines.append(f"store ptr %base{k}, ptr %at{k}\n")
             if operand.steps[-1] == "s":
                 lines.append(f"store i64 %s{k}_{self.inner}, ptr %by{k}\n")
-        for axis in sorted({node[2][0] for node in self.kernel.nodes if node.fn == "index"}):
-            start = "0" if axis == self.inner and self.kernel.rank > 1 else f"%x{axis}"
-            lines.append(f"store i64 {start}, ptr %where{axis}\n")
+        for axis in self.indexed:
+            lines.append(f"store i64 {f'%x{axis}' if axis in axes else 0}, ptr %where{axis}\n")
         return lines
 
     def unit_values(self):
@@ -527,22 +441,64 @@ class _Emitter:
             kind, start = memory_vector(dtype, self.lanes), neutral(output.reduce, dtype)
             lines.append(f"store {kind} splat ({MEMORY[dtype]} {start}), ptr %sum{j}, align 64\n")
         if not self.is_split:
-            return lines + self.node_lines(self.still, self.value)
-        return lines + [self.call_part(n, "0") for n in range(len(self.still_parts))]
+            return lines + self.node_lines(self.still, self.value, "0")
+        return lines + [self.call_part(number, "0") for number in range(self.n_still_parts)]
 
-    def call_part(self, number, i):
-        return f"call void @{self.name}_part{number}(ptr %state, ptr %frame, i64 {i})\n"
+    # ------------------------------------------------------------ loops over the inner axis
+
+    def unrolling(self):
+        """How many copies of the body `wide` has; 1 if there is no such loop."""
+        weight = 0
+        for i in self.moving:
+            fn, _, operands = self.kernel.nodes[i]
+            is_strided = fn == "load" and self.operands[operands[0]].steps[-1] == "s"
+            weight += 8 if is_strided or fn in MATH or fn == "mod" else 1
+        weight += sum(8 for output in self.kernel.outputs if output.operand.steps[-1] == "s")
+        if self.is_split:
+            return 1
+        return next((copies for limit, copies in _UNROLL if weight <= limit), 1)
+
+    def wide_loop(self):
+        """`wide` up to %wide_end, then on to `loop` up to %full."""
+        copies = self.unrolling()
+        lines = [f"%full = and i64 %count, {-self.lanes}\n"]
+        if copies == 1:
+            return [*lines, "%wide_end = add i64 0, 0\nbr label %narrow\n"]
+        lines.append(
+            f"%wide_end = and i64 %count, {-self.lanes * copies}\n"
+            "%has_wide = icmp ne i64 %wide_end, 0\n"
+            "br i1 %has_wide, label %wide, label %narrow\n"
+            "wide:\n%i0 = phi i64 [ 0, %unit ], [ %i_wide, %wide ]\n"
+        )
+        parts, shift = [], len(self.kernel.nodes)
+        for copy in range(copies):
+            value = list(self.value)
+            for i in self.moving:
+                value[i] = f"%v{i + (copy + 1) * shift}"
+            parts.append((f"w{copy}", value, f"%i{copy}"))
+            if copy:
+                lines.append(f"%i{copy} = add i64 %i0, {copy * self.lanes}\n")
+            lines += self.node_lines(self.moving, value, f"%i{copy}", (copy + 1) * shift)
+        lines += self.output_lines(parts)
+        lines.append(
+            f"%i_wide = add i64 %i0, {copies * self.lanes}\n"
+            "%is_wide = icmp slt i64 %i_wide, %wide_end\n"
+            "br i1 %is_wide, label %wide, label %narrow\n"
+        )
+        return lines
 
     def loop(self):
         if self.is_split:
-            first = len(self.still_parts)
-            body = [self.call_part(first + n, "%i") for n in range(len(self.moving_parts))]
+            numbers = range(self.n_still_parts, self.n_parts)
+            body = [self.call_part(number, "%i") for number in numbers]
         else:
-            body = self.node_lines(self.moving, self.value)
+            body = self.node_lines(self.moving, self.value, "%i")
         return [
-            "loop:\n%i = phi i64 [ 0, %unit ], [ %j, %loop ], [ %full, %tail ]\n",
+            "narrow:\n%has_narrow = icmp slt i64 %wide_end, %full\n"
+            "br i1 %has_narrow, label %loop, label %rest\n"
+            "loop:\n%i = phi i64 [ %wide_end, %narrow ], [ %j, %loop ], [ %full, %tail ]\n",
             *body,
-            *self.output_lines(),
+            *self.output_lines([("", self.value, "%i")]),
             f"%j = add i64 %i, {self.lanes}\n"
             "%more = icmp slt i64 %j, %full\n"
             "br i1 %more, label %loop, label %rest\n",
@@ -551,18 +507,18 @@ class _Emitter:
     # ------------------------------------------------------------ the tail
 
     def tail(self):
-        """Elements behind the last whole vector: copy in, run the body again, copy out.
+        """Elements behind the last whole vector: copy in, run `loop` again, copy out.
 
         `%left` is positive before that run, negative after it, zero if there are none.
         """
         lines = [
-            "rest:\n%done = phi i64 [ 0, %unit ], [ %j, %loop ]\n"
+            "rest:\n%done = phi i64 [ %wide_end, %narrow ], [ %j, %loop ]\n"
             "%left = sub i64 %count, %done\n"
             "%is_partly = icmp sgt i64 %left, 0\n"
             "br i1 %is_partly, label %tail, label %whole\ntail:\n"
             "%back = sub i64 0, %full\n"
         ]
-        lines += [self.pad(k) for k in self.padded()]
+        lines += [self.pad(k) for k in self.padded]
         for j in self.accumulated:
             kind = memory_vector(self.kernel.outputs[j].operand.dtype, self.lanes)
             lines.append(f"%keep{j} = load {kind}, ptr %sum{j}, align 64\n")
@@ -572,28 +528,17 @@ class _Emitter:
             "br i1 %is_padded, label %unpad, label %unit_end\nunpad:\n"
             "%r = sub i64 %count, %full\n"
         )
-        lines += [self.unpad(k) for k in self.padded() if k >= len(self.kernel.inputs)]
+        lines += [self.unpad(k) for k in self.padded if k >= self.n_inputs]
         lines += self.drop_padding()
         return [*lines, "br label %unit_end\n"]
 
-    def tail_address(self, k, tag):
-        """Text for the first element of the tail in memory, and its name and stride."""
-        operand = self.operands[k]
-        memory = MEMORY[operand.dtype]
-        stride = f"%s{k}_{self.inner}" if operand.steps[-1] == "s" else "1"
-        return stride, (
-            f"%{tag}o{k} = mul i64 %full, {stride}\n"
-            f"%{tag}p{k} = getelementptr {memory}, ptr %base{k}, i64 %{tag}o{k}\n"
-        )
-
     def pad(self, k):
         """Ones into the buffer, then the real elements, then the operand moves to the buffer."""
-        operand, n_inputs = self.operands[k], len(self.kernel.inputs)
+        operand, text = self.operands[k], ""
         dtype, memory = operand.dtype, MEMORY[operand.dtype]
-        text = ""
-        if k < n_inputs or self.kernel.outputs[k - n_inputs].reduce is not None:
+        if k < self.n_inputs or self.kernel.outputs[k - self.n_inputs].reduce is not None:
             kind = memory_vector(dtype, self.lanes)
-            one = "1" if dtype == "bool" else splat(1, dtype).split()[-1].rstrip(")")
+            one = neutral("min" if dtype == "bool" else "prod", dtype)
             stride, place = self.tail_address(k, "t")
             text = (
                 f"store {kind} splat ({memory} {one}), ptr %buffer{k}, align 64\n{place}"
@@ -613,6 +558,22 @@ class _Emitter:
             f"ptr %buffer{k}, i64 1, i64 %r)\n"
         )
 
+    def tail_address(self, k, tag):
+        """The stride of operand `k`, and text for the address of the tail's first element."""
+        stride = f"%s{k}_{self.inner}" if self.operands[k].steps[-1] == "s" else "1"
+        return stride, (
+            f"%{tag}o{k} = mul i64 %full, {stride}\n"
+            f"%{tag}p{k} = getelementptr {MEMORY[self.operands[k].dtype]}, "
+            f"ptr %base{k}, i64 %{tag}o{k}\n"
+        )
+
+    def copy(self, dtype):
+        return f"{self.name}_copy{SIZE[dtype]}"
+
+    def copy_functions(self):
+        sizes = sorted({SIZE[self.operands[k].dtype] for k in self.padded})
+        return [loop_memory.COPY.format(name=f"{self.name}_copy{n}", bits=8 * n) for n in sizes]
+
     def drop_padding(self):
         """Accumulator lanes that only saw padding take back their value from before the tail."""
         if not self.accumulated:
@@ -620,202 +581,42 @@ class _Emitter:
         kind, mask = vector("i32", self.lanes), vector("bool", self.lanes)
         lanes = ", ".join(f"i32 {lane}" for lane in range(self.lanes))
         lines = [
-            "%r32 = trunc i64 %r to i32\n"
-            f"%rf = insertelement {kind} poison, i32 %r32, i32 0\n"
-            f"%rs = shufflevector {kind} %rf, {kind} poison, {self.zeros()}\n"
-            f"%is_real = icmp slt {kind} <{lanes}>, %rs\n"
+            "%r32 = trunc i64 %r to i32\n",
+            loop_memory.splat_of("%rs", kind, "i32 %r32", self.lanes),
+            f"%is_real = icmp slt {kind} <{lanes}>, %rs\n",
         ]
         for j in self.accumulated:
             own = memory_vector(self.kernel.outputs[j].operand.dtype, self.lanes)
             lines.append(
                 f"%pad{j} = load {own}, ptr %sum{j}, align 64\n"
                 f"%was{j} = load {own}, ptr %old{j}, align 64\n"
-                f"%true{j} = select {mask} %is_real, {own} %pad{j}, {own} %was{j}\n"
-                f"store {own} %true{j}, ptr %sum{j}, align 64\n"
+                f"%real{j} = select {mask} %is_real, {own} %pad{j}, {own} %was{j}\n"
+                f"store {own} %real{j}, ptr %sum{j}, align 64\n"
             )
         return lines
 
-    def copy(self, dtype):
-        return f"{self.name}_copy{SIZE[dtype]}"
-
-    def copy_functions(self):
-        """A strided copy for every element size in use; a call costs 5 ns, inlined it costs text."""
-        sizes = sorted({SIZE[self.operands[k].dtype] for k in self.padded()})
-        return "".join(_COPY.format(name=f"{self.name}_copy{n}", bits=8 * n) for n in sizes)
-
-    # ------------------------------------------------------------ reductions
+    # ------------------------------------------------------------ the end of a unit
 
     def unit_end(self):
+        """Lanes into one number: a partial result of this unit, or joined to the one in memory."""
         lines = ["unit_end:\n"]
         for j in self.accumulated:
             output = self.kernel.outputs[j]
-            dtype, k = output.operand.dtype, len(self.kernel.inputs) + j
-            memory = MEMORY[dtype]
-            lines.append(
-                f"%lanes{j} = load {memory_vector(dtype, self.lanes)}, ptr %sum{j}, align 64\n"
+            dtype, k = output.operand.dtype, self.n_inputs + j
+            memory, kind = MEMORY[dtype], memory_vector(dtype, self.lanes)
+            text, result = loop_reduce.tree(
+                f"%lanes{j}", output.reduce, dtype, self.lanes, self.declarations
             )
-            text, result = self.tree(f"%lanes{j}", output.reduce, dtype, self.lanes)
-            lines.append(text)
-            if j in self.totals:
-                lines.append(f"%place{j} = getelementptr {memory}, ptr %scratch{j}, i64 %u\n")
-                lines.append(f"store {memory} {result}, ptr %place{j}\n")
-            else:
-                join = self.combine(output.reduce, dtype, 0)
-                lines.append(f"%before{j} = load {memory}, ptr %base{k}\n")
-                lines.append(join.format(f"%after{j}", f"%before{j}", result))
-                lines.append(f"store {memory} %after{j}, ptr %base{k}\n")
-        return [*lines, "%u_next = add i64 %u, 1\nbr label %units\n"]
-
-    def tree(self, value, reduce, dtype, lanes):
-        """Halve until two lanes are left: lane i meets lane i + lanes/2."""
-        lines, prefix = [], value
-        while lanes > 2:
-            half = lanes // 2
-            kind = memory_vector(dtype, lanes)
-            for tag, first in (("lo", 0), ("hi", half)):
-                picks = ", ".join(f"i32 {first + lane}" for lane in range(half))
+            lines.append(f"%lanes{j} = load {kind}, ptr %sum{j}, align 64\n{text}")
+            if loop_memory.is_total(output):
                 lines.append(
-                    f"{prefix}_{tag}{half} = shufflevector {kind} {value}, {kind} poison, "
-                    f"<{half} x i32> <{picks}>\n"
+                    f"%place{j} = getelementptr {memory}, ptr %scratch{j}, i64 %u\n"
+                    f"store {memory} {result}, ptr %place{j}\n"
                 )
-            join = self.combine(reduce, dtype, half)
-            lines.append(
-                join.format(f"{prefix}_{half}", f"{prefix}_lo{half}", f"{prefix}_hi{half}")
-            )
-            value, lanes = f"{prefix}_{half}", half
-        kind = memory_vector(dtype, 2)
-        for lane in range(2):
-            lines.append(f"{prefix}_e{lane} = extractelement {kind} {value}, i32 {lane}\n")
-        join = self.combine(reduce, dtype, 0)
-        lines.append(join.format(f"{prefix}_all", f"{prefix}_e0", f"{prefix}_e1"))
-        return "".join(lines), f"{prefix}_all"
-
-    def start(self):
-        """NAME_start: the neutral element over the kept axes of every reduction in memory."""
-        lines = [f"define void @{self.name}_start(ptr %args, ptr %meta) nounwind {{\nentry:\n"]
-        lines += self.arguments()
-        kept = [j for j, output in enumerate(self.kernel.outputs) if _is_kept_reduction(output)]
-        before = "entry"
-        for j in kept:
-            lines += self.fill(j, before)
-            before = f"filled{j}"
-        return "".join([*lines, "ret void\n}\n"])
-
-    def fill(self, j, before):
-        operand, k = self.kernel.outputs[j].operand, len(self.kernel.inputs) + j
-        axes = [axis for axis, step in enumerate(operand.steps) if step != "0"]
-        lines, total = [], "1"
-        for axis in axes:
-            lines.append(f"%size{j}_{axis} = mul i64 {total}, %n{axis}\n")
-            total = f"%size{j}_{axis}"
-        lines.append(
-            f"br label %fill{j}\nfill{j}:\n"
-            f"%e{j} = phi i64 [ 0, %{before} ], [ %e{j}n, %set{j} ]\n"
-            f"%e{j}m = icmp slt i64 %e{j}, {total}\n"
-            f"br i1 %e{j}m, label %set{j}, label %filled{j}\nset{j}:\n"
-        )
-        left, place, memory = f"%e{j}", f"%arg{k}", MEMORY[operand.dtype]
-        for axis in reversed(axes):
-            name = f"%y{j}_{axis}"
-            stride = f"%s{k}_{axis}" if operand.steps[axis] == "s" else "1"
-            lines.append(
-                f"{name} = urem i64 {left}, %n{axis}\n"
-                f"{name}q = udiv i64 {left}, %n{axis}\n"
-                f"{name}o = mul i64 {name}, {stride}\n"
-                f"{name}p = getelementptr {memory}, ptr {place}, i64 {name}o\n"
-            )
-            left, place = f"{name}q", f"{name}p"
-        value = neutral(self.kernel.outputs[j].reduce, operand.dtype)
-        lines.append(
-            f"store {memory} {value}, ptr {place}\n"
-            f"%e{j}n = add i64 %e{j}, 1\nbr label %fill{j}\nfilled{j}:\n"
-        )
-        return lines
-
-    def finish(self):
-        """NAME_finish: units' partial results into eight accumulators in turn, then a tree."""
-        lines = [f"define void @{self.name}_finish(ptr %args, ptr %meta) nounwind {{\nentry:\n"]
-        for j in self.totals:
-            kind = memory_vector(self.kernel.outputs[j].operand.dtype, 8)
-            lines.append(f"%sum{j} = alloca {kind}, align 64\n")
-        lines += self.arguments()
-        lines += self.unit_count()
-        before = "entry"
-        for j in self.totals:
-            lines += self.gather(j, before)
-            before = f"gathered{j}"
-        return "".join([*lines, "ret void\n}\n"])
-
-    def unit_count(self):
-        if self.kernel.rank == 1:
-            return [f"%n0up = add i64 %n0, {BLOCK - 1}\n%units = sdiv i64 %n0up, {BLOCK}\n"]
-        lines, total = [], "1"
-        for axis in range(self.inner):
-            lines.append(f"%count{axis} = mul i64 {total}, %n{axis}\n")
-            total = f"%count{axis}"
-        return [*lines, f"%units = add i64 {total}, 0\n"]
-
-    def gather(self, j, before):
-        output, k = self.kernel.outputs[j], len(self.kernel.inputs) + j
-        dtype = output.operand.dtype
-        memory, kind = MEMORY[dtype], memory_vector(dtype, 8)
-        start = neutral(output.reduce, dtype)
-        text, result = self.tree(f"%lanes{j}", output.reduce, dtype, 8)
-        return [
-            f"store {kind} splat ({memory} {start}), ptr %sum{j}, align 64\n"
-            f"br label %gather{j}\ngather{j}:\n"
-            f"%e{j} = phi i64 [ 0, %{before} ], [ %e{j}n, %take{j} ]\n"
-            f"%e{j}m = icmp slt i64 %e{j}, %units\n"
-            f"br i1 %e{j}m, label %take{j}, label %gathered{j}\ntake{j}:\n"
-            f"%p{j} = getelementptr {memory}, ptr %scratch{j}, i64 %e{j}\n"
-            f"%x{j} = load {memory}, ptr %p{j}\n"
-            f"%lane{j} = and i64 %e{j}, 7\n"
-            f"%q{j} = getelementptr {memory}, ptr %sum{j}, i64 %lane{j}\n"
-            f"%a{j} = load {memory}, ptr %q{j}\n",
-            self.combine(output.reduce, dtype, 0).format(f"%c{j}", f"%a{j}", f"%x{j}"),
-            f"store {memory} %c{j}, ptr %q{j}\n"
-            f"%e{j}n = add i64 %e{j}, 1\nbr label %gather{j}\ngathered{j}:\n"
-            f"%lanes{j} = load {kind}, ptr %sum{j}, align 64\n",
-            text,
-            f"store {memory} {result}, ptr %arg{k}\n",
-        ]
-
-
-# ---------------------------------------------------------------- small texts
-
-
-def _read_meta(name, position):
-    return (
-        f"{name}m = getelementptr i64, ptr %meta, i64 {position}\n{name} = load i64, ptr {name}m\n"
-    )
-
-
-def _read_arg(name, position):
-    return (
-        f"{name}a = getelementptr ptr, ptr %args, i64 {position}\n{name} = load ptr, ptr {name}a\n"
-    )
-
-
-def _narrowed(dtype):
-    return "trunc" if dtype == "i32" else "sitofp"
-
-
-_COPY = """\
-define internal void @{name}(ptr %to, i64 %by, ptr %from, i64 %step, i64 %n) nounwind {{
-entry:
-br label %one
-one:
-%e = phi i64 [ 0, %entry ], [ %next, %one ]
-%f = mul i64 %e, %step
-%g = getelementptr i{bits}, ptr %from, i64 %f
-%x = load i{bits}, ptr %g
-%t = mul i64 %e, %by
-%h = getelementptr i{bits}, ptr %to, i64 %t
-store i{bits} %x, ptr %h
-%next = add i64 %e, 1
-%more = icmp slt i64 %next, %n
-br i1 %more, label %one, label %done
-done:
-ret void
-}}
-"""
+            else:
+                lines.append(
+                    f"%kept{j} = load {memory}, ptr %base{k}\n"
+                    + self.join(output, 0).format(f"%joined{j}", f"%kept{j}", result)
+                    + f"store {memory} %joined{j}, ptr %base{k}\n"
+                )
+        return [*lines, "%u_next = add i64 %u, 1\nbr label %units\n"]
