@@ -37,13 +37,8 @@ FORMAT = 1
 LIBRARIES_PER_JIT = 256
 
 _LOCK = threading.RLock()
-"""Held around every use of llvmlite but the dropping of a library."""
-
-# A child forked while another thread is inside LLVM would find llvmlite's lock taken for ever.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
-    )
+"""Held while llvmlite is set up and while a library is linked.  Each call into LLVM takes
+llvmlite's own lock besides, which is all that compiling needs: nothing of it is shared."""
 
 
 class Host(NamedTuple):
@@ -77,8 +72,8 @@ class NativeLibrary:
 
     def __del__(self, is_finalizing=sys.is_finalizing):
         # Before its LLJIT, which without this might be dropped first.  Not under _LOCK: garbage
-        # collection may come here in a thread that holds llvmlite's own lock (Numba compiling),
-        # while another holds _LOCK and waits for that one.
+        # collection may come here in a thread that holds llvmlite's own lock, while another
+        # holds _LOCK and waits for that one.
         if not is_finalizing():
             self._tracker.close()
 
@@ -96,9 +91,32 @@ def _llvm():
             llvm.initialize_native_target()
             llvm.initialize_native_asmprinter()
             llvm.initialize_native_asmparser()  # inline assembler: the thread pool's `pause`
+            _hold_locks_at_fork(llvm.ffi)
         except (ImportError, OSError, RuntimeError) as error:
             raise KernelError(f"llvmlite: cannot be used: {_first_lines(error)}") from error
         return llvm
+
+
+def _hold_locks_at_fork(ffi):
+    """Let no child be born while another thread is inside LLVM: its locks would stay taken.
+
+    llvmlite's lock has no public door that would do (its callbacks run after it is taken), and
+    every disposal of an LLVM object takes it, at any time.  Without this, tests/test_native.py
+    forks during a compile and the child waits for ever.  Needless once llvmlite does it itself.
+    """
+    inner = getattr(ffi.lib, "_lock", None)
+    locks = [_LOCK] if inner is None else [_LOCK, inner]
+
+    def take():
+        for lock in locks:
+            lock.__enter__()
+
+    def release():
+        for lock in reversed(locks):
+            lock.__exit__(None, None, None)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=take, after_in_parent=release, after_in_child=release)
 
 
 @functools.cache
@@ -149,19 +167,13 @@ def compile_object(ir_text: str, tier: int = 0) -> bytes:
     assert tier in (0, 1), tier
     machine, llvm = _machine(tier), _llvm()
     try:
-        # A lock per step, not one for all three, lets a short compile overtake a long one.
-        with _LOCK:
-            # A context of its own: LLVM never frees constants and types of the global one.
-            module = llvm.parse_assembly(ir_text, llvm.create_context())
+        # A context of its own: LLVM never frees constants and types of the global one.
+        module = llvm.parse_assembly(ir_text, llvm.create_context())
+        with module:
             module.verify()
-        try:
             if tier:
                 _optimise(module, machine)
-            with _LOCK:
-                return machine.emit_object(module)
-        finally:
-            with _LOCK:
-                module.close()
+            return machine.emit_object(module)
     except RuntimeError as error:
         raise KernelError(f"LLVM refused the IR: {_first_lines(error)}") from error
 
@@ -169,13 +181,12 @@ def compile_object(ir_text: str, tier: int = 0) -> bytes:
 def _optimise(module, machine):
     """The O1 pipeline.  The IR has explicit vectors, so vectorisers and unrolling only cost."""
     llvm = _llvm()
-    with _LOCK:
-        options = llvm.create_pipeline_tuning_options(speed_level=1)
-        options.loop_vectorization = False
-        options.slp_vectorization = False
-        options.loop_unrolling = False
-        builder = llvm.create_pass_builder(machine, options)
-        builder.getModulePassManager().run(module, builder)
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
 
 
 def _first_lines(error: Exception, count: int = 4) -> str:
