@@ -1,0 +1,247 @@
+"""Derivatives, tape → tape: `reverse` appends a reverse sweep, `forward` a tangent sweep.
+
+Both read the rules in the registry and write rows through the same Builder that every tape is
+built with, so the result can be differentiated again, simplified, compiled, or replayed row by
+row.  The rows of the given tape keep their numbers; the sweep comes after them.  What the sweep
+reads of the primal rows is exactly what must be saved.
+
+Zero times infinity: the cotangent of the branch of a `where` that was not taken is carried as
+(value, mask) through elementwise rows, and the mask selects *after* the local slope, so 0 · inf
+never appears.  Source of the policy: Dr.Jit's `mul_accum`; JAX's "double where" is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tapejit.build import Builder, Ref
+from tapejit.errors import NotDifferentiable
+from tapejit.ops.elementwise import cast, logical_and, logical_not, where
+from tapejit.ops.movement import expand
+from tapejit.ops.reductions import sum_
+from tapejit.registry import OPS
+from tapejit.shapes import Aval
+from tapejit.tape import Tape, dependent_rows
+
+# ---------------------------------------------------------------- data
+
+
+class Sweep(NamedTuple):
+    """A tape with a derivative sweep behind its primal rows."""
+
+    tape: Tape
+    n_primal: int
+    """Rows below this are the primal ones, unchanged."""
+    seeds: tuple[int, ...]
+    """Input rows of the sweep: one cotangent per output, or one tangent per input."""
+    results: tuple[int, ...]
+    """reverse: the cotangent row of each wanted row; forward: the tangent row of each output;
+    -1 where it is zero."""
+
+
+class Cotangent(NamedTuple):
+    """A cotangent, to be read as `where(mask, value, 0)` if there is a mask."""
+
+    value: Ref
+    mask: Ref | None
+
+    def plain(self) -> Ref:
+        """The cotangent as one row."""
+        return self.value if self.mask is None else where(self.mask, self.value, 0.0)
+
+
+_WHERE = OPS["where"]
+
+# ---------------------------------------------------------------- reverse mode
+
+
+def reverse(
+    tape: Tape,
+    outputs: Sequence[int],
+    wanted: Sequence[int],
+    *,
+    unit_seed: bool = False,
+    watch: Sequence[int] = (),
+) -> Sweep:
+    """The tape and, behind it, the reverse sweep from `outputs` to the rows `wanted`.
+
+    unit_seed  the cotangent of every output is 1, as `backward()` of a scalar has it; else each
+               is an input row
+    watch      rows whose cotangent passes through a `host` row, where a user's hook is called
+    """
+    return _Reverse(tape, outputs, wanted, watch).run(unit_seed)
+
+
+class _Reverse:
+    def __init__(self, tape, outputs, wanted, watch):
+        self.builder = Builder(tape)
+        self.outputs = outputs
+        self.wanted = wanted
+        self.watch = frozenset(watch)
+        self.n_primal = len(tape)
+        self.end = max(outputs, default=-1) + 1
+        self.active = dependent_rows(tape, wanted, self.end)
+        self.cotangents: dict[int, Cotangent] = {}
+
+    def run(self, unit_seed):
+        seeds = self.seed(unit_seed)
+        tape, wanted = self.builder.tape, frozenset(self.wanted)
+        results = {}
+        for row in range(self.end - 1, -1, -1):
+            cotangent = self.cotangents.pop(row, None)
+            if cotangent is None:
+                continue
+            if row in self.watch:
+                cotangent = Cotangent(_host(cotangent.plain(), row), None)
+            if row in wanted:
+                results[row] = cotangent.plain().row
+            self.pull(tape, row, cotangent)
+        return Sweep(
+            tape, self.n_primal, tuple(seeds), tuple(results.get(row, -1) for row in self.wanted)
+        )
+
+    def seed(self, unit_seed):
+        seeds = []
+        for row in self.outputs:
+            output = self.builder.ref(row)
+            if unit_seed:
+                seed = self.builder.literal(1, output.aval)
+            else:
+                seed = self.builder.input(output.aval)
+                seeds.append(seed.row)
+            self.deposit(row, Cotangent(seed, None))
+        return seeds
+
+    def pull(self, tape, row, cotangent):
+        """Hand the cotangent of one row on to the rows it reads."""
+        kind = tape.kind(row)
+        op = kind.op
+        operands = tape.operands(row)
+        active = [operand for operand in operands if self.active[operand]]
+        if not active:
+            return
+        inputs = [self.builder.ref(operand) for operand in operands]
+        if op is _WHERE:
+            self.pull_where(operands, inputs[0], cotangent)
+        elif op.partials is not None:
+            slopes = op.partials(*inputs, self.builder.ref(row), **kind.attributes())
+            for operand, slope in zip(operands, slopes, strict=True):
+                if slope is not None and self.active[operand]:
+                    product = _times(cotangent.value, slope)
+                    self.deposit(operand, Cotangent(product, cotangent.mask))
+        elif op.vjp is not None:
+            gy, y = cotangent.plain(), self.builder.ref(row)
+            parts = op.vjp(gy, *inputs, y, **kind.attributes())
+            for operand, part in zip(operands, parts, strict=True):
+                if part is not None and self.active[operand]:
+                    self.deposit(operand, Cotangent(part, None))
+
+    def pull_where(self, operands, condition, cotangent):
+        _, then, other = operands
+        if self.active[then]:
+            self.deposit(then, _masked(cotangent, condition))
+        if self.active[other]:
+            self.deposit(other, _masked(cotangent, logical_not(condition)))
+
+    def deposit(self, row, cotangent):
+        """Add a cotangent to what a row has, in the row's shape and dtype."""
+        target = self.builder.ref(row).aval
+        if not target.dtype.is_floating_point:
+            return
+        if cotangent.value.shape != target.shape or cotangent.value.dtype is not target.dtype:
+            cotangent = Cotangent(fit(cotangent.plain(), target), None)
+        known = self.cotangents.get(row)
+        if known is not None:
+            cotangent = Cotangent(known.plain() + cotangent.plain(), None)
+        self.cotangents[row] = cotangent
+
+
+def _times(value, slope):
+    if isinstance(slope, float):
+        if slope == 1.0:
+            return value
+        if slope == -1.0:
+            return -value
+    return value * slope
+
+
+def _masked(cotangent, condition):
+    mask = condition if cotangent.mask is None else logical_and(cotangent.mask, condition)
+    return Cotangent(cotangent.value, mask)
+
+
+def _host(value, row):
+    return value.builder.emit(OPS["host"], (value,), (row,))
+
+
+def fit(cotangent: Ref, target: Aval) -> Ref:
+    """A cotangent summed over broadcast axes, expanded and cast to `target`."""
+    if cotangent.shape != target.shape:
+        extra = cotangent.ndim - target.ndim
+        if extra > 0:
+            cotangent = sum_(cotangent, axes=tuple(range(extra)), keepdim=False)
+        lengths = zip(cotangent.shape, target.shape[-cotangent.ndim :], strict=False)
+        axes = tuple(i for i, (n, m) in enumerate(lengths) if m == 1 and n != 1)
+        if axes:
+            cotangent = sum_(cotangent, axes=axes, keepdim=True)
+        if cotangent.shape != target.shape:
+            cotangent = expand(cotangent, shape=target.shape)
+    if cotangent.dtype is not target.dtype:
+        cotangent = cast(cotangent, dtype=target.dtype.name)
+    return cotangent
+
+
+# ---------------------------------------------------------------- forward mode
+
+
+def forward(tape: Tape, inputs: Sequence[int], outputs: Sequence[int]) -> Sweep:
+    """The tape and, behind it, the tangents of `outputs` for tangents of the rows `inputs`."""
+    builder = Builder(tape)
+    tangents: dict[int, Ref] = {}
+    seeds = []
+    for row in inputs:
+        tangents[row] = builder.input(builder.ref(row).aval)
+        seeds.append(tangents[row].row)
+    end = max(outputs, default=-1) + 1
+    active = dependent_rows(tape, inputs, end)
+    for row in range(end):
+        if active[row] and row not in tangents:
+            tangent = _push(builder, row, tangents)
+            if tangent is not None:
+                tangents[row] = tangent
+    results = tuple(tangents[row].row if row in tangents else -1 for row in outputs)
+    return Sweep(builder.tape, len(tape), tuple(seeds), results)
+
+
+def _push(builder, row, tangents):
+    """The tangent of one row from those of its operands; None if it is zero."""
+    kind = builder.tape.kind(row)
+    op, target = kind.op, kind.aval
+    operands = builder.tape.operands(row)
+    incoming = [tangents.get(operand) for operand in operands]
+    if not target.dtype.is_floating_point or all(t is None for t in incoming):
+        return None
+    inputs = [builder.ref(operand) for operand in operands]
+    y = builder.ref(row)
+    if op is _WHERE:
+        then, other = (0.0 if t is None else t for t in incoming[1:])
+        if isinstance(then, float) and isinstance(other, float):
+            return None
+        tangent = where(inputs[0], then, other)
+    elif op.partials is not None:
+        tangent = None
+        slopes = op.partials(*inputs, y, **kind.attributes())
+        for part, slope in zip(incoming, slopes, strict=True):
+            if part is not None and slope is not None:
+                product = _times(part, slope)
+                tangent = product if tangent is None else tangent + product
+    elif op.jvp is not None:
+        tangent = op.jvp(incoming, *inputs, y, **kind.attributes())
+    elif op.linear:
+        tangent = builder.emit(op, [incoming[0], *inputs[1:]], kind.attrs)
+    elif op.vjp is None:
+        tangent = None
+    else:
+        raise NotDifferentiable(f"{op.name} has no forward-mode rule\n  try  vjp or grad")
+    return None if tangent is None else fit(tangent, target)

@@ -1,0 +1,173 @@
+"""Dtypes and how they mix: PyTorch's names and promotion rules over NumPy's dtypes.
+
+A `DType` prints as PyTorch prints it (``torch.float32``), so ported notebooks show the same.
+NumPy takes one wherever it takes a dtype.  Promotion follows PyTorch: arrays with dimensions win
+over 0-d ones, and those over Python numbers, unless the lower one is of a higher category (bool,
+integer, float).  Source: pytorch.org/docs/stable/tensor_attributes.html, type promotion.
+
+Start at `promote`.  Python floats take the default dtype, which is per thread: float32 as in
+PyTorch, float64 inside function transforms of NumPy data.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import numpy as np
+
+from tapejit.errors import DtypeError
+
+# ---------------------------------------------------------------- data
+
+
+class DType:
+    """A dtype: its PyTorch name, its NumPy dtype, and its place in the order of promotion."""
+
+    __slots__ = ("category", "dtype", "is_floating_point", "itemsize", "kernel", "name", "rank")
+
+    def __init__(self, name, numpy_dtype, category, rank, kernel):
+        self.name = name
+        self.dtype = np.dtype(numpy_dtype)  # NumPy reads this attribute: np.zeros(3, tj.float32)
+        self.category = category
+        self.rank = rank
+        self.kernel = kernel  # name in tapejit.plan, None where kernels do not take it
+        self.itemsize = self.dtype.itemsize
+        self.is_floating_point = category == FLOAT
+
+    def __repr__(self):
+        return f"torch.{self.name}"
+
+    def __reduce__(self):
+        return (named, (self.name,))
+
+
+BOOL, INTEGER, FLOAT = range(3)
+
+bool_ = DType("bool", np.bool_, BOOL, 0, "bool")
+uint8 = DType("uint8", np.uint8, INTEGER, 0, None)
+int8 = DType("int8", np.int8, INTEGER, 1, None)
+int16 = DType("int16", np.int16, INTEGER, 2, None)
+int32 = DType("int32", np.int32, INTEGER, 3, "i32")
+int64 = DType("int64", np.int64, INTEGER, 4, "i64")
+float16 = DType("float16", np.float16, FLOAT, 0, None)
+float32 = DType("float32", np.float32, FLOAT, 1, "f32")
+float64 = DType("float64", np.float64, FLOAT, 2, "f64")
+
+ALL = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
+_BY_NUMPY = {dtype.dtype: dtype for dtype in ALL}
+_BY_NAME = {dtype.name: dtype for dtype in ALL} | {
+    "float": float32, "double": float64, "half": float16, "int": int32, "long": int64,
+    "short": int16,
+}  # fmt: skip
+_PYTHON = {bool: bool_, int: int64, float: None}
+
+
+class _Defaults(threading.local):
+    float_dtype = float32
+
+
+_defaults = _Defaults()
+
+
+# ---------------------------------------------------------------- lookups
+
+
+def named(name: str) -> DType:
+    """The dtype called `name`, also by PyTorch's other names ("double", "long", ...)."""
+    return _BY_NAME[name]
+
+
+def from_numpy(dtype: np.dtype) -> DType:
+    """The DType of a NumPy dtype in native byte order.
+
+    Errors  DtypeError for dtypes that tensors cannot have (object, str, complex, ...)
+    """
+    found = _BY_NUMPY.get(dtype)
+    if found is None:
+        raise DtypeError(
+            f"tensor: no tensor holds NumPy dtype {dtype}\n"
+            f"  try  .astype(...) to one of {', '.join(d.name for d in ALL)}"
+        )
+    return found
+
+
+def as_dtype(value) -> DType:
+    """The DType that `value` (DType, NumPy dtype, or Python's bool, int, float) names."""
+    if isinstance(value, DType):
+        return value
+    if value is float:
+        return float64
+    if value in _PYTHON:
+        return _PYTHON[value]
+    try:
+        return from_numpy(np.dtype(value))
+    except TypeError:
+        raise DtypeError(f"dtype: {value!r} names no dtype") from None
+
+
+def of_number(value) -> DType:
+    """The dtype a Python number takes when nothing else decides."""
+    return _PYTHON[type(value)] or _defaults.float_dtype
+
+
+def get_default_dtype() -> DType:
+    """The dtype that Python floats take."""
+    return _defaults.float_dtype
+
+
+def set_default_dtype(dtype) -> None:
+    """Let Python floats take `dtype` from now on, in this thread.
+
+    Errors  DtypeError unless it is a float dtype
+    """
+    dtype = as_dtype(dtype)
+    if not dtype.is_floating_point:
+        raise DtypeError(
+            "only floating-point types are supported as the default type\n"
+            f"  got  {dtype}\n  try  float32 or float64"
+        )
+    _defaults.float_dtype = dtype
+
+
+# ---------------------------------------------------------------- promotion
+
+
+def promote_pair(x: DType, y: DType) -> DType:
+    """The smaller dtype that holds both (two dtypes of equal standing)."""
+    if x is y:
+        return x
+    if x.category != y.category:
+        return x if x.category > y.category else y
+    if uint8 in (x, y) and x.category == INTEGER:
+        other = y if x is uint8 else x
+        return int16 if other is int8 else other
+    return x if x.rank > y.rank else y
+
+
+def promote(with_axes: Iterable[DType], zero_d: Iterable[DType], numbers: Iterable[DType]):
+    """The dtype of a result from operands of three standings (PyTorch's rule).
+
+    >>> promote([float32], [float64], [])
+    torch.float32
+    >>> promote([int64], [], [float32])
+    torch.float32
+    """
+    result = None
+    for group in (numbers, zero_d, with_axes):
+        dtype = None
+        for member in group:
+            dtype = member if dtype is None else promote_pair(dtype, member)
+        result = _combine(dtype, result)
+    return result
+
+
+def _combine(higher, lower):
+    if higher is None or lower is None:
+        return higher or lower
+    return higher if higher.category >= lower.category else promote_pair(higher, lower)
+
+
+def to_float(dtype: DType) -> DType:
+    """`dtype` itself if it is a float, else the default dtype (sin of integers, true division)."""
+    return dtype if dtype.is_floating_point else _defaults.float_dtype

@@ -1,0 +1,241 @@
+"""Families of operations: what the members of each share is written here, once.
+
+    elementwise   one value per element; operands broadcast; value text → NumPy, IR, Numba, CUDA
+    reduction     fewer axes; `start`/`step` kernels for sum, prod, max, min
+    movement      the same elements elsewhere: reshape, permute, slice, cat, ...
+    contraction, indexing, creation: declared with `operation`, each with its own rules
+
+A family function makes an `Op` record and registers it.  Dtype rules here see operands that the
+recorder already brought to one dtype (`Op.rule`), so inference stays short.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+import numpy as np
+
+from tapejit import dtypes, expressions
+from tapejit.errors import DeclarationError, DtypeError
+from tapejit.registry import Alias, Op, Probe
+from tapejit.shapes import Aval, aval, broadcast, normalize_axes, reduced
+
+# ---------------------------------------------------------------- elementwise
+
+_PARAMETERS = ("c", "x", "u", "v", "w")  # the order of operands in every value text
+
+
+def elementwise(
+    name: str,
+    *,
+    summary: str,
+    code: str,
+    partials: Callable | None = None,
+    rule: str = "promote",
+    alias: Alias = Alias(),
+    grad_name: str = "",
+    evaluate: Callable | None = None,
+    decompose: Callable | None = None,
+    attributes: tuple[str, ...] = (),
+    linear: bool = False,
+    probe: Probe = Probe(),
+    note: str = "",
+    source: str = "",
+    version: int = 1,
+) -> Op:
+    """Declare an operation on each element; `code` is its value text."""
+    names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    parameters = tuple(p for p in _PARAMETERS if p in names)
+    expression = expressions.parse(code, parameters)
+    predicate = rule in ("compare", "predicate", "logical")
+    return Op(
+        name=name,
+        family="elementwise",
+        summary=summary,
+        infer=_infer_predicate if predicate else _infer_elementwise,
+        evaluate=evaluate or _numpy_function(alias.numpy) or numpy_evaluator(expression),
+        attributes=attributes,
+        partials=partials,
+        decompose=decompose,
+        linear=linear,
+        expression=expression,
+        rule=rule,
+        alias=alias,
+        grad_name=grad_name,
+        probe=probe,
+        note=note,
+        source=source,
+        version=version,
+    )
+
+
+def _infer_elementwise(avals: tuple[Aval, ...], **attrs) -> Aval:
+    if len(avals) == 1:
+        return avals[0]
+    return aval(broadcast("operands", *(a.shape for a in avals)), avals[-1].dtype)
+
+
+def _infer_predicate(avals: tuple[Aval, ...], **attrs) -> Aval:
+    return aval(broadcast("operands", *(a.shape for a in avals)), dtypes.bool_)
+
+
+def _numpy_function(name):
+    function = getattr(np, name, None) if name else None
+    return function if isinstance(function, np.ufunc) else None
+
+
+_NUMPY_TEXT = {
+    "add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "div": "({} / {})",
+    "mod": "np.remainder({}, {})", "neg": "(-{})", "lt": "({} < {})", "le": "({} <= {})",
+    "gt": "({} > {})", "ge": "({} >= {})", "eq": "({} == {})", "ne": "({} != {})",
+    "and": "np.logical_and({}, {})", "or": "np.logical_or({}, {})", "not": "np.logical_not({})",
+    "select": "np.where({}, {}, {})", "round": "np.rint({})", "pow": "np.power({}, {})",
+    "asin": "np.arcsin({})", "acos": "np.arccos({})", "atan": "np.arctan({})",
+    "atan2": "np.arctan2({}, {})", "asinh": "np.arcsinh({})", "acosh": "np.arccosh({})",
+    "atanh": "np.arctanh({})", "erf": "error_function({})", "erfc": "error_complement({})",
+}  # fmt: skip
+
+
+def numpy_evaluator(expression: expressions.Expression) -> Callable:
+    """The value text as a NumPy function: what runs in eager mode where no ufunc exists.
+
+    `where` gives an array and literals are Python numbers, so dtypes of the operands are kept.
+    """
+    lines = []
+    for number, (fn, operands) in enumerate(expression.steps, len(expression.parameters)):
+        if fn == "literal":
+            text = f"type(v{len(expression.parameters) - 1})({operands[0]!r})"
+            text = repr(operands[0]) if np.isfinite(operands[0]) else f"float('{operands[0]}')"
+        else:
+            form = _NUMPY_TEXT.get(fn, f"np.{fn}({', '.join(['{}'] * len(operands))})")
+            text = form.format(*(f"v{operand}" for operand in operands))
+        lines.append(f"    v{number} = {text}")
+    parameters = ", ".join(f"v{i}" for i in range(len(expression.parameters)))
+    source = "\n".join([f"def evaluate({parameters}):", *lines, f"    return v{expression.result}"])
+    scope = {
+        "np": np,
+        "error_function": _special("erf"),
+        "error_complement": _special("erfc"),
+    }
+    exec(source, scope)
+    return scope["evaluate"]
+
+
+def _special(name):
+    """`math.erf` over arrays, kept at the dtype of the operand (NumPy has no erf)."""
+    import math
+
+    loop = np.frompyfunc(getattr(math, name), 1, 1)
+
+    def evaluate(x):
+        try:
+            from scipy import special
+        except ImportError:
+            return np.asarray(loop(x)).astype(x.dtype)[()]
+        return getattr(special, name)(x)
+
+    return evaluate
+
+
+# ---------------------------------------------------------------- reduction
+
+
+def reduction(
+    name: str,
+    *,
+    summary: str,
+    evaluate: Callable,
+    vjp: Callable | None = None,
+    jvp: Callable | None = None,
+    decompose: Callable | None = None,
+    reduce: str | None = None,
+    attributes: tuple[str, ...] = ("axes", "keepdim"),
+    dtype: Callable[[dtypes.DType], dtypes.DType] = lambda d: d,
+    linear: bool = False,
+    rule: str = "keep",
+    alias: Alias = Alias(),
+    grad_name: str = "",
+    probe: Probe = Probe(shapes=(((2, 3, 4),), ((3,),), ((),)), attrs=({"axes": (0,)},)),
+    note: str = "",
+    source: str = "",
+    version: int = 1,
+) -> Op:
+    """Declare an operation that combines elements along `axes` (always a tuple)."""
+
+    def infer(avals, axes, keepdim, **attrs):
+        (x,) = avals
+        return aval(reduced(x.shape, axes, keepdim), dtype(x.dtype))
+
+    return Op(
+        name=name,
+        family="reduction",
+        summary=summary,
+        infer=infer,
+        evaluate=evaluate,
+        attributes=attributes,
+        vjp=vjp,
+        jvp=jvp,
+        decompose=decompose,
+        reduce=reduce,
+        linear=linear,
+        rule=rule,
+        alias=alias,
+        grad_name=grad_name,
+        probe=probe,
+        note=note,
+        source=source,
+        version=version,
+    )
+
+
+def accumulated(dtype: dtypes.DType) -> dtypes.DType:
+    """The dtype a sum or product has: integers and booleans are added up in int64."""
+    return dtype if dtype.is_floating_point else dtypes.int64
+
+
+# ---------------------------------------------------------------- the rest
+
+
+def operation(
+    name: str,
+    family: str,
+    *,
+    summary: str,
+    infer: Callable[..., Aval],
+    evaluate: Callable,
+    attributes: tuple[str, ...] = (),
+    vjp: Callable | None = None,
+    jvp: Callable | None = None,
+    decompose: Callable | None = None,
+    linear: bool = False,
+    rule: str = "keep",
+    alias: Alias = Alias(),
+    grad_name: str = "",
+    probe: Probe = Probe(),
+    note: str = "",
+    source: str = "",
+    version: int = 1,
+) -> Op:
+    """Declare an operation whose rules are its own."""
+    if family in ("elementwise", "reduction"):
+        raise DeclarationError(f"{name}: use the {family} family function")
+    return Op(
+        name=name, family=family, summary=summary, infer=infer, evaluate=evaluate,
+        attributes=attributes, vjp=vjp, jvp=jvp, decompose=decompose, linear=linear, rule=rule,
+        alias=alias, grad_name=grad_name, probe=probe, note=note, source=source, version=version,
+    )  # fmt: skip
+
+
+def need_float(name: str, dtype: dtypes.DType) -> None:
+    """Raise DtypeError unless `dtype` is a float dtype."""
+    if not dtype.is_floating_point:
+        raise DtypeError(
+            f"{name}(): could not infer output dtype. Input dtype must be either a floating point "
+            f"or complex dtype. Got: {dtype.name.capitalize()}\n  try  .to(float32)"
+        )
+
+
+def axes_of(name: str, axes, ndim: int) -> tuple[int, ...]:
+    """Normalised reduction axes (None: all)."""
+    return normalize_axes(name, axes, ndim)

@@ -1,0 +1,404 @@
+"""Operations that combine elements along axes: sums, products, extremes, statistics.
+
+`axes` is always a tuple of axes counted from the front; the front door turns None into all of
+them.  A composite reduction states `decompose`, and its own `vjp` where that is better than the
+decomposition's (softmax, logsumexp, std at 0).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tapejit import dtypes
+from tapejit.families import accumulated, operation, reduction
+from tapejit.ops.elementwise import eq, exp, indicator, log, ne, sqrt, where
+from tapejit.ops.movement import expand, flip, iota, reshape
+from tapejit.registry import Alias, Probe
+from tapejit.shapes import aval, reduced
+
+
+def restore(reduced_value, x, axes, keepdim):
+    """A reduced value expanded back to the shape of x."""
+    if not keepdim:
+        reduced_value = reshape(reduced_value, shape=reduced(x.shape, axes, True))
+    return expand(reduced_value, shape=x.shape)
+
+
+def _count(x, axes):
+    return math.prod(x.shape[a] for a in axes)
+
+
+def _numpy(function):
+    return lambda x, axes, keepdim: function(x, axis=axes, keepdims=keepdim)
+
+
+# ---------------------------------------------------------------- sums and products
+
+sum_ = reduction(
+    "sum",
+    summary="Sum over `axes`.",
+    evaluate=lambda x, axes, keepdim: np.sum(
+        x, axis=axes, keepdims=keepdim, dtype=None if x.dtype.kind == "f" else np.int64
+    ),
+    reduce="sum",
+    vjp=lambda gy, x, y, axes, keepdim: (restore(gy, x, axes, keepdim),),
+    jvp=lambda tangents, x, y, **attrs: sum_(tangents[0], **attrs),
+    linear=True,
+    dtype=accumulated,
+    alias=Alias("sum", "sum"),
+    grad_name="SumBackward0",
+)
+
+
+def _run_mean(x, axes, keepdim):
+    n = math.prod(np.shape(x)[a] for a in axes)
+    # np.mean warns of empty slices; a sum divided by 0 gives the same NaN silently
+    return np.sum(x, axis=axes, keepdims=keepdim) / x.dtype.type(n)
+
+
+mean = reduction(
+    "mean",
+    summary="Mean over `axes`; NaN of no elements.",
+    evaluate=_run_mean,
+    decompose=lambda x, axes, keepdim: (
+        sum_(x, axes=axes, keepdim=keepdim) / float(_count(x, axes))
+    ),
+    vjp=lambda gy, x, y, axes, keepdim: (
+        restore(gy / float(_count(x, axes) or math.nan), x, axes, keepdim),
+    ),
+    jvp=lambda tangents, x, y, **attrs: mean(tangents[0], **attrs),
+    linear=True,
+    rule="need_float",
+    alias=Alias("mean", "mean"),
+    grad_name="MeanBackward0",
+)
+
+
+def _products_of_others(x, axes):
+    """For each element the product of the others: exact where some are zero."""
+    zero = x == 0.0
+    n_zeros = sum_(cast_like(zero, x), axes=axes, keepdim=True)
+    others = prod(where(zero, 1.0, x), axes=axes, keepdim=True)
+    without = expand(others, shape=x.shape) / where(zero, 1.0, x)
+    alone = where(zero & expand(eq(n_zeros, 1.0), shape=x.shape), expand(others, shape=x.shape), 0.0)
+    return where(expand(eq(n_zeros, 0.0), shape=x.shape), without, alone)
+
+
+def cast_like(condition, x):
+    """A condition as 0 and 1 in the dtype of x."""
+    return indicator(condition, x)
+
+
+prod = reduction(
+    "prod",
+    summary="Product over `axes`.",
+    evaluate=lambda x, axes, keepdim: np.prod(
+        x, axis=axes, keepdims=keepdim, dtype=None if x.dtype.kind == "f" else np.int64
+    ),
+    reduce="prod",
+    vjp=lambda gy, x, y, axes, keepdim: (
+        restore(gy, x, axes, keepdim) * _products_of_others(x, axes),
+    ),
+    jvp=lambda tangents, x, y, axes, keepdim: sum_(
+        tangents[0] * _products_of_others(x, axes), axes=axes, keepdim=keepdim
+    ),
+    dtype=accumulated,
+    alias=Alias("prod", "prod"),
+    grad_name="ProdBackward0",
+    note="Zeros among the elements give the exact product of the others.",
+    probe=Probe(shapes=(((3,),), ((2, 3),)), attrs=({"axes": (0,)},), points=(0.0,)),
+)
+
+# ---------------------------------------------------------------- extremes
+
+
+def _share(gy, x, y, axes, keepdim):
+    """The cotangent shared evenly among the elements that equal the extreme."""
+    chosen = indicator(_same(x, restore(y, x, axes, keepdim)), x)
+    n = sum_(chosen, axes=axes, keepdim=True)
+    return (restore(gy, x, axes, keepdim) * (chosen / expand(n, shape=x.shape)),)
+
+
+def _same(x, extreme):
+    """Equal, or both NaN: a NaN extreme belongs to the NaN elements."""
+    return (x == extreme) | (ne(x, x) & ne(extreme, extreme))
+
+
+def _share_tangent(tangents, x, y, axes, keepdim):
+    chosen = indicator(_same(x, restore(y, x, axes, keepdim)), x)
+    n = sum_(chosen, axes=axes, keepdim=keepdim)
+    return sum_(tangents[0] * chosen, axes=axes, keepdim=keepdim) / n
+
+
+amax = reduction(
+    "amax",
+    summary="The largest element over `axes`; NaN if there is one.",
+    evaluate=_numpy(np.max),
+    reduce="max",
+    vjp=_share,
+    jvp=_share_tangent,
+    alias=Alias("amax", "max"),
+    grad_name="AmaxBackward0",
+    note="Ties share the cotangent evenly.",
+)
+amin = reduction(
+    "amin",
+    summary="The smallest element over `axes`; NaN if there is one.",
+    evaluate=_numpy(np.min),
+    reduce="min",
+    vjp=_share,
+    jvp=_share_tangent,
+    alias=Alias("amin", "min"),
+    grad_name="AminBackward0",
+    note="Ties share the cotangent evenly.",
+)
+
+
+def _run_arg(function):
+    def run(x, axes, keepdim):
+        axis = None if len(axes) != 1 else axes[0]
+        if np.ndim(x) == 0:
+            return np.int64(0)
+        return function(x, axis=axis, keepdims=keepdim)
+
+    return run
+
+
+argmax = reduction(
+    "argmax",
+    summary="Index of the first largest element along one axis, or in the flattened tensor.",
+    evaluate=_run_arg(np.argmax),
+    dtype=lambda dtype: dtypes.int64,
+    alias=Alias("argmax", "argmax"),
+)
+argmin = reduction(
+    "argmin",
+    summary="Index of the first smallest element along one axis, or in the flattened tensor.",
+    evaluate=_run_arg(np.argmin),
+    dtype=lambda dtype: dtypes.int64,
+    alias=Alias("argmin", "argmin"),
+)
+
+
+def _chosen(index, x, axes, keepdim):
+    (axis,) = axes
+    places = iota(x, shape=x.shape, axis=axis)
+    return eq(places, restore(index, x, axes, keepdim))
+
+
+def _extreme_at_index(name, summary, function, argument):
+    """The extreme along one axis, whose slope belongs to the returned index alone."""
+
+    def vjp(gy, x, y, axes, keepdim):
+        mask = _chosen(argument(x, axes=axes, keepdim=keepdim), x, axes, keepdim)
+        return (where(mask, restore(gy, x, axes, keepdim), 0.0),)
+
+    def jvp(tangents, x, y, axes, keepdim):
+        mask = _chosen(argument(x, axes=axes, keepdim=keepdim), x, axes, keepdim)
+        return sum_(where(mask, tangents[0], 0.0), axes=axes, keepdim=keepdim)
+
+    return reduction(
+        name,
+        summary=summary,
+        evaluate=_numpy(function),
+        reduce=name[:3],
+        vjp=vjp,
+        jvp=jvp,
+        grad_name=name[:3].capitalize() + "Backward0",
+        note="As PyTorch's max(dim): only the element at the returned index has a slope.",
+        probe=Probe(shapes=(((2, 3),),), attrs=({"axes": (1,)},)),
+    )
+
+
+max_at = _extreme_at_index("max_at", "The largest element along one axis.", np.max, argmax)
+min_at = _extreme_at_index("min_at", "The smallest element along one axis.", np.min, argmin)
+
+# ---------------------------------------------------------------- truth
+
+all_ = reduction(
+    "all",
+    summary="True where every element along `axes` is nonzero.",
+    evaluate=_numpy(np.all),
+    dtype=lambda dtype: dtypes.bool_,
+    alias=Alias("all", "all"),
+)
+any_ = reduction(
+    "any",
+    summary="True where an element along `axes` is nonzero.",
+    evaluate=_numpy(np.any),
+    dtype=lambda dtype: dtypes.bool_,
+    alias=Alias("any", "any"),
+)
+
+# ---------------------------------------------------------------- statistics
+
+
+def _centred(x, axes):
+    return x - expand(mean(x, axes=axes, keepdim=True), shape=x.shape)
+
+
+def _var(x, axes, keepdim, correction):
+    centred = _centred(x, axes)
+    n = max(_count(x, axes) - correction, 0)
+    return sum_(centred * centred, axes=axes, keepdim=keepdim) / float(n)
+
+
+def _run_var(x, axes, keepdim, correction):
+    n = math.prod(np.shape(x)[a] for a in axes)
+    centred = x - np.sum(x, axis=axes, keepdims=True) / x.dtype.type(n)
+    total = np.sum(centred * centred, axis=axes, keepdims=keepdim)
+    return total / x.dtype.type(max(n - correction, 0))
+
+
+def _var_slope(x, axes, correction):
+    n = max(_count(x, axes) - correction, 0)
+    return _centred(x, axes) * (2.0 / n if n else math.nan)
+
+
+_STATISTIC = ("axes", "keepdim", "correction")
+_STATISTIC_PROBE = Probe(
+    shapes=(((4,),), ((3, 4),)), attrs=({"axes": (0,), "correction": 1}, {"axes": (0,), "correction": 0})
+)
+
+var = reduction(
+    "var",
+    summary="Variance over `axes`; divided by n - correction.",
+    evaluate=_run_var,
+    attributes=_STATISTIC,
+    decompose=_var,
+    vjp=lambda gy, x, y, axes, keepdim, correction: (
+        restore(gy, x, axes, keepdim) * _var_slope(x, axes, correction),
+    ),
+    jvp=lambda tangents, x, y, axes, keepdim, correction: sum_(
+        tangents[0] * _var_slope(x, axes, correction), axes=axes, keepdim=keepdim
+    ),
+    rule="need_float",
+    grad_name="VarBackward0",
+    probe=_STATISTIC_PROBE,
+)
+
+
+def _std_scale(gy, y):
+    """gy / (2 y), and 0 where y is 0 (PyTorch's choice for constants)."""
+    return where(y == 0.0, 0.0, gy / (2.0 * y))
+
+
+std = reduction(
+    "std",
+    summary="Standard deviation over `axes`; n - correction in the denominator.",
+    evaluate=lambda x, **attrs: np.sqrt(_run_var(x, **attrs)),
+    attributes=_STATISTIC,
+    decompose=lambda x, **attrs: sqrt(_var(x, **attrs)),
+    vjp=lambda gy, x, y, axes, keepdim, correction: (
+        restore(_std_scale(gy, y), x, axes, keepdim) * _var_slope(x, axes, correction),
+    ),
+    jvp=lambda tangents, x, y, axes, keepdim, correction: _std_scale(
+        sum_(tangents[0] * _var_slope(x, axes, correction), axes=axes, keepdim=keepdim), y
+    ),
+    rule="need_float",
+    grad_name="StdBackward0",
+    note="Slope 0 where all elements are equal.",
+    probe=_STATISTIC_PROBE,
+)
+
+# ---------------------------------------------------------------- exponentials in rows
+
+
+def _finite_max(x, axes):
+    """The largest element, or 0 where it is infinite, so that x - max is never inf - inf."""
+    largest = amax(x, axes=axes, keepdim=True)
+    return where(abs(largest) == math.inf, 0.0, largest)
+
+
+def _logsumexp(x, axes, keepdim):
+    largest = _finite_max(x, axes)
+    total = sum_(exp(x - largest), axes=axes, keepdim=keepdim)
+    return log(total) + reshape(largest, shape=total.shape)
+
+
+def _run_logsumexp(x, axes, keepdim):
+    largest = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
+    largest = np.where(np.isinf(largest), x.dtype.type(0), largest)
+    total = np.log(np.sum(np.exp(x - largest), axis=axes, keepdims=keepdim))
+    return (total + largest.reshape(np.shape(total)))[()]
+
+
+logsumexp = reduction(
+    "logsumexp",
+    summary="log(sum(exp(x))) over `axes`, without overflow.",
+    evaluate=_run_logsumexp,
+    decompose=_logsumexp,
+    vjp=lambda gy, x, y, axes, keepdim: (
+        restore(gy, x, axes, keepdim) * exp(x - restore(y, x, axes, keepdim)),
+    ),
+    jvp=lambda tangents, x, y, axes, keepdim: sum_(
+        tangents[0] * exp(x - restore(y, x, axes, keepdim)), axes=axes, keepdim=keepdim
+    ),
+    rule="need_float",
+    alias=Alias("logsumexp"),
+    grad_name="LogsumexpBackward0",
+)
+
+
+def _run_softmax(x, axis):
+    shifted = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    return shifted / np.sum(shifted, axis=axis, keepdims=True)
+
+
+def _softmax(x, axis):
+    shifted = exp(x - amax(x, axes=(axis,), keepdim=True))
+    return shifted / sum_(shifted, axes=(axis,), keepdim=True)
+
+
+def _softmax_vjp(gy, x, y, axis):
+    return (y * (gy - sum_(gy * y, axes=(axis,), keepdim=True)),)
+
+
+softmax = operation(
+    "softmax",
+    "rows",
+    summary="exp(x) divided by its sum along an axis.",
+    infer=lambda avals, axis: avals[0],
+    evaluate=_run_softmax,
+    attributes=("axis",),
+    decompose=_softmax,
+    vjp=_softmax_vjp,
+    jvp=lambda tangents, x, y, axis: _softmax_vjp(tangents[0], x, y, axis)[0],
+    rule="need_float",
+    grad_name="SoftmaxBackward0",
+    probe=Probe(attrs=({"axis": 1}, {"axis": 0})),
+)
+log_softmax = operation(
+    "log_softmax",
+    "rows",
+    summary="x minus its logsumexp along an axis.",
+    infer=lambda avals, axis: avals[0],
+    evaluate=lambda x, axis: x - _run_logsumexp(x, (axis,), True),
+    attributes=("axis",),
+    decompose=lambda x, axis: x - _logsumexp(x, (axis,), True),
+    vjp=lambda gy, x, y, axis: (gy - exp(y) * sum_(gy, axes=(axis,), keepdim=True),),
+    jvp=lambda tangents, x, y, axis: (
+        tangents[0] - sum_(exp(y) * tangents[0], axes=(axis,), keepdim=True)
+    ),
+    rule="need_float",
+    grad_name="LogSoftmaxBackward0",
+    probe=Probe(attrs=({"axis": 1}, {"axis": 0})),
+)
+
+# ---------------------------------------------------------------- running sums
+
+cumsum = operation(
+    "cumsum",
+    "scan",
+    summary="Running sum along an axis.",
+    infer=lambda avals, axis: aval(avals[0].shape, accumulated(avals[0].dtype)),
+    evaluate=lambda x, axis: np.cumsum(x, axis, dtype=None if x.dtype.kind == "f" else np.int64),
+    attributes=("axis",),
+    vjp=lambda gy, x, y, axis: (flip(cumsum(flip(gy, axes=(axis,)), axis=axis), axes=(axis,)),),
+    jvp=lambda tangents, x, y, axis: cumsum(tangents[0], axis=axis),
+    linear=True,
+    grad_name="CumsumBackward0",
+    probe=Probe(attrs=({"axis": 1}, {"axis": 0})),
+)

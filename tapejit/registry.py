@@ -1,0 +1,154 @@
+"""The register of operations: each is declared once, here is what a declaration holds.
+
+An `Op` states its value, its shape and dtype rule, its derivative, its names in PyTorch and
+NumPy, and how to probe it in tests.  A family fills in what its members share; `tapejit.ops` holds
+the declarations.  Methods, functions, derivative sweeps, kernels, documentation rows and tests are
+made from these records, and nowhere else is there a list of operations.
+
+Conventions of the derivative rules (they run on `Ref`s while a tape is built, never on numbers):
+    partials(*inputs, y, **attrs) -> one slope per input        elementwise; None means "no slope"
+    vjp(gy, *inputs, y, **attrs)  -> one cotangent per input    None means "none"
+    jvp(tangents, *inputs, y, **attrs) -> tangent of y          a tangent may be None (zero)
+A cotangent rule need not sum over broadcast axes nor cast: `autodiff` brings every cotangent to
+its input's shape and dtype.  An op with neither rule but `decompose` is differentiated through
+its decomposition.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tapejit import expressions
+from tapejit.errors import DeclarationError
+from tapejit.shapes import Aval
+
+# ---------------------------------------------------------------- data
+
+
+class Alias(NamedTuple):
+    """Names of an operation elsewhere; each generates an entry point and a parity test."""
+
+    torch: str | None = None
+    numpy: str | None = None
+    operator: str | None = None
+    """Python's special method without underscores: "add" gives __add__ and __radd__."""
+
+
+class Probe(NamedTuple):
+    """Where tests should look at an operation."""
+
+    domain: tuple = (-3.0, 3.0)
+    """Interval for random inputs, or one interval per input."""
+    points: tuple = ()
+    """Special values of the input(s), where an edge is."""
+    shapes: tuple = (((3, 4),),)
+    """Tuples of input shapes."""
+    attrs: tuple = ({},)
+    tolerance: float = 1e-6
+    """Relative, of the derivative against central differences in float64."""
+
+
+@dataclass(eq=False)
+class Op:
+    """One operation.  Make it with a family function of this module, never directly."""
+
+    name: str
+    family: str
+    summary: str
+    infer: Callable[..., Aval]
+    """(avals, **attrs) -> the result's Aval; raises ShapeError, DtypeError or AxisError."""
+    evaluate: Callable[..., Any]
+    """(*arrays, **attrs) -> the value, with NumPy: the reference."""
+    attributes: tuple[str, ...] = ()
+    partials: Callable | None = None
+    vjp: Callable | None = None
+    jvp: Callable | None = None
+    decompose: Callable | None = None
+    """(*inputs, **attrs) -> the same value through simpler operations."""
+    linear: bool = False
+    expression: expressions.Expression | None = None
+    reduce: str | None = None
+    """For reductions that loop kernels know: "sum", "prod", "max", "min"."""
+    rule: str = "promote"
+    """How operands are brought to one dtype: "promote", "float", "compare", "keep"."""
+    alias: Alias = Alias()
+    grad_name: str = ""
+    """The class name PyTorch prints for the backward node."""
+    probe: Probe = Probe()
+    note: str = ""
+    source: str = ""
+    version: int = 1
+    code: int = field(init=False)
+    kinds: dict = field(init=False, default_factory=dict)
+    """(operand avals, attrs) -> Kind: what inference found; the fast path of every recorder."""
+
+    def __post_init__(self):
+        if self.name in OPS:
+            raise DeclarationError(f"{self.name} is declared twice")
+        self.code = len(OPS)
+        OPS[self.name] = self
+
+    def __repr__(self):
+        return f"<op {self.name}>"
+
+    def __call__(self, *operands, **attrs):
+        """Emit one row on the tape that the first `Ref` among `operands` belongs to."""
+        for operand in operands:
+            emit = getattr(operand, "emit", None)
+            if emit is not None:
+                return emit(self, operands, tuple(attrs[name] for name in self.attributes))
+        raise TypeError(f"{self.name}: derivative rules call operations on Refs, got {operands}")
+
+
+OPS: dict[str, Op] = {}
+
+
+class Kind:
+    """What a row is, apart from its operands: operation, attributes, abstract value; interned."""
+
+    __slots__ = ("attrs", "aval", "is_large", "number", "op")
+
+    def __init__(self, op, attrs, aval, number):
+        self.op: Op = op
+        self.attrs: tuple = attrs
+        self.aval: Aval = aval
+        self.number: int = number
+        self.is_large: bool = aval.is_large
+
+    def __repr__(self):
+        return f"{self.op.name}{list(self.attrs) if self.attrs else ''}: {self.aval}"
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes by name."""
+        return dict(zip(self.op.attributes, self.attrs, strict=True))
+
+
+KINDS: list[Kind] = []
+_KIND_NUMBERS: dict[tuple, Kind] = {}
+_LOCK = threading.Lock()
+
+
+def kind(op: Op, attrs: tuple, aval: Aval) -> Kind:
+    """The one Kind of this operation, attributes and abstract value."""
+    # repr in the key tells 1 from 1.0 and True, and 0.0 from -0.0; nan equals itself
+    key = (op.code, aval.number, repr(attrs)) if attrs else (op.code, aval.number)
+    known = _KIND_NUMBERS.get(key)
+    if known is None:
+        with _LOCK:
+            known = _KIND_NUMBERS.get(key)
+            if known is None:
+                known = Kind(op, attrs, aval, len(KINDS))
+                KINDS.append(known)
+                _KIND_NUMBERS[key] = known
+    return known
+
+
+def infer_kind(op: Op, avals: tuple[Aval, ...], attrs: tuple) -> Kind:
+    """The Kind of a row of `op` on operands of these avals; remembered in `op.kinds`."""
+    result = op.infer(avals, **dict(zip(op.attributes, attrs, strict=True)))
+    known = kind(op, attrs, result)
+    op.kinds[avals + attrs] = known
+    return known

@@ -1,0 +1,61 @@
+"""Tier 0: a program run row by row with NumPy.
+
+This is what every compiled program is checked against, what runs first encounters, and what runs
+where no kernel can be made.  It never compiles.  `run_rows` evaluates a range of rows over a list
+of values; the caller gives the values of inputs and of rows already known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tapejit.registry import Kind
+from tapejit.tape import Program, Tape, needed_rows
+
+_SILENT = {"over": "ignore", "divide": "ignore", "invalid": "ignore", "under": "ignore"}
+
+
+def literal_value(kind: Kind) -> np.ndarray | np.generic:
+    """The array of a literal row, without memory of its own (strides 0)."""
+    number = kind.aval.dtype.dtype.type(kind.attrs[0])
+    return number if kind.aval.ndim == 0 else np.broadcast_to(number, kind.aval.shape)
+
+
+def run_row(tape: Tape, row: int, values: Sequence):
+    """The value of one row from those of its operands."""
+    kind = tape.kind(row)
+    if kind.op.name == "literal":
+        return literal_value(kind)
+    operands = [values[operand] for operand in tape.operands(row)]
+    return kind.op.evaluate(*operands, **kind.attributes())
+
+
+def run_rows(
+    tape: Tape, start: int, values: list, needed: bytearray, hook: Callable | None = None
+) -> list:
+    """Fill `values[start:]` for the rows flagged in `needed`; inputs must be there already.
+
+    hook(row, value) -> value stands for `host` rows.
+    """
+    with np.errstate(**_SILENT):
+        for row in range(start, len(tape)):
+            if needed[row] and values[row] is None:
+                kind = tape.kind(row)
+                if kind.op.name == "host":
+                    value = values[tape.operands(row)[0]]
+                    values[row] = value if hook is None else hook(kind.attrs[0], value)
+                else:
+                    values[row] = run_row(tape, row, values)
+    return values
+
+
+def run(program: Program, inputs: Sequence) -> list:
+    """The outputs of a program for the given input arrays."""
+    tape = program.tape
+    values: list = [None] * len(tape)
+    for row, value in zip(program.inputs, inputs, strict=True):
+        values[row] = value
+    run_rows(tape, 0, values, needed_rows(tape, program.outputs))
+    return [values[row] for row in program.outputs]

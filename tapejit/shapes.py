@@ -1,0 +1,126 @@
+"""Shapes: broadcasting, axes, and the abstract value (`Aval`) of a tape row.
+
+An Aval is the pair (shape, dtype), interned: two rows of equal shape and dtype share one object,
+so tapes hold small numbers and tables are keyed by identity.  Nothing here knows an operation.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+
+from tapejit.dtypes import DType
+from tapejit.errors import AxisError, ShapeError
+
+Shape = tuple[int, ...]
+
+
+class Aval:
+    """What is known of a value without computing it: shape and dtype.  Make one with `aval`."""
+
+    __slots__ = ("dtype", "is_large", "nbytes", "ndim", "number", "shape", "size")
+
+    def __init__(self, shape, dtype, number):
+        self.shape: Shape = shape
+        self.dtype: DType = dtype
+        self.number: int = number
+        self.ndim: int = len(shape)
+        self.size: int = math.prod(shape)
+        self.nbytes: int = self.size * dtype.itemsize
+        # Recordings count the bytes of large values only: a count costs 40 ns an operation.
+        self.is_large: bool = self.nbytes >= 1 << 16
+
+    def __repr__(self):
+        return f"{self.dtype.name}{list(self.shape)}"
+
+
+_AVALS: dict[tuple[Shape, DType], Aval] = {}
+_LOCK = threading.Lock()
+
+
+def aval(shape: Shape, dtype: DType) -> Aval:
+    """The one Aval of this shape and dtype."""
+    known = _AVALS.get((shape, dtype))
+    if known is None:
+        with _LOCK:
+            known = _AVALS.get((shape, dtype))
+            if known is None:
+                known = _AVALS[shape, dtype] = Aval(tuple(shape), dtype, len(_AVALS))
+    return known
+
+
+def broadcast(name: str, *shapes: Shape) -> Shape:
+    """The common shape of `shapes` (NumPy's and PyTorch's rule).
+
+    Errors  ShapeError naming the axis where two lengths differ
+    """
+    result = list(max(shapes, key=len, default=()))
+    for shape in shapes:
+        for back in range(1, len(shape) + 1):
+            n, known = shape[-back], result[-back]
+            if known == 1:
+                result[-back] = n
+            elif n not in (1, known):
+                axis = len(result) - back
+                raise ShapeError(
+                    f"The size of tensor a ({known}) must match the size of tensor b ({n}) at "
+                    f"non-singleton dimension {axis}: {name} of shapes "
+                    f"{' and '.join(map(str, shapes))}\n"
+                    "  try  reshape or unsqueeze one of them so that the axes line up"
+                )
+    return tuple(result)
+
+
+def normalize_axis(name: str, axis: int, ndim: int) -> int:
+    """`axis` counted from the front.
+
+    Errors  AxisError if it is out of range
+    """
+    span = max(ndim, 1)  # a 0-d tensor takes axis 0 and -1, as PyTorch allows
+    if not -span <= axis < span:
+        raise AxisError(
+            f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got "
+            f"{axis}): {name}"
+        )
+    return axis % span
+
+
+def normalize_axes(name: str, axes, ndim: int) -> tuple[int, ...]:
+    """Axes (None for all, one, or several) counted from the front, in order.
+
+    Errors  AxisError if one is out of range or repeated
+    """
+    if axes is None:
+        return tuple(range(ndim))
+    axes = (axes,) if isinstance(axes, int) else tuple(axes)
+    if ndim == 0:
+        for axis in axes:
+            normalize_axis(name, axis, 0)
+        return ()
+    result = sorted(normalize_axis(name, int(axis), ndim) for axis in axes)
+    if len(set(result)) != len(result):
+        raise AxisError(f"{name}: an axis appears multiple times in {axes}")
+    return tuple(result)
+
+
+def reduced(shape: Shape, axes: tuple[int, ...], keepdim: bool) -> Shape:
+    """`shape` without `axes`, or with length 1 there."""
+    if keepdim:
+        return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def resolve_reshape(shape: Shape, size: int) -> Shape:
+    """`shape` with its one -1 replaced so that it holds `size` elements.
+
+    Errors  ShapeError if that cannot be
+    """
+    unknown = shape.count(-1)
+    known = math.prod(n for n in shape if n != -1)
+    fits = size % known == 0 if unknown == 1 and known else unknown == 0 and known == size
+    if not fits or any(n < -1 for n in shape):
+        raise ShapeError(
+            f"shape '{list(shape)}' is invalid for input of size {size}\n"
+            "  try  a shape whose lengths multiply to the size; one of them may be -1"
+        )
+    return tuple(size // known if n == -1 else n for n in shape)
