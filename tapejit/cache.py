@@ -79,13 +79,16 @@ def unframe(key: str, data: bytes) -> bytes | None:
 
 
 def default_directory() -> Path:
-    """TAPEJIT_CACHE_DIR, else tapejit/ under XDG_CACHE_HOME, else under ~/.cache."""
+    """TAPEJIT_CACHE_DIR, else tapejit/ under XDG_CACHE_HOME, else under ~/.cache.
+
+    It starts with "~", and is of no use, where there is no home directory.
+    """
     own = os.environ.get("TAPEJIT_CACHE_DIR")
     if own:
         return Path(own).absolute()
     # The XDG specification: a relative path there is to be ignored.
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "tapejit"
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "tapejit"
 
 
 def is_enabled() -> bool:
@@ -95,6 +98,8 @@ def is_enabled() -> bool:
 
 def _prepare(directory: Path):
     """Make the directory, or raise OSError if it is not one that only we can write in."""
+    if not directory.is_absolute():
+        raise NotADirectoryError("there is no home directory")
     directory.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)
@@ -111,13 +116,13 @@ def _prepare(directory: Path):
 _warned = False
 
 
-def _warn_once(directory: Path | None, error: Exception):
+def _warn_once(directory: Path, error: Exception):
     """One warning in a process, whatever goes wrong how often."""
     global _warned
     if not _warned:
         _warned = True
         warnings.warn(
-            f"tapejit: compiled code is not kept on disk: {directory or 'no directory'}: {error}\n"
+            f"tapejit: compiled code is not kept on disk: {directory}: {error}\n"
             "  try  another directory in TAPEJIT_CACHE_DIR, or TAPEJIT_CACHE=0 to do without",
             RuntimeWarning,
             stacklevel=3,
@@ -135,7 +140,7 @@ class ObjectStore:
     """
 
     def __init__(self, directory: str | os.PathLike | None = None, limit_bytes: int = LIMIT_BYTES):
-        self.directory = None if directory is None else Path(directory)
+        self.directory = default_directory() if directory is None else Path(directory).absolute()
         self.limit_bytes = limit_bytes
         self._is_usable: bool | None = None if is_enabled() else False
         # What may be written before the directory is looked through again.  That takes 2 us a
@@ -177,10 +182,9 @@ class ObjectStore:
         """Prepare the directory at the first use, so that importing tapejit touches no disk."""
         if self._is_usable is None:
             try:
-                self.directory = self.directory or default_directory()
                 _prepare(self.directory)
                 self._is_usable = True
-            except (OSError, RuntimeError) as error:  # RuntimeError: no home directory
+            except OSError as error:
                 self._is_usable = False
                 _warn_once(self.directory, error)
         return self._is_usable

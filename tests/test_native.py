@@ -192,7 +192,8 @@ def test_code_is_given_back_when_dropped():
     assert not any(map(is_mapped, addresses))
 
 
-def test_a_full_linker_dies_with_its_last_library():
+def test_a_full_linker_dies_with_its_last_library(monkeypatch):
+    monkeypatch.setattr(native, "_LINKER", native._Linker())  # other tests hold on to the old one
     object_bytes = native.compile_object(constant(5))
     kept = native.load(object_bytes, ("constant",), {})
     linker = weakref.ref(kept._jit)
