@@ -1,0 +1,277 @@
+"""A loop kernel as a Python function that people read.
+
+`emit_source(kernel, name)` prints scalar loops over flat arrays with the index arithmetic written
+out.  It is what `show` prints, what golden tests hold and what runs with TAPEJIT_JIT=0; Numba
+compiles it unchanged.  The interface is the machine's (plan.py), with arrays for pointers:
+
+    def NAME(args, meta, begin, end):
+        x0, y0 = args
+        n0 = meta[0]
+        for unit in range(begin, end):
+            for i0 in range(4096 * unit, min(4096 * unit + 4096, n0)):
+                v0 = x0[i0]
+                v1 = exp(v0)
+                y0[i0] = v1
+
+`args` are flat arrays (a list, or a tuple for Numba) whose element 0 is the operand's first.  A
+negative stride counts from the array's end, as NumPy does, so such an array must be rolled or
+copied by the caller.  Run it under `np.errstate(all="ignore")`.
+
+Elementwise results are those of loop_ir.py, up to the last bits of exp, sin and so on; sums are
+added in plain order here and in lanes there.  Functions come from scalar_math.py.
+"""
+
+from __future__ import annotations
+
+from tapejit.codegen.loop_memory import is_kept_reduction, is_total, operands_of
+from tapejit.errors import KernelError
+from tapejit.plan import BLOCK, LoopKernel
+
+# ---------------------------------------------------------------- data
+
+_INFIX = {
+    "add": "+", "sub": "-", "mul": "*", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
+    "ne": "!=", "and": "and", "or": "or",
+}  # fmt: skip
+_CONVERSION = {"f32": "float32", "i64": "int64", "i32": "int32"}
+_FLOAT = ("f64", "f32")
+_LIMIT = {"i64": 2**63 - 1, "i32": 2**31 - 1}
+
+
+def emit_source(kernel: LoopKernel, name: str) -> str:
+    """Print `kernel` as Python: NAME, and NAME_start and NAME_finish where it needs them."""
+    writer = _Writer(kernel, name)
+    functions = [writer.main()]
+    if any(map(is_kept_reduction, kernel.outputs)):
+        functions.append(writer.start())
+    if any(map(is_total, kernel.outputs)):
+        functions.append(writer.finish())
+    imports = ""
+    numpy_names = sorted(writer.used & set(_CONVERSION.values()))
+    if numpy_names:
+        imports += f"from numpy import {', '.join(numpy_names)}\n\n"
+    helpers = sorted(writer.used - set(_CONVERSION.values()))
+    if helpers:
+        imports += f"from tapejit.codegen.scalar_math import {', '.join(helpers)}\n\n"
+    return imports + ("\n" if imports else "") + "\n\n".join(functions)
+
+
+class _Writer:
+    """Prints the functions of one kernel and collects the names that they import."""
+
+    def __init__(self, kernel, name):
+        self.kernel, self.name = kernel, name
+        self.inner = kernel.rank - 1
+        self.operands = operands_of(kernel)
+        self.used = set()
+
+    def use(self, name):
+        self.used.add(name)
+        return name
+
+    # ------------------------------------------------------------ values
+
+    def literal(self, value, dtype):
+        if dtype == "bool":
+            return str(bool(value))
+        if dtype not in _FLOAT:
+            return f"{self.use(_CONVERSION[dtype])}({int(value)})"
+        text = repr(float(value))
+        if text.lstrip("-") in ("inf", "nan"):
+            self.use(text.lstrip("-"))
+        return text if dtype == "f64" else f"{self.use('float32')}({text})"
+
+    def node(self, i):
+        """The right-hand side that computes node `i`."""
+        fn, dtype, operands = self.kernel.nodes[i]
+        if fn == "literal":
+            return self.literal(operands[0], dtype)
+        if fn == "load":
+            return f"x{operands[0]}[{self.place(operands[0])}]"
+        if fn == "index":
+            return f"{self.use('int64')}(i{operands[0]})"
+        source = self.kernel.nodes[operands[-1]].dtype
+        values = [f"v{node}" for node in operands]
+        if fn == "cast":
+            return self.cast(dtype, source, values[0])
+        return self.function(fn, dtype, source, values)
+
+    def function(self, fn, dtype, source, values):
+        is_int = source in ("i64", "i32")
+        if fn in _INFIX:
+            text = f"{values[0]} {_INFIX[fn]} {values[1]}"
+            # Numba widens int32 arithmetic to int64
+            return f"{self.use('int32')}({text})" if dtype == "i32" else text
+        if fn == "select":
+            return f"{values[1]} if {values[0]} else {values[2]}"
+        if fn == "not":
+            return f"not {values[0]}"
+        if fn in ("neg", "abs"):
+            text = f"-{values[0]}" if fn == "neg" else f"abs({values[0]})"
+            return f"{self.use('int32')}({text})" if dtype == "i32" else text
+        if is_int and fn in ("floor", "ceil", "trunc", "round"):
+            return values[0]
+        helper = {"round": "round_even", "mod": "mod_int" if is_int else "mod"}.get(fn, fn)
+        text = f"{self.use(helper)}({', '.join(values)})"
+        return f"{self.use(_CONVERSION[dtype])}({text})" if dtype in _CONVERSION else text
+
+    def cast(self, dtype, source, value):
+        if dtype == source:
+            return value
+        if dtype == "bool":
+            return f"{value} != 0"
+        if dtype == "f64":
+            return f"float({value})"
+        if dtype != "f32" and source in _FLOAT:
+            to_int = "to_int64" if dtype == "i64" else "to_int32"
+            return f"{self.use(_CONVERSION[dtype])}({self.use(to_int)}({value}))"
+        return f"{self.use(_CONVERSION[dtype])}({value})"
+
+    # ------------------------------------------------------------ memory
+
+    def place(self, k):
+        """The flat index of operand `k` at the loop indices i0, i1, …"""
+        terms = {"1": "i{axis}", "s": "i{axis} * s{k}_{axis}"}
+        parts = [
+            terms[step].format(axis=axis, k=k)
+            for axis, step in enumerate(self.operands[k].steps)
+            if step != "0"
+        ]
+        return " + ".join(parts) or "0"
+
+    def head(self):
+        """Unpacking of `args` and `meta`, with the operands' dtypes and steps as comments."""
+        rank, n_inputs = self.kernel.rank, len(self.kernel.inputs)
+        outputs = enumerate(self.kernel.outputs)
+        names = [f"x{k}" for k in range(n_inputs)]
+        names += [f"y{j}" for j in range(len(self.kernel.outputs))]
+        names += [f"part{j}" for j, output in outputs if is_total(output)]
+        lines = [f"{', '.join(names)}{',' if len(names) == 1 else ''} = args"]
+        lines += [f"n{axis} = meta[{axis}]" for axis in range(rank)]
+        for k, operand in enumerate(self.operands):
+            for axis, step in enumerate(operand.steps):
+                if step == "s":
+                    lines.append(f"s{k}_{axis} = meta[{rank + k * rank + axis}]")
+        return lines
+
+    def about(self):
+        """One comment per operand: name, dtype, steps, reduction."""
+        lines = []
+        for k, operand in enumerate(self.operands):
+            j = k - len(self.kernel.inputs)
+            reduce = self.kernel.outputs[j].reduce if j >= 0 else None
+            name = f"x{k}" if j < 0 else f"y{j}"
+            lines.append(
+                f"# {name}: {operand.dtype}, steps {operand.steps}"
+                + (f", {reduce} over the axes that stay" if reduce else "")
+            )
+        return lines
+
+    # ------------------------------------------------------------ reductions
+
+    def neutral(self, reduce, dtype):
+        if reduce in ("sum", "prod"):
+            if dtype == "bool":
+                raise KernelError(f"codegen: no {reduce} of bool\n  try  a cast node before it")
+            return self.literal(0 if reduce == "sum" else 1, dtype)
+        if dtype == "bool":
+            return str(reduce == "min")
+        if dtype in _FLOAT:
+            return self.literal(float("-inf" if reduce == "max" else "inf"), dtype)
+        return self.literal(-_LIMIT[dtype] - 1 if reduce == "max" else _LIMIT[dtype], dtype)
+
+    def join(self, output, left, right):
+        """Text that joins two partial results of a reduction."""
+        dtype = output.operand.dtype
+        if dtype == "bool":
+            return f"{left} {'or' if output.reduce == 'max' else 'and'} {right}"
+        if output.reduce in ("max", "min"):
+            return f"{self.use(f'{output.reduce}imum')}({left}, {right})"
+        text = f"{left} {'+' if output.reduce == 'sum' else '*'} {right}"
+        return f"{self.use('int32')}({text})" if dtype == "i32" else text
+
+    # ------------------------------------------------------------ functions
+
+    def main(self):
+        accumulated = [
+            (j, output)
+            for j, output in enumerate(self.kernel.outputs)
+            if output.reduce is not None and output.operand.steps[-1] == "0"
+        ]
+        lines = [*self.head(), "for unit in range(begin, end):"]
+        lines += _indented(self.outer_indices())
+        for j, output in accumulated:
+            start = self.neutral(output.reduce, output.operand.dtype)
+            lines.append(f"    total{j} = {start}")
+        stop = f"range(n{self.inner})"
+        if self.kernel.rank == 1:
+            stop = f"range({BLOCK} * unit, min({BLOCK} * unit + {BLOCK}, n0))"
+        lines.append(f"    for i{self.inner} in {stop}:")
+        lines += _indented(self.body(), 2)
+        for j, output in accumulated:
+            lines.append(f"    {self.partial(j, output)}")
+        signature = f"def {self.name}(args, meta, begin, end):"
+        return "\n".join([signature, *_indented([*self.about(), *lines])]) + "\n"
+
+    def outer_indices(self):
+        if self.kernel.rank == 1:
+            return []
+        lines, left = [], "unit"
+        for axis in range(self.inner - 1, 0, -1):
+            lines.append(f"i{axis} = {left} % n{axis}")
+            lines.append(f"left{axis} = {left} // n{axis}")
+            left = f"left{axis}"
+        return [*lines, f"i0 = {left}"]
+
+    def body(self):
+        lines = [f"v{i} = {self.node(i)}" for i in range(len(self.kernel.nodes))]
+        for j, output in enumerate(self.kernel.outputs):
+            value, target = f"v{output.node}", f"y{j}[{self.place(len(self.kernel.inputs) + j)}]"
+            if output.reduce is None:
+                lines.append(f"{target} = {value}")
+                continue
+            if output.operand.steps[-1] == "0":
+                target = f"total{j}"
+            lines.append(f"{target} = {self.join(output, target, value)}")
+        return lines
+
+    def partial(self, j, output):
+        """What a unit leaves behind: a partial result, or a contribution to one in memory."""
+        if is_total(output):
+            return f"part{j}[unit] = total{j}"
+        target = f"y{j}[{self.place(len(self.kernel.inputs) + j)}]"
+        return f"{target} = {self.join(output, target, f'total{j}')}"
+
+    def start(self):
+        lines = self.head()
+        for j, output in enumerate(self.kernel.outputs):
+            if not is_kept_reduction(output):
+                continue
+            depth = 0
+            for axis, step in enumerate(output.operand.steps):
+                if step != "0":
+                    lines += _indented([f"for i{axis} in range(n{axis}):"], depth)
+                    depth += 1
+            place = self.place(len(self.kernel.inputs) + j)
+            start = self.neutral(output.reduce, output.operand.dtype)
+            lines += _indented([f"y{j}[{place}] = {start}"], depth)
+        return "\n".join([f"def {self.name}_start(args, meta):", *_indented(lines)]) + "\n"
+
+    def finish(self):
+        lines = self.head()
+        units = f"(n0 + {BLOCK - 1}) // {BLOCK}"
+        if self.kernel.rank > 1:
+            units = " * ".join(f"n{axis}" for axis in range(self.inner))
+        for j, output in enumerate(self.kernel.outputs):
+            if is_total(output):
+                lines += [
+                    f"total{j} = {self.neutral(output.reduce, output.operand.dtype)}",
+                    f"for unit in range({units}):",
+                    f"    total{j} = {self.join(output, f'total{j}', f'part{j}[unit]')}",
+                    f"y{j}[0] = total{j}",
+                ]
+        return "\n".join([f"def {self.name}_finish(args, meta):", *_indented(lines)]) + "\n"
+
+
+def _indented(lines, depth=1):
+    return [f"{'    ' * depth}{line}" for line in lines]
