@@ -1,0 +1,599 @@
+"""Walking through one code object's bytecode, following where captured values go.
+
+An abstract machine: it runs every instruction of every path on *abstract values* and tells its
+`analyst` (`reads.Analyst`) what is loaded, called and written.  An abstract value is one of
+
+    FRESH       made in this run, an argument, or immutable: nothing to guard
+    HOLDS       a container made in this run that may hold captured objects
+    PART        a captured object, or one inside a captured object; its deep snapshot is guarded
+    Known(v)    exactly this captured object, reached by a guarded path
+
+`Known` is what keeps guards narrow: `cfg.model.lr` guards three steps of a path instead of all of
+`cfg`, also through locals (`m = cfg.model`) and `self`.  Where a `Known` goes out of sight it
+*escapes*: the analyst takes a deep snapshot of it.
+
+Start at `Frame.run`; `SIMPLE` is the table of instructions that only move values.  Locals are
+flow-insensitive (one value per name, joined over all stores), the stack is followed exactly;
+passes repeat until nothing changes.  An unknown instruction raises `NotUnderstood`, and the run
+is not cached: a new Python version costs speed, not truth.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from functools import lru_cache
+from types import CodeType
+from typing import NamedTuple
+
+from tapejit.transforms.snapshot import is_leaf
+from tapejit.transforms.trust import MUTATORS, VIEWERS
+
+NEW_CALLS = sys.version_info >= (3, 13)  # callable below its self slot, not above
+MAX_PASSES = 30
+
+
+class NotUnderstood(Exception):
+    """The code does something that this analysis cannot follow; the text says what."""
+
+
+# ---- abstract values ---------------------------------------------------------------------------
+
+
+class Mark:
+    """FRESH, HOLDS, PART and NULL: values of which only the rank matters."""
+
+    def __init__(self, name, rank):
+        self.name, self.rank = name, rank
+
+    def __repr__(self):
+        return self.name
+
+
+NULL = Mark("NULL", 0)
+FRESH = Mark("FRESH", 0)
+HOLDS = Mark("HOLDS", 1)
+PART = Mark("PART", 2)
+VIEWER = Mark("VIEWER", 2)  # a method of a PART that gives out what is inside
+
+
+class Known:
+    """Exactly this object; `label` says how the code got to it."""
+
+    def __init__(self, value, label):
+        self.value, self.label = value, label
+
+    def __repr__(self):
+        return f"Known({self.label})"
+
+
+class Local(NamedTuple):
+    """A variable shared between a function and those nested in it: its cell is new in each run."""
+
+    name: str
+    owner: object
+
+
+@lru_cache(maxsize=4096)
+def decode(code: CodeType):
+    """Instructions and exception table of a code object, decoded once."""
+    bytecode = dis.Bytecode(code)
+    steps = [ins for ins in bytecode if ins.opname not in ("CACHE", "EXTENDED_ARG")]
+    return steps, list(bytecode.exception_entries)
+
+
+# opname -> (values popped, values pushed); what is popped escapes, what is pushed may hold it
+SIMPLE = {
+    **dict.fromkeys(
+        "NOP RESUME PRECALL MAKE_CELL COPY_FREE_VARS SETUP_ANNOTATIONS DELETE_FAST DELETE_DEREF "
+        "LIST_TO_TUPLE DELETE_NAME ASYNC_GEN_WRAP".split(),
+        (0, 0),
+    ),
+    **dict.fromkeys(
+        "LOAD_BUILD_CLASS LOAD_ASSERTION_ERROR GET_LEN MATCH_MAPPING MATCH_SEQUENCE "
+        "RETURN_GENERATOR WITH_EXCEPT_START LOAD_LOCALS MATCH_KEYS LOAD_COMMON_CONSTANT".split(),
+        (0, 1),
+    ),
+    **dict.fromkeys("POP_TOP POP_EXCEPT END_FOR".split(), (1, 0)),
+    **dict.fromkeys(
+        "UNARY_NEGATIVE UNARY_NOT UNARY_INVERT UNARY_POSITIVE TO_BOOL FORMAT_SIMPLE "
+        "CONVERT_VALUE CALL_INTRINSIC_1 CHECK_EXC_MATCH YIELD_VALUE".split(),
+        (1, 1),
+    ),
+    **dict.fromkeys("COMPARE_OP IS_OP CONTAINS_OP FORMAT_WITH_SPEC CALL_INTRINSIC_2".split(), (2, 1)),
+    "CHECK_EG_MATCH": (2, 2),
+    "PUSH_EXC_INFO": (1, 2),
+    "BEFORE_WITH": (1, 2),
+    "BINARY_SLICE": (3, 1),
+    "BUILD_STRING": (None, 1),
+    "MATCH_CLASS": (3, 1),
+    "END_SEND": (2, 1),
+    "CLEANUP_THROW": (3, 2),
+}
+NO_RESULT = frozenset(  # what these push is a new number, string or truth value
+    "UNARY_NEGATIVE UNARY_NOT UNARY_INVERT TO_BOOL FORMAT_SIMPLE FORMAT_WITH_SPEC BUILD_STRING "
+    "COMPARE_OP IS_OP CONTAINS_OP CHECK_EXC_MATCH CONVERT_VALUE".split()
+)
+ENDS = frozenset("RERAISE RAISE_VARARGS".split())
+
+
+# ---- the machine -------------------------------------------------------------------------------
+
+
+class Frame:
+    """One function's code with what is known of its names."""
+
+    def __init__(self, analyst, code, function, cells, parameters, where):
+        self.analyst, self.code, self.function, self.where = analyst, code, function, where
+        self.cells = cells  # name -> closure cell, or Local of an enclosing frame
+        self.locals = dict(parameters)
+        self.at: dict[int, list] = {}
+        self.changed = False
+        self.result = FRESH
+        self.nested: dict[CodeType, dict] = {}
+        self.keywords: tuple = ()
+        self.line = code.co_firstlineno
+
+    def run(self):
+        """Follow all paths until nothing new turns up; returns what the code may return."""
+        steps, handlers = decode(self.code)
+        self.analyst.names.update(self.code.co_names)
+        for _ in range(MAX_PASSES):
+            self.changed = False
+            self._pass(steps, handlers)
+            self._run_nested()
+            if not self.changed:
+                return self.result
+        raise NotUnderstood(f"{self.place()}: too tangled to follow")
+
+    def place(self) -> str:
+        return f"{self.where}:{self.line}"
+
+    def fail(self, text):
+        self.analyst.fail(f"{self.place()}: {text}")
+
+    def _pass(self, steps, handlers):
+        stack: list | None = []
+        for ins in steps:
+            offset = ins.offset
+            line = ins.positions.lineno if ins.positions else None
+            self.line = line or self.line
+            if offset in self.at:
+                if stack is not None:
+                    self.flow(offset, stack)
+                stack = list(self.at[offset])
+            if stack is None:
+                continue
+            for entry in handlers:
+                if entry.start <= offset < entry.end and len(stack) >= entry.depth:
+                    self.flow(entry.target, stack[: entry.depth] + [FRESH] * (1 + entry.lasti))
+            try:
+                stack = self.step(ins, stack)
+            except IndexError:
+                raise NotUnderstood(f"{self.place()}: {ins.opname} on an empty stack") from None
+
+    def _run_nested(self):
+        """Functions and comprehensions written inside this one."""
+        for code, cells in list(self.nested.items()):
+            n = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 12) * 2
+            # a def's own parameters are taken for fresh; a lambda's or comprehension's may be
+            # elements of captured lists (map, sorted(key=), for ... in self.layers)
+            start = PART if code.co_name.startswith("<") else FRESH
+            parameters = dict.fromkeys(code.co_varnames[:n], start)
+            frame = Frame(self.analyst, code, self.function, cells, parameters, self.where)
+            frame.run()
+
+    def flow(self, offset, stack):
+        """Control may come to `offset` with this stack."""
+        old = self.at.get(offset)
+        if old is None:
+            self.at[offset], self.changed = list(stack), True
+            return
+        if len(old) != len(stack):
+            raise NotUnderstood(f"{self.place()}: stacks of different height meet")
+        for i, value in enumerate(stack):
+            old[i] = self.join(old[i], value)
+
+    def join(self, a, b):
+        """The one abstract value that covers two."""
+        if a is b or (isinstance(a, Known) and isinstance(b, Known) and a.value is b.value):
+            return a
+        result = max(self.rank(a), self.rank(b), key=lambda mark: mark.rank)
+        if result is not a:
+            self.changed = True
+        return result
+
+    def rank(self, value):
+        """FRESH, HOLDS or PART; a Known escapes."""
+        if isinstance(value, Known):
+            return FRESH if is_leaf(value.value) else self.analyst.escape(value, self)
+        if value is VIEWER:
+            return PART
+        return value if isinstance(value, Mark) and value is not NULL else FRESH
+
+    def worst(self, values):
+        return max((self.rank(v) for v in values), key=lambda mark: mark.rank, default=FRESH)
+
+    def holder(self, values):
+        """A new container of these."""
+        return FRESH if self.worst(values) is FRESH else HOLDS
+
+    # ---- one instruction -----------------------------------------------------------------------
+
+    def step(self, ins, stack):
+        name = ins.opname
+        handler = getattr(self, "do_" + name, None)
+        if handler is not None:
+            return handler(ins, stack)
+        if "JUMP" in name:
+            return self.jump(ins, stack, name)
+        if name in ENDS:
+            return None
+        if name not in SIMPLE:
+            raise NotUnderstood(f"{self.place()}: instruction {name}")
+        pops, pushes = SIMPLE[name]
+        pops = ins.arg if pops is None else pops
+        popped = [stack.pop() for _ in range(pops)]
+        if pushes:
+            worst = FRESH if name == "IS_OP" else self.worst(popped)
+            stack.extend([FRESH if name in NO_RESULT else worst] * pushes)
+        return stack
+
+    def jump(self, ins, stack, name):
+        if name.endswith("_OR_POP"):
+            self.flow(ins.argval, stack)
+            self.rank(stack.pop())
+            return stack
+        if name.startswith("POP_JUMP"):
+            value = stack.pop()
+            if not name.endswith("NONE"):
+                self.rank(value)  # its truth is read
+        self.flow(ins.argval, stack)
+        return stack if "_IF_" in name else None
+
+    def do_RETURN_VALUE(self, ins, stack):
+        self.result = self.join(self.result, self.rank(stack.pop()))
+
+    def do_RETURN_CONST(self, ins, stack):
+        return None
+
+    def do_INTERPRETER_EXIT(self, ins, stack):
+        return None
+
+    def do_COPY(self, ins, stack):
+        stack.append(stack[-ins.arg])
+        return stack
+
+    def do_SWAP(self, ins, stack):
+        stack[-ins.arg], stack[-1] = stack[-1], stack[-ins.arg]
+        return stack
+
+    def do_PUSH_NULL(self, ins, stack):
+        stack.append(NULL)
+        return stack
+
+    # ---- names ---------------------------------------------------------------------------------
+
+    def do_LOAD_CONST(self, ins, stack):
+        value = ins.argval
+        simple = isinstance(value, CodeType) or is_leaf(value)
+        stack.append(Known(value, repr(value)) if simple else FRESH)
+        return stack
+
+    def load_local(self, name):
+        if name in self.cells:  # 3.13 loads cells this way, for closures
+            return self.cells[name]
+        if NEW_CALLS and name in self.code.co_cellvars:
+            return Local(name, self)
+        return self.locals.get(name, FRESH)
+
+    def do_LOAD_CLOSURE(self, ins, stack):
+        stack.append(self.cells.get(ins.argval) or Local(ins.argval, self))
+        return stack
+
+    def store_local(self, name, value):
+        if value is NULL or hasattr(value, "cell_contents") or isinstance(value, Local):
+            value = FRESH
+        old = self.locals.get(name)
+        if old is None:
+            self.locals[name], self.changed = value, True
+        else:
+            self.locals[name] = self.join(old, value)
+
+    def do_LOAD_FAST(self, ins, stack):
+        names = ins.argval if isinstance(ins.argval, tuple) else (ins.argval,)
+        stack.extend(self.load_local(name) for name in names)
+        return stack
+
+    do_LOAD_FAST_CHECK = do_LOAD_FAST_AND_CLEAR = do_LOAD_FAST_LOAD_FAST = do_LOAD_FAST
+
+    def do_STORE_FAST(self, ins, stack):
+        names = ins.argval if isinstance(ins.argval, tuple) else (ins.argval,)
+        for name in names:
+            self.store_local(name, stack.pop())
+        return stack
+
+    do_STORE_FAST_STORE_FAST = do_STORE_NAME = do_STORE_FAST_MAYBE_NULL = do_STORE_FAST
+
+    def do_STORE_FAST_LOAD_FAST(self, ins, stack):
+        self.store_local(ins.argval[0], stack.pop())
+        stack.append(self.load_local(ins.argval[1]))
+        return stack
+
+    def do_LOAD_GLOBAL(self, ins, stack):
+        value = self.analyst.read_global(self.function, ins.argval, self)
+        null = [NULL] if ins.arg & 1 else []
+        stack.extend([value, *null] if NEW_CALLS else [*null, value])
+        return stack
+
+    def do_LOAD_NAME(self, ins, stack):  # class bodies
+        known = self.locals.get(ins.argval)
+        stack.append(known or self.analyst.read_global(self.function, ins.argval, self))
+        return stack
+
+    def do_LOAD_DEREF(self, ins, stack):
+        cell = self.cells.get(ins.argval)
+        if cell is None:
+            stack.append(self.locals.get(ins.argval, FRESH))
+        elif isinstance(cell, Local):
+            stack.append(cell.owner.locals.get(cell.name, FRESH))
+        else:
+            stack.append(self.analyst.read_cell(cell, ins.argval, self))
+        return stack
+
+    do_LOAD_CLASSDEREF = do_LOAD_DEREF
+
+    def do_LOAD_FROM_DICT_OR_DEREF(self, ins, stack):
+        stack.pop()
+        return self.do_LOAD_DEREF(ins, stack)
+
+    def do_LOAD_FROM_DICT_OR_GLOBALS(self, ins, stack):
+        stack.pop()
+        return self.do_LOAD_NAME(ins, stack)
+
+    def do_STORE_DEREF(self, ins, stack):
+        cell, value = self.cells.get(ins.argval), stack.pop()
+        if cell is None:
+            self.store_local(ins.argval, value)
+        elif isinstance(cell, Local):
+            cell.owner.store_local(cell.name, value)
+            self.changed |= cell.owner.changed
+        else:
+            self.fail(f"writes the outer variable '{ins.argval}' (nonlocal)")
+        return stack
+
+    def do_STORE_GLOBAL(self, ins, stack):
+        self.fail(f"writes the global '{ins.argval}'")
+        stack.pop()
+        return stack
+
+    def do_DELETE_GLOBAL(self, ins, stack):
+        self.fail(f"deletes the global '{ins.argval}'")
+        return stack
+
+    # ---- attributes and items ------------------------------------------------------------------
+
+    def attribute(self, base, name):
+        """What `base.name` is."""
+        if isinstance(base, Known):
+            return self.analyst.read_attribute(base, name, self)
+        if base is PART and name in MUTATORS:
+            self.fail(f"may change a captured object: .{name}()")
+        if name == "backward":
+            self.fail("backward() writes .grad")
+        if base is not FRESH and base is not NULL and name == "grad":
+            self.fail("reads .grad of a captured tensor")
+        if base is HOLDS:
+            return FRESH if name in MUTATORS else PART
+        return VIEWER if base is PART and name in VIEWERS else self.rank(base)
+
+    def do_LOAD_ATTR(self, ins, stack):
+        value = self.attribute(stack.pop(), ins.argval)
+        method = ins.opname == "LOAD_METHOD" or (sys.version_info >= (3, 12) and ins.arg & 1)
+        null = [NULL] if method else []
+        stack.extend([value, *null] if NEW_CALLS else [*null, value])
+        return stack
+
+    do_LOAD_METHOD = do_LOAD_ATTR
+
+    def do_LOAD_SUPER_ATTR(self, ins, stack):
+        popped = [stack.pop() for _ in range(3)]
+        value = self.analyst.read_super(popped, ins.argval, self)
+        null = [NULL] if ins.arg & 1 else []
+        stack.extend([value, *null] if NEW_CALLS else [*null, value])
+        return stack
+
+    def write(self, target, what):
+        if isinstance(target, Known) and not is_leaf(target.value):
+            self.fail(f"writes {what} of {target.label}")
+        elif target is PART:
+            self.fail(f"writes {what} of a captured object")
+
+    def do_STORE_ATTR(self, ins, stack):
+        self.write(stack.pop(), f"attribute '{ins.argval}'")
+        self.rank(stack.pop())
+        return stack
+
+    def do_DELETE_ATTR(self, ins, stack):
+        self.write(stack.pop(), f"attribute '{ins.argval}'")
+        return stack
+
+    def do_STORE_SUBSCR(self, ins, stack):
+        key, target, value = stack.pop(), stack.pop(), stack.pop()
+        self.write(target, "an item")
+        self.worst([key, value])
+        return stack
+
+    def do_STORE_SLICE(self, ins, stack):
+        stop, start, target, value = (stack.pop() for _ in range(4))
+        self.write(target, "a slice")
+        self.worst([start, stop, value])
+        return stack
+
+    def do_DELETE_SUBSCR(self, ins, stack):
+        key, target = stack.pop(), stack.pop()
+        self.write(target, "an item")
+        self.rank(key)
+        return stack
+
+    def element(self, container, key=None):
+        if isinstance(container, Known):
+            return self.analyst.read_item(container, key, self)
+        return PART if container is HOLDS else self.rank(container)
+
+    def do_BINARY_SUBSCR(self, ins, stack):
+        key, container = stack.pop(), stack.pop()
+        self.rank(key)
+        stack.append(self.element(container, key))
+        return stack
+
+    def do_GET_ITER(self, ins, stack):
+        stack.append(self.element(stack.pop()))
+        return stack
+
+    do_GET_YIELD_FROM_ITER = do_GET_ITER
+
+    def do_FOR_ITER(self, ins, stack):
+        if sys.version_info >= (3, 12):
+            self.flow(ins.argval, [*stack, NULL])
+        else:
+            self.flow(ins.argval, stack[:-1])
+        stack.append(stack[-1])
+        return stack
+
+    def do_END_FOR(self, ins, stack):
+        return stack[:-1] if NEW_CALLS else stack[:-2]
+
+    def do_SEND(self, ins, stack):
+        self.flow(ins.argval, stack if sys.version_info >= (3, 12) else stack[:-1])
+        return stack
+
+    def do_UNPACK_SEQUENCE(self, ins, stack):
+        stack.extend([self.element(stack.pop())] * ins.arg)
+        return stack
+
+    def do_UNPACK_EX(self, ins, stack):
+        stack.extend([self.element(stack.pop())] * ((ins.arg & 255) + 1 + (ins.arg >> 8)))
+        return stack
+
+    # ---- building ------------------------------------------------------------------------------
+
+    def build(self, stack, count):
+        popped = [stack.pop() for _ in range(count)]
+        stack.append(self.holder(popped))
+        return stack
+
+    def do_BUILD_TUPLE(self, ins, stack):
+        if any(isinstance(v, Local) or hasattr(v, "cell_contents") for v in stack[-ins.arg :]):
+            del stack[len(stack) - ins.arg :]  # the closure of a nested function
+            stack.append(FRESH)
+            return stack
+        return self.build(stack, ins.arg)
+
+    def do_BUILD_LIST(self, ins, stack):
+        return self.build(stack, ins.arg)
+
+    do_BUILD_SET = do_BUILD_SLICE = do_BUILD_LIST
+
+    def do_BUILD_MAP(self, ins, stack):
+        return self.build(stack, 2 * ins.arg)
+
+    def do_BUILD_CONST_KEY_MAP(self, ins, stack):
+        return self.build(stack, ins.arg + 1)
+
+    def do_FORMAT_VALUE(self, ins, stack):
+        for _ in range(2 if ins.arg & 4 else 1):
+            self.rank(stack.pop())
+        stack.append(FRESH)
+        return stack
+
+    def do_LIST_APPEND(self, ins, stack):
+        value = stack.pop()
+        stack[-ins.arg] = self.join(stack[-ins.arg], self.holder([value]))
+        return stack
+
+    do_SET_ADD = do_LIST_EXTEND = do_SET_UPDATE = do_DICT_UPDATE = do_DICT_MERGE = do_LIST_APPEND
+
+    def do_MAP_ADD(self, ins, stack):
+        values = [stack.pop(), stack.pop()]
+        stack[-ins.arg] = self.join(stack[-ins.arg], self.holder(values))
+        return stack
+
+    def do_BINARY_OP(self, ins, stack):
+        right, left = stack.pop(), stack.pop()
+        if ins.argrepr.endswith("="):
+            self.write(left, "(in place) the contents")
+            self.rank(right)
+            stack.append(self.rank(left))
+            return stack
+        stack.append(self.holder([left, right]))
+        return stack
+
+    # ---- functions and calls -------------------------------------------------------------------
+
+    def do_MAKE_FUNCTION(self, ins, stack):
+        code = stack.pop()
+        extras = [] if NEW_CALLS else [stack.pop() for bit in (1, 2, 4, 8) if ins.arg & bit]
+        worst = self.worst(extras)
+        if not isinstance(code, Known):
+            raise NotUnderstood(f"{self.place()}: a function without constant code")
+        cells = {}
+        for name in code.value.co_freevars:
+            cells[name] = self.cells.get(name) or Local(name, self)
+        self.nested[code.value] = cells
+        stack.append(worst)
+        return stack
+
+    def do_SET_FUNCTION_ATTRIBUTE(self, ins, stack):
+        function, extra = stack.pop(), stack.pop()
+        stack.append(self.holder([function, extra]))
+        return stack
+
+    def do_KW_NAMES(self, ins, stack):
+        names = ins.argval
+        self.keywords = names if isinstance(names, tuple) else self.code.co_consts[ins.arg]
+        return stack
+
+    def call(self, stack, count, names):
+        args = [stack.pop() for _ in range(count)][::-1]
+        if NEW_CALLS:
+            first, callee = stack.pop(), stack.pop()
+        else:
+            callee, first = stack.pop(), stack.pop()
+            if first is not NULL:
+                callee, first = first, callee
+        if first is not NULL:
+            args.insert(0, first)
+        split = len(args) - len(names)
+        keywords = dict(zip(names, args[split:], strict=True))
+        stack.append(self.analyst.call(callee, args[:split], keywords, self))
+        return stack
+
+    def do_CALL(self, ins, stack):
+        names, self.keywords = self.keywords, ()
+        return self.call(stack, ins.arg, names)
+
+    def do_CALL_KW(self, ins, stack):
+        names = stack.pop()
+        return self.call(stack, ins.arg, names.value)
+
+    def do_CALL_FUNCTION_EX(self, ins, stack):
+        args = [stack.pop() for _ in range(2 if ins.arg & 1 else 1)]
+        if NEW_CALLS:
+            stack.pop()
+            callee = stack.pop()
+        else:
+            callee = stack.pop()
+            stack.pop()
+        self.worst(args)
+        stack.append(self.analyst.call(callee, None, {}, self))
+        return stack
+
+    def do_IMPORT_NAME(self, ins, stack):
+        fromlist, level = stack.pop(), stack.pop()
+        stack.append(self.analyst.read_import(self.function, ins.argval, fromlist, level, self))
+        return stack
+
+    def do_IMPORT_FROM(self, ins, stack):
+        stack.append(self.attribute(stack[-1], ins.argval))
+        return stack
