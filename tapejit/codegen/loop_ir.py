@@ -560,12 +560,12 @@ class _Emitter:
 
     def tail_address(self, k, tag):
         """The stride of operand `k`, and text for the address of the tail's first element."""
-        stride = f"%s{k}_{self.inner}" if self.operands[k].steps[-1] == "s" else "1"
-        return stride, (
-            f"%{tag}o{k} = mul i64 %full, {stride}\n"
-            f"%{tag}p{k} = getelementptr {MEMORY[self.operands[k].dtype]}, "
-            f"ptr %base{k}, i64 %{tag}o{k}\n"
-        )
+        stride, offset, text = "1", "%full", ""
+        if self.operands[k].steps[-1] == "s":
+            stride, offset = f"%s{k}_{self.inner}", f"%{tag}o{k}"
+            text = f"{offset} = mul i64 %full, {stride}\n"
+        memory = MEMORY[self.operands[k].dtype]
+        return stride, f"{text}%{tag}p{k} = getelementptr {memory}, ptr %base{k}, i64 {offset}\n"
 
     def copy(self, dtype):
         return f"{self.name}_copy{SIZE[dtype]}"

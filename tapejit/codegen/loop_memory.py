@@ -30,19 +30,22 @@ def is_kept_reduction(output) -> bool:
     return output.reduce is not None and not is_total(output)
 
 
-def read_arguments(kernel):
-    """Text that reads lengths, strides and data pointers, once."""
+def read_arguments(kernel, numbers=None):
+    """Text that reads lengths, and the strides and data pointers of all operands or `numbers`."""
     rank, operands, lines = kernel.rank, operands_of(kernel), []
     for axis in range(rank):
         lines.append(_element(f"%n{axis}", "i64", "%meta", axis))
     for k, operand in enumerate(operands):
+        if numbers is not None and k not in numbers:
+            continue
         lines.append(_element(f"%arg{k}", "ptr", "%args", k))
         for axis, step in enumerate(operand.steps):
             if step == "s":
                 lines.append(_element(f"%s{k}_{axis}", "i64", "%meta", rank + k * rank + axis))
     totals = [j for j, output in enumerate(kernel.outputs) if is_total(output)]
     for n, j in enumerate(totals):
-        lines.append(_element(f"%scratch{j}", "ptr", "%args", len(operands) + n))
+        if numbers is None or len(kernel.inputs) + j in numbers:
+            lines.append(_element(f"%scratch{j}", "ptr", "%args", len(operands) + n))
     return "".join(lines)
 
 

@@ -55,12 +55,12 @@ def tree(value, reduce, dtype, lanes, declarations):
 def start(kernel, name):
     """The neutral element over the kept axes of every reduction that accumulates in memory."""
     lines = [f"define void @{name}_start(ptr %args, ptr %meta) nounwind {{\nentry:\n"]
-    lines.append(read_arguments(kernel))
+    kept = [j for j, output in enumerate(kernel.outputs) if is_kept_reduction(output)]
+    lines.append(read_arguments(kernel, [len(kernel.inputs) + j for j in kept]))
     before = "entry"
-    for j, output in enumerate(kernel.outputs):
-        if is_kept_reduction(output):
-            lines.append(_fill(j, len(kernel.inputs) + j, output, before))
-            before = f"filled{j}"
+    for j in kept:
+        lines.append(_fill(j, len(kernel.inputs) + j, kernel.outputs[j], before))
+        before = f"filled{j}"
     return "".join([*lines, "ret void\n}\n"])
 
 
@@ -105,7 +105,8 @@ def finish(kernel, name, declarations):
     for j in totals:
         kind = memory_vector(kernel.outputs[j].operand.dtype, 8)
         lines.append(f"%sum{j} = alloca {kind}, align 64\n")
-    lines += [read_arguments(kernel), _unit_count(kernel.rank)]
+    lines.append(read_arguments(kernel, [len(kernel.inputs) + j for j in totals]))
+    lines.append(_unit_count(kernel.rank))
     before = "entry"
     for j in totals:
         lines.append(_gather(j, len(kernel.inputs) + j, kernel.outputs[j], before, declarations))

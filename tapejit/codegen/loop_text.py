@@ -23,6 +23,8 @@ added in plain order here and in lanes there.  Functions come from scalar_math.p
 
 from __future__ import annotations
 
+import re
+
 from tapejit.codegen.loop_memory import is_kept_reduction, is_total, operands_of
 from tapejit.errors import KernelError
 from tapejit.plan import BLOCK, LoopKernel
@@ -94,9 +96,9 @@ class _Writer:
         values = [f"v{node}" for node in operands]
         if fn == "cast":
             return self.cast(dtype, source, values[0])
-        return self.function(fn, dtype, source, values)
+        return self.call(fn, dtype, source, values)
 
-    def function(self, fn, dtype, source, values):
+    def call(self, fn, dtype, source, values):
         is_int = source in ("i64", "i32")
         if fn in _INFIX:
             text = f"{values[0]} {_INFIX[fn]} {values[1]}"
@@ -139,18 +141,25 @@ class _Writer:
         ]
         return " + ".join(parts) or "0"
 
-    def head(self):
-        """Unpacking of `args` and `meta`, with the operands' dtypes and steps as comments."""
+    def function(self, suffix, parameters, body, comments=()):
+        """A whole function: what `body` mentions of `args` and `meta` is unpacked before it."""
+        mentioned = set(re.findall(r"\b[a-z]+\d+(?:_\d+)?\b", "\n".join(body)))
+        lines = [*comments, *self.head(mentioned), *body]
+        signature = f"def {self.name}{suffix}({parameters}):"
+        return "\n".join([signature, *_indented(lines)]) + "\n"
+
+    def head(self, mentioned):
         rank, n_inputs = self.kernel.rank, len(self.kernel.inputs)
         outputs = enumerate(self.kernel.outputs)
         names = [f"x{k}" for k in range(n_inputs)]
         names += [f"y{j}" for j in range(len(self.kernel.outputs))]
         names += [f"part{j}" for j, output in outputs if is_total(output)]
+        names = [name if name in mentioned else "_" for name in names]
         lines = [f"{', '.join(names)}{',' if len(names) == 1 else ''} = args"]
-        lines += [f"n{axis} = meta[{axis}]" for axis in range(rank)]
+        lines += [f"n{axis} = meta[{axis}]" for axis in range(rank) if f"n{axis}" in mentioned]
         for k, operand in enumerate(self.operands):
             for axis, step in enumerate(operand.steps):
-                if step == "s":
+                if step == "s" and f"s{k}_{axis}" in mentioned:
                     lines.append(f"s{k}_{axis} = meta[{rank + k * rank + axis}]")
         return lines
 
@@ -198,7 +207,7 @@ class _Writer:
             for j, output in enumerate(self.kernel.outputs)
             if output.reduce is not None and output.operand.steps[-1] == "0"
         ]
-        lines = [*self.head(), "for unit in range(begin, end):"]
+        lines = ["for unit in range(begin, end):"]
         lines += _indented(self.outer_indices())
         for j, output in accumulated:
             start = self.neutral(output.reduce, output.operand.dtype)
@@ -210,8 +219,7 @@ class _Writer:
         lines += _indented(self.body(), 2)
         for j, output in accumulated:
             lines.append(f"    {self.partial(j, output)}")
-        signature = f"def {self.name}(args, meta, begin, end):"
-        return "\n".join([signature, *_indented([*self.about(), *lines])]) + "\n"
+        return self.function("", "args, meta, begin, end", lines, self.about())
 
     def outer_indices(self):
         if self.kernel.rank == 1:
@@ -243,7 +251,7 @@ class _Writer:
         return f"{target} = {self.join(output, target, f'total{j}')}"
 
     def start(self):
-        lines = self.head()
+        lines = []
         for j, output in enumerate(self.kernel.outputs):
             if not is_kept_reduction(output):
                 continue
@@ -255,10 +263,10 @@ class _Writer:
             place = self.place(len(self.kernel.inputs) + j)
             start = self.neutral(output.reduce, output.operand.dtype)
             lines += _indented([f"y{j}[{place}] = {start}"], depth)
-        return "\n".join([f"def {self.name}_start(args, meta):", *_indented(lines)]) + "\n"
+        return self.function("_start", "args, meta", lines)
 
     def finish(self):
-        lines = self.head()
+        lines = []
         units = f"(n0 + {BLOCK - 1}) // {BLOCK}"
         if self.kernel.rank > 1:
             units = " * ".join(f"n{axis}" for axis in range(self.inner))
@@ -270,7 +278,7 @@ class _Writer:
                     f"    total{j} = {self.join(output, f'total{j}', f'part{j}[unit]')}",
                     f"y{j}[0] = total{j}",
                 ]
-        return "\n".join([f"def {self.name}_finish(args, meta):", *_indented(lines)]) + "\n"
+        return self.function("_finish", "args, meta", lines)
 
 
 def _indented(lines, depth=1):

@@ -2,7 +2,8 @@
 
 Each gives what NumPy gives, where Python's `math` would raise or round to an int: division by
 zero, logarithm of zero, overflow, a sine of infinity, floor of nan.  The tests come before the
-call, and not as `except` clauses, so that Numba compiles the same text unchanged.
+call, and not as `except` clauses, so that Numba compiles the same text (whoever compiles a kernel
+puts `njit(function)` in the place of each of these in the kernel's globals).
 
 Float functions may return a Python float for a float32 operand; the kernel's text rounds it.
 Warnings are the caller's: NumPy scalars warn on overflow, so run kernels under
@@ -33,10 +34,7 @@ def mod(x, y):
     """Python's %: the result has the sign of the divisor; nan for division by zero."""
     if y == 0 or x != x or y != y or abs(x) == inf:
         return nan
-    rest = math.fmod(x, y)
-    if rest == 0:
-        return math.copysign(0.0, y)
-    return rest + y if (rest < 0) != (y < 0) else rest
+    return x % y
 
 
 def mod_int(x, y):
@@ -94,9 +92,9 @@ def to_int64(x):
 def to_int32(x):
     if x != x:
         return 0
-    if x > 2147483647.0:
+    if x >= 2147483648.0:
         return 2147483647
-    return -2147483648 if x < -2147483648.0 else int(x)
+    return -2147483648 if x <= -2147483648.0 else int(x)
 
 
 # ---------------------------------------------------------------- exponentials and logarithms
@@ -141,7 +139,7 @@ def log1p(x):
 def pow(x, y):
     if x != x or y != y or abs(x) == inf or abs(y) == inf:
         return math.pow(x, y)
-    is_odd = abs(y) < 2 * _WHOLE and math.fmod(y, 2.0) != 0 and math.floor(y) == y
+    is_odd = abs(y) < 2 * _WHOLE and y % 2.0 != 0 and math.floor(y) == y
     if x == 0 and y < 0:
         return math.copysign(inf, x) if is_odd else inf
     if x < 0 and math.floor(y) != y:
