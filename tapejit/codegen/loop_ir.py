@@ -43,7 +43,6 @@ from tapejit.plan import BLOCK, LoopKernel
 SPLIT = 500
 """Nodes in one LLVM function; 200, 500 and 1000 measured the same."""
 
-_LEAVES = ("load", "index", "literal")
 _UNROLL = ((8, 4), (24, 2))
 """Bodies up to this weight are unrolled so many times."""
 
@@ -93,7 +92,7 @@ def _varying(kernel):
         elif fn == "index":
             varies.append(operands[0] == kernel.rank - 1)
         else:
-            varies.append(fn != "literal" and any(varies[node] for node in operands))
+            varies.append(fn != "literal" and any(map(varies.__getitem__, operands)))
     return varies
 
 
@@ -151,8 +150,8 @@ class _Emitter:
                 lines.append(self.index(f"%v{i + shift}", dtype, operands[0], position))
             else:
                 key = (fn, dtype, nodes[operands[-1]][1])
-                text = recipes.get(key) or self.new_recipe(key)
-                lines.append(text.format(i + shift, *[value[node] for node in operands]))
+                fill = recipes.get(key) or self.new_recipe(key)
+                lines.append(fill(i + shift, *[value[node] for node in operands]))
         return lines
 
     def new_recipe(self, key):
@@ -160,8 +159,8 @@ class _Emitter:
         self.declarations.update(dict.fromkeys(found.declarations))
         if found.call is not None:
             self.imports[found.call] = None
-        self.recipes[key] = found.text
-        return found.text
+        self.recipes[key] = found.text.format
+        return found.text.format
 
     def load(self, result, k, position):
         operand = self.operands[k]
@@ -257,34 +256,46 @@ class _Emitter:
         still = [still[i : i + size] for i in range(0, len(still), size)]
         moving = [moving[i : i + size] for i in range(0, len(moving), size)]
         self.n_still_parts, self.n_parts = len(still), len(still) + len(moving)
-        self.give_slots([*still, *moving])
+        reads = self.give_slots([*still, *moving])
         for number, numbers in enumerate([*still, *moving]):
-            self.parts.append(self.part(number, numbers))
+            self.parts.append(self.part(number, numbers, reads[number]))
 
     def give_slots(self, parts):
-        """Give a place in the frame to every value that another function reads."""
-        home = {node: number for number, part in enumerate(parts) for node in part}
-        crossing = {output.node for output in self.kernel.outputs}
-        for i, (fn, _, operands) in enumerate(self.kernel.nodes):
-            if fn not in _LEAVES:
-                own = home[i]
-                crossing.update([node for node in operands if home.get(node) != own])
-        self.slot = {node: n for n, node in enumerate(sorted(crossing & home.keys()))}
+        """Give a place in the frame to every value that another function reads.
 
-    def part(self, number, numbers):
-        """One function of a split body: reads from the frame, computes, writes to the frame."""
-        first, value, lines = set(numbers), list(self.value), []
-        for i in numbers:
-            fn, _, operands = self.kernel.nodes[i]
-            if fn not in _LEAVES:
+        Returns for every part what it reads from the frame: {first reader: [values]}.
+        """
+        nodes, home, all_reads = self.kernel.nodes, [None] * len(self.kernel.nodes), []
+        for number, numbers in enumerate(parts):
+            for i in numbers:
+                home[i] = number
+        crossing = {output.node for output in self.kernel.outputs if home[output.node] is not None}
+        for number, numbers in enumerate(parts):
+            known, reads = set(), {}
+            for i in numbers:
+                fn, _, operands = nodes[i]
+                if fn == "load" or fn == "index":
+                    continue
                 for node in operands:
-                    if node in self.slot and node not in first:
-                        first.add(node)
-                        value[node] = f"%f{node}"
-                        lines.append(self.from_frame(f"%f{node}", node))
+                    if home[node] not in (number, None) and node not in known:
+                        known.add(node)
+                        reads.setdefault(i, []).append(node)
+            crossing |= known
+            all_reads.append(reads)
+        self.slot = {node: n for n, node in enumerate(sorted(crossing))}
+        return all_reads
+
+    def part(self, number, numbers, reads):
+        """One function of a split body: reads from the frame, computes, writes to the frame."""
+        value, slot, lines = list(self.value), self.slot, []
+        for nodes in reads.values():
+            for node in nodes:
+                value[node] = f"%f{node}"
         for i, text in zip(numbers, self.node_lines(numbers, value, "%i"), strict=True):
+            if i in reads:  # as late as possible, or it would only be spilled again
+                lines += [self.from_frame(f"%f{node}", node) for node in reads[i]]
             lines.append(text)
-            if i in self.slot:
+            if i in slot:
                 lines.append(self.to_frame(i))
         return (
             f"define internal void @{self.name}_part{number}(ptr %state, ptr %frame, i64 %i)"
@@ -448,14 +459,14 @@ class _Emitter:
 
     def unrolling(self):
         """How many copies of the body `wide` has; 1 if there is no such loop."""
+        if len(self.moving) > _UNROLL[-1][0] or self.is_split:
+            return 1
         weight = 0
         for i in self.moving:
             fn, _, operands = self.kernel.nodes[i]
             is_strided = fn == "load" and self.operands[operands[0]].steps[-1] == "s"
             weight += 8 if is_strided or fn in MATH or fn == "mod" else 1
         weight += sum(8 for output in self.kernel.outputs if output.operand.steps[-1] == "s")
-        if self.is_split:
-            return 1
         return next((copies for limit, copies in _UNROLL if weight <= limit), 1)
 
     def wide_loop(self):
