@@ -1,0 +1,119 @@
+"""The peers: what each needs in its environment, and the usual way to call it.
+
+A workload writes its function once or once per library; the functions here wrap it into a
+`Runner` the way a user of that library would.  Libraries are imported inside functions on
+purpose: a worker process loads the one library that it measures, and times that import.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks.records import Runner
+
+# ---------------------------------------------------------------- data
+
+
+class Peer(NamedTuple):
+    """A column of the table."""
+
+    module: str
+    """What must be importable; a peer whose module is missing is skipped aloud."""
+    environment: dict[str, str] = {}  # noqa: RUF012 (never changed)
+    note: str = ""
+
+
+# One core for everybody.  XLA's own pool takes its size from the CPU affinity of the process.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "JAX_ENABLE_X64": "1",
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
+# Fusion duplicates what is read more than once, which is exponential in long programs; without
+# it JAX is linear.  Both columns are shown (jax 0.10).
+_NO_FUSION = {"XLA_FLAGS": ENVIRONMENT["XLA_FLAGS"] + " --xla_disable_hlo_passes=fusion"}
+
+PEERS = {
+    "tapejit": Peer("tapejit", note="value_and_grad, NumPy in and out"),
+    "tapejit eager": Peer("tapejit", note="tensors and backward()"),
+    "jax": Peer("jax", note="jit(value_and_grad), waited for; arrays stay on the device"),
+    "jax, no fusion": Peer("jax", _NO_FUSION, "the same with --xla_disable_hlo_passes=fusion"),
+    "jax, device in": Peer("jax", note="device array in, NumPy out"),
+    "torch": Peer("torch", note="eager tensors and backward()"),
+    "numba": Peer("numba", note="value and gradient written out by hand, njit, no fastmath"),
+}
+
+
+def import_library(peer: str) -> None:
+    """Import a peer's library and hold it to one thread."""
+    library = importlib.import_module(PEERS[peer].module)
+    if library.__name__ == "torch":
+        library.set_num_threads(1)
+
+
+# ---------------------------------------------------------------- the usual ways to call
+
+
+def tapejit(f: Callable, argnums: tuple[int, ...]) -> Runner:
+    """`tapejit.value_and_grad`: records on the first call, so the second is the compiled one."""
+    import tapejit as tj
+
+    return Runner(lambda: tj.value_and_grad(f, argnums=argnums), calls_until_compiled=2)
+
+
+def tapejit_eager(f: Callable, argnums: tuple[int, ...]) -> Runner:
+    """Tensors and backward, with tapejit in PyTorch's place."""
+    import tapejit
+
+    return _eager(tapejit, f, argnums)
+
+
+def torch(f: Callable, argnums: tuple[int, ...]) -> Runner:
+    """Tensors and backward."""
+    import torch
+
+    return _eager(torch, f, argnums)
+
+
+def _eager(torch, f: Callable, argnums: tuple[int, ...]) -> Runner:
+    import numpy as np
+
+    def load(inputs):
+        return tuple(
+            torch.tensor(np.asarray(value), requires_grad=number in argnums)
+            for number, value in enumerate(inputs)
+        )
+
+    def call(*tensors):
+        leaves = [tensors[number] for number in argnums]
+        for leaf in leaves:
+            leaf.grad = None
+        loss = f(*tensors)
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves]
+
+    return Runner(lambda: call, load)
+
+
+def jax(f: Callable, argnums: tuple[int, ...]) -> Runner:
+    """`jit(value_and_grad(f))` on arrays that are already on the device, waited for."""
+    import jax
+
+    def make():
+        compiled = jax.jit(jax.value_and_grad(f, argnums=argnums))
+        return lambda *arrays: jax.block_until_ready(compiled(*arrays))
+
+    return Runner(make, lambda inputs: tuple(jax.device_put(value) for value in inputs))
+
+
+def numba(kernel: Callable, wrap: Callable[[Callable], Callable]) -> Runner:
+    """`njit` of a kernel; `wrap` makes the call around it (allocating outputs, say)."""
+    import numba
+
+    return Runner(lambda: wrap(numba.njit(kernel)))

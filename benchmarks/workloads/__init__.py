@@ -1,0 +1,6 @@
+"""The workloads, one file each: inputs from a seed, one implementation per peer, targets.
+
+Their form is in `benchmarks.records`.  Order here is the order of the table.
+"""
+
+NAMES = ("elementwise", "black_scholes", "likelihoods", "eager_chain", "small_call")
