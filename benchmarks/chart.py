@@ -1,7 +1,7 @@
 """The picture: how many times as fast as each peer, on a logarithmic scale.
 
-One line per case and measure, one dot per peer, a bar in the peer's colour where a target stands.  Dots to the right
-of 1 are peers that are slower.  An arrow is a peer that passed its time limit.
+One line per case and measure, one dot per peer, a bar in the peer's colour where a target stands.
+Dots to the right of 1 are peers that are slower.  An arrow is a peer that passed its time limit.
 """
 
 from __future__ import annotations
