@@ -23,6 +23,7 @@ from __future__ import annotations
 import dis
 import sys
 from functools import lru_cache
+from operator import attrgetter
 from types import CodeType
 from typing import NamedTuple
 
@@ -192,14 +193,18 @@ class Frame:
         if len(old) != len(stack):
             raise NotUnderstood(f"{self.place()}: stacks of different height meet")
         for i, value in enumerate(stack):
-            old[i] = self.join(old[i], value)
+            old[i] = self.widen(old[i], value)
 
     def join(self, a, b):
         """The one abstract value that covers two."""
         if a is b or (isinstance(a, Known) and isinstance(b, Known) and a.value is b.value):
             return a
-        result = max(self.rank(a), self.rank(b), key=lambda mark: mark.rank)
-        if result is not a:
+        return max(self.rank(a), self.rank(b), key=attrgetter("rank"))
+
+    def widen(self, old, new):
+        """`join`, where the outcome is kept for the next pass."""
+        result = self.join(old, new)
+        if result is not old:
             self.changed = True
         return result
 
@@ -212,7 +217,7 @@ class Frame:
         return value if isinstance(value, Mark) and value is not NULL else FRESH
 
     def worst(self, values):
-        return max((self.rank(v) for v in values), key=lambda mark: mark.rank, default=FRESH)
+        return max((self.rank(v) for v in values), key=attrgetter("rank"), default=FRESH)
 
     def holder(self, values):
         """A new container of these."""
@@ -252,7 +257,7 @@ class Frame:
         return stack if "_IF_" in name else None
 
     def do_RETURN_VALUE(self, ins, stack):
-        self.result = self.join(self.result, self.rank(stack.pop()))
+        self.result = self.widen(self.result, self.rank(stack.pop()))
 
     def do_RETURN_CONST(self, ins, stack):
         return None
@@ -298,7 +303,7 @@ class Frame:
         if old is None:
             self.locals[name], self.changed = value, True
         else:
-            self.locals[name] = self.join(old, value)
+            self.locals[name] = self.widen(old, value)
 
     def do_LOAD_FAST(self, ins, stack):
         names = ins.argval if isinstance(ins.argval, tuple) else (ins.argval,)
@@ -356,8 +361,7 @@ class Frame:
         if cell is None:
             self.store_local(ins.argval, value)
         elif isinstance(cell, Local):
-            cell.owner.store_local(cell.name, value)
-            self.changed |= cell.owner.changed
+            cell.owner.store_local(cell.name, value)  # the owner's passes run this code again
         else:
             self.fail(f"writes the outer variable '{ins.argval}' (nonlocal)")
         return stack

@@ -434,7 +434,7 @@ class Analyst:
 
     def instance_attribute(self, value, name, label, frame):
         cls = type(value)
-        if cls.__getattribute__ is not object.__getattribute__ and not self.is_plain(cls):
+        if isinstance(cls.__getattribute__, types.FunctionType):
             self.fail(f"{frame.place()}: {label} is computed by __getattribute__")
             return FRESH
         if isinstance(value, tuple) and name in getattr(cls, "_fields", ()):
@@ -485,10 +485,6 @@ class Analyst:
         else:
             self.check(f"{{o}}.{name}", value, got, label)
         return self.known(got, label)
-
-    def is_plain(self, cls):
-        """Do attributes of this class follow the ordinary rules?"""
-        return cls is types.FunctionType or cls in (types.MethodType, functools.partial)
 
     def is_trusted_function(self, value):
         return isinstance(value, types.FunctionType) and trust.is_pure_module(trust.home_of(value))
@@ -797,6 +793,8 @@ class Analyst:
         raw, owner = find_in_classes(cls, name)
         if raw is MISSING or trust.is_pure_module(owner.__module__):
             return
+        if isinstance(raw, types.MemberDescriptorType | types.GetSetDescriptorType):
+            return  # a slot: its value is in the snapshot
         label = f"{owner.__qualname__}.{name}"
         self.check(f"{{o}}.__dict__[{name!r}]", owner, raw, label)
         for function in _functions_of(raw):
@@ -1003,6 +1001,8 @@ def slots_of(cls):
 
 def has_python_layout(cls):
     """Is all state of an instance in its `__dict__` and slots (no hidden C fields)?"""
+    if cls is types.SimpleNamespace:
+        return True
     heap, immutable = 1 << 9, 1 << 8
     room = object.__basicsize__ + 8 * (len(slots_of(cls)) + 2)
     flags = all(
