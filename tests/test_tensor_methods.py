@@ -27,7 +27,6 @@ VALUES = {
     "sq": [[2.0, 0.3, -0.1], [0.4, 1.5, 0.2], [-0.2, 0.1, 1.8]],
     "t": (np.cos(np.arange(24.0)).reshape(2, 3, 4) + 0.05).tolist(),
     "u": (np.sin(np.arange(24.0)).reshape(2, 4, 3) - 0.02).tolist(),
-    "e": np.zeros((0, 3)).tolist() or [[]],
 }
 PLAIN = {
     "i": [[3, -2, 7], [0, 5, -4]],
