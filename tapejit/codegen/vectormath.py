@@ -777,12 +777,12 @@ def _acos(b, x):
 def _arctangent(b, y, x, negative):
     """Angle of (x, y), both positive and not both infinite; `negative` lanes: of (-x, y).
 
-    The quotient is brought below tan(pi/8) by swapping and by (q - 1)/(q + 1), all within the one
-    division; what that subtracted is k·pi/4.
+    The quotient is brought below 1/2 by swapping and by (q - 1)/(q + 1), all within the one
+    division; what that subtracted is k·pi/4.  From 1/2 on, n - d is exact.
     """
     swap = y > x
     n, d = b.select(swap, x, y), b.select(swap, y, x)
-    middle = n > d * math.tan(math.pi / 8)
+    middle = n > d * 0.5
     k = b.select(middle, 1.0, 0.0)
     k = b.select(swap, 2.0 - k, k)
     bottom = b.select(middle, n + d, d)
