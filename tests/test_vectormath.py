@@ -20,8 +20,9 @@ WIDEST = {"f64": 8, "f32": 16}
 INF, NAN = math.inf, math.nan
 CASES = [(fn, dtype) for fn in MATH for dtype in DTYPES]
 
-# the bound of each function in ulp, above the largest error seen on 500 times as many points
-BOUND_ULP = dict.fromkeys(MATH, 1.3) | {"sinh": 1.9, "erfc": 1.8, "tanh": 1.6, "atan": 1.7}
+# in ulp, just above the largest error seen on far more points; see the table in vectormath.py
+BOUND_ULP = dict.fromkeys(MATH, 1.2) | {"expm1": 1.5, "cosh": 1.5, "tanh": 1.6, "erfc": 1.7}
+BOUND_ULP |= {"sinh": 1.9, "atan": 1.4, "atan2": 1.5}
 
 
 # ---------------------------------------------------------------- compiling and calling

@@ -19,7 +19,24 @@ libm's ``fma``, slowly.
 sin, cos and tan of an argument above `LARGE_ANGLE` go, lane by lane, to scalar libm in a cold
 function; the module then declares ``@sin`` or ``@sinf`` and so on.
 
-@TABLE@
+Largest error seen, against mpmath on 16 to 40 thousand random points each, in ulp; and time an
+element in ns on one thread of a shared Zen 4 (clock not steady), f64x8 and f32x16, called:
+
+            f64          f32                   f64          f32
+          ulp    ns   ulp    ns             ulp    ns   ulp    ns
+    exp    1.00  1.16  1.02  0.61   atan   0.93  1.40  1.11  0.64
+    exp2   0.91  1.23  0.84  0.65   atan2  1.15  2.03  1.31  0.98
+    expm1  1.28  1.09  1.18  0.56   sinh   1.61  1.28  1.58  0.64
+    log    0.74  1.26  0.76  0.60   cosh   1.21  1.05  1.32  0.54
+    log2   0.65  1.46  0.71  0.72   tanh   1.39  1.52  1.42  0.73
+    log10  0.63  1.54  0.59  0.76   asinh  0.83  2.22  0.85  1.02
+    log1p  0.74  1.56  0.85  0.78   acosh  0.73  2.10  0.79  0.97
+    sin    0.81  1.28  0.82  0.60   atanh  0.78  2.09  0.79  1.02
+    cos    0.83  1.29  0.79  0.62   pow    0.94  4.75  0.89  2.18
+    tan    1.12  1.78  1.11  0.83   erf    0.98  3.15  0.98  1.18
+    asin   1.03  1.13  1.02  0.54   erfc   1.51  3.14  1.51  1.21
+    acos   0.99  1.23  1.08  0.60
+
 Sources (facts only, own code): Cody and Waite 1980 (reductions); fdlibm (log, sin, cos, the
 zeros of atan2, the cases of pow); Boldo, Daumas, Li 2009 (exact reduction with fma); Dekker 1971
 (double-word arithmetic); Shepherd and Laframboise 1981 (erfc as (1+2a) exp(a²) erfc(a)).
@@ -287,18 +304,24 @@ class _Body:
         return f64 if self.dtype == "f64" else f32
 
     def polynomial(self, table, z):
-        """Evaluate a table of coefficients by Estrin's scheme: pairs, then pairs of pairs."""
-        return self.estrin(self.constant(table), z)
+        """Evaluate a table of coefficients at z."""
+        return self.even_and_odd(self.constant(table), z)
 
-    def estrin(self, terms, z):
-        """Sum of terms[k] · z^k."""
-        terms = list(terms)
-        while len(terms) > 1:
-            pairs = [self.fma(b, z, a) for a, b in zip(terms[::2], terms[1::2], strict=False)]
-            terms = pairs + terms[2 * len(pairs) :]
-            if len(terms) > 1:
-                z = z * z
-        return terms[0]
+    def even_and_odd(self, terms, z):
+        """Sum of terms[k] · z^k: Horner's scheme in z² for even and odd k.
+
+        Estrin's scheme has less latency but more instructions, and calls overlap: erf 10 % slower.
+        """
+        square = z * z
+        even, odd = (self.horner(terms[k::2], square) for k in (0, 1))
+        return self.fma(odd, z, even)
+
+    def horner(self, terms, z):
+        """Sum of terms[k] · z^k, one after the other."""
+        total = terms[-1]
+        for term in terms[-2::-1]:
+            total = self.fma(total, z, term)
+        return total
 
     def copy_sign(self, magnitude, sign):
         """`magnitude` (not negative) with the sign of `sign`."""
@@ -387,9 +410,9 @@ def _scale(b, x, doubly_biased):
 
 def _exp_scaled(b, x, shift):
     """exp(x) / 2^shift for x that is neither far above overflow nor far below underflow."""
-    r, low, k = _exp_reduce(b, x)
-    r, rest = _exp_tail(b, r, low)
-    return _scale(b, 1.0 + (r + rest), k - shift if shift else k)
+    r, _, k = _exp_reduce(b, x)  # its low part is worth a quarter ulp and three instructions
+    result = 1.0 + b.fma(r * r, b.polynomial("EXP", r), r)
+    return _scale(b, result, k - shift if shift else k)
 
 
 @_defines("exp")
@@ -438,8 +461,8 @@ def _sinh(b, x):
     a = x.abs()
     # a quarter of expm1 keeps everything finite up to the overflow of sinh itself
     high, low = _expm1_scaled(b, _at_most(b, a, b.pick(710.5, 89.45)), 2)
-    g = high + low
-    result = (g + g / b.fma(g, 4.0, 1.0)) * 2.0
+    g, g_low = _fast_two_sum(high, low)
+    result = (g + (g_low + g / b.fma(g, 4.0, 1.0))) * 2.0
     return b.select(a < b.pick(2.0**-28, 2.0**-14), x, b.copy_sign(result, x))
 
 
@@ -890,7 +913,7 @@ def _erfc_quotient(b, a):
     """exp(a²)·erfc(a) as a pair: a polynomial in t = (a-4)/(a+4), over 1 + 2a."""
     t = (a - 4.0) / (a + 4.0)
     first, *others = b.constant("ERFCX")
-    rest = b.estrin(others, t)
+    rest = b.even_and_odd(others, t)
     top = b.fma(t, rest, first)
     top_low = b.fma(t, rest, first - top)
     bottom, bottom_low = _fast_two_sum(a + a, 1.0)  # a >= 1/2 wherever this counts
