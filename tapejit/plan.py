@@ -21,6 +21,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tapejit.dtypes import DType
+from tapejit.registry import Kind
+
+# ---------------------------------------------------------------- kernels
+
 BLOCK = 4096
 """Elements in one unit of a rank-1 loop: 32 KiB of float64, so a unit's operands stay in L1/L2."""
 
@@ -64,3 +69,74 @@ class LoopKernel(NamedTuple):
     inputs: tuple[Operand, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[Output, ...]
+
+
+# ---------------------------------------------------------------- plans
+
+
+class Buffer(NamedTuple):
+    """Memory that a plan reads or writes: `shape` elements in row-major order."""
+
+    role: str
+    """"input": given; "output": fresh, handed out; "temporary": in the arena; "library": what a
+    library step returned; "constant": equal numbers, made when the plan is compiled."""
+    dtype: DType
+    shape: tuple[int, ...]
+    number: object = None
+    """"input": its position; "constant": the number."""
+
+
+class View(NamedTuple):
+    """Elements of a buffer: where they begin and how far apart they are, in elements."""
+
+    buffer: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class KernelStep(NamedTuple):
+    """One launch.  `views` are the kernel's operands (inputs, then outputs) along its axes."""
+
+    kernel: LoopKernel
+    lengths: tuple[int, ...]
+    views: tuple[View, ...]
+
+    @property
+    def units(self) -> int:
+        """How many units the loop has."""
+        if len(self.lengths) == 1:
+            return -(-self.lengths[0] // BLOCK)
+        total = 1
+        for n in self.lengths[:-1]:
+            total *= n
+        return total
+
+
+class LibraryStep(NamedTuple):
+    """One call of an operation's own `evaluate`; `buffer` becomes what it returns."""
+
+    kind: Kind
+    views: tuple[View, ...]
+    buffer: int
+
+
+class Result(NamedTuple):
+    """One output of a plan: handed out as it is, or copied."""
+
+    view: View
+    is_owned: bool
+
+
+class Plan(NamedTuple):
+    """Steps in an order that respects what they read, and what they leave behind."""
+
+    buffers: tuple[Buffer, ...]
+    steps: tuple[KernelStep | LibraryStep, ...]
+    results: tuple[Result, ...]
+    n_inputs: int
+
+
+def is_total(output: Output) -> bool:
+    """Whether an output is a reduction over all axes of its loop."""
+    return output.reduce is not None and not output.operand.steps.strip("0")

@@ -1,0 +1,387 @@
+"""Compiled programs: a Plan as one Python function that launches kernels.
+
+`compile_program` schedules, fetches kernels and writes a straight-line function for the calls:
+
+    def call(inputs):
+        x0, x1, = inputs
+        if x0.__class__ is not ndarray or x0.flags.num & 257 != 257: x0 = plain(x0)
+        try: a = free.pop()
+        except IndexError: a = arena()
+        t, float64_, = a
+        o2 = empty((65536,), float64)
+        k0(x0, x1, o2, t, t)
+        r = [float64_[0], o2]
+        free.append(a)
+        return r
+
+Temporaries, scratch memory and 0-d results lie in an arena that calls take from a list and give
+back, so calls may run at the same time in several threads.  Arrays that are handed out are always
+fresh.  If a kernel cannot be made, the program runs row by row, with one warning.
+
+Start at `compile_program`.  Not here: simplification and caching of programs, which are the
+caller's.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tapejit import config
+from tapejit.errors import KernelError
+from tapejit.plan import BLOCK, KernelStep, LibraryStep, Plan, View, is_total
+from tapejit.runtime import kernels, reference
+from tapejit.runtime.kernels import statistics
+from tapejit.runtime.launcher import make_launcher
+from tapejit.schedule.describe import describe
+from tapejit.schedule.memory import Block, lay_out
+from tapejit.schedule.planner import schedule
+from tapejit.schedule.views import contiguous, is_contiguous
+from tapejit.tape import Program
+
+__all__ = ["Compiled", "compile_program", "statistics"]
+
+RELEASE_GIL_ABOVE = 1 << 18
+"""Elements times nodes from which a launch gives the GIL away (about 20 us of work)."""
+
+ARENAS = 4
+"""Arenas that are kept for later calls; more are in use only while as many calls run at once."""
+
+# ---------------------------------------------------------------- data
+
+
+class Compiled:
+    """A program ready to run: call it with its inputs."""
+
+    __slots__ = ("_call", "plan", "program", "source")
+
+    def __init__(self, program: Program, plan: Plan | None, call: Callable, source: str):
+        self.program = program
+        self.plan = plan
+        self.source = source
+        self._call = call
+
+    def __call__(self, inputs: Sequence) -> list:
+        """The outputs for input arrays of the program's dtypes and shapes.
+
+        0-d outputs are NumPy scalars; arrays share memory with nothing else.
+        """
+        return self._call(inputs)
+
+
+def compile_program(program: Program) -> Compiled:
+    """A simplified program as kernels; row by row, with a warning, where that cannot be."""
+    try:
+        return _compile(program)
+    except KernelError as error:
+        warnings.warn(
+            f"tapejit: a program of {len(program.tape)} rows runs row by row: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return Compiled(program, None, _reference_call(program), "")
+
+
+def _compile(program):
+    begin = time.perf_counter()
+    emit_ms, llvm_ms = statistics.emit_ms, statistics.llvm_ms
+    n_compiled = statistics.kernels_compiled
+    plan = schedule(program)
+    scheduled = time.perf_counter()
+    if config.settings.jit == 0:
+        call, source = _reference_call(program), ""
+    else:
+        call, source = _Writer(plan).function()
+    if config.settings.check >= 3:
+        call = _checked(program, call)
+    if config.settings.debug >= 1:
+        steps = [step for step in plan.steps if isinstance(step, KernelStep)]
+        print(
+            f"tapejit: {len(program.tape)} rows, {len(steps)} kernels "
+            f"({statistics.kernels_compiled - n_compiled} new), "
+            f"{sum(len(step.kernel.nodes) for step in steps)} nodes, "
+            f"{len(plan.steps) - len(steps)} library steps; "
+            f"schedule {(scheduled - begin) * 1e3:.1f} ms, "
+            f"emit {statistics.emit_ms - emit_ms:.1f} ms, "
+            f"LLVM {statistics.llvm_ms - llvm_ms:.1f} ms, "
+            f"all {(time.perf_counter() - begin) * 1e3:.1f} ms",
+            file=sys.stderr,
+        )
+    if config.settings.debug >= 4:
+        print(describe(plan), file=sys.stderr)
+    return Compiled(program, plan, call, source)
+
+
+# ---------------------------------------------------------------- the calling function
+
+
+class _Writer:
+    """Writes the Python function of one plan."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.scope = {
+            "ndarray": np.ndarray, "empty": np.empty, "array": np.array, "plain": _plain,
+            "settle": _settle, "errstate": np.errstate,
+        }  # fmt: skip
+        self.lines: list[str] = []
+        self.names: dict[int, str] = {}  # buffer -> the variable that holds it
+        self.base: dict[int, int] = {}  # buffer in the arena -> its bytes' offset
+        self.dtypes: dict[str, np.dtype] = {}  # arena views that results are read from
+        self.scratch: list[list[int]] = []  # per step: offsets of the scratch areas
+        self.arena_bytes = 0
+
+    def function(self):
+        """The function and its text."""
+        plan = self.plan
+        self.place_temporaries()
+        self.take_inputs()
+        head, self.lines = self.lines, []
+        entries = iter(kernels.fetch(s.kernel for s in plan.steps if isinstance(s, KernelStep)))
+        for number, step in enumerate(plan.steps):
+            if isinstance(step, KernelStep):
+                self.allocate(step)
+                self.launch(number, step, next(entries))
+            else:
+                self.library(number, step)
+        self.lines.append(f"r = [{', '.join(map(self.result, plan.results))}]")
+        lines = [*head, *self.arena_lines(), *self.lines]
+        if self.arena_bytes:
+            lines.append(f"if len(free) < {ARENAS}: free.append(a)")
+        lines.append("return r")
+        if any(isinstance(step, LibraryStep) for step in plan.steps):
+            lines = ["with errstate(all='ignore'):", *(f"    {line}" for line in lines)]
+        source = "\n".join(["def call(inputs):", *(f"    {line}" for line in lines)])
+        exec(compile(source, "<tapejit plan>", "exec"), self.scope)
+        return self.scope["call"], source
+
+    # ------------------------------------------------------------ memory
+
+    def in_arena(self, buffer):
+        """Temporaries; and 0-d results, which are read out as scalars."""
+        record = self.plan.buffers[buffer]
+        return record.role == "temporary" or (record.role == "output" and record.shape == ())
+
+    def place_temporaries(self):
+        """Offsets of temporaries, 0-d results and scratch areas in the arena."""
+        plan, first, last = self.plan, {}, {}
+        for number, step in enumerate(plan.steps):
+            for view in step.views:
+                first.setdefault(view.buffer, number)
+                last[view.buffer] = number
+        for result in plan.results:
+            last[result.view.buffer] = len(plan.steps)
+        blocks, owners = [], []
+        for buffer, record in enumerate(plan.buffers):
+            if self.in_arena(buffer) and buffer in first:
+                size = record.dtype.itemsize
+                for n in record.shape:
+                    size *= n
+                blocks.append(Block(size, first[buffer], last[buffer]))
+                owners.append(buffer)
+        for number, step in enumerate(plan.steps):
+            self.scratch.append([])
+            if isinstance(step, KernelStep):
+                for _ in filter(is_total, step.kernel.outputs):
+                    blocks.append(Block(8 * step.units, number, number))
+                    owners.append(~number)
+        offsets, self.arena_bytes = lay_out(blocks)
+        for owner, offset in zip(owners, offsets, strict=True):
+            if owner >= 0:
+                self.base[owner], self.names[owner] = offset, "t"
+            else:
+                self.scratch[~owner].append(offset)
+
+    def take_inputs(self):
+        names = [f"x{i}" for i in range(self.plan.n_inputs)]
+        self.lines.append(f"{''.join(f'{name}, ' for name in names) or '()'} = inputs")
+        for buffer, record in enumerate(self.plan.buffers):
+            if record.role == "input":
+                name = self.names[buffer] = names[record.number]
+                self.lines.append(
+                    f"if {name}.__class__ is not ndarray or {name}.flags.num & 257 != 257: "
+                    f"{name} = plain({name})"
+                )
+
+    def arena_lines(self):
+        if not self.arena_bytes:
+            return []
+        # whole items: a view of another dtype needs that
+        dtypes, n_bytes = list(self.dtypes.values()), -(-self.arena_bytes // 64) * 64
+
+        def arena():
+            memory = np.empty(n_bytes, np.uint8)
+            return (memory, *(memory.view(dtype) for dtype in dtypes))
+
+        self.scope["arena"], self.scope["free"] = arena, []
+        views = "".join(f"{name}_, " for name in self.dtypes)
+        return ["try: a = free.pop()", "except IndexError: a = arena()", f"t, {views} = a"]
+
+    def allocate(self, step):
+        """Fresh arrays for the outputs that a kernel writes."""
+        for view in step.views[len(step.kernel.inputs) :]:
+            if view.buffer not in self.names:
+                record = self.plan.buffers[view.buffer]
+                assert record.role == "output", record
+                name = self.names[view.buffer] = f"o{view.buffer}"
+                self.lines.append(f"{name} = empty({record.shape!r}, {self.dtype(record.dtype)})")
+
+    def dtype(self, dtype):
+        self.scope[dtype.name] = dtype.dtype
+        return dtype.name
+
+    # ------------------------------------------------------------ steps
+
+    def launch(self, number, step, entry):
+        buffers = self.plan.buffers
+        names = [self.names[view.buffer] for view in step.views]
+        offsets = [
+            self.base.get(view.buffer, 0) + view.offset * buffers[view.buffer].dtype.itemsize
+            for view in step.views
+        ]
+        names += ["t"] * len(self.scratch[number])
+        offsets += self.scratch[number]
+        meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
+        work = len(step.kernel.nodes) * step.units
+        work *= BLOCK if len(step.lengths) == 1 else step.lengths[-1]
+        self.scope[f"k{number}"] = make_launcher(
+            entry.start, entry.loop, entry.finish, step.units, np.array(meta, np.int64),
+            work > RELEASE_GIL_ABOVE and step.lengths != (1,),
+            offsets=tuple(offsets), owner=entry.owner,
+        )  # fmt: skip
+        self.lines.append(f"k{number}({', '.join(names)})")
+
+    def library(self, number, step):
+        """One call of `evaluate`; what it returns is made an array of its own."""
+        op = step.kind.op
+        self.scope[f"f{number}"] = op.evaluate
+        operands = [self.array(view) for view in step.views]
+        if step.kind.attrs:
+            self.scope[f"attrs{number}"] = step.kind.attributes()
+            operands.append(f"**attrs{number}")
+        name = self.names[step.buffer] = f"v{step.buffer}"
+        call = f"f{number}({', '.join(operands)})"
+        if op.name == "matmul" and step.kind.aval.ndim:
+            self.lines.append(f"{name} = {call}")  # always a fresh array
+        else:
+            dtype = self.dtype(step.kind.aval.dtype)
+            self.lines.append(f"{name} = settle({call}, {dtype}, {step.kind.aval.shape!r})")
+
+    def constant(self, buffer):
+        record = self.plan.buffers[buffer]
+        value = np.broadcast_to(record.dtype.dtype.type(record.number), record.shape)
+        self.scope[f"c{buffer}"] = value
+        self.names[buffer] = f"c{buffer}"
+
+    def array(self, view: View) -> str:
+        """An expression for a view as a NumPy array."""
+        record = self.plan.buffers[view.buffer]
+        if record.role == "constant":
+            self.constant(view.buffer)
+            return self.names[view.buffer]
+        name = self.names[view.buffer]
+        base = self.base.get(view.buffer)
+        size = 1
+        for n in view.shape:
+            size *= n
+        if not size:
+            return f"empty({view.shape!r}, {self.dtype(record.dtype)})"
+        if base is None and view.offset == 0:
+            if view.shape == record.shape and is_contiguous(view.shape, view.strides):
+                return name
+            if view.shape == record.shape[::-1] and view.strides == contiguous(record.shape)[::-1]:
+                return f"{name}.T"
+        itemsize = record.dtype.itemsize
+        strides = tuple(stride * itemsize for stride in view.strides)
+        offset = (base or 0) + view.offset * itemsize
+        return f"ndarray({view.shape!r}, {self.dtype(record.dtype)}, {name}, {offset}, {strides!r})"
+
+    # ------------------------------------------------------------ results
+
+    def result(self, result):
+        """An expression for one output."""
+        view = result.view
+        record = self.plan.buffers[view.buffer]
+        if view.shape == () and view.buffer in self.base:
+            self.dtypes[record.dtype.name] = record.dtype.dtype
+            place = self.base[view.buffer] // record.dtype.itemsize + view.offset
+            return f"{record.dtype.name}_[{place}]"
+        array = self.array(view)
+        if view.shape == ():
+            return f"{array}[()]"
+        return array if result.is_owned else f"array({array}, order='C')"
+
+
+# ---------------------------------------------------------------- what the function calls
+
+
+def _plain(value):
+    """An input as an exact, aligned, row-major ndarray."""
+    if not np.ndim(value):
+        return np.array(value)
+    return np.require(value, requirements=("C", "A", "E"))
+
+
+def _settle(value, dtype, shape):
+    """What a library step returned as a row-major array that shares memory with nothing."""
+    if value.__class__ is np.ndarray and value.dtype == dtype and value.shape == shape:
+        if value.ndim and value.base is None and value.flags.c_contiguous:
+            return value
+    value = np.array(value, dtype, order="C")
+    assert value.shape == shape, (value.shape, shape)
+    return value
+
+
+# ---------------------------------------------------------------- other ways to run
+
+
+def _reference_call(program):
+    """Row by row: the same results from the same call."""
+    avals = [program.tape.kind(row).aval for row in program.outputs]
+
+    def call(inputs):
+        values = reference.run(program, [np.asarray(x)[()] for x in inputs])
+        return [
+            np.array(value, aval.dtype.dtype, order="C")[()]
+            for value, aval in zip(values, avals, strict=True)
+        ]
+
+    return call
+
+
+TOLERANCE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
+
+
+def _checked(program, call):
+    """A call that compares each output with the reference."""
+
+    def checked(inputs):
+        kept = [np.array(x) for x in inputs]
+        results = call(inputs)
+        wanted = _reference_call(program)(kept)
+        for row, got, want in zip(program.outputs, results, wanted, strict=True):
+            if not _agree(np.asarray(got), np.asarray(want)):
+                raise AssertionError(
+                    f"compiled and reference differ in row {row}, {program.tape.kind(row)}:\n"
+                    f"  compiled   {got}\n  reference  {want}"
+                )
+        return results
+
+    return checked
+
+
+def _agree(got, want):
+    """Equal within the dtype's tolerance, relative to the largest finite element."""
+    if got.shape != want.shape or got.dtype != want.dtype:
+        return False
+    tolerance = TOLERANCE.get(want.dtype, 0.0)
+    if not tolerance:
+        return bool(np.array_equal(got, want))
+    finite = np.abs(want[np.isfinite(want)])
+    scale = finite.max() if finite.size else 0.0
+    with np.errstate(all="ignore"):
+        return bool(np.allclose(got, want, tolerance, tolerance * scale, equal_nan=True))

@@ -1,0 +1,124 @@
+"""Loop kernels as loaded machine code, one of each content in a process.
+
+`fetch(kernels)` gives the entry points of each.  New ones are printed into one LLVM module, since
+a module costs 1 ms to compile and link whatever is in it; the disk cache is keyed by that text.
+A kernel's key is the LoopKernel itself: it holds no sizes, so a new batch size finds its kernels
+here and compiles nothing (`statistics.kernels_compiled` counts).
+
+The vector math that kernels call is a library of its own for each function, loaded once per
+process and kept.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tapejit import config
+from tapejit.codegen import vectormath
+from tapejit.codegen.loop_ir import emit_loop
+from tapejit.plan import LoopKernel
+from tapejit.runtime import native
+
+# ---------------------------------------------------------------- data
+
+
+class Entry(NamedTuple):
+    """Addresses of a kernel's functions (0: it has none), and what keeps them valid."""
+
+    start: int
+    loop: int
+    finish: int
+    owner: object
+
+
+@dataclass
+class Statistics:
+    """What this process has compiled so far."""
+
+    kernels_compiled: int = 0
+    modules_compiled: int = 0
+    emit_ms: float = 0.0
+    llvm_ms: float = 0.0
+
+
+statistics = Statistics()
+_ENTRIES: dict[LoopKernel, Entry] = {}
+_MATH: dict[tuple[str, str, int], native.NativeLibrary] = {}
+_LOCK = threading.RLock()
+
+# ---------------------------------------------------------------- operations
+
+
+def fetch(kernels: Iterable[LoopKernel]) -> list[Entry]:
+    """The entry points of each kernel; those not seen before are compiled.
+
+    Errors  KernelError if one cannot be compiled
+    """
+    kernels = list(kernels)
+    found = [_ENTRIES.get(kernel) for kernel in kernels]
+    if None in found:
+        with _LOCK:
+            missing = [k for k in dict.fromkeys(kernels) if k not in _ENTRIES]
+            if missing:
+                _compile(missing)
+        found = [_ENTRIES[kernel] for kernel in kernels]
+    return found
+
+
+def _compile(kernels):
+    """Print, compile and load kernels as one module."""
+    begin = time.perf_counter()
+    texts = [emit_loop(kernel, f"k{number}") for number, kernel in enumerate(kernels)]
+    declarations: dict[str, None] = {}
+    parts = []
+    for text in texts:
+        head, body = _split(text.ir)
+        declarations.update(dict.fromkeys(head))
+        parts.append(body)
+    ir = "".join([*declarations, *parts])
+    exports = tuple(name for text in texts for name in text.exports)
+    emitted = time.perf_counter()
+    if config.settings.debug >= 5:
+        print(ir, file=sys.stderr)
+    imports, libraries = {}, []
+    for call in dict.fromkeys(call for text in texts for call in text.imports):
+        library = _math_library(call)
+        symbol = vectormath.symbol(*call)
+        imports[symbol] = library.address(symbol)
+        libraries.append(library)
+    library = native.compile_cached(ir, exports, imports)
+    for number, (kernel, text) in enumerate(zip(kernels, texts, strict=True)):
+        start, finish = (
+            library.address(name) if name in text.exports else 0
+            for name in (f"k{number}_start", f"k{number}_finish")
+        )
+        owner = (library, *libraries)
+        _ENTRIES[kernel] = Entry(start, library.address(f"k{number}"), finish, owner)
+    statistics.kernels_compiled += len(kernels)
+    statistics.modules_compiled += 1
+    statistics.emit_ms += (emitted - begin) * 1e3
+    statistics.llvm_ms += (time.perf_counter() - emitted) * 1e3
+
+
+def _split(ir):
+    """The declarations of a printed module, one line each, and the rest."""
+    position, head = 0, []
+    while ir.startswith("declare", position):
+        end = ir.index("\n", position) + 1
+        head.append(ir[position:end])
+        position = end
+    return head, ir[position:]
+
+
+def _math_library(call):
+    """One vector math function, compiled the first time it is needed on this machine."""
+    library = _MATH.get(call)
+    if library is None:
+        text, symbol = vectormath.emit_library([call]), vectormath.symbol(*call)
+        library = _MATH[call] = native.compile_cached(text, (symbol,), tier=1)
+    return library

@@ -1,0 +1,12 @@
+"""Programs become plans: which rows share a loop, what is stored, in which order things run.
+
+    views       reshape, permute, slice, flip, expand as strides: no step at all
+    templates   what an operation is inside a kernel: nodes, for operands of given dtypes
+    placement   which kernel computes a row, which rows are stored, which are computed again
+    bodies      a kernel's rows as nodes, loads and stores; collapsing its axes
+    planner     `schedule`, which strings them together; buffers and results
+    describe    a plan as text
+
+Read them in this order, or `planner` first.  What is not here: sizes and addresses reach kernels
+at run time only, so nothing in a LoopKernel depends on them (tapejit.plan).
+"""

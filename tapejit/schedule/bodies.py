@@ -1,0 +1,297 @@
+"""A planned kernel becomes a LoopKernel: nodes, operands, collapsed axes.
+
+Equal nodes are one node.  Loads are found by (buffer, offset, strides along the loop axes): rows
+that read the same memory in the same way share a load.  Axes are then put in order and joined
+where every operand allows it, so that most kernels end with one axis and no stride at all.
+"""
+
+from __future__ import annotations
+
+from tapejit.expressions import COMMUTATIVE
+from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, View
+from tapejit.schedule.placement import ALIAS, FUSED, LITERAL, ROOT, Context, Kernel, Placement
+from tapejit.schedule.views import contiguous
+
+# ---------------------------------------------------------------- data
+
+SHORT = 16
+"""An inner axis shorter than this gives way to a much longer one: a loop over it costs 15 ns to
+begin, a strided element 1 ns."""
+
+_TRUTH = {"all": "min", "any": "max"}
+
+
+class Body:
+    """The nodes of one kernel while they are being collected."""
+
+    def __init__(self, placement: Placement, kernel: Kernel):
+        self.placement = placement
+        self.kernel = kernel
+        self.nodes: list[Node] = []
+        self.known: dict[tuple, int] = {}
+        self.loads: dict[tuple, int] = {}
+        self.dtypes: list[str] = []  # of the inputs
+        self.outputs: list[tuple[int, str, str | None]] = []  # node, dtype, reduce
+        self.targets: list[tuple] = []  # (root, offset, strides) of the outputs
+
+    # ------------------------------------------------------------ nodes
+
+    def node(self, fn, dtype, operands):
+        """The number of a node, added if it is new."""
+        key = (fn, dtype, operands)
+        found = self.known.get(key)
+        if found is None:
+            found = self.known[key] = len(self.nodes)
+            self.nodes.append(tuple.__new__(Node, key))
+        return found
+
+    def literal(self, dtype, number, text):
+        """A literal node; `text` tells 0.0 from -0.0, and makes nan equal to itself."""
+        key = ("literal", dtype, text)
+        found = self.known.get(key)
+        if found is None:
+            found = self.known[key] = len(self.nodes)
+            self.nodes.append(Node("literal", dtype, (number,)))
+        return found
+
+    def collect(self) -> Body:
+        """Make all nodes and outputs."""
+        contexts = list(self.kernel.contexts.values())
+        if len(contexts) == 1:
+            pairs = [(row, contexts[0]) for row in reversed(contexts[0].rows)]
+        else:
+            pairs = [(row, c) for c in contexts for row in c.rows]
+            pairs.sort(key=_row_of)
+        role, templates = self.placement.role, self.placement.templates
+        for row, context in pairs:
+            if role[row] == ALIAS:
+                context.nodes[row] = self.alias(row, context)
+            elif templates[row] is None:
+                context.nodes[row] = self.iota(row, context)
+            else:
+                context.nodes[row] = self.instantiate(row, context, templates[row])
+        for row in sorted(self.kernel.stores):
+            self.store(row)
+        return self
+
+    def instantiate(self, row, context, template):
+        """The nodes of an elementwise row."""
+        kinds = self.placement.kinds
+        values = []
+        for x in self.placement.operands[row]:
+            child = context.of(kinds[x].aval.shape)
+            found = child.nodes.get(x)
+            values.append(self.value(x, child) if found is None else found)
+        known, nodes = self.known, self.nodes
+        for step in template.steps:
+            fn = step[0]
+            if fn == "literal":
+                values.append(self.literal(step[1], step[2][0], step[3]))
+                continue
+            places = step[2]
+            if len(places) == 2:
+                x, y = values[places[0]], values[places[1]]
+                if x > y and fn in COMMUTATIVE:
+                    x, y = y, x
+                key = (fn, step[1], (x, y))
+            else:
+                key = (fn, step[1], tuple([values[p] for p in places]))
+            found = known.get(key)
+            if found is None:
+                found = known[key] = len(nodes)
+                nodes.append(tuple.__new__(Node, key))
+            values.append(found)
+        return values[template.result]
+
+    def alias(self, row, context):
+        (x,) = self.placement.operands[row]
+        kind, shape = self.placement.kinds[row], self.placement.kinds[x].aval.shape
+        return self.value(x, context.of_alias(kind.op.name, kind.attrs, shape))
+
+    def iota(self, row, context):
+        _, axis = self.placement.kinds[row].attrs
+        loop_axis = context.amap[axis]
+        if loop_axis < 0:
+            return self.literal("i64", 0, "0")
+        return self.node("index", "i64", (loop_axis,))
+
+    def value(self, x: int, context: Context) -> int:
+        """The node of an operand: computed here, a literal, or loaded."""
+        found = context.nodes.get(x)
+        if found is not None:
+            return found
+        placement = self.placement
+        kind = placement.kinds[x]
+        dtype = kind.aval.dtype.kernel
+        if placement.role[x] == LITERAL:
+            number = kind.attrs[0]
+            number = float(number) if dtype in ("f64", "f32") else int(number)
+            found = self.literal(dtype, number, repr(number))
+        else:
+            found = self.load(x, dtype, context)
+        context.nodes[x] = found
+        return found
+
+    def load(self, x, dtype, context):
+        placement = self.placement
+        root = placement.root[x]
+        role = placement.role[root]
+        if role == FUSED or role == ALIAS:
+            assert placement.stored[root].stage < self.kernel.stage, (x, root)
+        else:
+            assert placement.stage[root] <= self.kernel.stage, (x, root)
+        offset, strides = placement.place_of(x)
+        key = (root, offset, self.along_loop(context.amap, context.shape, strides))
+        number = self.loads.get(key)
+        if number is None:
+            number = self.loads[key] = len(self.loads)
+            self.dtypes.append(dtype)
+        return self.node("load", dtype, (number,))
+
+    def along_loop(self, amap, shape, strides):
+        """Strides per loop axis from strides per axis of a row."""
+        result = [0] * self.kernel.rank
+        for axis, n, stride in zip(amap, shape, strides, strict=True):
+            if axis >= 0 and n != 1:
+                result[axis] += stride
+        return tuple(result)
+
+    # ------------------------------------------------------------ outputs
+
+    def store(self, row):
+        """An output: a node as it is, or what it reduces to."""
+        placement = self.placement
+        kind = placement.kinds[row]
+        dtype = kind.aval.dtype.kernel
+        if placement.role[row] != ROOT:
+            context = self.home(kind.aval.shape)
+            strides = contiguous(kind.aval.shape)
+            return self.output(context.nodes[row], dtype, None, row, context, strides)
+        (x,) = placement.operands[row]
+        context = self.home(placement.kinds[x].aval.shape)
+        node = self.value(x, context)
+        if kind.op.family != "reduction":  # a reshape that is a copy
+            return self.output(node, dtype, None, row, context, contiguous(context.shape))
+        if self.nodes[node].dtype != dtype:
+            node = self.node("cast", dtype, (node,))
+        reduce = kind.op.reduce or _TRUTH[kind.op.name]
+        axes, keepdim = kind.attrs[:2]
+        out = iter(contiguous(kind.aval.shape))
+        strides = []
+        for axis in range(len(context.shape)):
+            if axis in axes:
+                strides.append(0)
+                if keepdim:
+                    next(out)
+            else:
+                strides.append(next(out))
+        if all(context.amap[axis] < 0 for axis in axes):
+            reduce = None  # over axes of length 1 only
+        return self.output(node, dtype, reduce, row, context, strides)
+
+    def home(self, shape) -> Context:
+        placement = self.placement
+        return placement.home(shape, self.kernel.stage)
+
+    def output(self, node, dtype, reduce, row, context, strides):
+        self.outputs.append((node, dtype, reduce))
+        self.targets.append((row, 0, self.along_loop(context.amap, context.shape, strides)))
+
+    # ------------------------------------------------------------ axes
+
+    def finish(self, buffers: dict[int, int]) -> KernelStep:
+        """The step: axes in order and joined, records made; `buffers` numbers the roots."""
+        places = [*self.loads, *self.targets]
+        table = [strides for _, _, strides in places]
+        lengths = self.kernel.space
+        indexed = {node.operands[0] for node in self.nodes if node.fn == "index"}
+        order = _axis_order(lengths, table)
+        groups = _joined(lengths, table, order, indexed)  # none for a 0-d kernel: length 1 then
+        if indexed:
+            self.renumber_indices(groups)
+        lengths = tuple(_product(lengths[axis] for axis in group) for group in groups) or (1,)
+        inner = [group[-1] for group in groups]
+        table = [tuple([strides[axis] for axis in inner] or [0]) for strides in table]
+        steps = [_steps(strides) for strides in table]
+        n = len(self.dtypes)
+        inputs = tuple(map(Operand, self.dtypes, steps[:n]))
+        outputs = tuple(
+            Output(node, Operand(dtype, step), reduce)
+            for (node, dtype, reduce), step in zip(self.outputs, steps[n:], strict=True)
+        )
+        views = tuple(
+            View(buffers[root], offset, lengths, strides)
+            for (root, offset, _), strides in zip(places, table, strict=True)
+        )
+        kernel = LoopKernel(len(lengths), inputs, tuple(self.nodes), outputs)
+        return KernelStep(kernel, lengths, views)
+
+    def renumber_indices(self, groups):
+        axis_of = {group[-1]: number for number, group in enumerate(groups)}
+        for i, node in enumerate(self.nodes):
+            if node.fn == "index":
+                self.nodes[i] = Node("index", "i64", (axis_of[node.operands[0]],))
+
+
+def _row_of(pair):
+    return pair[0]
+
+
+def _product(numbers):
+    total = 1
+    for n in numbers:
+        total *= n
+    return total
+
+
+def _steps(strides):
+    """The step letters of an operand; an outer stride of 1 is not special, sizes must not matter."""
+    last = len(strides) - 1
+    return "".join(
+        [
+            "0" if s == 0 else "1" if s == 1 and axis == last else "s"
+            for axis, s in enumerate(strides)
+        ]
+    )
+
+
+def _axis_order(lengths, table):
+    """Loop axes, outermost first: as they are, with the best inner axis put last."""
+    rank = len(lengths)
+    if rank < 2:
+        return list(range(rank))
+    unit = [sum(strides[axis] in (0, 1) for strides in table) for axis in range(rank)]
+    ones = [sum(strides[axis] == 1 for strides in table) for axis in range(rank)]
+    best = rank - 1
+    for axis in range(rank - 2, -1, -1):
+        if (ones[axis], unit[axis]) > (ones[best], unit[best]):
+            best = axis
+    if lengths[best] < SHORT:
+        longest = max(range(rank), key=lengths.__getitem__)
+        joined = _contiguous_tail(lengths, table, best)
+        if joined < SHORT and lengths[longest] >= 4 * SHORT:
+            best = longest
+    return [axis for axis in range(rank) if axis != best] + [best]
+
+
+def _contiguous_tail(lengths, table, axis):
+    """How long the inner axis becomes when the axes before it are joined to it."""
+    n = lengths[axis]
+    while axis and all(s[axis - 1] == s[axis] * lengths[axis] for s in table):
+        axis -= 1
+        n *= lengths[axis]
+    return n
+
+
+def _joined(lengths, table, order, indexed):
+    """Groups of axes that every operand walks through as one; a group's last axis has its stride."""
+    groups = []
+    for axis in order:
+        if groups and axis not in indexed:
+            last = groups[-1][-1]
+            n = lengths[axis]
+            if last not in indexed and all(s[last] == s[axis] * n for s in table):
+                groups[-1].append(axis)
+                continue
+        groups.append([axis])
+    return groups

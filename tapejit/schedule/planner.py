@@ -1,0 +1,129 @@
+"""`schedule`: a simplified program becomes a Plan.
+
+Placement decides which kernel computes each row; here its kernels get bodies, memory gets numbers,
+and kernels and library steps are put in order of their stages.
+"""
+
+from __future__ import annotations
+
+from tapejit.dtypes import DType
+from tapejit.errors import KernelError
+from tapejit.plan import Buffer, LibraryStep, Plan, Result, View
+from tapejit.schedule.bodies import Body
+from tapejit.schedule.placement import (
+    ALIAS,
+    FUSED,
+    INPUT,
+    LIBRARY,
+    LITERAL,
+    ROOT,
+    Placement,
+)
+from tapejit.schedule.views import contiguous, is_contiguous
+from tapejit.tape import Program
+
+
+def schedule(program: Program) -> Plan:
+    """Kernels, library steps and buffers for a simplified program.
+
+    Errors  KernelError if the program calls back into Python
+    """
+    return _Planner(program).run()
+
+
+class _Planner:
+    def __init__(self, program):
+        self.program = program
+        self.placement = Placement(program).run()
+        self.buffers: list[Buffer] = []
+        self.number: dict[int, int] = {}  # root row -> buffer
+        self.constants: dict[int, int] = {}
+        self.handed_out: set[int] = set()  # library results that are outputs already
+
+    def run(self) -> Plan:
+        placement, program = self.placement, self.program
+        for position, row in enumerate(program.inputs):
+            aval = placement.kinds[row].aval
+            self.number.setdefault(row, self.add("input", aval.dtype, aval.shape, position))
+        claimed = self.claim_results()
+        for root in sorted(placement.stored):
+            aval = placement.kinds[root].aval
+            role = "output" if root in claimed else "temporary"
+            self.number[root] = self.add(role, aval.dtype, claimed.get(root, aval.shape))
+        steps = []
+        for row, role in enumerate(placement.role):
+            if role == LIBRARY:
+                aval = placement.kinds[row].aval
+                self.number[row] = self.add("library", aval.dtype, aval.shape)
+                steps.append((placement.stage[row] - 1, len(steps), row))
+        for kernel in placement.kernels.values():
+            if kernel.stores:
+                steps.append((kernel.stage, len(steps), kernel))
+        steps.sort()
+        made = [self.step(what) for _, _, what in steps]
+        results = tuple(self.result(row, claimed) for row in program.outputs)
+        return Plan(tuple(self.buffers), tuple(made), results, len(program.inputs))
+
+    def add(self, role: str, dtype: DType, shape: tuple[int, ...], number=None) -> int:
+        """A new buffer's number."""
+        self.buffers.append(Buffer(role, dtype, shape, number))
+        return len(self.buffers) - 1
+
+    # ------------------------------------------------------------ steps
+
+    def step(self, what):
+        if not isinstance(what, int):
+            return Body(self.placement, what).collect().finish(self.number)
+        kind = self.placement.kinds[what]
+        if kind.op.family == "host":
+            raise KernelError("schedule: a program that calls hooks runs row by row")
+        views = tuple(self.view(x) for x in self.placement.operands[what])
+        return LibraryStep(kind, views, self.number[what])
+
+    def view(self, row) -> View:
+        """Where a row lies in memory."""
+        placement = self.placement
+        aval = placement.kinds[row].aval
+        if placement.role[row] == LITERAL:
+            if row not in self.constants:
+                number = placement.kinds[row].attrs[0]
+                self.constants[row] = self.add("constant", aval.dtype, aval.shape, number)
+            return View(self.constants[row], 0, aval.shape, contiguous(aval.shape))
+        offset, strides = placement.place_of(row)
+        return View(self.number[placement.root[row]], offset, aval.shape, strides)
+
+    # ------------------------------------------------------------ results
+
+    def claim_results(self):
+        """Roots whose memory is handed out, with the shape in which it is."""
+        placement, claimed = self.placement, {}
+        for row in self.program.outputs:
+            root = placement.root[row]
+            if root in claimed or root not in placement.stored:
+                continue
+            shape = placement.kinds[row].aval.shape
+            if self.is_whole(row, root):
+                claimed[root] = shape
+        return claimed
+
+    def is_whole(self, row, root):
+        """Whether a row is all of its root's memory, in row-major order."""
+        aval = self.placement.kinds[row].aval
+        offset, strides = self.placement.place_of(row)
+        same = aval.size == self.placement.kinds[root].aval.size
+        return same and offset == 0 and is_contiguous(aval.shape, strides)
+
+    def result(self, row, claimed) -> Result:
+        """An output row: the first to claim a root's memory owns it, others are copies."""
+        placement = self.placement
+        view, root = self.view(row), placement.root[row]
+        role = placement.role[root]
+        owned = False
+        if claimed.get(root) == view.shape and self.is_whole(row, root):
+            owned = True
+            del claimed[root]
+        elif role == LIBRARY and row == root and root not in self.handed_out:
+            owned = True
+            self.handed_out.add(root)
+        assert role in (INPUT, LITERAL, LIBRARY, ROOT, FUSED, ALIAS), role
+        return Result(view, owned)
