@@ -5,6 +5,7 @@ GUARDED rows must hold before the change and not after it; REFUSED rows must giv
 IMPURE rows must be found out by running once; STEADY rows must keep holding.
 """
 
+import contextlib
 import sys
 import types
 
@@ -62,7 +63,16 @@ def change(made, text):
     exec(text, made.__dict__)
 
 
-CELL = "def outer():\n    s = {}\n    def f(x): return {}\n    def put(v):\n        nonlocal s\n        s = v\n    return f, put\nf, put = outer()"
+CELL = """
+def outer():
+    s = {}
+    def f(x): return {}
+    def put(v):
+        nonlocal s
+        s = v
+    return f, put
+f, put = outer()
+"""
 
 LAYER = """
 class Layer:
@@ -218,7 +228,10 @@ GUARDED = {
     "list item": ("s = [1.0, 2.0]\ndef f(x): return x * s[0]", "s[0] = 3.0"),
     "list grows": ("s = [1.0]\ndef f(x): return x * len(s)", "s.append(1.0)"),
     "list order": ("s = [1.0, 2.0]\ndef f(x): return x * s[0]", "s.reverse()"),
-    "nested list": ("s = [[1.0], {'a': [2.0]}]\ndef f(x): return x * s[1]['a'][0]", "s[1]['a'][0] = 5."),
+    "nested list": (
+        "s = [[1.0], {'a': [2.0]}]\ndef f(x): return x * s[1]['a'][0]",
+        "s[1]['a'][0] = 5.",
+    ),
     "cyclic list": ("s = [1.0]\ns.append(s)\ndef f(x): return x * s[1][1][0]", "s[0] = 2.0"),
     "dict value": ("s = {'a': 1.0}\ndef f(x): return x * s['a']", "s['a'] = 2.0"),
     "dict key": ("s = {'a': 1.0}\ndef f(x): return x * len(s)", "s['b'] = 2.0"),
@@ -231,7 +244,10 @@ GUARDED = {
         "from collections import deque\ns = deque([1.0])\ndef f(x): return x * s[0]",
         "s.append(1.0)",
     ),
-    "frozenset of types": ("s = frozenset([1])\ndef f(x): return x * max(s)", "s = frozenset([1.0])"),
+    "frozenset of types": (
+        "s = frozenset([1])\ndef f(x): return x * max(s)",
+        "s = frozenset([1.0])",
+    ),
     "object attribute": (
         "from types import SimpleNamespace as N\nc = N(a=N(lr=1.0))\ndef f(x): return x * c.a.lr",
         "c.a.lr = 2.0",
@@ -259,7 +275,11 @@ GUARDED = {
         "c.__dict__ = {'lr': 2.0}",
     ),
     "attribute by getattr": (
-        "from types import SimpleNamespace as N\nc = N(lr=1.0)\ndef f(x): return x * getattr(c, 'lr')",
+        (
+            "from types import SimpleNamespace as N\n"
+            "c = N(lr=1.0)\n"
+            "def f(x): return x * getattr(c, 'lr')"
+        ),
         "c.lr = 2.0",
     ),
     "attribute appears": (
@@ -364,7 +384,13 @@ GUARDED = {
         "k = 2.0",
     ),
     "operator method": (
-        "k = 1.0\nclass C:\n    def __mul__(self, x): return x * k\nc = C()\ndef f(x): return c * x",
+        (
+            "k = 1.0\n"
+            "class C:\n"
+            "    def __mul__(self, x): return x * k\n"
+            "c = C()\n"
+            "def f(x): return c * x"
+        ),
         "k = 2.0",
     ),
     "array contents": ("a = np.ones(3)\ndef f(x): return x * a", "a[1] = 2.0"),
@@ -383,10 +409,16 @@ GUARDED = {
         "c.w[0] = 2.0",
     ),
     "array item": ("a = np.ones(3)\ndef f(x): return x * float(a[0])", "a[0] = 2.0"),
-    "array shape": ("a = np.ones((2, 3))\ndef f(x): return x * a.shape[0]", "a.resize((3, 2), refcheck=False)"),
+    "array shape": (
+        "a = np.ones((2, 3))\ndef f(x): return x * a.shape[0]",
+        "a.resize((3, 2), refcheck=False)",
+    ),
     "array in default": ("def f(x, a=np.ones(3)): return x * a", "f.__defaults__[0][0] = 2.0"),
     "tensor contents": ("t = Tensor([1.0])\ndef f(x): return t * x", "t.data[0] = 2.0"),
-    "tensor data replaced": ("t = Tensor([1.0])\ndef f(x): return t * x", "t.data = np.array([2.0])"),
+    "tensor data replaced": (
+        "t = Tensor([1.0])\ndef f(x): return t * x",
+        "t.data = np.array([2.0])",
+    ),
     "tensor shape": ("t = Tensor([1.0])\ndef f(x): return t * x", "t.data = np.array([1.0, 1.0])"),
     "tensor replaced": ("t = Tensor([1.0])\ndef f(x): return t * x", "t = Tensor([1.0])"),
     "tensor requires_grad": ("t = Tensor([1.0])\ndef f(x): return t * x", "t.requires_grad = True"),
@@ -448,7 +480,10 @@ REFUSED = {
     "random": ("import random\ndef f(x): return x * random.random()", "random numbers"),
     "from random": ("from random import gauss\ndef f(x): return x * gauss(0, 1)", "random numbers"),
     "numpy random": ("def f(x): return x * np.random.rand()", "random numbers"),
-    "from numpy random": ("from numpy.random import rand\ndef f(x): return rand()", "random numbers"),
+    "from numpy random": (
+        "from numpy.random import rand\ndef f(x): return rand()",
+        "random numbers",
+    ),
     "numpy random module": ("r = np.random\ndef f(x): return x * r.rand()", "random numbers"),
     "default_rng": ("def f(x): return np.random.default_rng(0).normal()", "random numbers"),
     "generator": ("r = np.random.default_rng(0)\ndef f(x): return r.normal()", "random numbers"),
@@ -478,7 +513,10 @@ REFUSED = {
         "def f(x): return [c.g() for c in cs]",
         "random numbers",
     ),
-    "imported inside": ("def f(x):\n    import random\n    return random.random()", "random numbers"),
+    "imported inside": (
+        "def f(x):\n    import random\n    return random.random()",
+        "random numbers",
+    ),
     "imported from inside": (
         "def f(x):\n    from random import random\n    return random()",
         "random numbers",
@@ -537,7 +575,10 @@ REFUSED = {
     ),
     "store slice": ("a = np.zeros(3)\ndef f(x):\n    a[:] = x\n    return a", "writes"),
     "store view": ("a = np.zeros(3)\ndef f(x):\n    a[:2][0] = x", "writes"),
-    "store reshaped": ("a = np.zeros(3)\ndef f(x):\n    b = a.reshape(3, 1)\n    b[0] = x", "writes"),
+    "store reshaped": (
+        "a = np.zeros(3)\ndef f(x):\n    b = a.reshape(3, 1)\n    b[0] = x",
+        "writes",
+    ),
     "delete item": ("d = {'a': 1}\ndef f(x):\n    del d['a']", "an item"),
     "append": ("log = []\ndef f(x):\n    log.append(x)\n    return x", ".append()"),
     "append by alias": ("log = []\ndef f(x):\n    a = log.append\n    a(x)", ".append()"),
@@ -652,11 +693,25 @@ STEADY = {
     "unread global": ("s = 1\nt = 2\ndef f(x): return x * s", "t = 3"),
     "local list": ("def f(x):\n    l = []\n    l.append(x)\n    l[0] = 2 * x\n    return l", ""),
     "local object": (LAYER + "def f(x):\n    y = Layer(x)\n    y.w = 2 * x\n    return y(x)", ""),
-    "local array": ("a = np.ones(3)\ndef f(x):\n    b = a * x\n    b[0] = 1\n    b += 1\n    return b", ""),
-    "copy of an array": ("a = np.ones(3)\ndef f(x):\n    b = np.copy(a)\n    b[0] = 1\n    return b", ""),
+    "local array": (
+        "a = np.ones(3)\ndef f(x):\n    b = a * x\n    b[0] = 1\n    b += 1\n    return b",
+        "",
+    ),
+    "copy of an array": (
+        "a = np.ones(3)\ndef f(x):\n    b = np.copy(a)\n    b[0] = 1\n    return b",
+        "",
+    ),
     "argument in place": ("def f(x):\n    x[0] = 1.0\n    x += 1\n    return x", ""),
     "own nonlocal": (
-        "def f(x):\n    n = 0\n    def g():\n        nonlocal n\n        n += 1\n    g()\n    return n",
+        (
+            "def f(x):\n"
+            "    n = 0\n"
+            "    def g():\n"
+            "        nonlocal n\n"
+            "        n += 1\n"
+            "    g()\n"
+            "    return n"
+        ),
         "",
     ),
     "raise": ("def f(x):\n    if len(x) > 3: raise ValueError(f'bad {x!r:>5}')\n    return x", ""),
@@ -680,12 +735,19 @@ STEADY = {
         "",
     ),
     "layers in place": (
-        LAYER + "def f(x):\n    for y in model.layers:\n        x = y(x)\n        x += 1\n    return x",
+        LAYER
+        + "def f(x):\n    for y in model.layers:\n        x = y(x)\n        x += 1\n    return x",
         "",
     ),
-    "import inside": ("def f(x):\n    import math\n    from math import pi\n    return math.sin(pi)", ""),
+    "import inside": (
+        "def f(x):\n    import math\n    from math import pi\n    return math.sin(pi)",
+        "",
+    ),
     "submodule inside": ("def f(x):\n    import numpy.linalg as l\n    return l.norm(x)", ""),
-    "reduce": ("import functools, operator\ndef f(x): return functools.reduce(operator.mul, x)", ""),
+    "reduce": (
+        "import functools, operator\ndef f(x): return functools.reduce(operator.mul, x)",
+        "",
+    ),
     "float_info": ("import sys\ndef f(x): return x * sys.float_info.eps", ""),
     "dict default": ("d = {'a': 1.0}\ndef f(x): return x * d.get('b', 2.0)", ""),
     "isinstance": ("class C: pass\ndef f(x): return 1 if isinstance(x, (C, float)) else x", ""),
@@ -703,6 +765,690 @@ def test_nothing_that_matters_changed(name):
     assert guards.hold() is True
     assert guards.changed() is None
     assert guards.unchanged_since_taken()
+
+
+# Rarer ways to read or write: refused or noticed, whichever; never stale.  Where no change is given,
+# running `f` twice with the same argument must not look pure.
+EXOTIC = {
+    "inherited attr later": (
+        ("class B:\n    k=1.0\nclass C(B): pass\nc=C()\ndef f(x): return x*c.k"),
+        "C.k=2.0",
+    ),
+    "global list aliasing list()": ("L=[[1.0]]\ndef f(x): return x*list(L)[0][0]", "L[0][0]=2."),
+    "star args": (
+        ("c={'a':1.0}\ndef g(x,**k): return x*k['a']\ndef f(x): return g(x,**c)"),
+        "c['a']=2.",
+    ),
+    "star list": ("c=[1.0]\ndef g(x,a): return x*a\ndef f(x): return g(x,*c)", "c[0]=2."),
+    "format": (
+        (
+            "class C:\n"
+            "    def __str__(self): return str(k)\n"
+            "k=1\n"
+            "c=C()\n"
+            "def f(x): return x if str(c)=='1' else -x"
+        ),
+        "k=2",
+    ),
+    "hash/eq dataclass": (
+        (
+            "from dataclasses import dataclass\n"
+            "@dataclass\n"
+            "class D:\n"
+            "    a: float=1.0\n"
+            "d=D(); e=D()\n"
+            "def f(x): return x if d==e else -x"
+        ),
+        "e.a=3.0",
+    ),
+    "operator.methodcaller-like": (
+        (
+            "import operator\n"
+            "k=1\n"
+            "class C:\n"
+            "    def go(self): return k\n"
+            "c=C()\n"
+            "def f(x): return x*operator.methodcaller('go')(c)"
+        ),
+        "k=2",
+    ),
+    "map over methods": (
+        (
+            "k=1\n"
+            "class C:\n"
+            "    def go(self): return k\n"
+            "cs=[C()]\n"
+            "def f(x): return x*sum(map(C.go,cs))"
+        ),
+        "k=2",
+    ),
+    "abs on object": (
+        ("k=1\nclass C:\n    def __abs__(self): return k\nc=C()\ndef f(x): return x*abs(c)"),
+        "k=2",
+    ),
+    "with user ctx": (
+        (
+            "k=1\n"
+            "class C:\n"
+            "    def __enter__(self): return k\n"
+            "    def __exit__(self,*a): pass\n"
+            "c=C()\n"
+            "def f(x):\n"
+            "    with c as y: return x*y"
+        ),
+        "k=2",
+    ),
+    "iter user": (
+        (
+            "k=1\n"
+            "class C:\n"
+            "    def __iter__(self): yield k\n"
+            "c=C()\n"
+            "def f(x): return x*[y for y in c][0]"
+        ),
+        "k=2",
+    ),
+    "getitem user": (
+        ("k=1\nclass C:\n    def __getitem__(self,i): return k\nc=C()\ndef f(x): return x*c[0]"),
+        "k=2",
+    ),
+    "descriptor": (
+        (
+            "k=1\n"
+            "class D:\n"
+            "    def __get__(self,o,t): return k\n"
+            "class C:\n"
+            "    d=D()\n"
+            "c=C()\n"
+            "def f(x): return x*c.d"
+        ),
+        "k=2",
+    ),
+    "descriptor in list": (
+        (
+            "k=1\n"
+            "class D:\n"
+            "    def __get__(self,o,t): return k\n"
+            "class C:\n"
+            "    d=D()\n"
+            "c=[C()]\n"
+            "def f(x): return x*c[0].d"
+        ),
+        "k=2",
+    ),
+    "descriptor in list iter": (
+        (
+            "k=1\n"
+            "class D:\n"
+            "    def __get__(self,o,t): return k\n"
+            "class C:\n"
+            "    d=D()\n"
+            "c=[C()]\n"
+            "def f(x): return x*sum(y.d for y in c)"
+        ),
+        "k=2",
+    ),
+    "metaclass attr": (
+        (
+            "class M(type):\n"
+            "    @property\n"
+            "    def k(cls): return v\n"
+            "class C(metaclass=M): pass\n"
+            "v=1\n"
+            "def f(x): return x*C.k"
+        ),
+        "v=2",
+    ),
+    "list subclass": ("class L(list):\n    pass\nl=L([1.0])\ndef f(x): return x*l[0]", "l[0]=2."),
+    "dict subclass": (
+        "class L(dict):\n    pass\nl=L(a=1.0)\ndef f(x): return x*l['a']",
+        "l['a']=2.",
+    ),
+    "float subclass": (
+        "class F(float):\n    pass\nl=F(1.0); l.k=1\ndef f(x): return x*l.k",
+        "l.k=2.",
+    ),
+    "int enum flag": (
+        ("import enum\nclass E(enum.IntEnum):\n    A=1\n    B=2\ne=E.A\ndef f(x): return x*e"),
+        "e=E.B",
+    ),
+    "tuple of list": ("t=([1.0],)\ndef f(x): return x*t[0][0]", "t[0][0]=2."),
+    "weakref": (
+        ("import weakref\nclass C: k=1\nc=C()\nw=weakref.ref(c)\ndef f(x): return x*w().k"),
+        "c.k=2",
+    ),
+    "sys.modules": ("import sys\ndef f(x): return x*sys.modules['zz'].k", ""),
+    "np.vectorize kw": ("k=1\ndef f(x): return np.apply_along_axis(lambda r: r*k,0,x)", "k=2"),
+    "singledispatch": (
+        (
+            "import functools\n"
+            "k=1\n"
+            "@functools.singledispatch\n"
+            "def g(x): return x*k\n"
+            "def f(x): return g(x)"
+        ),
+        "k=2",
+    ),
+    "partialmethod": (
+        (
+            "import functools\n"
+            "k=1\n"
+            "class C:\n"
+            "    def g(self,a,x): return a*x*k\n"
+            "    h=functools.partialmethod(g,2)\n"
+            "c=C()\n"
+            "def f(x): return c.h(x)"
+        ),
+        "k=2",
+    ),
+    "lru on method": (
+        (
+            "import functools\n"
+            "k=1\n"
+            "class C:\n"
+            "    @functools.lru_cache\n"
+            "    def g(self): return k\n"
+            "c=C()\n"
+            "def f(x): return x*c.g()"
+        ),
+        "k=2",
+    ),
+    "class decorator callable": (
+        (
+            "k=1\n"
+            "class D:\n"
+            "    def __init__(self,f): self.f=f\n"
+            "    def __call__(self,*a): return self.f(*a)\n"
+            "@D\n"
+            "def f(x): return x*k"
+        ),
+        "k=2",
+    ),
+    "attribute of result": (
+        ("class C: pass\nc=C(); c.k=1.0\ndef g(): return c\ndef f(x): return x*g().k"),
+        "c.k=2.",
+    ),
+    "attribute of result2": (
+        (
+            "class C: pass\n"
+            "c=C(); c.d=C(); c.d.k=1.0\n"
+            "def g(): return [c]\n"
+            "def f(x): return x*g()[0].d.k"
+        ),
+        "c.d.k=2.",
+    ),
+    "tuple swap": (
+        (
+            "class C: pass\n"
+            "c=C(); c.k=1.0\n"
+            "d=C(); d.k=2.\n"
+            "def f(x):\n"
+            "    a,b=c,d\n"
+            "    a,b=b,a\n"
+            "    return x*a.k"
+        ),
+        "d.k=4.",
+    ),
+    "loop var": (
+        (
+            "class C: pass\n"
+            "c=C(); c.n=C(); c.k=1.; c.n.k=3.0\n"
+            "def f(x):\n"
+            "    p=c\n"
+            "    for i in range(2):\n"
+            "        y=p.k\n"
+            "        p=p.n\n"
+            "    return x*y"
+        ),
+        "c.n.k=5.",
+    ),
+    "while linked": (
+        (
+            "class C: pass\n"
+            "c=C(); c.k=1.; c.n=C(); c.n.k=2.; c.n.n=None\n"
+            "def f(x):\n"
+            "    p=c\n"
+            "    while p is not None:\n"
+            "        x=x*p.k\n"
+            "        p=p.n\n"
+            "    return x"
+        ),
+        "c.n.k=5.",
+    ),
+    "setdefault arg list": (
+        ("class C: pass\nc=C(); c.k=1.\ndef f(x):\n    l=[]\n    l.append(c)\n    return x*l[0].k"),
+        "c.k=5.",
+    ),
+    "inst store": (
+        ("class C: pass\nc=C(); c.k=1.\ndef f(x):\n    o=C()\n    o.c=c\n    return x*o.c.k"),
+        "c.k=5.",
+    ),
+    "nested closure": (
+        (
+            "class C: pass\n"
+            "c=C(); c.k=1.\n"
+            "def f(x):\n"
+            "    o=c\n"
+            "    def g(): return o.k\n"
+            "    return x*g()"
+        ),
+        "c.k=5.",
+    ),
+    "nested default": (
+        ("class C: pass\nc=C(); c.k=1.\ndef f(x):\n    def g(o=c): return o.k\n    return x*g()"),
+        "c.k=5.",
+    ),
+    "nested param": (
+        ("class C: pass\nc=C(); c.k=1.\ndef f(x):\n    def g(o): return o.k\n    return x*g(c)"),
+        "c.k=5.",
+    ),
+    "nested class method": (
+        ("k=1.\ndef f(x):\n    class D:\n        def go(self): return k\n    return x*D().go()"),
+        "k=5.",
+    ),
+    "inherit class nested": (
+        (
+            "k=1.\n"
+            "class B:\n"
+            "    def go(self): return k\n"
+            "def f(x):\n"
+            "    class D(B): pass\n"
+            "    return x*D().go()"
+        ),
+        "k=5.",
+    ),
+    "class via type()": (
+        ("k=1.\nclass B:\n    def go(self): return k\nb=B()\ndef f(x): return x*type(b)().go()"),
+        "k=5.",
+    ),
+    "class attr method call __init__ subclass": (
+        (
+            "k=1.\n"
+            "class A:\n"
+            "    def __init__(self): self.v=k\n"
+            "class B(A):\n"
+            "    def __init__(self): super().__init__()\n"
+            "def f(x): return x*B().v"
+        ),
+        "k=5.",
+    ),
+    "method stored in dict": (
+        (
+            "k=1.\n"
+            "class A:\n"
+            "    def go(self,x): return x*k\n"
+            "a=A()\n"
+            "d={'g':a.go}\n"
+            "def f(x): return d['g'](x)"
+        ),
+        "k=5.",
+    ),
+    "attr of class in list": ("class A: k=1.\nl=[A]\ndef f(x): return x*l[0].k", "A.k=2."),
+    "attr of class in list iter": (
+        "class A: k=1.\nl=[A]\ndef f(x): return x*sum(a.k for a in l)",
+        "A.k=2.",
+    ),
+    "default arg root omitted": ("class C: k=1.\ndef f(x,c=C()): return x*c.k", "C.k=2."),
+    "global in default lambda": ("k=1.\ndef f(x,g=lambda y: y*k): return g(x)", "k=2."),
+    "kwonly func": ("k=1.\ndef h(y): return y*k\ndef f(x,*,g=h): return g(x)", "k=2."),
+    "mutated func default dict alias": (
+        "d={'a':1.}\ndef g(x,d=d): return x*d['a']\ndef f(x): return g(x)",
+        "d['a']=2.",
+    ),
+    "np array of array field": (
+        "a=np.zeros(2,dtype=[('u','f8')])\ndef f(x): return x*a['u'][0]",
+        "a['u'][0]=3",
+    ),
+    "array 0d": ("a=np.array(1.0)\ndef f(x): return x*a", "a[()]=2."),
+    "readonly memoryview base": (
+        ("b=bytearray(8)\na=np.frombuffer(b)\na.flags.writeable=False\ndef f(x): return x*a"),
+        "b[7]=64",
+    ),
+    "recarray": (
+        ("a=np.rec.array([(1.0,)],dtype=[('u','f8')])\ndef f(x): return x*a.u[0]"),
+        "a.u[0]=3",
+    ),
+    "module alias func": (
+        (
+            "import types\n"
+            "m=types.ModuleType('m')\n"
+            "m.s=types.ModuleType('m.s')\n"
+            "m.s.k=1.\n"
+            "def f(x): return x*m.s.k"
+        ),
+        "m.s.k=2.",
+    ),
+    "getattr module": (
+        ("import types\nm=types.ModuleType('m')\nm.k=1.\ndef f(x): return x*getattr(m,'k')"),
+        "m.k=2.",
+    ),
+    "method names via self.__class__": (
+        ("class C:\n    k=1.\n    def g(self,x): return x*self.__class__.k\nf=C().g"),
+        "C.k=2.",
+    ),
+    "type(self)": (
+        ("class C:\n    k=1.\n    def g(self,x): return x*type(self).k\nf=C().g"),
+        "C.k=2.",
+    ),
+    "walrus except star": (
+        (
+            "k=1.\n"
+            "def f(x):\n"
+            "    try: raise ExceptionGroup('a',[ValueError()])\n"
+            "    except* ValueError: y=k\n"
+            "    return x*y"
+        ),
+        "k=2.",
+    ),
+    "yield from": ("k=1.\ndef g(x):\n    yield from [k*x]\ndef f(x): return sum(g(x))", "k=2."),
+    "numba-like": (
+        (
+            "k=1.\n"
+            "class N:\n"
+            "    __module__='numba.core'\n"
+            "    def __init__(self,f): self.py_func=f\n"
+            "    def __call__(self,*a): return self.py_func(*a)\n"
+            "g=N(lambda x:x*k)\n"
+            "def f(x): return g(x)"
+        ),
+        "k=2.",
+    ),
+    "reversed/enumerate": (
+        (
+            "class C: pass\n"
+            "c=C(); c.k=1.\n"
+            "l=[c]\n"
+            "def f(x):\n"
+            "    for i,o in enumerate(reversed(l)): x=x*o.k\n"
+            "    return x"
+        ),
+        "c.k=2.",
+    ),
+    "ChainMap": (
+        ("from collections import ChainMap\nd={'a':1.}\nm=ChainMap(d)\ndef f(x): return x*m['a']"),
+        "d['a']=2.",
+    ),
+    "operator.attrgetter captured": (
+        (
+            "import operator\n"
+            "k=1.\n"
+            "class C:\n"
+            "    @property\n"
+            "    def q(self): return k\n"
+            "c=C()\n"
+            "g=operator.attrgetter('q')\n"
+            "def f(x): return x*g(c)"
+        ),
+        "k=2.",
+    ),
+    "decorated jit inner": (
+        (
+            "k=1.\n"
+            "class J:\n"
+            "    __module__='tapejit.transforms'\n"
+            "    def __init__(self,f): self.__wrapped__=f\n"
+            "    def __call__(self,*a): return self.__wrapped__(*a)\n"
+            "g=J(lambda x:x*k)\n"
+            "def f(x): return g(x)"
+        ),
+        "k=2.",
+    ),
+    "write in inner": (
+        ("class C: pass\nc=C(); c.k=1.\ndef f(x):\n    def g(o): o.k=x\n    g(c)\n    return x"),
+        "c.k=5.",
+    ),
+    "write in inner of inner": (
+        (
+            "class C: pass\n"
+            "c=C(); c.k=1.\n"
+            "def f(x):\n"
+            "    def g(o): o.k=x\n"
+            "    def h(): g(c)\n"
+            "    h()\n"
+            "    return x"
+        ),
+        "c.k=5.",
+    ),
+    "write to yielded": (
+        (
+            "class C: pass\n"
+            "c=C(); c.k=1.\n"
+            "def g(): yield c\n"
+            "def f(x):\n"
+            "    for o in g(): o.k=x\n"
+            "    return x"
+        ),
+        "c.k=5.",
+    ),
+    "inner recursion": (
+        (
+            "class C: pass\n"
+            "c=C(); c.k=1.\n"
+            "def f(x):\n"
+            "    def g(o,n): return g(o,n-1) if n else o.k\n"
+            "    return x*g(c,2)"
+        ),
+        "c.k=5.",
+    ),
+    "inner 3 deep": (
+        (
+            "class C: pass\n"
+            "c=C(); c.k=1.\n"
+            "def f(x):\n"
+            "    def g(o):\n"
+            "        def h():\n"
+            "            return o.k\n"
+            "        return h()\n"
+            "    return x*g(c)"
+        ),
+        "c.k=5.",
+    ),
+    "two calls": (
+        (
+            "class C: pass\n"
+            "c=C(); c.k=1.\n"
+            "d=C(); d.k=1.\n"
+            "def f(x):\n"
+            "    def g(o): return o.k\n"
+            "    return x*g(c)*g(d)"
+        ),
+        "d.k=5.",
+    ),
+    "inner returned": (
+        ("k=1.\ndef mk(): \n    def g(x): return x*k\n    return g\ndef f(x): return mk()(x)"),
+        "k=5.",
+    ),
+    "inner decorated": (
+        (
+            "k=1.\n"
+            "def deco(g): return lambda x: g(x)*k\n"
+            "def f(x):\n"
+            "    @deco\n"
+            "    def h(y): return y\n"
+            "    return h(x)"
+        ),
+        "k=5.",
+    ),
+    "slot class attr write": (
+        ("class C:\n    __slots__=('k',)\nc=C(); c.k=1.\ndef f(x):\n    c.k=x\n    return x"),
+        "c.k=5.",
+    ),
+    "thread local": (
+        ("import threading\nt=threading.local(); t.k=1.\ndef f(x): return x*t.k"),
+        "t.k=5.",
+    ),
+    "exc class user": (
+        (
+            "k=1.\n"
+            "class E(Exception):\n"
+            "    def __init__(s): s.v=k\n"
+            "def f(x):\n"
+            "    try: raise E()\n"
+            "    except E as e: return x*e.v"
+        ),
+        "k=5.",
+    ),
+    "property setter": (
+        (
+            "class C:\n"
+            "    @property\n"
+            "    def p(s): return 1\n"
+            "    @p.setter\n"
+            "    def p(s,v): s.q=v\n"
+            "c=C(); c.q=1.\n"
+            "def f(x):\n"
+            "    c.p=x\n"
+            "    return x"
+        ),
+        "c.q=2",
+    ),
+    "global type alias": ("T=float\ndef f(x): return T(x)", "T=int"),
+    "numba njit style cfg": (
+        "k={'a':(1.0,[2.0])}\ndef f(x):\n    (a,(b,))=k['a']\n    return x*b",
+        "k['a'][1][0]=5.",
+    ),
+    "dict iteration keys": (
+        ("k={'a':1.0}\ndef f(x):\n    for n,v in k.items(): x=x*v\n    return x"),
+        "k['a']=5.",
+    ),
+    "dict comprehension": (
+        ("k={'a':1.0}\ndef f(x): return x*sum({n:v for n,v in k.items()}.values())"),
+        "k['a']=5.",
+    ),
+    "str.join names": ("names=['a']\nd={'a':1.}\ndef f(x): return x*d[names[0]]", "names[0]='b'"),
+    "complex nan": ("k=complex('nan')\ndef f(x): return x*k", "k=1j"),
+    "bytes bytearray": ("k=bytearray(b'a')\ndef f(x): return x*k[0]", "k[0]=3"),
+    "big sliced": (
+        ("import numpy as np\na=np.zeros((400,400))[:, ::2]\ndef f(x): return x*a"),
+        "a[399,199]=3",
+    ),
+    "transposed3d": (
+        ("import numpy as np\na=np.zeros((40,40,40)).transpose(1,2,0)\ndef f(x): return x*a"),
+        "a[39,39,39]=3",
+    ),
+    "reload-like": (
+        (
+            "import types\n"
+            "m=types.ModuleType('m')\n"
+            "exec('def g(x): return x*k\\nk=1.',m.__dict__)\n"
+            "def f(x): return m.g(x)"
+        ),
+        "m.k=2.",
+    ),
+    "random via scipy": ("from scipy import stats\ndef f(x): return x*stats.norm.rvs()", ""),
+    "time in default": ("import time\ndef f(x,t=time.time): return x*t()", ""),
+    "random in cell dict": (
+        "import random\nd={'r':random.random}\ndef f(x): return x*d['r']()",
+        "",
+    ),
+    "random in partial": (
+        ("import random,functools\np=functools.partial(random.gauss,0,1)\ndef f(x): return x*p()"),
+        "",
+    ),
+    "np.random.seed": ("def f(x):\n    np.random.seed(0)\n    return x", ""),
+    "np.random choice alias": ("c=np.random.choice\ndef f(x): return c(x)", ""),
+    "os.urandom": ("from os import urandom\ndef f(x): return x*urandom(1)[0]", ""),
+    "datetime today": ("import datetime as dt\ndef f(x): return dt.date.today()", ""),
+    "perf counter": ("from time import perf_counter as p\ndef f(x): return x*p()", ""),
+    "list iter attr": (
+        (
+            "class It:\n"
+            "    def __init__(s): s.i=0\n"
+            "    def __iter__(s): return s\n"
+            "    def __next__(s):\n"
+            "        s.i+=1\n"
+            "        if s.i>2: raise StopIteration\n"
+            "        return s.i\n"
+            "it=It()\n"
+            "def f(x):\n"
+            "    for i in it: x=x*i\n"
+            "    return x"
+        ),
+        "",
+    ),
+    "log call": (
+        ("import logging\nlog=logging.getLogger()\ndef f(x):\n    log.info('a')\n    return x"),
+        "",
+    ),
+    "warn": ("import warnings\ndef f(x):\n    warnings.warn('a')\n    return x", ""),
+    "callback list": (
+        ("out=[]\ndef cb(v): out.append(v)\ndef f(x,cb=cb):\n    cb(x)\n    return x"),
+        "",
+    ),
+    "str path write": (
+        ("from pathlib import Path\ndef f(x):\n    Path('/tmp/zz').write_text('a')\n    return x"),
+        "",
+    ),
+    "queue": (("import queue\nq=queue.Queue()\ndef f(x):\n    q.put(x)\n    return x"), ""),
+    "map append": ("out=[]\ndef f(x):\n    list(map(out.append,[x]))\n    return x", ""),
+    "listcomp append": ("out=[]\ndef f(x):\n    [out.append(v) for v in [x]]\n    return x", ""),
+    "exec via operator": (
+        ("import operator\nd={}\ndef f(x):\n    operator.setitem(d,'a',x)\n    return x"),
+        "",
+    ),
+    "dict |=": ("d={'a':1}\ndef f(x):\n    e=d\n    e|={'a':x}\n    return x", ""),
+    "setattr obj": (
+        ("class C: pass\nc=C()\ndef f(x):\n    object.__setattr__(c,'a',x)\n    return x"),
+        "",
+    ),
+    "update dict": (
+        ("class C: pass\nc=C()\ndef f(x):\n    c.__dict__.update(a=x)\n    return x"),
+        "",
+    ),
+    "vars update": ("class C: pass\nc=C()\ndef f(x):\n    vars(c)['a']=x\n    return x", ""),
+    "array view write": ("a=np.zeros(3)\ndef f(x):\n    v=a[1:]\n    v+=x\n    return v", ""),
+    "array flat write": ("a=np.zeros(3)\ndef f(x):\n    a.flat[0]=x\n    return a", ""),
+    "for array rows write": (
+        "a=np.zeros((3,3))\ndef f(x):\n    for r in a: r[0]=x\n    return a",
+        "",
+    ),
+    "walrus write": ("d={}\ndef f(x):\n    (e:=d)['a']=x\n    return x", ""),
+    "cond alias write": ("d={}\ndef f(x):\n    e=d if x else None\n    e['a']=x\n    return x", ""),
+    "or alias write": ("d={}\ndef f(x):\n    e=d or {}\n    e['a']=x\n    return x", ""),
+    "with alias write": (
+        (
+            "import contextlib\n"
+            "d={}\n"
+            "def f(x):\n"
+            "    with contextlib.nullcontext(d) as e: e['a']=x\n"
+            "    return x"
+        ),
+        "",
+    ),
+    "zip write": (("ds=[{}]\ndef f(x):\n    for d,v in zip(ds,[x]): d['a']=v\n    return x"), ""),
+    "np.add out pos": ("a=np.zeros(1)\ndef f(x):\n    np.add(x,x,a)\n    return x", ""),
+    "helper returns self attr": (
+        (
+            "class C:\n"
+            "    def get(s): return s.d\n"
+            "c=C(); c.d={}\n"
+            "def f(x):\n"
+            "    c.get()['a']=x\n"
+            "    return x"
+        ),
+        "",
+    ),
+    "dict.get write": ("ds={'a':{}}\ndef f(x):\n    ds.get('a')['k']=x\n    return x", ""),
+    "sort arr": ("a=np.zeros(1)\ndef f(x):\n    a.sort()\n    return x", ""),
+}
+
+
+@pytest.mark.parametrize("name", EXOTIC)
+def test_exotic_code_is_never_stale(name):
+    text, edit = EXOTIC[name]
+    made = module(text)
+    guards = guards_of(made.f)
+    if guards.reason is None:
+        assert guards.hold() is True
+        with contextlib.suppress(Exception):
+            made.f(2.0)
+        if edit:
+            change(made, edit)
+            assert guards.hold() is False
+        else:
+            guards = guards_of(made.f)  # the second run may write what is there already
+            made.f(2.0)
+            assert not guards.unchanged_since_taken()
 
 
 def test_builtins_given_directly_need_no_guards():

@@ -25,10 +25,10 @@ import sys
 from functools import lru_cache
 from operator import attrgetter
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tapejit.transforms.snapshot import is_leaf
-from tapejit.transforms.trust import MUTATORS, VIEWERS
+from tapejit.transforms.trust import MUTATORS, VIEWERS, words
 
 NEW_CALLS = sys.version_info >= (3, 13)  # callable below its self slot, not above
 MAX_PASSES = 30
@@ -68,6 +68,21 @@ class Known:
         return f"Known({self.label})"
 
 
+class Inner(Mark):
+    """A function made in this run, of code nested in the function's own; fresh, but followed."""
+
+    def __init__(self, code, owner):
+        super().__init__(f"Inner({code.co_name})", 0)
+        self.code, self.owner = code, owner
+        self.result: Any = FRESH
+        n = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 12) * 2
+        # where it is called out of sight, a def's parameters are taken for fresh; a lambda's or
+        # comprehension's may be elements of captured lists (map, sorted, for ... in self.layers)
+        start = PART if code.co_name.startswith("<") else FRESH
+        self.parameters = dict.fromkeys(code.co_varnames[:n], start)
+        self.called = False
+
+
 class Local(NamedTuple):
     """A variable shared between a function and those nested in it: its cell is new in each run."""
 
@@ -86,36 +101,46 @@ def decode(code: CodeType):
 # opname -> (values popped, values pushed); what is popped escapes, what is pushed may hold it
 SIMPLE = {
     **dict.fromkeys(
-        "NOP RESUME PRECALL MAKE_CELL COPY_FREE_VARS SETUP_ANNOTATIONS DELETE_FAST DELETE_DEREF "
-        "LIST_TO_TUPLE DELETE_NAME ASYNC_GEN_WRAP".split(),
+        words(
+            "NOP RESUME PRECALL MAKE_CELL COPY_FREE_VARS SETUP_ANNOTATIONS DELETE_FAST "
+            "DELETE_DEREF LIST_TO_TUPLE DELETE_NAME ASYNC_GEN_WRAP"
+        ),
         (0, 0),
     ),
     **dict.fromkeys(
-        "LOAD_BUILD_CLASS LOAD_ASSERTION_ERROR GET_LEN MATCH_MAPPING MATCH_SEQUENCE "
-        "RETURN_GENERATOR WITH_EXCEPT_START LOAD_LOCALS MATCH_KEYS LOAD_COMMON_CONSTANT".split(),
+        words(
+            "LOAD_BUILD_CLASS LOAD_ASSERTION_ERROR GET_LEN MATCH_MAPPING MATCH_SEQUENCE "
+            "RETURN_GENERATOR WITH_EXCEPT_START LOAD_LOCALS MATCH_KEYS LOAD_COMMON_CONSTANT"
+        ),
         (0, 1),
     ),
-    **dict.fromkeys("POP_TOP POP_EXCEPT END_FOR".split(), (1, 0)),
+    **dict.fromkeys(words("POP_TOP POP_EXCEPT END_FOR"), (1, 0)),
     **dict.fromkeys(
-        "UNARY_NEGATIVE UNARY_NOT UNARY_INVERT UNARY_POSITIVE TO_BOOL FORMAT_SIMPLE "
-        "CONVERT_VALUE CALL_INTRINSIC_1 CHECK_EXC_MATCH YIELD_VALUE".split(),
+        words(
+            "UNARY_NEGATIVE UNARY_NOT UNARY_INVERT UNARY_POSITIVE TO_BOOL FORMAT_SIMPLE "
+            "CONVERT_VALUE CALL_INTRINSIC_1 CHECK_EXC_MATCH"
+        ),
         (1, 1),
     ),
-    **dict.fromkeys("COMPARE_OP IS_OP CONTAINS_OP FORMAT_WITH_SPEC CALL_INTRINSIC_2".split(), (2, 1)),
+    **dict.fromkeys(
+        words("COMPARE_OP IS_OP CONTAINS_OP FORMAT_WITH_SPEC CALL_INTRINSIC_2"), (2, 1)
+    ),
     "CHECK_EG_MATCH": (2, 2),
     "PUSH_EXC_INFO": (1, 2),
-    "BEFORE_WITH": (1, 2),
     "BINARY_SLICE": (3, 1),
     "BUILD_STRING": (None, 1),
     "MATCH_CLASS": (3, 1),
     "END_SEND": (2, 1),
+    "PREP_RERAISE_STAR": (2, 1),
     "CLEANUP_THROW": (3, 2),
 }
 NO_RESULT = frozenset(  # what these push is a new number, string or truth value
-    "UNARY_NEGATIVE UNARY_NOT UNARY_INVERT TO_BOOL FORMAT_SIMPLE FORMAT_WITH_SPEC BUILD_STRING "
-    "COMPARE_OP IS_OP CONTAINS_OP CHECK_EXC_MATCH CONVERT_VALUE".split()
+    words(
+        "UNARY_NEGATIVE UNARY_NOT UNARY_INVERT TO_BOOL FORMAT_SIMPLE FORMAT_WITH_SPEC "
+        "BUILD_STRING COMPARE_OP IS_OP CONTAINS_OP CHECK_EXC_MATCH CONVERT_VALUE"
+    )
 )
-ENDS = frozenset("RERAISE RAISE_VARARGS".split())
+ENDS = frozenset(words("RERAISE RAISE_VARARGS"))
 
 
 # ---- the machine -------------------------------------------------------------------------------
@@ -131,7 +156,7 @@ class Frame:
         self.at: dict[int, list] = {}
         self.changed = False
         self.result = FRESH
-        self.nested: dict[CodeType, dict] = {}
+        self.nested: dict[CodeType, tuple[Inner, dict]] = {}
         self.keywords: tuple = ()
         self.line = code.co_firstlineno
 
@@ -175,14 +200,27 @@ class Frame:
 
     def _run_nested(self):
         """Functions and comprehensions written inside this one."""
-        for code, cells in list(self.nested.items()):
-            n = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 12) * 2
-            # a def's own parameters are taken for fresh; a lambda's or comprehension's may be
-            # elements of captured lists (map, sorted(key=), for ... in self.layers)
-            start = PART if code.co_name.startswith("<") else FRESH
-            parameters = dict.fromkeys(code.co_varnames[:n], start)
-            frame = Frame(self.analyst, code, self.function, cells, parameters, self.where)
-            frame.run()
+        for inner, cells in list(self.nested.values()):
+            parameters = dict(inner.parameters)
+            frame = Frame(self.analyst, inner.code, self.function, cells, parameters, self.where)
+            inner.result = self.widen(inner.result, frame.run())
+
+    def call_inner(self, inner, args, keywords):
+        """A nested function is called in sight: its parameters are what is passed."""
+        names = inner.code.co_varnames[: inner.code.co_argcount]
+        if args is None or len(args) > len(names):
+            return PART if self.worst([*(args or ()), *keywords.values()]) is not FRESH else FRESH
+        for name, value in [*zip(names, args, strict=False), *keywords.items()]:
+            value = PART if value is VIEWER else value
+            old = inner.parameters.get(name) if inner.called else None
+            new = value if old is None else self.join(old, value)
+            if name not in inner.parameters:
+                self.rank(value)
+            elif new is not old:
+                inner.parameters[name] = new
+                inner.owner.changed = True  # its passes run the nested code again
+        inner.called = True
+        return inner.result
 
     def flow(self, offset, stack):
         """Control may come to `offset` with this stack."""
@@ -214,7 +252,8 @@ class Frame:
             return FRESH if is_leaf(value.value) else self.analyst.escape(value, self)
         if value is VIEWER:
             return PART
-        return value if isinstance(value, Mark) and value is not NULL else FRESH
+        plain = isinstance(value, Mark) and value is not NULL and not isinstance(value, Inner)
+        return value if plain else FRESH
 
     def worst(self, values):
         return max((self.rank(v) for v in values), key=attrgetter("rank"), default=FRESH)
@@ -236,6 +275,8 @@ class Frame:
             return None
         if name not in SIMPLE:
             raise NotUnderstood(f"{self.place()}: instruction {name}")
+        if name.startswith(("FORMAT", "CONVERT")):
+            self.analyst.names.add("format")
         pops, pushes = SIMPLE[name]
         pops = ins.arg if pops is None else pops
         popped = [stack.pop() for _ in range(pops)]
@@ -258,6 +299,11 @@ class Frame:
 
     def do_RETURN_VALUE(self, ins, stack):
         self.result = self.widen(self.result, self.rank(stack.pop()))
+
+    def do_YIELD_VALUE(self, ins, stack):
+        self.result = self.widen(self.result, self.rank(stack.pop()))
+        stack.append(FRESH)
+        return stack
 
     def do_RETURN_CONST(self, ins, stack):
         return None
@@ -410,7 +456,7 @@ class Frame:
     def write(self, target, what):
         if isinstance(target, Known) and not is_leaf(target.value):
             self.fail(f"writes {what} of {target.label}")
-        elif target is PART:
+        elif target in (PART, VIEWER):
             self.fail(f"writes {what} of a captured object")
 
     def do_STORE_ATTR(self, ins, stack):
@@ -505,7 +551,13 @@ class Frame:
     def do_BUILD_CONST_KEY_MAP(self, ins, stack):
         return self.build(stack, ins.arg + 1)
 
+    def do_BEFORE_WITH(self, ins, stack):
+        inside = FRESH if self.rank(stack.pop()) is FRESH else PART
+        stack.extend([inside, inside])
+        return stack
+
     def do_FORMAT_VALUE(self, ins, stack):
+        self.analyst.names.add("format")
         for _ in range(2 if ins.arg & 4 else 1):
             self.rank(stack.pop())
         stack.append(FRESH)
@@ -530,6 +582,8 @@ class Frame:
             self.rank(right)
             stack.append(self.rank(left))
             return stack
+        if ins.argrepr == "%" and isinstance(left, Known) and isinstance(left.value, str):
+            self.analyst.names.add("format")
         stack.append(self.holder([left, right]))
         return stack
 
@@ -544,13 +598,14 @@ class Frame:
         cells = {}
         for name in code.value.co_freevars:
             cells[name] = self.cells.get(name) or Local(name, self)
-        self.nested[code.value] = cells
-        stack.append(worst)
+        if code.value not in self.nested:
+            self.nested[code.value] = (Inner(code.value, self), cells)
+        stack.append(self.nested[code.value][0] if worst is FRESH else worst)
         return stack
 
     def do_SET_FUNCTION_ATTRIBUTE(self, ins, stack):
         function, extra = stack.pop(), stack.pop()
-        stack.append(self.holder([function, extra]))
+        stack.append(function if self.worst([extra]) is FRESH else HOLDS)
         return stack
 
     def do_KW_NAMES(self, ins, stack):

@@ -13,11 +13,20 @@ from __future__ import annotations
 import builtins
 import types
 
+
+def words(text: str) -> list[str]:
+    """Long lists of names read better as text."""
+    return text.split()
+
+
 PURE_MODULES = frozenset(
-    "numpy math cmath operator functools itertools scipy tapejit builtins typing collections "
-    "dataclasses enum abc numbers fractions decimal statistics string copy contextlib reprlib "
-    "types bisect heapq array_api_compat _operator _functools _collections _bisect _heapq "
-    "_collections_abc typing_extensions __future__ keyword re numba".split()
+    words(
+        "numpy math cmath operator functools itertools scipy tapejit builtins typing "
+        "collections dataclasses enum abc numbers fractions decimal statistics string copy "
+        "contextlib reprlib types bisect heapq array_api_compat _operator _functools "
+        "_collections _bisect _heapq _collections_abc typing_extensions __future__ keyword re "
+        "numba"
+    )
 )
 
 # top-level name -> what a message says about it
@@ -63,19 +72,25 @@ CONSTANTS = frozenset({("sys", "float_info"), ("sys", "maxsize"), ("sys", "versi
 # attributes of pure modules that are not pure
 IMPURE_NAMES = {
     **dict.fromkeys(
-        "random rand randn randint randperm rand_like randn_like randint_like normal bernoulli "
-        "multinomial dropout default_rng rvs manual_seed seed Generator RandomState shuffle "
-        "random_state initial_seed alpha_dropout uniform_ normal_".split(),
+        words(
+            "random rand randn randint randperm rand_like randn_like randint_like normal "
+            "bernoulli multinomial dropout default_rng rvs manual_seed seed Generator "
+            "RandomState shuffle random_state initial_seed alpha_dropout uniform_ normal_"
+        ),
         "random numbers",
     ),
     **dict.fromkeys(
-        "load save savez savez_compressed loadtxt savetxt genfromtxt fromfile memmap tofile dump "
-        "fromregex loadmat savemat open_memmap".split(),
+        words(
+            "load save savez savez_compressed loadtxt savetxt genfromtxt fromfile memmap "
+            "tofile dump fromregex loadmat savemat open_memmap"
+        ),
         "files",
     ),
     **dict.fromkeys(
-        "seterr seterrcall setbufsize set_printoptions set_default_dtype set_num_threads "
-        "errstate geterr no_grad_ set_grad_enabled".split(),
+        words(
+            "seterr seterrcall setbufsize set_printoptions set_default_dtype set_num_threads "
+            "errstate geterr no_grad_ set_grad_enabled"
+        ),
         "global settings",
     ),
     **dict.fromkeys(["attrgetter", "methodcaller"], "attributes by computed names"),
@@ -83,7 +98,9 @@ IMPURE_NAMES = {
 IMPURE_NAMES.pop("errstate")  # restores what it sets
 
 DENIED_BUILTINS = {
-    **dict.fromkeys(["print", "open", "input", "breakpoint", "help", "exit", "quit"], "has effects"),
+    **dict.fromkeys(
+        ["print", "open", "input", "breakpoint", "help", "exit", "quit"], "has effects"
+    ),
     **dict.fromkeys(["exec", "eval", "compile", "__import__"], "runs text that cannot be read"),
     **dict.fromkeys(["globals", "locals", "vars", "dir"], "reads a whole namespace"),
     **dict.fromkeys(["setattr", "delattr"], "writes attributes"),
@@ -92,40 +109,47 @@ DENIED_BUILTINS = {
 
 # methods of lists, dicts, sets, deques and arrays that write to them
 MUTATORS = frozenset(
-    "append extend insert pop remove clear sort reverse update setdefault popitem add discard "
-    "appendleft extendleft popleft rotate move_to_end subtract fill itemset put partition resize "
-    "setflags setfield byteswap intersection_update difference_update "
-    "symmetric_difference_update __setitem__ __delitem__ __iadd__ __setattr__ __setstate__ "
-    "backward retain_grad register_hook".split()
+    words(
+        "append extend insert pop remove clear sort reverse update setdefault popitem add "
+        "discard appendleft extendleft popleft rotate move_to_end subtract fill itemset put "
+        "partition resize setflags setfield byteswap intersection_update difference_update "
+        "symmetric_difference_update __setitem__ __delitem__ __iadd__ __setattr__ "
+        "__setstate__ backward retain_grad register_hook"
+    )
 )
 
 # functions of pure modules that write to their first argument
 WRITERS = frozenset(
-    "at copyto put place putmask put_along_axis fill_diagonal setitem delitem iadd isub imul "
-    "itruediv ifloordiv imod ipow imatmul iconcat iand ior ixor ilshift irshift heappush heappop "
-    "heapify heapreplace heappushpop insort insort_left insort_right __setitem__ "
-    "update_wrapper shuffle".split()
+    words(
+        "at copyto put place putmask put_along_axis fill_diagonal setitem delitem iadd isub "
+        "imul itruediv ifloordiv imod ipow imatmul iconcat iand ior ixor ilshift irshift "
+        "heappush heappop heapify heapreplace heappushpop insort insort_left insort_right "
+        "__setitem__ __delitem__ __setattr__ __delattr__ update_wrapper shuffle"
+    )
 )
 
 # functions and attributes of arrays whose result may share memory with the array
 ALIASING = frozenset(
-    "asarray asanyarray ascontiguousarray asfortranarray array asarray_chkfinite reshape ravel "
-    "transpose swapaxes moveaxis rollaxis squeeze unsqueeze expand_dims atleast_1d atleast_2d "
-    "atleast_3d broadcast_to broadcast_arrays expand split array_split hsplit vsplit dsplit "
-    "diagonal real imag view flip fliplr flipud rot90 nditer as_strided sliding_window_view "
-    "require T mT H mH data flat base detach numpy from_numpy as_tensor as_array frombuffer "
-    "tensor permute narrow select unbind chunk chain cycle islice accumulate partial reduce "
-    "itemgetter getitem unfold flatten tree_map __getitem__ contiguous matrix_transpose "
-    "nan_to_num astype to float double requires_grad_ tree_leaves".split()
+    words(
+        "asarray asanyarray ascontiguousarray asfortranarray array asarray_chkfinite reshape "
+        "ravel transpose swapaxes moveaxis rollaxis squeeze unsqueeze expand_dims atleast_1d "
+        "atleast_2d atleast_3d broadcast_to broadcast_arrays expand split array_split hsplit "
+        "vsplit dsplit diagonal real imag view flip fliplr flipud rot90 nditer as_strided "
+        "sliding_window_view require T mT H mH data flat base detach numpy from_numpy "
+        "as_tensor as_array frombuffer tensor permute narrow select unbind chunk chain cycle "
+        "islice accumulate partial reduce itemgetter getitem unfold flatten tree_map "
+        "__getitem__ contiguous matrix_transpose nan_to_num astype to float double "
+        "requires_grad_ tree_leaves"
+    )
 )
 
-VIEWERS = ALIASING | frozenset("get items values keys copy pop popitem setdefault".split())
+VIEWERS = ALIASING | frozenset(words("get items values keys copy pop popitem setdefault"))
 """Methods of arrays and containers that give out what is inside."""
 
-CONTAINERS = frozenset("list tuple set dict frozenset sorted deque defaultdict OrderedDict".split())
+CONTAINERS = frozenset(words("list tuple set dict frozenset sorted deque defaultdict OrderedDict"))
 """Builtins that make a new container of the old elements."""
 
-PICKERS = frozenset("min max next iter map filter zip enumerate reversed getattr sum".split())
+PICKERS = frozenset(words("min max next iter map filter zip enumerate reversed getattr sum"))
 """Builtins whose result may be, or may give out, an element of their argument."""
 
 

@@ -1,0 +1,307 @@
+"""What a call may read: one method for each kind of thing that can be called.
+
+A user's Python function is walked through with what is known of its arguments (`run_function`);
+functions of trusted modules are not, but their arguments escape, and those that write to an
+argument or give out parts of it are known by name (`trust`).  Each method returns the abstract
+value (`frames`) of the call's result.
+
+Start at `Calls.call`.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+
+import numpy as np
+
+from tapejit.transforms import snapshot, trust
+from tapejit.transforms.frames import (
+    FRESH,
+    HOLDS,
+    PART,
+    VIEWER,
+    Frame,
+    Inner,
+    Known,
+    NotUnderstood,
+)
+from tapejit.transforms.ledger import C_FUNCTIONS, Ledger, RootFrame, find_in_classes
+from tapejit.transforms.snapshot import is_leaf
+
+MAX_FRAMES = 2_000
+
+
+class Calls(Ledger):
+    """The part of the analyst that follows calls."""
+
+    # ---- calls -----------------------------------------------------------------------------
+
+    def call(self, callee, args, keywords, frame, missing=PART):
+        """What a call returns; `args` None: unknown arguments, each `missing`."""
+        given = [*(args or ()), *keywords.values()]
+        if not isinstance(callee, Known):
+            if isinstance(callee, Inner):
+                return frame.call_inner(callee, args, keywords)
+            worst = frame.worst(given)
+            if callee is VIEWER or (callee is not PART and frame.rank(callee) is HOLDS):
+                return PART
+            if callee is PART:
+                return self.part_result
+            return FRESH if worst is FRESH else PART
+        value, label = callee.value, callee.label
+        if isinstance(value, types.FunctionType):
+            return self.call_function(value, label, args, keywords, frame, missing)
+        if isinstance(value, types.MethodType):
+            return self.call_method(value, label, args, keywords, frame, missing)
+        if isinstance(value, functools.partial):
+            return self.call_partial(value, label, args, keywords, frame, missing)
+        if isinstance(value, type):
+            return self.construct(value, label, args, keywords, frame)
+        if isinstance(value, C_FUNCTIONS):
+            return self.call_trusted(value, label, args, keywords, frame)
+        inner = getattr(value, "__wrapped__", None) or getattr(value, "py_func", None)
+        if callable(inner) and self.is_foreign(value):
+            return self.call(self.known(inner, label), args, keywords, frame, missing)
+        if frame is None:
+            frame = RootFrame(self, label)
+        if isinstance(find_in_classes(type(value), "__call__")[0], types.FunctionType):
+            method = self.read_attribute(callee, "__call__", frame)
+            return self.call(method, args, keywords, frame, missing)
+        if is_leaf(value):
+            return FRESH
+        frame.worst([callee, *given])
+        return PART
+
+    def is_foreign(self, value):
+        """A wrapper made in C or by a trusted module: what it wraps is what is called."""
+        home = trust.home_of(type(value))
+        return trust.is_pure_module(home) or type(value).__flags__ & (1 << 9) == 0
+
+    def call_function(self, value, label, args, keywords, frame, missing):
+        if self.is_trusted_function(value):
+            inner = getattr(value, "__wrapped__", None)
+            every = inner is not None and not trust.is_pure_module(trust.home_of(inner))
+            for cell in value.__closure__ or ():
+                self.visit_wrapped(cell, label, every)
+            for name, held in vars(value).items() if every else ():
+                self.visit(held, f"{label}.{name}")  # the registry of functools.singledispatch
+            return self.call_trusted(value, label, args, keywords, frame)
+        return self.run_function(value, label, args, keywords, missing)
+
+    def visit_wrapped(self, cell, label, every):
+        """A trusted module's wrapper (contextmanager) holds the user's function in a cell."""
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            return
+        function = isinstance(value, types.FunctionType | types.MethodType | functools.partial)
+        if function or every:
+            self.check("{o}.cell_contents", cell, value, label)
+            self.visit(value, label)
+
+    def call_method(self, value, label, args, keywords, frame, missing):
+        inner, owner = value.__func__, self.known(value.__self__, label.rpartition(".")[0] or label)
+        if not isinstance(inner, types.FunctionType):
+            return self.call(self.known(inner, label), args, keywords, frame, missing)
+        if self.is_trusted_function(inner):
+            self.visit(value.__self__, label)
+            self.names.update(_forwarded(type(value.__self__)))
+            return self.call_function(inner, label, args, keywords, frame, missing)
+        if args is None:
+            return self.run_function(inner, label, None, keywords, missing, owner)
+        return self.run_function(inner, label, [owner, *args], keywords, missing)
+
+    def call_partial(self, value, label, args, keywords, frame, missing):
+        inner = self.known(value.func, label)
+        if type(value) is not functools.partial or value.__dict__:
+            self.visit(value, label)
+        self.check("{o}.func", value, value.func, label)
+        self.check("{o}.args", value, value.args, label)
+        self.record(snapshot.Mapping(value.keywords, label))
+        fixed = [self.known(x, f"{label} argument {i}") for i, x in enumerate(value.args)]
+        named = {k: self.known(x, f"{label} argument '{k}'") for k, x in value.keywords.items()}
+        if args is None:
+            for argument in [*fixed, *named.values()]:
+                self.visit(argument.value, argument.label)
+            return self.call(inner, None, {}, frame, PART if fixed or named else missing)
+        return self.call(inner, [*fixed, *args], {**named, **keywords}, frame, missing)
+
+    def construct(self, cls, label, args, keywords, frame):
+        if trust.is_pure_module(trust.home_of(cls)):
+            return self.call_trusted(cls, label, args, keywords, frame)
+        worst = PART if args is None else frame.worst([*args, *keywords.values()])
+        if find_in_classes(type(cls), "__call__")[1] is not type and not issubclass(
+            cls, snapshot.enum.Enum
+        ):
+            self.fail(f"{label}: its metaclass makes the instances")
+        self.add_class(cls, FRESH if worst is FRESH else HOLDS, made=True)
+        return FRESH if worst is FRESH else HOLDS
+
+    def call_trusted(self, value, label, args, keywords, frame):
+        name = getattr(value, "__name__", "")
+        self.vet(value, label)
+        if frame is None:
+            return FRESH
+        if not trust.is_pure_module(trust.home_of(value)):
+            return self.call_foreign(value, label, args, keywords, frame)
+        if value is super:
+            return self.make_super(args or [], frame)
+        if value in (getattr, hasattr):
+            return self.call_getattr(value, args, frame)
+        given = [*(args or ()), *keywords.values()]
+        first = given[0] if given else FRESH
+        owner = getattr(value, "__self__", None)
+        bound = isinstance(value, types.BuiltinMethodType | types.MethodWrapperType)
+        if bound and not isinstance(owner, types.ModuleType | type | np.ufunc | None):
+            self.visit(owner, label)  # `push = stack.append`
+            first = PART
+        worst = frame.worst(given)
+        targets = [keywords["out"]] if "out" in keywords else []
+        if isinstance(value, np.ufunc):
+            targets += (args or [])[value.nin :]
+        if name in trust.WRITERS or (first is PART and name in trust.MUTATORS):
+            targets.append(first)
+        if any(frame.rank(target) is PART for target in targets):
+            self.fail(f"{frame.place()}: {label}() writes to a captured object")
+        if worst is FRESH or isinstance(value, np.ufunc):
+            return FRESH
+        if name in trust.CONTAINERS or (isinstance(value, type) and not makes_leaves(value)):
+            return HOLDS
+        return PART if name in trust.ALIASING or name in trust.PICKERS else FRESH
+
+    def call_foreign(self, value, label, args, keywords, frame):
+        """A C function of a module nobody vouches for."""
+        owner = getattr(value, "__self__", None)
+        if owner is not None and not isinstance(owner, types.ModuleType | type):
+            self.visit(owner, label)
+            if getattr(value, "__name__", "") in trust.MUTATORS:
+                self.fail(f"{frame.place()}: {label}() changes a captured object")
+            frame.worst([*(args or ()), *keywords.values()])
+            return PART
+        self.fail(f"{frame.place()}: calls {label}, a C function of an unknown module")
+        return PART
+
+    def call_getattr(self, value, args, frame):
+        if args is None or len(args) < 2 or not isinstance(args[1], Known):
+            if frame.worst(args or [PART]) is not FRESH:
+                self.fail(f"{frame.place()}: getattr with a computed name")
+            return FRESH
+        name = args[1].value
+        self.names.add(name)
+        result = frame.attribute(args[0], name)
+        if value is hasattr:
+            return FRESH
+        return frame.join(result, args[2]) if len(args) > 2 else result
+
+    def read_super(self, popped, name, frame):
+        """`super().name` (3.12 and later); `popped` is self, class, super."""
+        self_value, cls = popped[0], popped[1]
+        value = self.make_super([cls, self_value], frame)
+        return self.read_attribute(value, name, frame) if isinstance(value, Known) else value
+
+    def make_super(self, args, frame):
+        if not args:
+            cell = frame.cells.get("__class__")
+            if cell is None or not frame.code.co_argcount:
+                raise NotUnderstood(f"{frame.place()}: super() in a nested function")
+            first = frame.locals.get(frame.code.co_varnames[0], FRESH)
+            args = [self.read_cell(cell, "__class__", frame), first]
+        if len(args) == 2 and all(isinstance(arg, Known) for arg in args):
+            key = ("super", id(args[0].value), id(args[1].value))
+            if key not in self.bound:
+                made = super(args[0].value, args[1].value)
+                self.bound[key] = self.known(made, "super()")
+            return self.bound[key]
+        if not isinstance(args[0], Known):
+            raise NotUnderstood(f"{frame.place()}: super() of an unknown class")
+        rank = frame.worst(args[1:])
+        for cls in args[0].value.__mro__[1:]:
+            self.add_class(cls, rank, made=rank is not PART)
+        return rank
+
+    # ---- Python functions ------------------------------------------------------------------
+
+    def run_function(self, function, label, args, keywords, missing, owner=None):
+        """Walk through a Python function; returns what it may return."""
+        code = function.__code__
+        where = code.co_filename.replace("\\", "/").rpartition("/")[2]
+        if args is None and missing is FRESH and not self.done and code.co_flags & 0x2A0:
+            self.fail(f"{where}:{code.co_firstlineno}: a generator or coroutine")
+            return FRESH
+        parameters = self.parameters(function, label, args, keywords, missing)
+        if owner is not None and code.co_argcount:
+            parameters[code.co_varnames[0]] = owner
+        key = (id(function), *((n, _key(v)) for n, v in parameters.items()))
+        if key in self.done:
+            return self.done[key]
+        if len(self.done) > MAX_FRAMES:
+            raise NotUnderstood(f"{where}:{code.co_firstlineno}: too many functions to follow")
+        self.alive.append(function)
+        self.done[key] = PART  # what a recursive call is taken to return
+        self.check("{o}.__code__", function, code, f"code of {function.__qualname__}")
+        cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        frame = Frame(self, code, function, cells, parameters, where)
+        self.done[key] = frame.run()
+        return self.done[key]
+
+    def parameters(self, function, label, args, keywords, missing):
+        """Abstract values of a function's parameters in this call."""
+        code, title = function.__code__, function.__qualname__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        defaults = function.__defaults__ or ()
+        given = dict(zip(names[code.co_argcount - len(defaults) :], defaults, strict=False))
+        if defaults:  # where there are none, added ones change no call that has worked
+            self.check("{o}.__defaults__", function, function.__defaults__, f"defaults of {title}")
+        by_name = function.__kwdefaults__
+        if by_name:
+            text = f"keyword defaults of {title}"
+            self.check("{o}.__kwdefaults__", function, by_name, text)
+            self.record(snapshot.Mapping(by_name, text))
+            given.update(by_name)
+        known = {n: self.known(value, f"default '{n}' of {title}") for n, value in given.items()}
+        rest = code.co_varnames[len(names) : len(names) + bool(code.co_flags & 4)]
+        rest += code.co_varnames[len(names) + len(rest) :][: bool(code.co_flags & 8)]
+        if args is None:
+            result = dict.fromkeys([*names, *rest], missing)
+            for n, default in known.items():
+                if not is_leaf(default.value):
+                    self.visit(default.value, default.label)
+                    result[n] = PART
+            return result
+        return self.match(code, names, rest, known, args, keywords)
+
+    def match(self, code, names, rest, known, args, keywords):
+        """Arguments of one call site to the parameters they land in."""
+        result = {n: known.get(n, FRESH) for n in names}
+        result.update(zip(names[: code.co_argcount], args, strict=False))
+        spare = list(args[code.co_argcount :])
+        for n, value in keywords.items():
+            if n in names:
+                result[n] = value
+            else:
+                spare.append(value)
+        extra = FRESH
+        for value in spare:
+            if isinstance(value, Known) and not is_leaf(value.value):
+                self.visit(value.value, value.label)
+                extra = HOLDS
+            elif value in (PART, HOLDS, VIEWER):
+                extra = HOLDS
+        result.update(dict.fromkeys(rest, extra))
+        return {n: PART if v is VIEWER else v for n, v in result.items()}
+
+
+def _key(value):
+    return id(value.value) if isinstance(value, Known) else value.name
+
+
+def _forwarded(cls):
+    """Names of a user's methods that a trusted base class may call on self."""
+    user = (base for base in cls.__mro__ if not trust.is_pure_module(base.__module__))
+    return {name for base in user for name in vars(base)}
+
+
+def makes_leaves(cls):
+    """Are instances of this class numbers, strings or the like?"""
+    return issubclass(cls, (*snapshot.SCALARS, np.generic, np.dtype, range, slice, type))
