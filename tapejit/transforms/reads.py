@@ -266,6 +266,9 @@ class Analyst(Calls, Contents):
 
     def plain_attribute(self, value, name, label, raw, frame):
         """An entry of `__dict__`, a slot, a method or a class's constant."""
+        if hasattr(raw, "__get__") and isinstance(type(raw).__get__, types.FunctionType):
+            self.fail(f"{frame.place()}: {label} is computed by a descriptor")
+            return FRESH  # reading it here would run the user's code once more
         try:
             got = getattr(value, name)
         except AttributeError:
