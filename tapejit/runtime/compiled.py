@@ -24,6 +24,7 @@ caller's.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import warnings
@@ -35,6 +36,7 @@ from tapejit import config
 from tapejit.errors import KernelError
 from tapejit.plan import BLOCK, KernelStep, LibraryStep, Plan, View, is_total
 from tapejit.runtime import kernels, reference
+from tapejit.runtime.blocks import is_pooled, take
 from tapejit.runtime.kernels import statistics
 from tapejit.runtime.launcher import make_launcher
 from tapejit.schedule.describe import describe
@@ -126,7 +128,7 @@ class _Writer:
         self.plan = plan
         self.scope = {
             "ndarray": np.ndarray, "empty": np.empty, "array": np.array, "plain": _plain,
-            "settle": _settle, "errstate": np.errstate,
+            "settle": _settle, "take": take, "errstate": np.errstate,
         }  # fmt: skip
         self.lines: list[str] = []
         self.names: dict[int, str] = {}  # buffer -> the variable that holds it
@@ -228,7 +230,10 @@ class _Writer:
                 record = self.plan.buffers[view.buffer]
                 assert record.role == "output", record
                 name = self.names[view.buffer] = f"o{view.buffer}"
-                self.lines.append(f"{name} = empty({record.shape!r}, {self.dtype(record.dtype)})")
+                n_bytes = record.dtype.itemsize * math.prod(record.shape)
+                what, extra = ("take", f", {n_bytes}") if is_pooled(n_bytes) else ("empty", "")
+                dtype = self.dtype(record.dtype)
+                self.lines.append(f"{name} = {what}({record.shape!r}, {dtype}{extra})")
 
     def dtype(self, dtype):
         self.scope[dtype.name] = dtype.dtype
@@ -328,8 +333,9 @@ def _plain(value):
 
 def _settle(value, dtype, shape):
     """What a library step returned as a row-major array that shares memory with nothing."""
-    if value.__class__ is np.ndarray and value.dtype == dtype and value.shape == shape:
-        if value.ndim and value.base is None and value.flags.c_contiguous:
+    if value.__class__ is np.ndarray and value.base is None and value.ndim:  # 0-d ones may be x
+        is_right = value.dtype == dtype and value.shape == shape
+        if is_right and value.flags.c_contiguous:
             return value
     value = np.array(value, dtype, order="C")
     assert value.shape == shape, (value.shape, shape)

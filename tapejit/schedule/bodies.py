@@ -7,9 +7,11 @@ where every operand allows it, so that most kernels end with one axis and no str
 
 from __future__ import annotations
 
+import math
+
 from tapejit.expressions import COMMUTATIVE
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, View
-from tapejit.schedule.placement import ALIAS, FUSED, LITERAL, ROOT, Context, Kernel, Placement
+from tapejit.schedule.placement import ALIAS, FUSED, LITERAL, Context, Kernel, Placement
 from tapejit.schedule.views import contiguous
 
 # ---------------------------------------------------------------- data
@@ -51,6 +53,7 @@ class Body:
         found = self.known.get(key)
         if found is None:
             found = self.known[key] = len(self.nodes)
+            number = math.nan if number != number else number  # one object: equal kernels stay so
             self.nodes.append(Node("literal", dtype, (number,)))
         return found
 
@@ -70,8 +73,8 @@ class Body:
                 context.nodes[row] = self.iota(row, context)
             else:
                 context.nodes[row] = self.instantiate(row, context, templates[row])
-        for row in sorted(self.kernel.stores):
-            self.store(row)
+        for row, piece in sorted(self.kernel.stores, key=_row_of):
+            self.store(row, piece)
         return self
 
     def instantiate(self, row, context, template):
@@ -136,7 +139,7 @@ class Body:
         placement = self.placement
         root = placement.root[x]
         role = placement.role[root]
-        if role == FUSED or role == ALIAS:
+        if role >= FUSED:
             assert placement.stored[root].stage < self.kernel.stage, (x, root)
         else:
             assert placement.stage[root] <= self.kernel.stage, (x, root)
@@ -158,20 +161,27 @@ class Body:
 
     # ------------------------------------------------------------ outputs
 
-    def store(self, row):
-        """An output: a node as it is, or what it reduces to."""
+    def store(self, row, piece):
+        """An output: a node as it is, in all of a row's memory or in a part, or reduced."""
         placement = self.placement
         kind = placement.kinds[row]
         dtype = kind.aval.dtype.kernel
-        if placement.role[row] != ROOT:
+        if piece is None:
             context = self.home(kind.aval.shape)
             strides = contiguous(kind.aval.shape)
-            return self.output(context.nodes[row], dtype, None, row, context, strides)
-        (x,) = placement.operands[row]
-        context = self.home(placement.kinds[x].aval.shape)
-        node = self.value(x, context)
-        if kind.op.family != "reduction":  # a reshape that is a copy
-            return self.output(node, dtype, None, row, context, contiguous(context.shape))
+            return self.output(context.nodes[row], dtype, None, (row, 0), context, strides)
+        context = self.home(piece.shape)
+        if piece.source is None:
+            zero = 0.0 if kind.aval.dtype.is_floating_point else 0
+            node = self.literal(dtype, zero, repr(zero))
+        else:
+            node = self.value(placement.operands[row][piece.source], context)
+        if kind.op.family == "reduction":
+            return self.reduction(row, kind, node, dtype, context)
+        return self.output(node, dtype, None, (row, piece.offset), context, piece.strides)
+
+    def reduction(self, row, kind, node, dtype, context):
+        """An output that is combined over some axes of the loop."""
         if self.nodes[node].dtype != dtype:
             node = self.node("cast", dtype, (node,))
         reduce = kind.op.reduce or _TRUTH[kind.op.name]
@@ -187,15 +197,15 @@ class Body:
                 strides.append(next(out))
         if all(context.amap[axis] < 0 for axis in axes):
             reduce = None  # over axes of length 1 only
-        return self.output(node, dtype, reduce, row, context, strides)
+        self.output(node, dtype, reduce, (row, 0), context, strides)
 
     def home(self, shape) -> Context:
         placement = self.placement
         return placement.home(shape, self.kernel.stage)
 
-    def output(self, node, dtype, reduce, row, context, strides):
+    def output(self, node, dtype, reduce, place, context, strides):
         self.outputs.append((node, dtype, reduce))
-        self.targets.append((row, 0, self.along_loop(context.amap, context.shape, strides)))
+        self.targets.append((*place, self.along_loop(context.amap, context.shape, strides)))
 
     # ------------------------------------------------------------ axes
 
@@ -245,14 +255,11 @@ def _product(numbers):
 
 
 def _steps(strides):
-    """The step letters of an operand; an outer stride of 1 is not special, sizes must not matter."""
-    last = len(strides) - 1
-    return "".join(
-        [
-            "0" if s == 0 else "1" if s == 1 and axis == last else "s"
-            for axis, s in enumerate(strides)
-        ]
-    )
+    """The step letters of an operand; an outer stride of 1 is not special: sizes do not matter."""
+    letters = ["s" if s else "0" for s in strides]
+    if strides[-1] == 1:
+        letters[-1] = "1"
+    return "".join(letters)
 
 
 def _axis_order(lengths, table):
@@ -284,7 +291,7 @@ def _contiguous_tail(lengths, table, axis):
 
 
 def _joined(lengths, table, order, indexed):
-    """Groups of axes that every operand walks through as one; a group's last axis has its stride."""
+    """Groups of axes that every operand walks through as one, with the stride of the last."""
     groups = []
     for axis in order:
         if groups and axis not in indexed:

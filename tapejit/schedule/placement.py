@@ -22,15 +22,17 @@ from __future__ import annotations
 import functools
 
 from tapejit.registry import KINDS
+from tapejit.schedule.pieces import Piece, pieces_of
 from tapejit.schedule.templates import Template, template
 from tapejit.schedule.views import VIEWS, Place, contiguous, view_of
 from tapejit.tape import Program, needed_rows
 
 # ---------------------------------------------------------------- data
 
-UNUSED, INPUT, LITERAL, FUSED, ALIAS, ROOT, VIEW, LIBRARY = range(8)
+UNUSED, INPUT, LITERAL, ROOT, VIEW, LIBRARY, FUSED, ALIAS = range(8)
 """FUSED: a node of kernels.  ALIAS: a view of such a row, at other loop axes.  ROOT: what a kernel
-leaves in memory and no node is: reductions and copies.  VIEW: strides on memory."""
+leaves in memory and no node is: reductions and copies.  VIEW: strides on memory.
+`role >= FUSED` asks for rows that kernels compute."""
 
 CHEAP = 6
 """Weight up to which a row is computed again rather than stored: a store and a load cost about
@@ -53,7 +55,7 @@ class Kernel:
         self.rank = len(space)
         self.stage: int = stage
         self.contexts: dict[tuple, Context] = {}
-        self.stores: list[int] = []
+        self.stores: list[tuple[int, Piece | None]] = []
 
     def context(self, amap: tuple[int, ...], shape: tuple[int, ...]) -> Context:
         """The context of rows whose axes follow the loop axes `amap`."""
@@ -129,6 +131,7 @@ class Placement:
         self.templates: list[Template | None] = [None] * n
         self.root = list(range(n))
         self.place: list[Place | None] = [None] * n
+        self.pieces: dict[int, list[tuple[Piece, int]]] = {}  # with the stage of each
         self.kernels: dict[tuple, Kernel] = {}
         self.counts: dict[tuple, int] = {}
         self.needs: list[list[Context] | None] = [None] * n
@@ -149,7 +152,7 @@ class Placement:
             self.last_stage[space] = max(stage, self.last_stage.get(space, 0))
         for row in range(len(self.role) - 1, -1, -1):
             role = self.role[row]
-            if role == FUSED or role == ALIAS:
+            if role >= FUSED:
                 self.settle(row, role)
             elif role == ROOT:
                 self.settle_root(row)
@@ -188,6 +191,8 @@ class Placement:
             return self.classify_view(row, kind, operands[0])
         elif family == "creation" and op.name == "iota" and kind.aval.size:
             return self.classify_fused(row, kind.aval.shape, (), 1)
+        elif family == "scatter" or family == "join":
+            return self.classify_pieces(row, kind, operands)
         return self.classify_library(row, operands)
 
     def is_loop_reduction(self, kind, source):
@@ -202,7 +207,7 @@ class Placement:
         stage = inline = 0
         for x in operands:
             role = self.role[x]
-            if role == FUSED or role == ALIAS:
+            if role >= FUSED:
                 cheap = self.is_cheap(x)
                 own = bare(self.kinds[x].aval.shape) == space
                 early = self.stage[x] if own else self.inline[x] if cheap else self.stage[x] + 1
@@ -239,13 +244,39 @@ class Placement:
         self.stage[row] = stage + 1
         self.place[row] = (0, contiguous(self.kinds[row].aval.shape))
 
+    def classify_pieces(self, row, kind, operands):
+        """A row that kernels write part by part."""
+        avals = [self.kinds[x].aval for x in operands]
+        if kind.aval.dtype.kernel and kind.aval.size and all(a.size for a in avals):
+            pieces = pieces_of(kind, [a.shape for a in avals])
+            if pieces is not None and all(a.dtype is kind.aval.dtype for a in avals):
+                return self.root_of_pieces(row, pieces, operands)
+        return self.classify_library(row, operands)
+
+    def root_of_pieces(self, row, pieces, operands):
+        """Give each piece its stage; the row is in memory after the last of them."""
+        stages = [0 if p.source is None else self.stage[operands[p.source]] for p in pieces]
+        early = [s for s, p in zip(stages, pieces, strict=True) if not p.is_late]
+        latest = max(early, default=-1)
+        for number, piece in enumerate(pieces):
+            if piece.is_late:
+                if piece.source is not None and pieces[0].source is None:
+                    # zeros first: where nothing else has to wait for them, one stage earlier
+                    latest = stages[number] - 1
+                    stages[0] = latest
+                stages[number] = max(stages[number], latest + 1)
+        self.role[row] = ROOT
+        self.stage[row] = max(stages) + 1
+        self.place[row] = (0, contiguous(self.kinds[row].aval.shape))
+        self.pieces[row] = list(zip(pieces, stages, strict=True))
+
     def classify_view(self, row, kind, x):
         """Strides on memory, or other axes of a row that kernels compute."""
         role, before, after = self.role[x], self.kinds[x].aval, kind.aval
         if role == LITERAL or not before.size or not after.size:
             return self.classify_library(row, (x,))
         name = kind.op.name
-        if role == FUSED or role == ALIAS:
+        if role >= FUSED:
             is_unit = name == "reshape" and bare(before.shape) == bare(after.shape)
             if is_unit or name in ("expand", "permute"):
                 return self.classify_alias(row, x, is_unit)
@@ -253,9 +284,10 @@ class Placement:
         if place is None:
             if before.dtype.kernel is None:
                 return self.classify_library(row, (x,))
-            return self.classify_root(row, x)
+            shape = before.shape
+            return self.root_of_pieces(row, [Piece(0, shape, 0, contiguous(shape))], (x,))
         self.role[row], self.place[row], self.root[row] = VIEW, place, self.root[x]
-        self.stage[row] = self.stage[x] + (role == FUSED or role == ALIAS)
+        self.stage[row] = self.stage[x] + (role >= FUSED)
         return None
 
     def classify_alias(self, row, x, is_unit):
@@ -276,7 +308,7 @@ class Placement:
         stage = 0
         for x in operands:
             role = self.role[x]
-            stage = max(stage, self.stage[x] + (role == FUSED or role == ALIAS))
+            stage = max(stage, self.stage[x] + (role >= FUSED))
         self.role[row], self.stage[row] = LIBRARY, stage + 1
         self.place[row] = (0, contiguous(self.kinds[row].aval.shape))
 
@@ -303,7 +335,7 @@ class Placement:
     def ask(self, row, context):
         """`context` needs a row: as a node, or in memory before it starts."""
         role = self.role[row]
-        if role == FUSED or role == ALIAS:
+        if role >= FUSED:
             needs = self.needs[row]
             if needs is None:
                 self.needs[row] = [context]
@@ -316,7 +348,7 @@ class Placement:
         """Store what a row is a view of, at `stage` at the latest."""
         root = self.root[row]
         role = self.role[root]
-        if role == FUSED or role == ALIAS:
+        if role >= FUSED:
             self.deadline[root] = min(stage, self.deadline.get(root, stage))
 
     def settle(self, row, role):
@@ -324,9 +356,9 @@ class Placement:
         needs = self.needs[row]
         if needs is not None and len(needs) == 1 and row not in self.deadline:
             context = needs[0]
-            if role == ALIAS or context.is_home or self.is_cheap(row):
-                if row not in self.results:
-                    return self.compute(row, context, role)
+            moves = role == ALIAS or context.is_home or self.is_cheap(row)
+            if moves and row not in self.results:
+                return self.compute(row, context, role)
         return self.settle_shared(row, role, needs or [])
 
     def settle_shared(self, row, role, needs):
@@ -355,7 +387,7 @@ class Placement:
         if row in self.deadline or row in self.results:
             assert at_home is not None
             self.stored[row] = at_home.kernel
-            at_home.kernel.stores.append(row)
+            at_home.kernel.stores.append((row, None))
             self.place[row], self.root[row] = (0, contiguous(shape)), row
 
     def late_stage(self, row):
@@ -380,9 +412,15 @@ class Placement:
             self.ask(x, context.of_alias(kind.op.name, kind.attrs, shape))
 
     def settle_root(self, row):
-        """A reduction or a copy: at its stage, in the space of what it reads."""
-        (x,) = self.operands[row]
-        context = self.home(self.kinds[x].aval.shape, self.stage[row] - 1)
-        self.stored[row] = context.kernel
-        context.kernel.stores.append(row)
-        self.ask(x, context)
+        """A reduction at its stage in the space of what it reads; or pieces, each in its own."""
+        operands = self.operands[row]
+        pieces = self.pieces.get(row)
+        if pieces is None:
+            shape, stage = self.kinds[operands[0]].aval.shape, self.stage[row] - 1
+            pieces = [(Piece(0, shape, 0, ()), stage)]
+        for piece, stage in pieces:
+            context = self.home(piece.shape, stage)
+            self.stored[row] = context.kernel
+            context.kernel.stores.append((row, piece))
+            if piece.source is not None:
+                self.ask(operands[piece.source], context)

@@ -32,28 +32,10 @@ class Template(NamedTuple):
 _FLOATS = ("f64", "f32")
 _ARITHMETIC_ON_BOOL = {"add": "or", "mul": "and"}
 _WEIGHTS = dict.fromkeys(expressions.MATH, 8) | {"div": 3, "mod": 8, "sqrt": 4, "literal": 0}
-_ON_INTEGERS = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "mod",
-        "neg",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "eq",
-        "ne",
-        "abs",
-        "floor",
-        "ceil",
-        "trunc",
-        "round",
-        "select",
-    ]
-)
-_ON_BOOLS = frozenset(["lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "select"])
+_COMPARE = frozenset(["lt", "le", "gt", "ge", "eq", "ne"])
+_ON_INTEGERS = _COMPARE | {"add", "sub", "mul", "mod", "neg", "abs", "select"}
+_ON_INTEGERS |= {"floor", "ceil", "trunc", "round"}
+_ON_BOOLS = _COMPARE | {"and", "or", "not", "select"}
 _TEMPLATES: dict[tuple, Template | None] = {}
 
 # ---------------------------------------------------------------- operations
