@@ -291,6 +291,7 @@ RULES: dict[str, Callable] = {
     "slice": _slice,
     "cast": _cast,
     "clone": lambda kind, operands: operands[0],
+    "detach": lambda kind, operands: operands[0],
     "sum": _sum,
 }
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.families import elementwise, operation
+from tapejit.ops.movement import expand
 from tapejit.registry import Alias, Probe
-from tapejit.shapes import aval
+from tapejit.shapes import aval, broadcast
 
 INF, NAN = math.inf, math.nan
 ANY = Probe(domain=(-3.0, 3.0), points=(0.0, -0.0, 1.0, -1.0, INF, -INF, NAN))
@@ -72,6 +73,16 @@ remainder = elementwise(
     partials=lambda u, v, y: (1.0, -floor(u / v)),
     alias=Alias("remainder", "remainder", "mod"),
     grad_name="RemainderBackward0",
+    probe=Probe(domain=((0.55, 0.95), (0.3, 0.5)), shapes=PAIRS.shapes),
+)
+floor_divide = elementwise(
+    "floor_divide",
+    summary="The largest whole number not above the quotient, as Python's //.",
+    code="math.floor(u / v)",
+    evaluate=np.floor_divide,
+    partials=lambda u, v, y: (None, None),
+    alias=Alias("floor_divide", "floor_divide", "floordiv"),
+    grad_name="NotImplemented",
     probe=Probe(domain=((0.55, 0.95), (0.3, 0.5)), shapes=PAIRS.shapes),
 )
 neg = elementwise(
@@ -641,6 +652,26 @@ clone = operation(
     linear=True,
     alias=Alias("clone", "copy"),
     grad_name="CloneBackward0",
+)
+copy_into = operation(
+    "copy_into",
+    "copy",
+    summary="The second operand in the shape and dtype of the first (what x.copy_(v) writes).",
+    infer=lambda avals: aval(broadcast("copy_", avals[0].shape, avals[1].shape), avals[0].dtype),
+    evaluate=lambda x, v: np.broadcast_to(np.asarray(v), np.shape(x)).astype(x.dtype),
+    vjp=lambda gy, x, v, y: (None, gy),
+    jvp=lambda tangents, x, v, y: tangents[1],
+    decompose=lambda x, v: expand(v if v.dtype is x.dtype else cast(v, dtype=x.dtype.name), shape=x.shape),
+    rule="first",
+    grad_name="CopyBackwards",
+    probe=Probe(shapes=(((2, 3), (3,)),)),
+)
+detach = operation(
+    "detach",
+    "copy",
+    summary="The same value, cut off from the derivative (on traces; eager tensors just share).",
+    infer=lambda avals: avals[0],
+    evaluate=lambda x: x,
 )
 
 # ---------------------------------------------------------------- comparison and logic

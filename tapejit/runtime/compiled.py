@@ -39,6 +39,7 @@ from tapejit.runtime import kernels, reference
 from tapejit.runtime.blocks import is_pooled, take
 from tapejit.runtime.kernels import statistics
 from tapejit.runtime.launcher import make_launcher
+from tapejit.runtime.python_kernels import make_python_launcher
 from tapejit.schedule.describe import describe
 from tapejit.schedule.memory import Block, lay_out
 from tapejit.schedule.planner import schedule
@@ -94,10 +95,7 @@ def _compile(program):
     n_compiled = statistics.kernels_compiled
     plan = schedule(program)
     scheduled = time.perf_counter()
-    if config.settings.jit == 0:
-        call, source = _reference_call(program), ""
-    else:
-        call, source = _Writer(plan).function()
+    call, source = _Writer(plan, config.settings.jit != 0).function()
     if config.settings.check >= 3:
         call = _checked(program, call)
     if config.settings.debug >= 1:
@@ -124,8 +122,9 @@ def _compile(program):
 class _Writer:
     """Writes the Python function of one plan."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, is_native: bool = True):
         self.plan = plan
+        self.is_native = is_native
         self.scope = {
             "ndarray": np.ndarray, "empty": np.empty, "array": np.array, "plain": _plain,
             "settle": _settle, "take": take, "errstate": np.errstate,
@@ -143,7 +142,7 @@ class _Writer:
         self.place_temporaries()
         self.take_inputs()
         head, self.lines = self.lines, []
-        entries = iter(kernels.fetch(s.kernel for s in plan.steps if isinstance(s, KernelStep)))
+        entries = iter(self.entries())
         for number, step in enumerate(plan.steps):
             if isinstance(step, KernelStep):
                 self.allocate(step)
@@ -160,6 +159,11 @@ class _Writer:
         source = "\n".join(["def call(inputs):", *(f"    {line}" for line in lines)])
         exec(compile(source, "<tapejit plan>", "exec"), self.scope)
         return self.scope["call"], source
+
+    def entries(self):
+        """The machine code of each kernel step; None where Python runs it."""
+        wanted = [step.kernel for step in self.plan.steps if isinstance(step, KernelStep)]
+        return kernels.fetch(wanted) if self.is_native else [None] * len(wanted)
 
     # ------------------------------------------------------------ memory
 
@@ -250,15 +254,21 @@ class _Writer:
         ]
         names += ["t"] * len(self.scratch[number])
         offsets += self.scratch[number]
-        meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
-        work = len(step.kernel.nodes) * step.units
-        work *= BLOCK if len(step.lengths) == 1 else step.lengths[-1]
-        self.scope[f"k{number}"] = make_launcher(
-            entry.start, entry.loop, entry.finish, step.units, np.array(meta, np.int64),
-            work > RELEASE_GIL_ABOVE and step.lengths != (1,),
-            offsets=tuple(offsets), owner=entry.owner,
-        )  # fmt: skip
+        if entry is None:
+            launcher = make_python_launcher(step, tuple(offsets))
+        else:
+            launcher = self.native_launcher(step, entry, tuple(offsets))
+        self.scope[f"k{number}"] = launcher
         self.lines.append(f"k{number}({', '.join(names)})")
+
+    def native_launcher(self, step, entry, offsets):
+        meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
+        elements = step.units * (BLOCK if len(step.lengths) == 1 else step.lengths[-1])
+        work = 0 if step.lengths == (1,) else len(step.kernel.nodes) * elements
+        return make_launcher(
+            entry.start, entry.loop, entry.finish, step.units, np.array(meta, np.int64),
+            work > RELEASE_GIL_ABOVE, offsets=offsets, owner=entry.owner,
+        )  # fmt: skip
 
     def library(self, number, step):
         """One call of `evaluate`; what it returns is made an array of its own."""

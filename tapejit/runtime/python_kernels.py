@@ -1,0 +1,81 @@
+"""Kernels run as plain Python (TAPEJIT_JIT=0): slow, and every error is an ordinary traceback.
+
+`make_python_launcher` gives what launcher.make_launcher gives, `launch(*arrays)`, for the text of
+codegen/loop_text.py.  The text is known to `linecache`, so tracebacks and debuggers show its lines.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import linecache
+from collections.abc import Callable
+
+import numpy as np
+
+from tapejit.codegen.loop_text import emit_source
+from tapejit.plan import KernelStep, is_total
+
+_NUMPY = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
+
+
+@functools.lru_cache(256)
+def _functions(kernel):
+    """The kernel's functions by name."""
+    source = emit_source(kernel, "kernel")
+    name = f"<tapejit {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    scope: dict = {}
+    exec(compile(source, name, "exec"), scope)
+    return scope
+
+
+def make_python_launcher(step: KernelStep, offsets: tuple[int, ...]) -> Callable[..., None]:
+    """`launch(*arrays)` for one step; `offsets` are bytes, as for native launchers."""
+    kernel, n_inputs = step.kernel, len(step.kernel.inputs)
+    scope = _functions(kernel)
+    operands = [*kernel.inputs, *(output.operand for output in kernel.outputs)]
+    dtypes = [_NUMPY[operand.dtype] for operand in operands]
+    dtypes += [_NUMPY[o.operand.dtype] for o in kernel.outputs if is_total(o)]
+    turned = [any(s < 0 for s in view.strides) for view in step.views]
+    turned += [False] * (len(dtypes) - len(turned))
+    meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
+
+    def launch(*arrays):
+        flat = [
+            _flat(array, dtype, offset, turn)
+            for array, dtype, offset, turn in zip(arrays, dtypes, offsets, turned, strict=True)
+        ]
+        with np.errstate(all="ignore"):
+            if "kernel_start" in scope:
+                scope["kernel_start"](flat, meta)
+            scope["kernel"](flat, meta, 0, step.units)
+            if "kernel_finish" in scope:
+                scope["kernel_finish"](flat, meta)
+        for k in range(n_inputs, len(operands)):
+            if turned[k]:
+                _write_back(arrays[k], flat[k], offsets[k], step.views[k])
+
+    return launch
+
+
+def _flat(array, dtype, offset, is_turned):
+    """Elements from the operand's first on; all of them, that one in front, if some lie before."""
+    data = array.reshape(-1).view(np.uint8)
+    size = np.dtype(dtype).itemsize
+    if is_turned:
+        data = data[: len(data) // size * size]
+        return np.roll(data.view(dtype), -(offset // size))
+    data = data[offset:]
+    return data[: len(data) // size * size].view(dtype)
+
+
+def _write_back(array, turned, offset, view):
+    """The elements of one output from its turned copy; its memory holds other things too."""
+    places = sum(
+        np.arange(n).reshape([-1 if i == axis else 1 for i in range(len(view.shape))]) * stride
+        for axis, (n, stride) in enumerate(zip(view.shape, view.strides, strict=True))
+    )
+    data = array.reshape(-1).view(np.uint8)
+    data = data[: len(data) // turned.itemsize * turned.itemsize].view(turned.dtype)
+    data[places + offset // turned.itemsize] = turned[places]

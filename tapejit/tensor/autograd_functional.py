@@ -1,0 +1,167 @@
+"""`autograd.functional`: jacobian, hessian, vjp, jvp, hvp, vhp of functions of tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapejit.errors import AutogradError
+from tapejit.registry import OPS
+from tapejit.tensor import backward as engine
+from tapejit.tensor.core import Tensor, apply, wrap
+from tapejit.tensor.front import FUNCTIONS
+from tapejit.tensor.modes import enable_grad
+
+
+def _as_tuple(value):
+    return (True, tuple(value)) if isinstance(value, list | tuple) else (False, (value,))
+
+
+def _fresh(inputs, create_graph):
+    """The inputs as tensors that require grad, without touching the caller's."""
+    if create_graph:
+        return tuple(apply(OPS["clone"], (x,)) if x.requires_grad else x.clone().requires_grad_() for x in inputs)
+    return tuple(x.detach().clone().requires_grad_() for x in inputs)
+
+
+def _outputs(func, inputs, name):
+    is_tuple, outputs = _as_tuple(func(*inputs))
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise TypeError(f"The outputs of the user-provided function given to {name} must be Tensors")
+    return is_tuple, outputs
+
+
+def _zeros(x):
+    return wrap(np.zeros(x._aval.shape, x._aval.dtype.dtype))
+
+
+def _grads(outputs, inputs, seeds, create_graph, strict=False):
+    kept = [(o, s) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
+    if not kept:
+        if strict:
+            raise AutogradError("Output is independent of the inputs, which strict=True does not allow.")
+        return [_zeros(x) for x in inputs]
+    results = engine.gradients_of(
+        [o for o, _ in kept], inputs, [s for _, s in kept], retain_graph=True, create_graph=create_graph
+    )
+    return [_zeros(x) if g is None else g for g, x in zip(results, inputs, strict=True)]
+
+
+def _plain(results, create_graph):
+    return [r if create_graph else r.detach() for r in results]
+
+
+def _shape_of(results, is_tuple):
+    return tuple(results) if is_tuple else results[0]
+
+
+def vjp(func, inputs, v=None, create_graph=False, strict=False):
+    """(func(inputs), v^T J)."""
+    with enable_grad():
+        many, inputs = _as_tuple(inputs)
+        inputs = _fresh(inputs, create_graph)
+        tuple_out, outputs = _outputs(func, inputs, "vjp")
+        seeds = _seeds(outputs, v, "vjp")
+        gradients = _grads(outputs, inputs, seeds, create_graph, strict)
+    return (
+        _shape_of(_plain(outputs, create_graph), tuple_out),
+        _shape_of(_plain(gradients, create_graph), many),
+    )
+
+
+def _seeds(outputs, v, name):
+    if v is None:
+        if len(outputs) != 1 or outputs[0]._aval.size != 1:
+            raise AutogradError(
+                f"The vector v can only be None if the user-provided function returns a single "
+                f"Tensor with a single element: {name}"
+            )
+        return [wrap(np.ones(outputs[0]._aval.shape, outputs[0]._aval.dtype.dtype))]
+    return list(_as_tuple(v)[1])
+
+
+def jvp(func, inputs, v=None, create_graph=False, strict=False):
+    """(func(inputs), J v), by differentiating v^T J with respect to v."""
+    with enable_grad():
+        many, inputs = _as_tuple(inputs)
+        inputs = _fresh(inputs, create_graph)
+        if v is None:
+            if len(inputs) != 1 or inputs[0]._aval.size != 1:
+                raise AutogradError(
+                    "The vector v can only be None if the input to the user-provided function is "
+                    "a single Tensor with a single element."
+                )
+            v = wrap(np.ones(inputs[0]._aval.shape, inputs[0]._aval.dtype.dtype))
+        vectors = _as_tuple(v)[1]
+        tuple_out, outputs = _outputs(func, inputs, "jvp")
+        dummies = [_zeros(o).requires_grad_() for o in outputs]
+        gradients = _grads(outputs, inputs, dummies, True, strict)
+        results = _grads(gradients, dummies, list(vectors), create_graph)
+    return (
+        _shape_of(_plain(outputs, create_graph), tuple_out),
+        _shape_of(_plain(results, create_graph), tuple_out),
+    )
+
+
+def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, strategy="reverse-mode"):
+    """The Jacobian of func at inputs: output shape followed by input shape."""
+    with enable_grad():
+        many, inputs = _as_tuple(inputs)
+        inputs = _fresh(inputs, create_graph)
+        tuple_out, outputs = _outputs(func, inputs, "jacobian")
+        rows = tuple(
+            tuple(_rows(output, inputs, create_graph, strict)) for output in outputs
+        )
+    results = [_shape_of(row, many) for row in rows]
+    return _shape_of(results, tuple_out)
+
+
+def _rows(output, inputs, create_graph, strict):
+    columns = [[] for _ in inputs]
+    for i in range(output._aval.size):
+        seed = np.zeros(output._aval.size, output._aval.dtype.dtype)
+        seed[i] = 1
+        seeds = [wrap(seed.reshape(output._aval.shape))]
+        for column, gradient in zip(columns, _grads([output], inputs, seeds, create_graph, strict), strict=True):
+            column.append(gradient if create_graph else gradient.detach())
+    for column, x in zip(columns, inputs, strict=True):
+        shape = (*output._aval.shape, *x._aval.shape)
+        if not column:
+            yield wrap(np.zeros(shape, x._aval.dtype.dtype))
+        else:
+            yield FUNCTIONS["stack"](column).reshape(shape)
+
+
+def hessian(func, inputs, create_graph=False, strict=False, vectorize=False, outer_jacobian_strategy="reverse-mode"):
+    """The matrix of second derivatives of a scalar function."""
+    many, _ = _as_tuple(inputs)
+
+    def gradient(*xs):
+        return jacobian(scalar, xs if many else xs[0], create_graph=True)
+
+    def scalar(*xs):
+        outputs = func(*xs)
+        if not isinstance(outputs, Tensor) or outputs._aval.size != 1:
+            raise AutogradError(
+                "The Tensor returned by the function given to hessian should contain a single element"
+            )
+        return outputs.reshape(())
+
+    return jacobian(gradient, inputs, create_graph=create_graph, strict=strict)
+
+
+def vhp(func, inputs, v=None, create_graph=False, strict=False):
+    """(func(inputs), v^T H)."""
+    with enable_grad():
+        many, inputs = _as_tuple(inputs)
+        inputs = _fresh(inputs, create_graph)
+        _, outputs = _outputs(func, inputs, "vhp")
+        first = _grads(outputs, inputs, _seeds(outputs, None, "vhp"), True, strict)
+        vectors = _seeds(first, v, "vhp")
+        results = _grads(first, inputs, vectors, create_graph)
+    return _plain(outputs, create_graph)[0], _shape_of(_plain(results, create_graph), many)
+
+
+def hvp(func, inputs, v=None, create_graph=False, strict=False):
+    """(func(inputs), H v); the Hessian is symmetric, so this is vhp."""
+    return vhp(func, inputs, v, create_graph, strict)

@@ -1,0 +1,563 @@
+"""The engine of backward(): slice, differentiate, run.
+
+For each recording the loss depends on, newest first: the rows up to the roots are differentiated
+once per structure (`sweep_for`; the key is the structure itself, so a hit cannot be wrong), and
+the sweep runs over the recorded values, row by row at first and as a compiled program once the
+structure has been met `COMPILE_AFTER` times.  Cotangents of input rows go to leaves, or on to
+the recording a tensor came from.  With create_graph the sweep's rows are replayed as operations,
+so they are recorded in their turn.
+
+A compiled program recomputes elementwise rows from the inputs; it is used only while no value of
+the recording was changed in place, else the saved values decide (and raise if they are stale).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tapejit import autodiff
+from tapejit.config import settings
+from tapejit.errors import AutogradError, StaleTape
+from tapejit.registry import KINDS, OPS, kind
+from tapejit.runtime import reference
+from tapejit.runtime.compiled import compile_program
+from tapejit.simplify import simplify
+from tapejit.tape import Program, Tape, needed_rows
+from tapejit.tensor.core import Tensor, optional, record, wrap
+from tapejit.tensor.recording import Recording, describe_site, open_new, state
+
+COMPILE_AFTER = 3
+"""Sightings of a structure before kernels are made: a compile costs about as much as 3 runs row
+by row of small arrays, and structures that never repeat cost nothing."""
+
+_LIBRARY = {"contraction", "indexing", "scan", "scatter", "join"}
+"""Families whose saved values are used, never recomputed, by a compiled sweep."""
+
+# ---------------------------------------------------------------- sweeps, known by structure
+
+
+class SweepEntry:
+    """A reverse sweep of one structure, and how it is run."""
+
+    def __init__(self, tape: Tape, roots, wanted, watch, unit_seed):
+        self.sweep = autodiff.reverse(tape, roots, wanted, unit_seed=unit_seed, watch=watch)
+        self.wanted = wanted
+        self.watch = watch
+        results = [row for row in self.sweep.results if row >= 0]
+        self.needed = needed_rows(self.sweep.tape, results)
+        n = self.sweep.n_primal
+        self.saved = self._rows_read(n)
+        self.slice = needed_rows(tape, roots)
+        self.spent = bytes(self._spent(tape, n))
+        self.covers_all = all(self.slice)
+        self.times = 0
+        self.compiled: Callable | None = None
+        self.compiled_inputs: tuple[int, ...] = ()
+
+    def _rows_read(self, n):
+        """The primal rows whose values the sweep reads."""
+        read = set()
+        tape = self.sweep.tape
+        for row in range(n, len(tape)):
+            if self.needed[row]:
+                read.update(x for x in tape.operands(row) if x < n)
+        read.update(row for row in self.sweep.results if 0 <= row < n)
+        return sorted(read)
+
+    def _spent(self, tape, n):
+        """Flags of the slice's operations that saved something: a second backward needs them."""
+        saved = set(self.saved)
+        flags = bytearray(n)
+        for row in range(n):
+            if self.slice[row] and (
+                row in saved or any(operand in saved for operand in tape.operands(row))
+            ):
+                flags[row] = 1
+        return flags
+
+    def compile(self):
+        """Make kernels of the sweep; library results of the primal become inputs."""
+        sweep = self.sweep
+        tape, n = sweep.tape, sweep.n_primal
+        inputs = [
+            row
+            for row in range(n)
+            if KINDS[tape.kinds[row]].op.family in _LIBRARY | {"input", "reduction"}
+        ]
+        outputs = [row for row in sweep.results if row >= 0]
+        inputs = [row for row in inputs if self.slice[row]]
+        program = simplify(Program(cut(tape, inputs), [*inputs, *sweep.seeds], outputs))
+        used = _used_inputs(program)
+        self.compiled_inputs = tuple(inputs)
+        self.unused = frozenset(
+            row for row, flag in zip(inputs, used[: len(inputs)], strict=True) if not flag
+        )
+        self.compiled = compile_program(program)
+
+
+def _used_inputs(program):
+    needed = needed_rows(program.tape, program.outputs)
+    return [needed[row] for row in program.inputs]
+
+
+def cut(tape: Tape, rows: Sequence[int]) -> Tape:
+    """The tape with the given rows turned into input rows."""
+    result = Tape()
+    result.kinds, result.left, result.right = tape.kinds[:], tape.left[:], tape.right[:]
+    result.more = dict(tape.more)
+    for row in rows:
+        result.kinds[row] = kind(OPS["input"], (), tape.kind(row).aval).number
+        result.left[row] = result.right[row] = -1
+        result.more.pop(row, None)
+    return result
+
+
+_entries: dict[tuple, SweepEntry] = {}
+_LOCK = threading.Lock()
+MAX_ENTRIES = 4096
+
+
+def prefix(tape: Tape, end: int) -> Tape:
+    """The first `end` rows."""
+    result = Tape()
+    result.kinds, result.left, result.right = tape.kinds[:end], tape.left[:end], tape.right[:end]
+    result.more = {row: rows for row, rows in tape.more.items() if row < end}
+    return result
+
+
+def sweep_for(recording: Recording, roots, wanted, watch, unit_seed) -> SweepEntry:
+    """The sweep from `roots` to `wanted` over this recording's rows, derived once."""
+    end = max(roots) + 1
+    part = recording if end == len(recording) else prefix(recording, end)
+    key = (*part.key(), roots, wanted, watch, unit_seed)
+    entry = _entries.get(key)
+    if entry is None:
+        entry = SweepEntry(prefix(part, end), roots, wanted, watch, unit_seed)
+        with _LOCK:
+            if len(_entries) >= MAX_ENTRIES:
+                _entries.pop(next(iter(_entries)))
+            _entries[key] = entry
+    return entry
+
+
+# ---------------------------------------------------------------- running a sweep
+
+
+def run_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence) -> list:
+    """The cotangent arrays of `entry.wanted` (None where zero)."""
+    check_not_freed(recording, entry)
+    entry.times += 1
+    if entry.times > COMPILE_AFTER and settings.jit and not entry.watch:
+        if entry.compiled is None:
+            entry.compile()
+        if not recording.mutations:
+            return _run_compiled(recording, entry, seeds)
+    check_saved(recording, entry)
+    sweep = entry.sweep
+    n = sweep.n_primal
+    values = recording.values[:n] + [None] * (len(sweep.tape) - n)
+    for row, seed in zip(sweep.seeds, seeds, strict=True):
+        values[row] = seed
+    reference.run_rows(sweep.tape, n, values, entry.needed, lambda row, g: call_hooks(recording, row, g))
+    return [None if row < 0 else values[row] for row in sweep.results]
+
+
+def _run_compiled(recording, entry, seeds):
+    values = recording.values
+    inputs = [values[row] for row in entry.compiled_inputs]
+    outputs = iter(entry.compiled([*inputs, *seeds]))
+    return [None if row < 0 else next(outputs) for row in entry.sweep.results]
+
+
+def check_not_freed(recording: Recording, entry: SweepEntry) -> None:
+    """Raise if an operation in the slice gave its saved values back."""
+    freed = recording.freed
+    if freed and any(map(int.__and__, freed, entry.spent)):
+        raise AutogradError(
+            "Trying to backward through the graph a second time (or directly access saved tensors "
+            "after they have already been freed). Saved intermediate values of the graph are freed "
+            "when you call .backward() or autograd.grad(). Specify retain_graph=True if you need "
+            "to backward through the graph a second time or if you need to access saved tensors "
+            "after calling backward.\n"
+            f"  where  {_first_freed(recording, entry)}\n"
+            "  try    retain_graph=True in the first backward; or detach() what two losses share"
+        )
+
+
+def _first_freed(recording, entry):
+    for row, (freed, spent) in enumerate(zip(recording.freed, entry.spent, strict=False)):
+        if freed and spent:
+            return f"{recording.kind(row)} made at {describe_site(recording.sites[row])}"
+    return ""
+
+
+def check_saved(recording: Recording, entry: SweepEntry) -> None:
+    """Raise if a value the sweep reads was changed in place since it was recorded."""
+    if not recording.mutations:
+        return
+    for row in entry.saved:
+        change = recording.mutation_of(row)
+        if change is not None:
+            kind = recording.kind(row)
+            reader = _reader(recording, entry, row)
+            raise StaleTape(
+                "one of the variables needed for gradient computation has been modified by an "
+                f"inplace operation: {kind.aval}, output of {kind.op.name}\n"
+                f"  saved    {describe_site(recording.sites[reader])}\n"
+                f"  changed  {describe_site(change[1])}\n"
+                "  try      the operation that is not in place, or clone() before it"
+            )
+
+
+def _reader(recording, entry, row):
+    """The operation that saved `row`: the first one reading it, else the one that made it."""
+    for later in range(row + 1, entry.sweep.n_primal):
+        if row in recording.operands(later):
+            return later
+    return row
+
+
+def call_hooks(recording: Recording, row: int, gradient):
+    """Pass a cotangent through the hooks of a row, and keep it where a tensor retains it."""
+    for hook in list(recording.hooks.get(row, ())):
+        gradient = _through_hook(hook, gradient)
+    keeper = recording.retained.get(row)
+    tensor = keeper() if keeper is not None else None
+    if tensor is not None:
+        _accumulate(tensor, gradient)
+    return gradient
+
+
+def _through_hook(hook, gradient):
+    given = wrap(np.asarray(gradient)) if not isinstance(gradient, Tensor) else gradient
+    answer = hook(given)
+    if answer is None:
+        return gradient
+    if not isinstance(answer, Tensor):
+        raise AutogradError(f"hook: expected a Tensor or None, got {type(answer).__name__}")
+    if answer._aval is not given._aval:
+        raise AutogradError(
+            f"hook: a gradient of {given._aval} is needed, the hook returned {answer._aval}"
+        )
+    return answer if isinstance(gradient, Tensor) else answer._value
+
+
+def _accumulate(tensor, gradient):
+    """Add to `.grad`, in place where PyTorch does."""
+    known = optional(tensor, "_grad")
+    if isinstance(gradient, Tensor):
+        tensor._grad = gradient if known is None else known + gradient
+    elif known is None:
+        tensor._grad = wrap(_owned(gradient), tensor._aval.dtype)
+    elif known._tracked:
+        tensor._grad = known + wrap(gradient)
+    else:
+        value = np.add(known._value, gradient)
+        if isinstance(known._value, np.ndarray):
+            known._value[...] = value
+        else:
+            known._value = value
+
+
+def _owned(gradient):
+    """A gradient as memory of its own: not a broadcast view, not the seed, not a saved value."""
+    if isinstance(gradient, np.ndarray):
+        return np.array(gradient, copy=True)
+    return gradient
+
+
+# ---------------------------------------------------------------- replaying a sweep as operations
+
+
+def replay_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence[Tensor]) -> list:
+    """As `run_sweep`, but every row of the sweep is an operation on tensors, hence recorded."""
+    check_not_freed(recording, entry)
+    check_saved(recording, entry)
+    sweep = entry.sweep
+    tape, n = sweep.tape, sweep.n_primal
+    tensors: dict[int, Tensor] = dict(zip(sweep.seeds, seeds, strict=True))
+
+    def tensor_of(row):
+        if row not in tensors:
+            tensors[row] = tensor_at(recording, row)
+        return tensors[row]
+
+    for row in range(n, len(tape)):
+        if not entry.needed[row] or row in tensors:
+            continue
+        kind = tape.kind(row)
+        if kind.op.family == "literal":
+            tensors[row] = wrap(reference.literal_value(kind), kind.aval.dtype)
+        elif kind.op.name == "host":
+            (operand,) = tape.operands(row)
+            tensors[row] = call_hooks(recording, kind.attrs[0], tensor_of(operand))
+        else:
+            operands = [tensor_of(x) for x in tape.operands(row)]
+            with np.errstate(all="ignore"):
+                value = reference.run_row(tape, row, _Values(tensors))
+            tensors[row] = record(kind, operands, value)
+    return [None if row < 0 else tensor_of(row) for row in sweep.results]
+
+
+class _Values:
+    """Values of tensors by row, as `reference.run_row` reads them."""
+
+    def __init__(self, tensors):
+        self.tensors = tensors
+
+    def __getitem__(self, row):
+        return self.tensors[row]._value
+
+
+def tensor_at(recording: Recording, row: int) -> Tensor:
+    """A tensor for an existing row of a recording."""
+    known = recording.inputs.get(row)
+    if known is not None:
+        return known
+    kind = recording.kind(row)
+    result = wrap(recording.values[row], kind.aval.dtype)
+    if kind.op.family != "input":
+        result._tape, result._row, result._stamp = recording, row, recording.stamp
+        result._tracked = True
+    return result
+
+
+# ---------------------------------------------------------------- the walk over recordings
+
+
+class Walk:
+    """One backward: pending cotangents per recording, results per target."""
+
+    def __init__(self, targets, *, retain_graph, create_graph, accumulate):
+        self.targets = targets  # None: every leaf that requires grad
+        self.retain_graph = retain_graph
+        self.create_graph = create_graph
+        self.accumulate = accumulate
+        self.pending: dict[Recording, dict] = {}
+        self.found: dict[int, object] = {}
+        self.freed: list = []
+
+    def run(self, roots: Sequence[Tensor], gradients: Sequence) -> None:
+        """Walk from the roots to the targets."""
+        for tensor, gradient in zip(roots, gradients, strict=True):
+            self.send(tensor, gradient)
+        while self.pending:
+            recording = max(self.pending, key=lambda r: r.sequence)
+            self.through(recording, self.pending.pop(recording))
+        if not self.retain_graph:
+            for recording, entry in self.freed:
+                recording.free(entry.slice)
+                if recording is state.parked:
+                    open_new()
+
+    def send(self, tensor, gradient):
+        """Deliver a cotangent to a leaf, or queue it at the tensor's row."""
+        if tensor._tape is None:
+            self.deliver(tensor, gradient)
+            return
+        rows = self.pending.setdefault(tensor._tape, {})
+        known = rows.get(tensor._row)
+        if known is None:
+            rows[tensor._row] = gradient
+        elif gradient is not _UNIT and known is not _UNIT:
+            rows[tensor._row] = known + gradient
+        else:
+            rows[tensor._row] = _explicit(known, tensor) + _explicit(gradient, tensor)
+
+    def deliver(self, leaf, gradient):
+        if gradient is _UNIT:
+            gradient = _explicit(gradient, leaf)
+        if self.create_graph and not isinstance(gradient, Tensor):
+            gradient = wrap(gradient, leaf._aval.dtype)
+        for hook in list((optional(leaf, "_hooks") or {}).values()):
+            gradient = _through_hook(hook, gradient)
+        if self.accumulate:
+            _accumulate(leaf, gradient)
+        else:
+            known = self.found.get(id(leaf))
+            self.found[id(leaf)] = gradient if known is None else known + gradient
+
+    def through(self, recording, cotangents):
+        roots = tuple(sorted(cotangents))
+        end = roots[-1] + 1
+        wanted = self.wanted(recording, end)
+        if not wanted:
+            return
+        watch = self.watched(recording, end)
+        unit = len(roots) == 1 and cotangents[roots[0]] is _UNIT and not self.create_graph
+        entry = sweep_for(recording, roots, wanted, watch, unit)
+        if not self.retain_graph:
+            self.freed.append((recording, entry))
+        if self.create_graph:
+            seeds = [self.as_tensor(cotangents[row], recording, row) for row in roots]
+            results = replay_sweep(recording, entry, seeds)
+        else:
+            seeds = [] if unit else [self.as_array(cotangents[r], recording, r) for r in roots]
+            results = run_sweep(recording, entry, seeds)
+        for row, gradient in zip(wanted, results, strict=True):
+            if gradient is None:
+                continue
+            tensor = recording.inputs.get(row)
+            if tensor is not None:
+                self.send(tensor, gradient)
+            if tensor is None or tensor._tape is not None:
+                self.note_target(recording, row, gradient)
+
+    def note_target(self, recording, row, gradient):
+        for target in self.targets or ():
+            if target._tape is recording and target._row == row:
+                if self.accumulate:
+                    _accumulate(target, gradient)
+                else:
+                    self.found[id(target)] = gradient
+
+    def as_array(self, gradient, recording, row):
+        if gradient is _UNIT:
+            kind = recording.kind(row)
+            return np.ones(kind.aval.shape, kind.aval.dtype.dtype)[()]
+        return gradient._value if isinstance(gradient, Tensor) else gradient
+
+    def as_tensor(self, gradient, recording, row):
+        if isinstance(gradient, Tensor):
+            return gradient
+        return wrap(self.as_array(gradient, recording, row), recording.kind(row).aval.dtype)
+
+    def wanted(self, recording, end):
+        """Input rows that lead to a target, and targets on this recording."""
+        rows = []
+        targets = None if self.targets is None else {id(t) for t in self.targets}
+        for row, tensor in recording.inputs.items():
+            if row < end and tensor._tracked and tensor._aval.dtype.is_floating_point:
+                is_leaf = tensor._tape is None
+                if targets is None or not is_leaf or id(tensor) in targets:
+                    rows.append(row)
+        for target in self.targets or ():
+            if target._tape is recording and target._row < end and target._row not in rows:
+                rows.append(target._row)
+        return tuple(sorted(rows))
+
+    def watched(self, recording, end):
+        if not recording.hooks and not recording.retained:
+            return ()
+        return tuple(sorted(r for r in {*recording.hooks, *recording.retained} if r < end))
+
+
+class _Unit:
+    """Stands for a cotangent of ones, known when the sweep is derived."""
+
+
+_UNIT = _Unit()
+
+
+def _explicit(gradient, tensor):
+    if gradient is not _UNIT:
+        return gradient
+    return np.ones(tensor._aval.shape, tensor._aval.dtype.dtype)[()]
+
+
+# ---------------------------------------------------------------- entry points
+
+
+def seeds_for(tensors: Sequence[Tensor], gradients: Sequence | None) -> list:
+    """The cotangents a backward starts from, checked against the outputs."""
+    if gradients is None:
+        gradients = [None] * len(tensors)
+    if len(gradients) != len(tensors):
+        raise AutogradError(f"got {len(tensors)} tensors and {len(gradients)} gradients")
+    return [_seed(t, g) for t, g in zip(tensors, gradients, strict=True)]
+
+
+def _seed(tensor, gradient):
+    if gradient is None:
+        if tensor._aval.size != 1:
+            raise AutogradError(
+                "grad can be implicitly created only for scalar outputs\n"
+                f"  got  {tensor._aval}\n  try  .sum() or .mean() first, or gradient=..."
+            )
+        return _UNIT
+    if not isinstance(gradient, Tensor):
+        gradient = wrap(np.asarray(gradient, tensor._aval.dtype.dtype)[()])
+    if gradient._aval.shape != tensor._aval.shape:
+        raise AutogradError(
+            f"Mismatch in shape: grad_output[0] has a shape of torch.Size({list(gradient.shape)}) "
+            f"and output[0] has a shape of torch.Size({list(tensor.shape)})."
+        )
+    if gradient._aval.dtype is not tensor._aval.dtype:
+        gradient = wrap(gradient._value.astype(tensor._aval.dtype.dtype))
+    return gradient if gradient._tracked else gradient._value
+
+
+def check_has_graph(tensors: Sequence[Tensor]) -> None:
+    """Raise unless every tensor requires grad."""
+    for i, tensor in enumerate(tensors):
+        if not (tensor._tracked and tensor._aval.dtype.is_floating_point):
+            raise AutogradError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+
+
+def backward(
+    tensors: Sequence[Tensor],
+    gradients=None,
+    *,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Sequence[Tensor] | None = None,
+) -> None:
+    """Accumulate into `.grad` of the leaves (or of `inputs`) the gradient of `tensors`."""
+    check_has_graph(tensors)
+    walk = Walk(
+        inputs,
+        retain_graph=create_graph if retain_graph is None else retain_graph,
+        create_graph=create_graph,
+        accumulate=True,
+    )
+    with grad_mode_for(create_graph):
+        walk.run(tensors, seeds_for(tensors, gradients))
+
+
+class grad_mode_for:
+    """Recording is on while a graph of the derivative is wanted, else off."""
+
+    def __init__(self, create_graph: bool):
+        self.create_graph = create_graph
+
+    def __enter__(self):
+        self.before = state.grad_enabled, state.recording
+        state.grad_enabled = self.create_graph
+        if state.parked.is_trace or self.create_graph:
+            state.recording = state.parked
+        else:
+            state.recording = None
+
+    def __exit__(self, *exception):
+        enabled, recording = self.before
+        state.grad_enabled = enabled
+        state.recording = state.parked if recording is not None else None
+        return False
+
+
+def gradients_of(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    grad_outputs=None,
+    *,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> list:
+    """The gradient of the outputs' sum with respect to each input; None where unused."""
+    check_has_graph(outputs)
+    walk = Walk(
+        list(inputs),
+        retain_graph=create_graph if retain_graph is None else retain_graph,
+        create_graph=create_graph,
+        accumulate=False,
+    )
+    with grad_mode_for(create_graph):
+        walk.run(outputs, seeds_for(outputs, grad_outputs))
+        results = [walk.found.get(id(x)) for x in inputs]
+    return [
+        g if g is None or isinstance(g, Tensor) else wrap(_owned(g), x._aval.dtype)
+        for g, x in zip(results, inputs, strict=True)
+    ]

@@ -1,0 +1,84 @@
+"""The table of public names: functions, Tensor methods, and the NumPy functions they stand for.
+
+`export` enters a function; `tapejit/__init__` reads `FUNCTIONS`, `interop.numpy_protocol` reads
+`FOR_NUMPY`.  A function given NumPy arrays or numbers instead of tensors answers in kind.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from tapejit import dtypes
+from tapejit.tensor.core import Tensor, from_array, wrap
+
+FUNCTIONS: dict[str, Callable] = {}
+FOR_NUMPY: dict[Callable, Callable] = {}
+
+
+def export(*names: str, method: bool = True, function: bool = True, numpy: tuple[str, ...] = ()):
+    """Publish a function of a tensor under `names`, and as the override of NumPy functions."""
+
+    def enter(implementation: Callable) -> Callable:
+        for name in names or (implementation.__name__.rstrip("_"),):
+            if method:
+                setattr(Tensor, name, implementation)
+            if function:
+                FUNCTIONS[name] = answer_in_kind(implementation)
+        for name in numpy:
+            FOR_NUMPY[getattr(np, name)] = implementation
+        return implementation
+
+    return enter
+
+
+def answer_in_kind(function: Callable) -> Callable:
+    """Let a function of tensors take NumPy arrays and numbers, and then return such."""
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        if args and isinstance(args[0], Tensor):
+            return function(*args, **kwargs)
+        if any_tensor(args) or any_tensor(tuple(kwargs.values())):
+            return function(*[as_tensor_argument(a) for a in args], **kwargs)
+        if not any(isinstance(a, np.ndarray | np.generic | float | int | list | tuple) for a in args):
+            return function(*args, **kwargs)
+        tensors = [as_tensor_argument(a, dtypes.float64) if i == 0 else a for i, a in enumerate(args)]
+        if len(tensors) > 1:
+            tensors[1:] = [
+                as_tensor_argument(a) if isinstance(a, np.ndarray) else a for a in tensors[1:]
+            ]
+        return unwrap(function(*tensors, **kwargs), isinstance(args[0], float | int))
+
+    return call
+
+
+def any_tensor(values) -> bool:
+    """Whether a tensor is among values, or inside a list or tuple of them."""
+    return any(
+        isinstance(v, Tensor) or (isinstance(v, list | tuple) and any_tensor(v)) for v in values
+    )
+
+
+def as_tensor_argument(value, float_dtype=None):
+    """An array or number as a tensor; anything else as it is."""
+    if isinstance(value, np.ndarray | np.generic):
+        return from_array(value)
+    if isinstance(value, list | tuple) and any(isinstance(v, np.ndarray) for v in value):
+        return type(value)(as_tensor_argument(v) for v in value)
+    if float_dtype is not None and isinstance(value, float | int) and not isinstance(value, bool):
+        return wrap(np.float64(value), dtypes.float64)
+    return value
+
+
+def unwrap(result, as_number: bool = False):
+    """A tensor as the NumPy array or number it holds, in containers too."""
+    if isinstance(result, Tensor):
+        value = result._value
+        return value.item() if as_number and np.ndim(value) == 0 else value
+    if isinstance(result, tuple):
+        parts = [unwrap(r, as_number) for r in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
+    return result

@@ -1,0 +1,251 @@
+"""Indexing: `x[...]` and `x[...] = v`, brought to slice, reshape, permute, index and masks.
+
+Basic indexing (integers, slices, None, Ellipsis) is a slice followed by a reshape: a view.
+Integer arrays and masks are moved to the leading axes and become `index`; a mask's places are
+found first, and their number is part of what is recorded (a guard while tracing).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapejit.errors import AxisError, DtypeError
+from tapejit.registry import OPS
+from tapejit.shapes import broadcast
+from tapejit.tensor.core import Tensor, apply, from_array, storage, wrap
+from tapejit.tensor.guards import read
+from tapejit.tensor.inplace import adopt_row, change, check_writable, view
+from tapejit.tensor.recording import note_mutation, user_site
+
+_SLICE, _RESHAPE, _PERMUTE = OPS["slice"], OPS["reshape"], OPS["permute"]
+
+# ---------------------------------------------------------------- reading an index
+
+
+def _expand(x: Tensor, key) -> list:
+    """The key as a list with one entry per axis (None entries added), Ellipsis filled in."""
+    entries = list(key) if isinstance(key, tuple) else [key]
+    entries = [_entry(e) for e in entries]
+    used = sum(_axes_used(e) for e in entries)
+    if used > x._aval.ndim:
+        raise AxisError(f"too many indices for tensor of dimension {x._aval.ndim}")
+    dots = [i for i, e in enumerate(entries) if e is Ellipsis]
+    if len(dots) > 1:
+        raise AxisError("an index can only have a single ellipsis ('...')")
+    fill = [slice(None)] * (x._aval.ndim - used)
+    if dots:
+        entries[dots[0] : dots[0] + 1] = fill
+    else:
+        entries += fill
+    return entries
+
+
+def _entry(entry):
+    if isinstance(entry, list):
+        entry = np.array(entry)
+    if isinstance(entry, np.ndarray | np.bool_):
+        entry = from_array(entry)
+    if isinstance(entry, bool):
+        entry = wrap(np.array(entry))
+    if isinstance(entry, Tensor):
+        if entry._aval.dtype.is_floating_point:
+            raise AxisError("tensors used as indices must be long, int, byte or bool tensors")
+        if entry._aval.ndim == 0 and entry._aval.dtype.name != "bool" and not entry._tracked:
+            return int(entry._value)
+        return entry
+    if entry is None or entry is Ellipsis or isinstance(entry, slice):
+        return entry
+    try:
+        return entry.__index__()
+    except AttributeError:
+        raise AxisError(
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+            f"valid indices (got {type(entry).__name__})"
+        ) from None
+
+
+def _axes_used(entry):
+    if entry is None or entry is Ellipsis:
+        return 0
+    if isinstance(entry, Tensor) and entry._aval.dtype.name == "bool":
+        return entry._aval.ndim
+    return 1
+
+
+def _basic(x: Tensor, entries):
+    """(starts, lengths, steps, shape) of the basic part; tensors count as whole axes."""
+    starts, lengths, steps, shape = [], [], [], []
+    axis = 0
+    for entry in entries:
+        if entry is None:
+            shape.append(1)
+            continue
+        if isinstance(entry, Tensor):
+            spans = x._aval.shape[axis : axis + _axes_used(entry)]
+            for n in spans:
+                starts.append(0)
+                lengths.append(n)
+                steps.append(1)
+                shape.append(n)
+            axis += len(spans)
+            continue
+        n = x._aval.shape[axis]
+        if isinstance(entry, slice):
+            start, length, step = _slice(entry, n)
+            shape.append(length)
+        else:
+            if not -n <= entry < n:
+                raise AxisError(f"index {entry} is out of bounds for dimension {axis} with size {n}")
+            start, length, step = entry % n, 1, 1
+        starts.append(start)
+        lengths.append(length)
+        steps.append(step)
+        axis += 1
+    return tuple(starts), tuple(lengths), tuple(steps), tuple(shape)
+
+
+def _slice(entry, n):
+    parts = [None if p is None else p.__index__() for p in (entry.start, entry.stop, entry.step)]
+    if parts[2] is not None and parts[2] <= 0:
+        raise ValueError("slice step must be positive")  # PyTorch's class and words
+    start, stop, step = slice(*parts).indices(n)
+    return start, max(0, -(-(stop - start) // step)), step
+
+
+# ---------------------------------------------------------------- x[key]
+
+
+def get_item(x: Tensor, key) -> Tensor:
+    """x[key], a view where the key has no arrays in it."""
+    entries = _expand(x, key)
+    result = _basic_part(x, entries)
+    arrays = [e for e in entries if isinstance(e, Tensor)]
+    return _advanced(result, entries) if arrays else result
+
+
+def _basic_part(x, entries):
+    starts, lengths, steps, shape = _basic(x, entries)
+    result = x
+    if lengths != x._aval.shape or set(steps) - {1} or not entries:
+        result = view(_SLICE, x, (starts, lengths, steps))
+    if shape != lengths:
+        result = view(_RESHAPE, result, (shape,))
+    return result if result is not x else view(_SLICE, x, (starts, lengths, steps))
+
+
+def _plan(x: Tensor, entries):
+    """Axes in the order (indexed, others), index tensors, and where the result's axes go."""
+    axis, indexed, others, indices, positions = 0, [], [], [], []
+    for entry in entries:
+        if isinstance(entry, Tensor):
+            span = max(_axes_used(entry), 0)
+            if entry._aval.dtype.name == "bool":
+                indices += mask_places(entry, x._aval.shape[axis : axis + span], axis)
+            else:
+                indices.append(_wrap_negative(entry, x._aval.shape[axis], axis))
+            indexed += range(axis, axis + span)
+            positions.append(axis)
+            axis += span
+        elif entry is None or isinstance(entry, slice):
+            others.append(axis)
+            axis += 1
+    return indexed, others, indices
+
+
+def _advanced(x: Tensor, entries) -> Tensor:
+    entries = [e for e in entries if not isinstance(e, int)]
+    indexed, others, indices = _plan(x, entries)
+    order = (*indexed, *others)
+    moved = x if order == tuple(range(len(order))) else view(_PERMUTE, x, (order,))
+    result = apply(OPS["index"], (moved, *indices))
+    return _front_to_place(result, indexed, others, indices)
+
+
+def _front_to_place(result, indexed, others, indices):
+    """NumPy puts the indexed axes where the first one stood, if they were together."""
+    together = indexed == list(range(indexed[0], indexed[0] + len(indexed)))
+    before = sum(1 for axis in others if axis < indexed[0])
+    if not together or not before:
+        return result
+    n = len(broadcast("index", *(i._aval.shape for i in indices)))
+    order = (*range(n, n + before), *range(n), *range(n + before, result._aval.ndim))
+    return view(_PERMUTE, result, (order,))
+
+
+def _wrap_negative(index: Tensor, n: int, axis: int) -> Tensor:
+    """An index array counted from the front, checked against the axis."""
+    value = index._value
+    if np.size(value) and not (np.min(value) >= -n and np.max(value) < n):
+        bad = np.min(value) if np.min(value) < -n else np.max(value)
+        raise AxisError(f"index {bad} is out of bounds for dimension {axis} with size {n}")
+    if index._tracked:
+        read(apply(OPS["all"], (index >= 0,), (tuple(range(index._aval.ndim)), False)))
+        return index if np.min(value, initial=0) >= 0 else apply(OPS["remainder"], (index, n))
+    return wrap(np.where(value < 0, value + n, value)) if np.min(value, initial=0) < 0 else index
+
+
+def mask_places(mask: Tensor, shape, axis: int) -> list[Tensor]:
+    """The places where a mask holds, one index array per axis of it."""
+    if mask._aval.shape != tuple(shape):
+        raise AxisError(
+            f"The shape of the mask {list(mask._aval.shape)} at index {axis} does not match the "
+            f"shape of the indexed tensor {list(shape)} at index {axis}"
+        )
+    if not mask._tracked:
+        return [wrap(places) for places in np.nonzero(mask._value)]
+    count = int(read(apply(OPS["count_nonzero"], (mask,))))
+    flat = apply(OPS["nonzero"], (mask,), (count,))
+    places = []
+    for n in reversed(shape):
+        places.append(apply(OPS["remainder"], (flat, n)))
+        flat = apply(OPS["floor_divide"], (flat, n))
+    return places[::-1]
+
+
+# ---------------------------------------------------------------- x[key] = value
+
+
+def set_item(x: Tensor, key, value) -> None:
+    """x[key] = value, in x's memory."""
+    if not isinstance(value, Tensor):
+        value = (
+            from_array(value)
+            if isinstance(value, np.ndarray | np.generic)
+            else wrap(np.asarray(value, x._aval.dtype.dtype))
+        )
+    entries = _expand(x, key)
+    if not any(isinstance(e, Tensor) for e in entries):
+        target = _basic_part(x, entries)
+        check_writable(x)
+        change(target, OPS["copy_into"], (target, value))
+        return
+    _set_advanced(x, entries, value)
+
+
+def _set_advanced(x, entries, value):
+    check_writable(x)
+    if any(isinstance(e, int) for e in entries) or None in entries:
+        target = _basic_part(x, entries)
+        entries = [e for e in entries if not isinstance(e, int)]
+    else:
+        target = _basic_part(x, entries)
+    indexed, others, indices = _plan(target, entries)
+    order = (*indexed, *others)
+    moved = target if order == tuple(range(len(order))) else view(_PERMUTE, target, (order,))
+    if value._aval.dtype is not x._aval.dtype:
+        if value._aval.dtype.category > x._aval.dtype.category:
+            raise DtypeError(
+                f"Index put requires the source and destination dtypes match, got "
+                f"{x._aval.dtype.name} for the destination and {value._aval.dtype.name} for the source."
+            )
+        value = apply(OPS["cast"], (value,), (x._aval.dtype.name,))
+    memory = storage(moved)
+    operands = (moved, value, *indices)
+    result_value = OPS["index_put"].evaluate(*(o._value for o in operands))
+    note_mutation(memory, user_site())
+    memory[...] = result_value
+    adopt_row(moved, apply(OPS["index_put"], operands, value=memory))
+
+
+Tensor.__getitem__ = get_item
+Tensor.__setitem__ = set_item

@@ -1,0 +1,33 @@
+"""Random tensors: PyTorch's names over NumPy's generator (the numbers are not PyTorch's)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapejit.tensor.recording import state
+
+_generators = {"default": np.random.default_rng()}
+
+
+def generator() -> np.random.Generator:
+    """The generator that all random functions draw from."""
+    if state.parked.is_trace:
+        state.parked.impure = "draws random numbers"
+    return _generators["default"]
+
+
+class Generator:
+    """What `manual_seed` returns."""
+
+    def __init__(self, seed: int):
+        self._seed = seed
+
+    def initial_seed(self) -> int:
+        """The seed it was given."""
+        return self._seed
+
+
+def manual_seed(seed: int) -> Generator:
+    """Let random functions begin anew from a seed."""
+    _generators["default"] = np.random.default_rng(seed & (1 << 64) - 1)
+    return Generator(seed)

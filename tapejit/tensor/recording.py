@@ -1,0 +1,276 @@
+"""Recording: the tape that eager operations append to, with the values beside it.
+
+Every thread has one open Recording (`state.recording`; None while gradients are disabled).  An
+operation appends one row when one of its operands is tracked.  A tensor knows its recording and
+row; a recording knows tensors only where rows begin (`inputs`: leaves, data, and tensors of other
+recordings).  So a recording lives as long as a tensor made on it, and no longer.
+
+Memory.  A recording is *sealed*, and a new one opened, when a backward has freed it or when it has
+grown to `ROW_LIMIT` rows; a sealed one disappears with its last tensor.  Inside one, values that
+no live tensor can reach are dropped by `drop_unreachable`, run when the bytes held have doubled.
+Whether a tensor is alive is read off the reference count of its value: the tensor holds it.
+
+In-place changes.  `mutations` notes, per storage, the last row before a change and the user's
+line.  A value recorded before a change and needed after it is stale, which backward refuses.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import threading
+import weakref
+from itertools import count
+from types import FrameType
+
+import numpy as np
+
+from tapejit.registry import KINDS, OPS, Kind, kind
+from tapejit.shapes import aval
+from tapejit.tape import Tape, needed_rows
+
+# ---------------------------------------------------------------- data
+
+ROW_LIMIT = 1 << 16
+BYTES_BEFORE_SWEEP = 1 << 26
+_INPUT = OPS["input"]
+_sequence = count()
+live: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+
+class Recording(Tape):
+    """A tape and what belongs to its rows."""
+
+    __slots__ = (
+        "__weakref__",
+        "bytes",
+        "constants",
+        "freed",
+        "guards",
+        "hooks",
+        "impure",
+        "inputs",
+        "is_trace",
+        "limit_bytes",
+        "mutations",
+        "names",
+        "places",
+        "retained",
+        "sequence",
+        "sites",
+        "stamp",
+        "values",
+    )
+
+    def __init__(self, is_trace: bool = False):
+        super().__init__()
+        self.values: list = []
+        self.sites: list = []  # (code object, instruction) of the user's call, per row
+        self.inputs: dict = {}  # row -> Tensor, where rows begin
+        self.places: dict = {}  # id of such a tensor -> its row
+        self.constants: dict = {}  # (number, dtype) -> row
+        self.mutations: dict = {}  # id of a storage -> (rows before the change, site, storage)
+        self.hooks: dict = {}  # row -> list of functions
+        self.names: dict = {}  # row -> PyTorch's name, where it differs from the operation's
+        self.retained: dict = {}  # row -> weak reference to a tensor that keeps its gradient
+        self.freed = bytearray()  # one flag per row that a backward has given back
+        self.guards: list = []  # (row, value read by Python), while tracing
+        self.stamp = object()  # leaves hold this instead of the recording, which may then die
+        self.impure = ""  # why a trace must not be kept
+        self.is_trace = is_trace
+        self.bytes = 0
+        self.limit_bytes = BYTES_BEFORE_SWEEP
+        self.sequence = next(_sequence)
+        live.add(self)
+
+    __hash__ = object.__hash__
+
+    def add(self, kind: Kind, operands, value, site) -> int:
+        """Append a row with its value."""
+        row = self.append(kind, operands)
+        self.values.append(value)
+        self.sites.append(site)
+        if kind.is_large:
+            self.account(kind)
+        return row
+
+    def adopt(self, tensor) -> int:
+        """The row of a tensor that was not made on this recording: an input row."""
+        row = self.places.get(id(tensor))
+        if row is None:
+            row = self.add(kind(_INPUT, (), tensor._aval), (), tensor._value, None)
+            self.inputs[row] = tensor
+            self.places[id(tensor)] = row
+        if tensor._tape is None:
+            tensor._stamp = self.stamp
+            tensor._row = row
+        return row
+
+    def constant(self, number, dtype) -> int:
+        """The input row of a Python number, one per value and dtype."""
+        # repr tells 0.0 from -0.0
+        key = (number, dtype) if number else (repr(number), dtype)
+        row = self.constants.get(key)
+        if row is None:
+            value = dtype.dtype.type(number)
+            row = self.add(kind(_INPUT, (), aval((), dtype)), (), value, None)
+            self.constants[key] = row
+        return row
+
+    def forget(self, tensor) -> None:
+        """Let the next use of a leaf or of data begin a new input row (its value changed)."""
+        self.places.pop(id(tensor), None)
+        if tensor._stamp is self.stamp:
+            tensor._stamp = None
+
+    # ------------------------------------------------------------ memory
+
+    def account(self, kind: Kind) -> None:
+        """Count a large value; sweep when the bytes have doubled since the last sweep."""
+        self.bytes += kind.aval.nbytes
+        if self.bytes > self.limit_bytes and not self.is_trace:
+            self.drop_unreachable()
+            self.limit_bytes = max(2 * self.bytes, BYTES_BEFORE_SWEEP)
+
+    def drop_unreachable(self) -> None:
+        """Drop values that no live tensor depends on."""
+        values = self.values
+        # a value held by this list, the loop variable and the call counts 3; a tensor adds one
+        alive = [
+            row
+            for row, value in enumerate(values)
+            if value is not None and sys.getrefcount(value) > 3
+        ]
+        needed = needed_rows(self, alive + list(self.retained))
+        held = 0
+        for row, flag in enumerate(needed):
+            if flag or row in self.inputs:
+                if values[row] is not None:
+                    held += KINDS[self.kinds[row]].aval.nbytes
+            else:
+                values[row] = None
+        self.bytes = held
+
+    def free(self, rows: bytearray) -> None:
+        """Give back the values of the flagged rows after a backward."""
+        missing = len(self) - len(self.freed)
+        self.freed.extend(bytes(missing))
+        for row, flag in enumerate(rows):
+            if flag:
+                self.freed[row] = 1
+                if row not in self.inputs:
+                    self.values[row] = None
+
+    # ------------------------------------------------------------ changes in place
+
+    def note_mutation(self, storage, site) -> None:
+        """Remember that the memory of `storage` was changed now."""
+        if self.values:
+            self.mutations[id(storage)] = (len(self.values), site, storage)
+
+    def mutation_of(self, row: int):
+        """The change that made the value of `row` stale, or None."""
+        value = self.values[row]
+        if value is None or not self.mutations:
+            return None
+        change = self.mutations.get(id(root(value)))
+        return change if change is not None and change[0] > row else None
+
+
+def root(value):
+    """The array that owns the memory of `value`."""
+    while isinstance(value, np.ndarray) and isinstance(value.base, np.ndarray):
+        value = value.base
+    return value
+
+
+# ---------------------------------------------------------------- the open recording
+
+
+class _State(threading.local):
+    """What recording this thread appends to."""
+
+    def __init__(self):
+        self.recording: Recording | None = Recording()
+        self.parked: Recording = self.recording  # the open one, also while gradients are off
+        self.grad_enabled = True
+        self.inference = False
+
+
+state = _State()
+
+
+def open_new() -> None:
+    """Seal the open recording of this thread and begin another."""
+    if state.parked.is_trace:
+        return
+    state.parked = Recording()
+    if state.grad_enabled:
+        state.recording = state.parked
+
+
+def seal_if_long(recording: Recording) -> None:
+    """Begin a new recording when this one has grown long."""
+    if len(recording.values) > ROW_LIMIT and recording is state.parked:
+        open_new()
+        recording.drop_unreachable()
+
+
+def note_mutation(value, site) -> None:
+    """Tell every live recording that the memory of `value` changed."""
+    storage = root(value)
+    for recording in list(live):
+        recording.note_mutation(storage, site)
+    bump_version(storage)
+
+
+# ---------------------------------------------------------------- version counters
+
+_versions: dict[int, list] = {}
+
+
+def bump_version(storage) -> None:
+    """Count one change of a storage."""
+    entry = _versions.get(id(storage))
+    if entry is None:
+        key = id(storage)
+        entry = _versions[key] = [
+            0,
+            weakref.ref(storage, lambda _, key=key: _versions.pop(key, None)),
+        ]
+    entry[0] += 1
+
+
+def version(value) -> int:
+    """How often the storage of `value` was changed in place."""
+    entry = _versions.get(id(root(value)))
+    return entry[0] if entry else 0
+
+
+# ---------------------------------------------------------------- the user's line
+
+_PACKAGE = __name__.rpartition(".tensor")[0]
+
+
+def user_site(frame: FrameType | None = None):
+    """(code object, instruction) of the innermost frame outside tapejit."""
+    frame = frame or sys._getframe(1)
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__", "")
+        if not (name == _PACKAGE or name.startswith(_PACKAGE + ".")):
+            break
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
+def describe_site(site) -> str:
+    """FILE:LINE and the source text of a site."""
+    if site is None:
+        return "an unknown line"
+    code, instruction = site
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= instruction < end and number is not None:
+            line = number
+    text = linecache.getline(code.co_filename, line).strip()
+    return f"{code.co_filename}:{line}" + (f"  {text}" if text else "")

@@ -1,0 +1,398 @@
+"""Shapes: reshape, transpose, expand, join, split; each a view where PyTorch has a view."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tapejit.errors import AxisError, ShapeError
+from tapejit.registry import OPS
+from tapejit.shapes import normalize_axes, normalize_axis, resolve_reshape
+from tapejit.tensor.core import Tensor, apply, storage, wrap
+from tapejit.tensor.front import FOR_NUMPY, export
+from tapejit.tensor.inplace import view
+
+_RESHAPE, _PERMUTE, _SLICE, _EXPAND = (OPS[n] for n in ("reshape", "permute", "slice", "expand"))
+
+
+def numbers(args) -> tuple[int, ...]:
+    """Axes or lengths given one by one or as one sequence."""
+    if len(args) == 1 and isinstance(args[0], list | tuple):
+        args = args[0]
+    return tuple(int(a) for a in args)
+
+
+def named(x: Tensor, name: str) -> Tensor:
+    """Let grad_fn of a just recorded tensor carry PyTorch's name."""
+    if x._tape is not None:
+        x._tape.names[x._row] = name
+    return x
+
+
+def _reshaped(x, shape, name):
+    return named(view(_RESHAPE, x, (tuple(shape),)), name)
+
+
+# ---------------------------------------------------------------- reshape
+
+
+@export("reshape")
+def reshape(input, *shape):
+    """The same elements in another shape; one length may be -1."""
+    if not isinstance(shape, tuple) or not shape:
+        shape = ((),)
+    target = resolve_reshape(numbers(shape), input._aval.size)
+    contiguous = np.asarray(input._value).flags.c_contiguous
+    return _reshaped(input, target, "ViewBackward0" if contiguous else "UnsafeViewBackward0")
+
+
+@export("view", function=False)
+def view_(x, *shape):
+    """As reshape, but only where no copy is needed; or the bits in another dtype."""
+    target = resolve_reshape(numbers(shape), x._aval.size)
+    value = storage(x)
+    try:
+        value.view().reshape(target, copy=False)
+    except ValueError:
+        raise ShapeError(
+            "view size is not compatible with input tensor's size and stride (at least one "
+            "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
+        ) from None
+    return _reshaped(x, target, "ViewBackward0")
+
+
+@export("view_as", "reshape_as", function=False)
+def view_as(x, other):
+    """The elements in the shape of another tensor."""
+    return view_(x, other._aval.shape)
+
+
+@export("flatten")
+def flatten(input, start_dim=0, end_dim=-1):
+    """Axes start_dim … end_dim as one."""
+    n = input._aval.ndim
+    if n == 0:
+        return _reshaped(input, (1,), "ViewBackward0")
+    first, last = (normalize_axis("flatten", a, n) for a in (start_dim, end_dim))
+    if first > last:
+        raise ShapeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    shape = input._aval.shape
+    if first == last:
+        return input
+    return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+@export("ravel", numpy=("ravel",))
+def ravel(input, order="C"):
+    """All elements in one axis."""
+    return reshape(input, (-1,))
+
+
+FOR_NUMPY[np.reshape] = lambda x, shape=None, order="C", *, newshape=None, copy=None: reshape(
+    x, shape if shape is not None else newshape
+)
+
+
+@export("squeeze")
+def squeeze(input, dim=None, *, axis=None):
+    """Without axes of length 1 (all of them, or those named)."""
+    dim = axis if dim is None else dim
+    shape = input._aval.shape
+    axes = range(len(shape)) if dim is None else normalize_axes("squeeze", dim, len(shape))
+    target = tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes)
+    return _reshaped(input, target, f"SqueezeBackward{0 if dim is None else 1}")
+
+
+FOR_NUMPY[np.squeeze] = squeeze
+
+
+@export("unsqueeze")
+def unsqueeze(input, dim):
+    """A new axis of length 1."""
+    n = input._aval.ndim
+    place = normalize_axis("unsqueeze", dim, n + 1)
+    shape = input._aval.shape
+    return _reshaped(input, (*shape[:place], 1, *shape[place:]), "UnsqueezeBackward0")
+
+
+FOR_NUMPY[np.expand_dims] = lambda x, axis: unsqueeze(x, axis)
+
+
+@export("contiguous", function=False)
+def contiguous(x, *, memory_format=None):
+    """The tensor itself if its memory is in row-major order, else a copy."""
+    return x if np.asarray(x._value).flags.c_contiguous else apply(OPS["clone"], (x,))
+
+
+# ---------------------------------------------------------------- order of axes
+
+
+@export("permute")
+def permute(input, *dims):
+    """The axes in another order."""
+    axes = tuple(normalize_axis("permute", a, input._aval.ndim) for a in numbers(dims))
+    if sorted(axes) != list(range(input._aval.ndim)):
+        raise ShapeError(
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {input._aval.ndim} "
+            f"is not equal to len(dims) = {len(axes)}"
+            if len(axes) != input._aval.ndim
+            else "permute(): duplicate dims are not allowed."
+        )
+    return view(_PERMUTE, input, (axes,))
+
+
+def swap_axes(x, first, second, name):
+    """Two axes exchanged."""
+    n = x._aval.ndim
+    first, second = (normalize_axis("transpose", a, n) for a in (first, second))
+    if n == 0:
+        return view(_RESHAPE, x, ((),))
+    axes = list(range(n))
+    axes[first], axes[second] = second, first
+    return named(view(_PERMUTE, x, (tuple(axes),)), name)
+
+
+@export("transpose", "swapaxes", "swapdims")
+def transpose(input, *dims, dim0=None, dim1=None):
+    """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+    if dim0 is not None:
+        dims = (dim0, dim1)
+    if len(dims) == 2 and not isinstance(dims[0], list | tuple):
+        return swap_axes(input, *dims, "TransposeBackward0")
+    axes = numbers(dims) if dims and dims[0] is not None else range(input._aval.ndim)[::-1]
+    return permute(input, tuple(axes))
+
+
+FOR_NUMPY[np.transpose] = lambda x, axes=None: transpose(x, axes)
+FOR_NUMPY[np.swapaxes] = lambda x, a, b: transpose(x, a, b)
+FOR_NUMPY[np.moveaxis] = lambda x, source, destination: movedim(x, source, destination)
+
+
+@export("t")
+def t(input):
+    """The transpose of a matrix; vectors as they are."""
+    if input._aval.ndim > 2:
+        raise ShapeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {input._aval.ndim}D"
+        )
+    return input if input._aval.ndim < 2 else swap_axes(input, 0, 1, "TBackward0")
+
+
+Tensor.T = property(
+    lambda x: t(x) if x._aval.ndim == 2 else permute(x, tuple(range(x._aval.ndim))[::-1])
+)
+Tensor.mT = property(lambda x: swap_axes(x, -2, -1, "TransposeBackward0"))
+
+
+@export("movedim", "moveaxis")
+def movedim(input, source, destination):
+    """Axes moved to new places, the others in their order."""
+    n = input._aval.ndim
+    source = [normalize_axis("movedim", a, n) for a in numbers((source,))]
+    destination = [normalize_axis("movedim", a, n) for a in numbers((destination,))]
+    order = [a for a in range(n) if a not in source]
+    for place, axis in sorted(zip(destination, source, strict=True)):
+        order.insert(place, axis)
+    return permute(input, tuple(order))
+
+
+@export("flip", numpy=())
+def flip(input, *dims):
+    """The elements in reverse order along axes."""
+    axes = normalize_axes("flip", numbers(dims), input._aval.ndim)
+    return named(apply(OPS["flip"], (input,), (axes,)), "FlipBackward0")
+
+
+FOR_NUMPY[np.flip] = lambda x, axis=None: flip(
+    x, tuple(range(x.ndim)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+)
+
+
+@export("roll")
+def roll(input, shifts, dims=None, *, axis=None):
+    """The elements moved along axes, around the end."""
+    dims = axis if dims is None else dims
+    if dims is None:
+        return roll(ravel(input), shifts, 0).reshape(input._aval.shape)
+    shifts, dims = numbers((shifts,)), numbers((dims,))
+    for shift, dim in zip(shifts, dims, strict=True):
+        n = input.shape[dim]
+        if n and shift % n:
+            input = cat([narrow(input, dim, n - shift % n, shift % n), narrow(input, dim, 0, n - shift % n)], dim)
+    return input
+
+
+FOR_NUMPY[np.roll] = roll
+
+# ---------------------------------------------------------------- repetition
+
+
+@export("expand", function=False)
+def expand(x, *sizes):
+    """Axes of length 1 repeated without a copy; -1 keeps a length."""
+    sizes = numbers(sizes)
+    known = (1,) * (len(sizes) - x._aval.ndim) + x._aval.shape
+    target = tuple(m if n == -1 else n for n, m in zip(sizes, known[-len(sizes) or 99 :], strict=False))
+    if len(known) != len(sizes):
+        raise ShapeError(
+            f"expand(torch.FloatTensor{list(x._aval.shape)}, size={list(sizes)}): the number of "
+            f"sizes provided ({len(sizes)}) must be greater or equal to the number of dimensions "
+            f"in the tensor ({x._aval.ndim})"
+        )
+    for axis, (n, m) in enumerate(zip(target, known, strict=True)):
+        if m not in (1, n):
+            raise ShapeError(
+                f"The expanded size of the tensor ({n}) must match the existing size ({m}) at "
+                f"non-singleton dimension {axis}.  Target sizes: {list(target)}.  Tensor sizes: "
+                f"{list(x._aval.shape)}"
+            )
+    return view(_EXPAND, x, (target,))
+
+
+@export("broadcast_to")
+def broadcast_to(input, size):
+    """The tensor repeated to a shape, without a copy."""
+    return expand(input, size)
+
+
+FOR_NUMPY[np.broadcast_to] = lambda x, shape, subok=False: expand(x, shape)
+
+
+@export("expand_as", function=False)
+def expand_as(x, other):
+    """Expanded to the shape of another tensor."""
+    return expand(x, other._aval.shape)
+
+
+@export("repeat", function=False)
+def repeat(x, *sizes):
+    """Copies one after the other along every axis."""
+    sizes = numbers(sizes)
+    shape = (1,) * (len(sizes) - x._aval.ndim) + x._aval.shape
+    paired = [m for n, r in zip(shape, sizes, strict=True) for m in (1, n)]
+    wide = [m for n, r in zip(shape, sizes, strict=True) for m in (r, n)]
+    full = tuple(n * r for n, r in zip(shape, sizes, strict=True))
+    return named(reshape(expand(reshape(x, paired), wide), full), "RepeatBackward0")
+
+
+@export("tile", numpy=("tile",))
+def tile(input, dims):
+    """As repeat; missing factors count as 1."""
+    dims = numbers((dims,))
+    return repeat(input, (1,) * (input._aval.ndim - len(dims)) + dims)
+
+
+# ---------------------------------------------------------------- parts
+
+
+@export("narrow")
+def narrow(input, dim, start, length):
+    """`length` elements from `start` along an axis."""
+    dim = normalize_axis("narrow", dim, input._aval.ndim)
+    shape = input._aval.shape
+    start = start % shape[dim] if start < 0 else start
+    if start + length > shape[dim]:
+        raise ShapeError(
+            f"start ({start}) + length ({length}) exceeds dimension size ({shape[dim]})."
+        )
+    starts = tuple(start if i == dim else 0 for i in range(len(shape)))
+    lengths = tuple(length if i == dim else n for i, n in enumerate(shape))
+    return view(_SLICE, input, (starts, lengths, (1,) * len(shape)))
+
+
+@export("select")
+def select(input, dim, index):
+    """The part at one index of an axis, without that axis."""
+    dim = normalize_axis("select", dim, input._aval.ndim)
+    n = input._aval.shape[dim]
+    if not -n <= index < n:
+        raise AxisError(
+            f"select(): index {index} out of range for tensor of size "
+            f"{list(input._aval.shape)} at dimension {dim}"
+        )
+    part = narrow(input, dim, index % n, 1)
+    shape = input._aval.shape
+    return _reshaped(part, shape[:dim] + shape[dim + 1 :], "SelectBackward0")
+
+
+@export("unbind")
+def unbind(input, dim=0):
+    """The parts along an axis, as a tuple."""
+    return tuple(
+        named(select(input, dim, i), "UnbindBackward0") for i in range(input.shape[dim])
+    )
+
+
+@export("split")
+def split(tensor, split_size_or_sections, dim=0):
+    """Parts of a given length, or of given lengths, along an axis."""
+    n = tensor.shape[dim]
+    if isinstance(split_size_or_sections, int):
+        step = split_size_or_sections
+        sizes = [min(step, n - i) for i in range(0, n, step)] or [0]
+    else:
+        sizes = list(split_size_or_sections)
+        if sum(sizes) != n:
+            raise ShapeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
+                f"at dimension {dim}), but got split_sizes={sizes}"
+            )
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if sizes else []
+    return tuple(
+        named(narrow(tensor, dim, int(s), int(k)), "SplitBackward0")
+        for s, k in zip(starts, sizes, strict=True)
+    )
+
+
+@export("chunk")
+def chunk(input, chunks, dim=0):
+    """About `chunks` parts of equal length along an axis."""
+    n = input.shape[dim]
+    return split(input, max(1, -(-n // chunks)), dim)
+
+
+# ---------------------------------------------------------------- joining
+
+
+@export("cat", "concatenate", "concat", method=False)
+def cat(tensors, dim=0, *, axis=None):
+    """Tensors one after the other along an axis."""
+    dim = dim if axis is None else axis
+    tensors = [x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in tensors]
+    if not tensors:
+        raise ShapeError("torch.cat(): expected a non-empty list of Tensors")
+    if any(x._aval.ndim == 0 for x in tensors):
+        raise ShapeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    kept = [x for x in tensors if x._aval.shape != (0,)] or tensors[:1]
+    return apply(OPS["cat"], kept, (normalize_axis("cat", dim, kept[0]._aval.ndim),))
+
+
+@export("stack", method=False)
+def stack(tensors, dim=0, *, axis=None):
+    """Tensors of equal shape along a new axis."""
+    dim = dim if axis is None else axis
+    tensors = [x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in tensors]
+    if not tensors:
+        raise ShapeError("stack expects a non-empty TensorList")
+    if len({x._aval.shape for x in tensors}) > 1:
+        first, other = next(
+            (tensors[0], x) for x in tensors if x._aval.shape != tensors[0]._aval.shape
+        )
+        raise ShapeError(
+            f"stack expects each tensor to be equal size, but got {list(first._aval.shape)} at "
+            f"entry 0 and {list(other._aval.shape)} at entry {tensors.index(other) if False else 1}"
+        )
+    place = normalize_axis("stack", dim, tensors[0]._aval.ndim + 1)
+    return named(cat([unsqueeze(x, place) for x in tensors], place), "StackBackward0")
+
+
+FOR_NUMPY[np.concatenate] = lambda arrays, axis=0, **kw: cat(
+    [x.reshape(-1) for x in arrays] if axis is None else arrays, 0 if axis is None else axis
+)
+FOR_NUMPY[np.stack] = lambda arrays, axis=0, **kw: stack(arrays, axis)
+FOR_NUMPY[np.hstack] = lambda arrays, **kw: cat(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
+FOR_NUMPY[np.vstack] = lambda arrays, **kw: cat(
+    [x.reshape(1, -1) if np.ndim(x) == 1 else x for x in arrays], 0
+)
