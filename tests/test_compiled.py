@@ -6,18 +6,21 @@ them carry a reverse sweep.  Seeds are fixed by the test's parameter.
 
 from __future__ import annotations
 
+import math
 import random
+import threading
 
 import numpy as np
 import pytest
 
 import tapejit.ops  # noqa: F401 - fills the registry
-from tapejit import dtypes
+from tapejit import config, dtypes
 from tapejit.autodiff import reverse
 from tapejit.build import Builder
+from tapejit.errors import KernelError
 from tapejit.registry import OPS
-from tapejit.runtime import reference
-from tapejit.runtime.compiled import compile_program
+from tapejit.runtime import kernels, reference
+from tapejit.runtime.compiled import compile_program, statistics
 from tapejit.shapes import aval
 from tapejit.simplify import simplify
 from tapejit.tape import Program
@@ -241,3 +244,208 @@ def test_random_programs(block):
         program = Maker(seed).make(random.Random(seed).choice([3, 6, 10, 16])).program()
         call = check(program, random_inputs(program, seed))
         check(program, random_inputs(program, seed + 1), call)
+
+
+# ---------------------------------------------------------------- one thing at a time
+
+
+def value_program(function, *avals):
+    builder = Builder()
+    inputs = [builder.input(a) for a in avals]
+    results = function(*inputs)
+    results = results if isinstance(results, tuple) else (results,)
+    return simplify(Program(builder.tape, [x.row for x in inputs], [y.row for y in results]))
+
+
+def array(*shape, dtype=dtypes.float64):
+    return aval(shape, dtype)
+
+
+def mixed(x, y):
+    total = OPS["sum"](OPS["sin"](x) * y, axes=(0,), keepdim=False)
+    return total, OPS["exp"](x - y) + total, OPS["amax"](x, axes=(0,), keepdim=True)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 4095, 4096, 4097, 100_000])
+def test_sizes(n):
+    program = value_program(mixed, array(n), array(n))
+    check(program, random_inputs(program, n))
+
+
+def test_new_sizes_compile_nothing():
+    program = value_program(mixed, array(50), array(50))
+    compile_program(program)
+    before = statistics.kernels_compiled
+    for n in (51, 7, 5000):
+        program = value_program(mixed, array(n), array(n))
+        check(program, random_inputs(program, n))
+    assert statistics.kernels_compiled == before
+
+
+def test_a_literal_of_minus_zero_is_another_kernel():
+    def program(number):
+        return value_program(lambda x: OPS["where"](x > 0.5, x, number), array(9))
+
+    x = np.zeros(9)
+    signs = [np.signbit(compile_program(program(z))([x])[0]).all() for z in (0.0, -0.0)]
+    assert signs == [False, True]
+
+
+def test_nan_literals_compile_once():
+    def program(n):
+        return value_program(lambda x: OPS["where"](x > 0.5, x, float("nan")), array(n))
+
+    compile_program(program(5))
+    before = statistics.kernels_compiled
+    assert np.isnan(compile_program(program(6))([np.zeros(6)])[0]).all()
+    assert statistics.kernels_compiled == before
+
+
+def test_inputs_of_any_layout():
+    program = value_program(lambda x, y: OPS["sin"](x) + y, array(6, 5), array(6, 5))
+    x, y = random_inputs(program, 0)
+    call = check(program, [x, y])
+    want = call([x, y])[0]
+    wide = np.empty((6, 10))
+    wide[:, ::2] = x
+    packed = np.zeros(6 * 5, dtype=[("skip", "u1"), ("y", "f8")])
+    packed["y"] = y.reshape(-1)
+    for first in (np.asfortranarray(x), wide[:, ::2], x[::-1][::-1], np.array(x)):
+        np.testing.assert_array_equal(call([first, y])[0], want)
+    np.testing.assert_array_equal(call([x, packed["y"].reshape(6, 5)])[0], want)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    np.testing.assert_array_equal(call((read_only, y))[0], want)
+
+
+def test_scalars_go_in_and_come_out():
+    program = value_program(lambda x: (OPS["sin"](x), x, x > 0.5), array())
+    call = compile_program(program)
+    for x in (np.float64(0.25), np.array(0.25)):
+        results = call([x])
+        assert [type(y) for y in results] == [np.float64, np.float64, np.bool_]
+        np.testing.assert_allclose(results[0], math.sin(0.25))
+
+
+def test_outputs_that_are_inputs_literals_views_or_each_other():
+    def function(x):
+        y = OPS["sin"](x)
+        one = x.builder.literal(1.0, x.aval)
+        turned = OPS["permute"](y, axes=(1, 0))
+        return x, y, y, one, turned, OPS["reshape"](x, shape=(12,)), OPS["reshape"](y, shape=(12,))
+
+    program = value_program(function, array(3, 4))
+    check(program, random_inputs(program, 0))
+
+
+def test_results_of_earlier_calls_stay():
+    program = value_program(lambda x: OPS["sin"](x), array(40_000))
+    call = compile_program(program)
+    inputs = [np.full(40_000, float(k)) for k in range(20)]
+    kept = [call([x])[0] for x in inputs]
+    views = [call([x])[0][5:10] for x in inputs]
+    call([inputs[0]])
+    for k in range(20):
+        assert (kept[k] == kept[k][0]).all() and abs(kept[k][0] - math.sin(k)) < 1e-15
+        assert (views[k] == kept[k][0]).all()
+
+
+def test_large_results_come_from_memory_that_is_free_again():
+    program = value_program(lambda x: x + 1.0, array(50_000))
+    call = compile_program(program)
+    x = np.zeros(50_000)
+    places = {call([x])[0].ctypes.data for _ in range(50)}
+    assert len(places) <= 3
+
+
+def test_many_threads_at_once():
+    program = value_program(mixed, array(20_000), array(20_000))
+    call = compile_program(program)
+    failures = []
+
+    def work(seed):
+        x, y = random_inputs(program, seed)
+        want = reference.run(program, [x, y])
+        for _ in range(20):
+            for got, expected in zip(call([x, y]), want, strict=True):
+                if not np.allclose(got, expected, 1e-9):
+                    failures.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_threads_that_compile_the_same_kernels():
+    program = value_program(lambda x: OPS["cos"](x) * 0.123456 + x, array(64))
+    before = statistics.kernels_compiled
+    calls = []
+    threads = [
+        threading.Thread(target=lambda: calls.append(compile_program(program))) for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 6 and statistics.kernels_compiled == before + 1
+
+
+# ---------------------------------------------------------------- switches and failures
+
+
+@pytest.mark.parametrize("seed", range(0, 60, 2))
+def test_plain_python_kernels_agree(seed):
+    program = Maker(seed).make(6).program()
+    if max(program.tape.kind(row).aval.size for row in range(len(program.tape))) > 2000:
+        pytest.skip("seconds in plain Python")
+    with config.set(jit=0):
+        check(program, random_inputs(program, seed))
+
+
+def test_check_3_compares_with_the_reference():
+    with config.set(check=3):
+        program = value_program(mixed, array(10), array(10))
+        check(program, random_inputs(program, 0))
+
+
+def test_check_3_names_the_row_that_differs():
+    # the compiled squares overflow, np.hypot's do not
+    with config.set(check=3):
+        call = compile_program(value_program(lambda u, v: OPS["hypot"](u, v), array(3), array(3)))
+    with pytest.raises(AssertionError, match=r"differ in row 2, hypot: float64\[3\]"):
+        call([np.full(3, 1e200), np.full(3, 1e200)])
+
+
+def test_debug_prints_a_line_and_the_plan(capsys):
+    with config.set(debug=4):
+        compile_program(value_program(mixed, array(10), array(10)))
+    text = capsys.readouterr().err
+    assert "1 new" in text or "0 new" in text
+    assert "kernel  lengths [10]" in text and "schedule" in text
+
+
+def test_what_cannot_be_compiled_runs_row_by_row(monkeypatch):
+    def refuse(wanted):
+        raise KernelError("no machine")
+
+    monkeypatch.setattr(kernels, "fetch", refuse)
+    program = value_program(mixed, array(10), array(10))
+    with pytest.warns(RuntimeWarning, match="row by row: no machine"):
+        call = compile_program(program)
+    check(program, random_inputs(program, 0), call)
+
+
+def test_library_steps_are_silent_and_give_arrays_of_their_own():
+    def function(x, i):
+        return (
+            OPS["sort"](x, axis=0, descending=False),
+            OPS["index"](x, i),
+            OPS["cumsum"](x, axis=0),
+        )
+
+    program = value_program(function, array(5), array(2, dtype=dtypes.int64))
+    x = np.array([np.inf, -np.inf, np.nan, 1.0, 0.0])
+    check(program, [x, np.array([4, 3])])

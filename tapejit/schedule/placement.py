@@ -356,6 +356,9 @@ class Placement:
         needs = self.needs[row]
         if needs is not None and len(needs) == 1 and row not in self.deadline:
             context = needs[0]
+            if len(context.rows) >= MAX_ROWS and self.stage[row] < context.kernel.stage:
+                self.deadline[row] = context.kernel.stage - 1  # full: it does not sink to there
+                return self.settle_shared(row, role, needs)
             moves = role == ALIAS or context.is_home or self.is_cheap(row)
             if moves and row not in self.results:
                 return self.compute(row, context, role)
