@@ -310,3 +310,39 @@ def test_describe_names_everything():
     for part in ("input 0: float64[5, 2]", "kernel  lengths [5]", "matmul", "return", "exp(%"):
         assert part in text, text
     assert contiguous((2, 3)) == (3, 1)
+
+
+def test_gradient_by_single_elements_is_written_in_place():
+    def loop(x):
+        result = None
+        for i in range(x.shape[0] - 1):
+            a, b = (OPS["reshape"](slice_1d(x, j, j + 1), shape=()) for j in (i, i + 1))
+            part = 100.0 * (b - a * a) * (b - a * a) + (1.0 - a) * (1.0 - a)
+            result = part if result is None else result + part
+        return result
+
+    program = value_and_gradient(loop, array(10))
+    assert steps_of(program) == ([(1,)], [])
+    agrees(program, np.linspace(-1.0, 1.0, 10))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_sums_of_windows(seed):
+    generator = random.Random(seed)
+
+    def windows(*parts):
+        result = None
+        for part in parts:
+            starts = tuple(generator.randrange(0, 9 - n) for n in part.shape)
+            steps = tuple(generator.choice([1, 1, -1]) for _ in part.shape)
+            starts = tuple(
+                s if step > 0 else s + n - 1
+                for s, n, step in zip(starts, part.shape, steps, strict=True)
+            )
+            window = OPS["unslice"](sin(part), shape=(8, 8), starts=starts, steps=steps)
+            result = window if result is None else result + window
+        return result
+
+    shapes = [(generator.randrange(1, 5), generator.randrange(1, 5)) for _ in range(3)]
+    program = value(windows, *(array(*shape) for shape in shapes))
+    agrees(program, *(np.random.default_rng(seed).normal(size=shape) for shape in shapes))

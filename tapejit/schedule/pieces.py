@@ -1,5 +1,8 @@
 """Rows that are written in pieces: unslice, cat, replace, and reshapes that need a copy.
 
+A sum of unslices whose windows are disjoint, as the gradient of a function of x[0], x[1], ... has it,
+is one such row too: nothing is added (`find_sums`).
+
 Each piece is a part of the row's memory that one kernel fills, with an operand or with zeros.
 Pieces are disjoint, so their kernels need no order among them; a piece with `is_late` overwrites
 others and comes after them.
@@ -9,6 +12,8 @@ from __future__ import annotations
 
 import math
 from typing import NamedTuple
+
+import numpy as np
 
 from tapejit.registry import Kind
 from tapejit.schedule.views import contiguous, view_of
@@ -75,4 +80,84 @@ def _margins(shape, whole, starts, steps):
                 pieces.append(Piece(None, slab, begin + at * strides[axis], strides))
         begin += first * strides[axis]
         lengths[axis] = n
+    return pieces
+
+
+# ---------------------------------------------------------------- sums of unslices
+
+
+def find_sums(
+    kinds: list[Kind], operands: list[tuple[int, ...]], needed: bytearray, outputs: frozenset
+) -> dict[int, list[int]]:
+    """Rows that are sums of two unslices or more with disjoint windows: the unslices of each.
+
+    Every row between, and every unslice, has no other reader.
+    """
+    is_unslice = {row for row, kind in enumerate(kinds) if kind.op.name == "unslice"}
+    if len(is_unslice) < 2:
+        return {}
+    readers = [row in outputs for row in range(len(kinds))]
+    for row, flag in enumerate(needed):
+        if flag:
+            for x in operands[row]:
+                readers[x] += 1
+    trees: dict[int, list[int]] = {}
+    for row, kind in enumerate(kinds):
+        if not needed[row]:
+            continue
+        if row in is_unslice:
+            if kind.aval.dtype.kernel and kinds[operands[row][0]].aval.size:
+                trees[row] = [row]
+        elif kind.op.name == "add":
+            x, y = operands[row]
+            if x in trees and y in trees and readers[x] == readers[y] == 1 and x != y:
+                trees[row] = trees.pop(x) + trees.pop(y)
+    return {
+        row: leaves
+        for row, leaves in trees.items()
+        if len(leaves) > 1 and _are_disjoint([(kinds[x], kinds[operands[x][0]]) for x in leaves])
+    }
+
+
+def rows_inside(row: int, leaves: list[int], operands: list[tuple[int, ...]]) -> list[int]:
+    """The rows of a sum that need no value of their own: its unslices and the sums between."""
+    inside, stack, ends = [], list(operands[row]), frozenset(leaves)
+    while stack:
+        x = stack.pop()
+        inside.append(x)
+        if x not in ends:
+            stack += operands[x]
+    return inside
+
+
+def _are_disjoint(windows):
+    """Whether no element lies in two of the windows, given as (unslice, its operand)."""
+    whole = windows[0][0].aval
+    if any(kind.aval is not whole for kind, _ in windows):
+        return False
+    if sum(part.aval.size for _, part in windows) > whole.size:
+        return False
+    taken = np.zeros(whole.shape, np.bool_)
+    for kind, part in windows:
+        _, starts, steps = kind.attrs
+        index = []
+        for start, n, step in zip(starts, part.aval.shape, steps, strict=True):
+            low, high = sorted((start, start + (n - 1) * step))
+            index.append(slice(low, high + 1, abs(step)))
+        window = taken[tuple(index)]
+        if window.any():
+            return False
+        window[...] = True
+    return True
+
+
+def pieces_of_sum(kinds: list[Kind], parts: list[Kind]) -> list[Piece]:
+    """The pieces of a sum of unslices with operands `parts`; no zeros if they fill it."""
+    whole = kinds[0].aval
+    is_full = sum(part.aval.size for part in parts) == whole.size
+    pieces = [] if is_full else [Piece(None, whole.shape, 0, contiguous(whole.shape))]
+    for number, (kind, part) in enumerate(zip(kinds, parts, strict=True)):
+        _, starts, steps = kind.attrs
+        window = _window(number, part.aval.shape, whole.shape, starts, steps)
+        pieces.append(window._replace(is_late=not is_full))
     return pieces

@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 
 from tapejit.registry import KINDS
-from tapejit.schedule.pieces import Piece, pieces_of
+from tapejit.schedule.pieces import Piece, find_sums, pieces_of, pieces_of_sum, rows_inside
 from tapejit.schedule.templates import Template, template
 from tapejit.schedule.views import VIEWS, Place, contiguous, view_of
 from tapejit.tape import Program, needed_rows
@@ -144,6 +144,10 @@ class Placement:
         needed = needed_rows(self.program.tape, self.program.outputs)
         for row in self.program.inputs:
             self.role[row] = INPUT
+        self.sums = find_sums(self.kinds, self.operands, needed, self.results)
+        for row, leaves in self.sums.items():
+            for x in rows_inside(row, leaves, self.operands):
+                needed[x] = 0
         for row in range(len(self.role)):
             if needed[row]:
                 self.classify(row)
@@ -171,6 +175,8 @@ class Placement:
         op = kind.op
         family = op.family
         operands = self.operands[row]
+        if row in self.sums:
+            return self.classify_sum(row)
         if family == "elementwise" or family == "cast" or family == "copy":
             kinds = self.kinds
             dtypes = tuple([kinds[x].aval.dtype for x in operands])
@@ -253,18 +259,24 @@ class Placement:
                 return self.root_of_pieces(row, pieces, operands)
         return self.classify_library(row, operands)
 
+    def classify_sum(self, row):
+        """A sum of unslices with disjoint windows: their operands, each in its place."""
+        leaves = self.sums[row]
+        operands = tuple(self.operands[x][0] for x in leaves)
+        kinds, parts = [self.kinds[x] for x in leaves], [self.kinds[x] for x in operands]
+        self.operands[row] = operands
+        return self.root_of_pieces(row, pieces_of_sum(kinds, parts), operands)
+
     def root_of_pieces(self, row, pieces, operands):
         """Give each piece its stage; the row is in memory after the last of them."""
         stages = [0 if p.source is None else self.stage[operands[p.source]] for p in pieces]
-        early = [s for s, p in zip(stages, pieces, strict=True) if not p.is_late]
-        latest = max(early, default=-1)
-        for number, piece in enumerate(pieces):
-            if piece.is_late:
-                if piece.source is not None and pieces[0].source is None:
-                    # zeros first: where nothing else has to wait for them, one stage earlier
-                    latest = stages[number] - 1
-                    stages[0] = latest
-                stages[number] = max(stages[number], latest + 1)
+        late = [number for number, piece in enumerate(pieces) if piece.is_late]
+        if late:
+            if pieces[0].source is None:  # zeros, as late as can be
+                stages[0] = min(stages[number] for number in late) - 1
+            barrier = max(s for s, piece in zip(stages, pieces, strict=True) if not piece.is_late)
+            for number in late:
+                stages[number] = max(stages[number], barrier + 1)
         self.role[row] = ROOT
         self.stage[row] = max(stages) + 1
         self.place[row] = (0, contiguous(self.kinds[row].aval.shape))
