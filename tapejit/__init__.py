@@ -4,7 +4,7 @@
 transforms of NumPy code (`grad`, `value_and_grad`, `jit`, `vjp`, `jvp`, `jacobian`, ...).
 """
 
-from tapejit import errors, ops
+from tapejit import cuda, errors, nn, ops
 from tapejit.dtypes import DType as dtype
 from tapejit.dtypes import (
     bool_,
@@ -45,7 +45,6 @@ from tapejit.tensor.modes import (
 from tapejit.tensor.printing import set_printoptions
 from tapejit.tensor.random import manual_seed
 from tapejit.interop import numpy_protocol
-from tapejit.testing import namespaces
 
 float = float32
 double = float64

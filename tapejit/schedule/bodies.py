@@ -16,9 +16,11 @@ from tapejit.schedule.views import contiguous
 
 # ---------------------------------------------------------------- data
 
-SHORT = 16
-"""An inner axis shorter than this gives way to a much longer one: a loop over it costs 15 ns to
-begin, a strided element 1 ns."""
+# What an element of a loop costs, in 0.1 ns, by the stride along the inner axis: none, 1, other.
+_LOAD = (0, 1, 10)
+_STORE = (0, 1, 10)
+_REDUCE = (0, 2, 20)  # in registers; read and written in memory
+_UNIT = 300  # beginning and ending a pass over the inner axis, with its tail
 
 _TRUTH = {"all": "min", "any": "max"}
 
@@ -215,7 +217,7 @@ class Body:
         table = [strides for _, _, strides in places]
         lengths = self.kernel.space
         indexed = {node.operands[0] for node in self.nodes if node.fn == "index"}
-        order = _axis_order(lengths, table)
+        order = _axis_order(lengths, table, self.prices())
         groups = _joined(lengths, table, order, indexed)  # none for a 0-d kernel: length 1 then
         if indexed:
             self.renumber_indices(groups)
@@ -235,6 +237,11 @@ class Body:
         )
         kernel = LoopKernel(len(lengths), inputs, tuple(self.nodes), outputs)
         return KernelStep(kernel, lengths, views)
+
+    def prices(self):
+        """For each operand what it costs at an inner stride of 0, 1, or another."""
+        outputs = [_STORE if reduce is None else _REDUCE for _, _, reduce in self.outputs]
+        return [_LOAD] * len(self.dtypes) + outputs
 
     def renumber_indices(self, groups):
         axis_of = {group[-1]: number for number, group in enumerate(groups)}
@@ -262,32 +269,28 @@ def _steps(strides):
     return "".join(letters)
 
 
-def _axis_order(lengths, table):
-    """Loop axes, outermost first: as they are, with the best inner axis put last."""
+def _axis_order(lengths, table, prices):
+    """Loop axes, outermost first: as they are, with the cheapest inner axis put last."""
     rank = len(lengths)
     if rank < 2:
         return list(range(rank))
-    unit = [sum(strides[axis] in (0, 1) for strides in table) for axis in range(rank)]
-    ones = [sum(strides[axis] == 1 for strides in table) for axis in range(rank)]
-    best = rank - 1
-    for axis in range(rank - 2, -1, -1):
-        if (ones[axis], unit[axis]) > (ones[best], unit[best]):
-            best = axis
-    if lengths[best] < SHORT:
-        longest = max(range(rank), key=lengths.__getitem__)
-        joined = _contiguous_tail(lengths, table, best)
-        if joined < SHORT and lengths[longest] >= 4 * SHORT:
-            best = longest
-    return [axis for axis in range(rank) if axis != best] + [best]
+    costs, runs = [], []
+    for axis in range(rank):
+        runs.append(_run(lengths, table, axis))
+        cost = _UNIT / _product(lengths[a] for a in runs[-1])
+        for strides, price in zip(table, prices, strict=True):
+            cost += price[strides[axis] if strides[axis] in (0, 1) else 2]
+        costs.append(cost)
+    best = min(range(rank - 1, -1, -1), key=costs.__getitem__)
+    return [axis for axis in range(rank) if axis not in runs[best]] + runs[best]
 
 
-def _contiguous_tail(lengths, table, axis):
-    """How long the inner axis becomes when the axes before it are joined to it."""
-    n = lengths[axis]
-    while axis and all(s[axis - 1] == s[axis] * lengths[axis] for s in table):
-        axis -= 1
-        n *= lengths[axis]
-    return n
+def _run(lengths, table, axis):
+    """An axis and those before it that can be joined to it."""
+    run = [axis]
+    while run[0] and all(s[run[0] - 1] == s[run[0]] * lengths[run[0]] for s in table):
+        run.insert(0, run[0] - 1)
+    return run
 
 
 def _joined(lengths, table, order, indexed):

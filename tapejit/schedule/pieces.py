@@ -1,7 +1,7 @@
 """Rows that are written in pieces: unslice, cat, replace, and reshapes that need a copy.
 
-A sum of unslices whose windows are disjoint, as the gradient of a function of x[0], x[1], ... has it,
-is one such row too: nothing is added (`find_sums`).
+A sum of unslices whose windows are disjoint, as the gradient of a function of x[0], x[1], ... has
+it, is one such row too: nothing is added (`find_sums`).
 
 Each piece is a part of the row's memory that one kernel fills, with an operand or with zeros.
 Pieces are disjoint, so their kernels need no order among them; a piece with `is_late` overwrites

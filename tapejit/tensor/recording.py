@@ -25,7 +25,8 @@ from types import FrameType
 
 import numpy as np
 
-from tapejit.registry import KINDS, OPS, Kind, kind
+from tapejit.ops.movement import input_
+from tapejit.registry import KINDS, Kind, kind
 from tapejit.shapes import aval
 from tapejit.tape import Tape, needed_rows
 
@@ -33,7 +34,6 @@ from tapejit.tape import Tape, needed_rows
 
 ROW_LIMIT = 1 << 16
 BYTES_BEFORE_SWEEP = 1 << 26
-_INPUT = OPS["input"]
 _sequence = count()
 live: weakref.WeakSet[Recording] = weakref.WeakSet()
 
@@ -98,7 +98,7 @@ class Recording(Tape):
         """The row of a tensor that was not made on this recording: an input row."""
         row = self.places.get(id(tensor))
         if row is None:
-            row = self.add(kind(_INPUT, (), tensor._aval), (), tensor._value, None)
+            row = self.add(kind(input_, (), tensor._aval), (), tensor._value, None)
             self.inputs[row] = tensor
             self.places[id(tensor)] = row
         if tensor._tape is None:
@@ -113,7 +113,7 @@ class Recording(Tape):
         row = self.constants.get(key)
         if row is None:
             value = dtype.dtype.type(number)
-            row = self.add(kind(_INPUT, (), aval((), dtype)), (), value, None)
+            row = self.add(kind(input_, (), aval((), dtype)), (), value, None)
             self.constants[key] = row
         return row
 

@@ -1,0 +1,5 @@
+"""PyTorch's `nn` namespace, as far as functions go."""
+
+from tapejit.nn import functional
+
+__all__ = ["functional"]
