@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tapejit.build import Builder, Ref
+from tapejit.config import settings
 from tapejit.errors import TapejitError
 from tapejit.ops.elementwise import neg, sub
 from tapejit.ops.movement import expand, reshape
@@ -22,12 +23,15 @@ from tapejit.ops.reductions import sum_
 from tapejit.registry import OPS, Kind
 from tapejit.shapes import Aval, aval
 from tapejit.tape import Program, needed_rows
+from tapejit.verify import verify_program
 
 # ---------------------------------------------------------------- the walk
 
 
 def simplify(program: Program) -> Program:
     """An equivalent program whose rows are all needed, folded and primitive."""
+    if settings.check >= 2:
+        verify_program(program, "recording and differentiation")
     tape = program.tape
     builder = Builder()
     refs: list[Ref | None] = [None] * len(tape)

@@ -45,6 +45,7 @@ from tapejit.schedule.memory import Block, lay_out
 from tapejit.schedule.planner import schedule
 from tapejit.schedule.views import contiguous, is_contiguous
 from tapejit.tape import Program
+from tapejit.verify import verify_program
 
 __all__ = ["Compiled", "compile_program", "statistics"]
 
@@ -90,6 +91,8 @@ def compile_program(program: Program) -> Compiled:
 
 
 def _compile(program):
+    if config.settings.check >= 1:
+        verify_program(program, "simplification")
     begin = time.perf_counter()
     emit_ms, llvm_ms = statistics.emit_ms, statistics.llvm_ms
     n_compiled = statistics.kernels_compiled
@@ -247,6 +250,9 @@ class _Writer:
 
     def launch(self, number, step, entry):
         buffers = self.plan.buffers
+        for view in step.views:
+            if buffers[view.buffer].role == "constant":
+                self.constant(view.buffer)
         names = [self.names[view.buffer] for view in step.views]
         offsets = [
             self.base.get(view.buffer, 0) + view.offset * buffers[view.buffer].dtype.itemsize
@@ -288,7 +294,9 @@ class _Writer:
 
     def constant(self, buffer):
         record = self.plan.buffers[buffer]
-        value = np.broadcast_to(record.dtype.dtype.type(record.number), record.shape)
+        value = np.array(record.number, record.dtype.dtype)
+        if record.shape:
+            value = np.broadcast_to(value, record.shape)
         self.scope[f"c{buffer}"] = value
         self.names[buffer] = f"c{buffer}"
 

@@ -1,0 +1,116 @@
+"""Imports only go down: the floors of the house, and a test that reads every import statement.
+
+A floor is a row of steps; a step may import from lower floors and from lower steps of its own
+floor, never from a neighbour on its step.  `ast.walk` sees imports inside functions too, so a late
+import is no way round.  Imports are absolute, so that this test and grep see the same thing.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "tapejit"
+
+FLOORS = {
+    "ground": ("errors", "config dtypes expressions cache", "shapes"),
+    "words": ("registry", "families tape plan"),
+    "grammar": ("build verify pretty",),
+    "vocabulary": ("ops",),
+    "meaning": ("autodiff simplify schedule",),
+    "text": ("codegen",),
+    "machines": ("runtime",),
+    "people": ("tensor", "transforms interop nn cuda"),
+    "roof": ("testing", "__init__", "demo", "__main__"),
+}
+STEPS = [step.split() for floor in FLOORS.values() for step in floor]
+HEIGHT = {name: height for height, step in enumerate(STEPS) for name in step}
+FLOOR = {name: floor for floor, steps in FLOORS.items() for step in steps for name in step.split()}
+
+
+def unit(path: Path, package: Path) -> str:
+    """The first part of a file's place below the package: a module or a folder."""
+    return path.relative_to(package).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> list[tuple[str, int]]:
+    """Dotted names that a module imports, with their lines; relative ones begin with a dot."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            found += [(f"{module}.{alias.name}", node.lineno) for alias in node.names]
+    return found
+
+
+def faults(path: Path, package: Path) -> list[str]:
+    """What is wrong with the imports of one file, in words."""
+    here = unit(path, package)
+    if here not in HEIGHT:
+        return [f"{path.name}: {here} is on no floor: add it to FLOORS"]
+    found = []
+    for dotted, line in imported(ast.parse(path.read_text())):
+        place = f"{path.name}:{line} ({here}, {FLOOR[here]})"
+        if dotted.startswith("."):
+            found.append(f"{place}: relative import of {dotted}")
+            continue
+        head, _, rest = dotted.partition(".")
+        if head != "tapejit":
+            continue
+        there = rest.split(".")[0]
+        if there not in HEIGHT:  # `import tapejit` or a re-exported name: the front door
+            there = "__init__"
+        if HEIGHT[there] >= HEIGHT[here] and there != here:
+            found.append(f"{place} imports {there} ({FLOOR[there]})")
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_imports_only_go_down(path):
+    assert faults(path, PACKAGE) == []
+
+
+def test_every_name_on_a_floor_exists():
+    units = {unit(path, PACKAGE) for path in PACKAGE.rglob("*.py")}
+    assert set(HEIGHT) - units <= {"testing"}  # one that is planned
+
+
+PLANTED = {
+    "upward": ("shapes.py", "from tapejit.registry import Op", "shapes.py:1 (shapes, ground)"),
+    "upward, in a function": (
+        "autodiff.py",
+        "def f():\n    from tapejit.runtime.compiled import compile_program",
+        "autodiff.py:2 (autodiff, meaning) imports runtime (machines)",
+    ),
+    "neighbour": ("simplify.py", "import tapejit.autodiff", "imports autodiff (meaning)"),
+    "neighbour, by name": ("plan.py", "from tapejit import tape", "imports tape (words)"),
+    "relative": ("ops/linear.py", "from ..tape import Tape", "relative import of ..tape.Tape"),
+    "front door": ("tensor/core.py", "import tapejit", "imports __init__ (roof)"),
+    "re-exported name": ("tape.py", "from tapejit import Tensor", "imports __init__ (roof)"),
+    "no floor": ("attic.py", "", "attic is on no floor"),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_planted_faults_are_found(fault, tmp_path):
+    name, text, words = PLANTED[fault]
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    (found,) = faults(path, tmp_path)
+    assert words in found
+
+
+def test_what_is_allowed_is_not_a_fault(tmp_path):
+    path = tmp_path / "tape.py"
+    path.write_text(
+        "import numpy\nfrom tapejit.registry import KINDS\nfrom tapejit import errors\n"
+        "from tapejit.tape import Tape\n"
+    )
+    assert faults(path, tmp_path) == []
