@@ -282,6 +282,21 @@ def test_new_sizes_compile_nothing():
     assert statistics.kernels_compiled == before
 
 
+def test_counts_are_not_part_of_kernels():
+    def program(n):
+        def function(x):
+            mean = OPS["mean"](x * x, axes=(0,), keepdim=False)
+            return mean, OPS["std"](x, axes=(0,), keepdim=False, correction=1) * (0.1 + n)
+
+        return value_program(function, array(n))
+
+    compile_program(program(50))
+    before = statistics.kernels_compiled
+    for n in (10, 4000, 70_000):
+        check(program(n), random_inputs(program(n), n))
+    assert statistics.kernels_compiled == before
+
+
 def test_a_literal_of_minus_zero_is_another_kernel():
     def program(number):
         return value_program(lambda x: OPS["where"](x > 0.5, x, number), array(9))

@@ -22,6 +22,13 @@ _STORE = (0, 1, 10)
 _REDUCE = (0, 2, 20)  # in registers; read and written in memory
 _UNIT = 300  # beginning and ending a pass over the inner axis, with its tail
 
+STRUCTURAL = frozenset(["0.0", "-0.0", "0.5", "-0.5", "1.0", "-1.0", "2.0", "-2.0", "inf", "-inf"])
+STRUCTURAL |= {"nan"}
+"""Floats that become part of a kernel.  Others are read from memory, once per unit: a mean divides
+by the number of elements, and a new batch size must not be a new kernel."""
+MAX_CONSTANTS = 100
+"""Numbers that one kernel reads from memory; more would only be more operands."""
+
 _TRUTH = {"all": "min", "any": "max"}
 
 
@@ -34,6 +41,7 @@ class Body:
         self.nodes: list[Node] = []
         self.known: dict[tuple, int] = {}
         self.loads: dict[tuple, int] = {}
+        self.constants: dict[tuple, tuple] = {}  # (dtype name, text) -> dtype, number
         self.dtypes: list[str] = []  # of the inputs
         self.outputs: list[tuple[int, str, str | None]] = []  # node, dtype, reduce
         self.targets: list[tuple] = []  # (root, offset, strides) of the outputs
@@ -129,13 +137,23 @@ class Body:
         kind = placement.kinds[x]
         dtype = kind.aval.dtype.kernel
         if placement.role[x] == LITERAL:
-            number = kind.attrs[0]
-            number = float(number) if dtype in ("f64", "f32") else int(number)
-            found = self.literal(dtype, number, repr(number))
+            found = self.number(kind, dtype)
         else:
             found = self.load(x, dtype, context)
         context.nodes[x] = found
         return found
+
+    def number(self, kind, dtype):
+        """A literal row: part of the kernel, or a number in memory."""
+        number = kind.attrs[0]
+        number = float(number) if dtype in ("f64", "f32") else int(number)
+        text = repr(number)
+        root = (dtype, text)
+        is_full = len(self.constants) >= MAX_CONSTANTS and root not in self.constants
+        if dtype not in ("f64", "f32") or text in STRUCTURAL or is_full:
+            return self.literal(dtype, number, text)
+        self.constants[root] = (kind.aval.dtype, number)
+        return self.load_from((root, 0, (0,) * self.kernel.rank), dtype)
 
     def load(self, x, dtype, context):
         placement = self.placement
@@ -146,7 +164,11 @@ class Body:
         else:
             assert placement.stage[root] <= self.kernel.stage, (x, root)
         offset, strides = placement.place_of(x)
-        key = (root, offset, self.along_loop(context.amap, context.shape, strides))
+        strides = self.along_loop(context.amap, context.shape, strides)
+        return self.load_from((root, offset, strides), dtype)
+
+    def load_from(self, key, dtype):
+        """The node that loads from (root, offset, strides along the loop)."""
         number = self.loads.get(key)
         if number is None:
             number = self.loads[key] = len(self.loads)
@@ -211,7 +233,7 @@ class Body:
 
     # ------------------------------------------------------------ axes
 
-    def finish(self, buffers: dict[int, int]) -> KernelStep:
+    def finish(self, buffers: dict) -> KernelStep:
         """The step: axes in order and joined, records made; `buffers` numbers the roots."""
         places = [*self.loads, *self.targets]
         table = [strides for _, _, strides in places]

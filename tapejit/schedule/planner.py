@@ -36,7 +36,7 @@ class _Planner:
         self.program = program
         self.placement = Placement(program).run()
         self.buffers: list[Buffer] = []
-        self.number: dict[int, int] = {}  # root row -> buffer
+        self.number: dict = {}  # root row, or what names a constant -> buffer
         self.constants: dict[int, int] = {}
         self.handed_out: set[int] = set()  # library results that are outputs already
 
@@ -73,7 +73,11 @@ class _Planner:
 
     def step(self, what):
         if not isinstance(what, int):
-            return Body(self.placement, what).collect().finish(self.number)
+            body = Body(self.placement, what).collect()
+            for root, (dtype, number) in body.constants.items():
+                if root not in self.number:
+                    self.number[root] = self.add("constant", dtype, (), number)
+            return body.finish(self.number)
         kind = self.placement.kinds[what]
         if kind.op.family == "host":
             raise KernelError("schedule: a program that calls hooks runs row by row")
