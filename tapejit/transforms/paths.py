@@ -1,0 +1,219 @@
+"""Paths: the compiled programs of one function, chosen by signature and guards.
+
+A call's signature (structure, shapes, dtypes, static values) selects a list of paths.  A path is
+one recorded run, differentiated and compiled; it may be used while everything the function read
+from outside is unchanged (`reads.take`), and its answer counts only if every value Python read
+while recording comes out the same.  On a miss the call is recorded again and both paths are kept.
+What cannot be guarded is recorded at every call; it is never stale.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tapejit.config import settings
+from tapejit.runtime import reference
+from tapejit.runtime.compiled import Compiled, compile_program
+from tapejit.simplify import simplify
+from tapejit.tape import Program, Tape
+from tapejit.tensor.core import Tensor
+from tapejit.transforms.reads import Guards, take
+from tapejit.transforms.trace import Trace, trace
+
+MAX_PATHS = 64
+"""Paths kept per signature; more branches than this run recorded, with one warning."""
+
+# ---------------------------------------------------------------- data
+
+
+class Derived(NamedTuple):
+    """What a transform makes of a trace: a tape and which rows answer."""
+
+    tape: Tape
+    seeds: tuple[int, ...]
+    """Input rows that the transform adds (cotangents, tangents)."""
+    results: tuple[int, ...]
+    """Rows to return; -1 where the answer is zero."""
+
+
+class Path:
+    """One recorded run, compiled."""
+
+    __slots__ = ("captures", "compiled", "guards", "program", "reads", "trace", "zeros")
+
+    def __init__(self, recorded: Trace, derived: Derived, guards: Guards):
+        recording = recorded.recording
+        self.trace = recorded
+        self.guards = tuple(value for _, value in recording.guards)
+        arguments = set(recorded.inputs)
+        self.captures = _captures(recording, arguments)
+        rows = [row for row in derived.results if row >= 0]
+        self.zeros = tuple(row < 0 for row in derived.results)
+        outputs = [*rows, *(row for row, _ in recording.guards)]
+        inputs = [*recorded.inputs, *derived.seeds, *(row for row, _ in self.captures)]
+        self.program = Program(derived.tape, inputs, outputs)
+        self.reads = guards
+        self.compiled: Compiled | None = None
+        recording.values = []  # the run's values are not needed again
+        recording.sites = []
+
+    def compile(self) -> None:
+        """Make kernels of the path."""
+        self.compiled = compile_program(simplify(self.program))
+
+    def __call__(self, inputs: list) -> list:
+        """Results and then guard values, for argument and seed arrays."""
+        if self.captures:
+            inputs = [*inputs, *(c._value if c.__class__ is Tensor else c for _, c in self.captures)]
+        if self.compiled is None:
+            return reference.run(self.program, inputs)
+        return self.compiled(inputs)
+
+
+def _captures(recording, arguments):
+    """Input rows that are no arguments: captured tensors (read afresh) and numbers."""
+    rows = []
+    for row, tensor in recording.inputs.items():
+        if row not in arguments:
+            rows.append((row, tensor))
+    rows += [(row, recording.values[row]) for row in recording.constants.values()]
+    return tuple(rows)
+
+
+# ---------------------------------------------------------------- one function's paths
+
+
+class Paths:
+    """All paths of one function under one transform."""
+
+    def __init__(self, function: Callable, derive: Callable[[Trace], Derived]):
+        self.function = function
+        self.derive = derive
+        self.by_signature: dict[tuple, list[Path]] = {}
+        self.lock = threading.RLock()
+        self.has_warned = False
+        self.recorded = 0
+        self.why: list[str] = []
+
+    def run(self, signature: tuple, structure, leaves: Sequence, arrays: list, seeds: Callable):
+        """(trace, results) of a call: from a path that fits, else recorded now.
+
+        seeds(trace) -> the arrays for the rows that the transform adds
+        """
+        paths = self.by_signature.get(signature)
+        if paths:
+            known = self.follow(paths, arrays, seeds)
+            if known is not None:
+                return known
+        return self.record(signature, structure, leaves, arrays, seeds)
+
+    def follow(self, paths: list[Path], arrays: list, seeds: Callable):
+        """The answer of the first path whose guards hold, else None."""
+        outcomes: list = []
+        for path in paths:
+            if not _agrees(path.guards, outcomes) or not path.reads.hold():
+                continue
+            recorded = path.trace
+            outputs = path([*arrays, *seeds(recorded)])
+            if not path.guards:
+                return recorded, _with_zeros(path, outputs)
+            n = len(outputs) - len(path.guards)
+            outcomes = _outcomes(path.guards, outputs[n:])
+            if outcomes is None:
+                if path is not paths[0]:  # the path taken last is tried first
+                    paths.remove(path)
+                    paths.insert(0, path)
+                return recorded, _with_zeros(path, outputs[:n])
+        return None
+
+    def record(self, signature, structure, leaves, arrays, seeds):
+        """Record the call, keep it as a path if it may be kept, and answer."""
+        with self.lock:
+            guards = take(self.function, lambda value: isinstance(value, Tensor), _array_of)
+            self.recorded += 1
+            self.explain(signature, guards)
+            recorded = trace(self.function, structure, leaves)
+            derived = self.derive(recorded)
+            reason = guards.reason or recorded.recording.impure
+            if reason is None or reason == "":
+                reason = None if guards.unchanged_since_taken() else "changes what it reads"
+            seed_arrays = seeds(recorded)
+            path = Path(recorded, derived, guards)
+            known = self.by_signature.setdefault(signature, [])
+            if reason is None and len(known) < MAX_PATHS:
+                path.compile()
+                known.insert(0, path)
+            else:
+                self.warn(reason)
+            outputs = path([*arrays, *seed_arrays])
+            n = len(outputs) - len(path.guards)
+            return recorded, _with_zeros(path, outputs[:n])
+
+    def explain(self, signature, guards):
+        """Note why a call is recorded (TAPEJIT_EXPLAIN prints it)."""
+        paths = self.by_signature.get(signature)
+        if paths:
+            changes = [path.reads.changed() for path in paths]
+            why = next((c for c in changes if c), "another branch was taken")
+        else:
+            why = "first call" if not self.by_signature else f"new signature {signature}"
+        self.why.append(why)
+        del self.why[:-100]
+        if settings.explain:
+            name = getattr(self.function, "__qualname__", repr(self.function))
+            print(f"tapejit: {name} is recorded: {guards.reason or why}", file=sys.stderr)
+
+    def warn(self, reason):
+        """Say once that calls of this function are recorded every time."""
+        if self.has_warned or settings.explain == 0 and reason is not None:
+            return
+        self.has_warned = True
+        name = getattr(self.function, "__qualname__", repr(self.function))
+        why = reason or f"it took more than {MAX_PATHS} paths ({self.branching()})"
+        warnings.warn(f"tapejit: {name} is recorded at every call: {why}", RuntimeWarning, 2)
+
+    def branching(self):
+        """Where the function is."""
+        try:
+            return f"{inspect.getsourcefile(self.function)}"
+        except TypeError:
+            return "no source"
+
+
+def _array_of(tensor):
+    return np.asarray(tensor._value)
+
+
+def _agrees(guards: tuple, outcomes: list) -> bool:
+    """Whether guards begin with the outcomes that this call is known to have."""
+    return len(guards) >= len(outcomes) and all(
+        _same(a, b) for a, b in zip(guards, outcomes, strict=False)
+    )
+
+
+def _outcomes(expected: tuple, got: list):
+    """None if all guards held; else what the call read, up to the first difference."""
+    for i, (a, b) in enumerate(zip(expected, got, strict=True)):
+        if not _same(a, b):
+            return [np.asarray(v) for v in got[: i + 1]]
+    return None
+
+
+def _same(a, b) -> bool:
+    if a.ndim == 0 and np.ndim(b) == 0:
+        return a == b or (a != a and b != b)
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def _with_zeros(path: Path, outputs: list) -> list:
+    if True not in path.zeros:
+        return outputs
+    rows = iter(outputs)
+    return [None if is_zero else next(rows) for is_zero in path.zeros]

@@ -1,0 +1,113 @@
+"""Tracing: one real run of a Python function, kept as a tape with its ends.
+
+The function runs eagerly on the actual arguments, wrapped as tensors on a recording of its own;
+values are concrete all along, so `if x > 0`, `while err > tol`, `int(n)`, `x.item()` just work, and
+what they read is left as guards.  The eager recording is the trace: there is no second tracer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tapejit import dtypes
+from tapejit.errors import TraceError
+from tapejit.tensor.core import Tensor, from_array, wrap
+from tapejit.tensor.recording import Recording, state
+from tapejit.transforms import trees
+
+# ---------------------------------------------------------------- data
+
+
+class Trace(NamedTuple):
+    """One recorded run."""
+
+    recording: Recording
+    inputs: tuple[int, ...]
+    """The row of each dynamic argument leaf."""
+    outputs: tuple
+    """Per output leaf: its row, or the value itself where no row has it."""
+    structure: object
+    """How the output leaves are nested."""
+    values: tuple
+    """The output leaves' values in this run."""
+
+
+class OutputRow(int):
+    """An output leaf that is a row of the tape."""
+
+
+# ---------------------------------------------------------------- recording a run
+
+
+def as_input(leaf) -> Tensor:
+    """An argument leaf as a tracked tensor without history, sharing its memory."""
+    if isinstance(leaf, Tensor):
+        return wrap(leaf._value, leaf._aval.dtype, tracked=True)
+    if isinstance(leaf, float | int):
+        return wrap(np.float64(leaf), dtypes.float64, tracked=True)
+    tensor = from_array(leaf)
+    tensor._tracked = True
+    return tensor
+
+
+def trace(function: Callable, structure, leaves: Sequence) -> Trace:
+    """Run `function(*args, **kwargs)` on these argument leaves and keep the tape.
+
+    structure  of the pair (args, kwargs), as `trees.flatten` gives it
+    """
+    recording = Recording(is_trace=True)
+    tensors = [as_input(leaf) for leaf in leaves]
+    inputs = tuple([recording.adopt(tensor) for tensor in tensors])
+    args, kwargs = trees.unflatten(structure, tensors)
+    with _recording_on(recording, uses_numpy(leaves)):
+        result = function(*args, **kwargs)
+        rows, structure, values = _outputs(recording, result)
+    return Trace(recording, inputs, rows, structure, values)
+
+
+def uses_numpy(leaves: Sequence) -> bool:
+    """Whether a call speaks NumPy (then Python floats are float64) or tensors."""
+    return not any(isinstance(leaf, Tensor) for leaf in leaves)
+
+
+class _recording_on:
+    """This thread's operations go to `recording`."""
+
+    def __init__(self, recording, is_numpy):
+        self.recording = recording
+        self.is_numpy = is_numpy
+
+    def __enter__(self):
+        self.before = state.parked, state.recording, state.grad_enabled
+        self.float_dtype = dtypes.get_default_dtype()
+        if self.is_numpy:
+            dtypes.set_default_dtype(dtypes.float64)
+        state.parked = state.recording = self.recording
+        state.grad_enabled = True
+
+    def __exit__(self, *exception):
+        state.parked, state.recording, state.grad_enabled = self.before
+        dtypes.set_default_dtype(self.float_dtype)
+        return False
+
+
+def _outputs(recording, result):
+    leaves: list = []
+    try:
+        structure = trees.flatten(result, leaves)
+    except TraceError as error:
+        raise TraceError(str(error).replace("argument:", "result:", 1)) from None
+    rows, values = [], []
+    for leaf in leaves:
+        if isinstance(leaf, Tensor) and leaf._tracked:
+            row = leaf._row if leaf._tape is recording else recording.adopt(leaf)
+            rows.append(OutputRow(row))
+            values.append(leaf._value)
+        else:
+            value = leaf._value if isinstance(leaf, Tensor) else leaf
+            rows.append(value)
+            values.append(value)
+    return tuple(rows), structure, tuple(values)

@@ -1,0 +1,140 @@
+"""Nested arguments: lists, tuples, dicts and dataclasses of arrays and numbers, flattened.
+
+A leaf is dynamic (array, tensor, float, NumPy scalar: an input of the program) or static (string,
+bool, int, None, enum, dtype, function: part of the signature).  `flatten` gives leaves and a
+hashable structure; `unflatten` puts leaves back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapejit.dtypes import DType
+from tapejit.errors import TraceError
+from tapejit.tensor.core import Tensor
+
+# ---------------------------------------------------------------- data
+
+LEAF = "*"
+
+
+class Node(NamedTuple):
+    """A container: its class, what names its children, and their structures."""
+
+    container: type
+    names: tuple
+    children: tuple
+
+
+class Static(NamedTuple):
+    """A leaf that is part of the structure."""
+
+    container: type
+    value: Any
+
+
+_STATIC = (str, bytes, bool, type(None), enum.Enum, DType, np.dtype, type, slice, complex)
+
+
+def is_dynamic(value) -> bool:
+    """Whether a leaf is an input of a program."""
+    return isinstance(value, Tensor | np.ndarray | np.generic) or type(value) is float
+
+
+# ---------------------------------------------------------------- flatten
+
+
+def flatten(tree, leaves: list, static_ints: bool = True):
+    """Append the dynamic leaves of `tree` to `leaves` and return its structure.
+
+    static_ints  whether Python ints are part of the structure (arguments) or leaves (the
+                 arguments a derivative is taken of, where they are refused later)
+    """
+    kind = type(tree)
+    if kind in (np.ndarray, float, Tensor):
+        leaves.append(tree)
+        return LEAF
+    if kind is int and not static_ints:
+        leaves.append(tree)
+        return LEAF
+    if kind in (tuple, list):
+        return Node(kind, (), tuple([flatten(x, leaves, static_ints) for x in tree]))
+    if kind is dict:
+        names = tuple(tree)
+        return Node(dict, names, tuple([flatten(tree[n], leaves, static_ints) for n in names]))
+    return _flatten_other(tree, kind, leaves, static_ints)
+
+
+def _flatten_other(tree, kind, leaves, static_ints):
+    if isinstance(tree, np.ndarray | np.generic | Tensor):
+        leaves.append(tree)
+        return LEAF
+    if isinstance(tree, tuple) and hasattr(kind, "_fields"):
+        children = tuple(flatten(x, leaves, static_ints) for x in tree)
+        return Node(kind, kind._fields, children)
+    if isinstance(tree, list | tuple):
+        return Node(kind, (), tuple(flatten(x, leaves, static_ints) for x in tree))
+    if isinstance(tree, dict):
+        names = tuple(tree)
+        return Node(kind, names, tuple(flatten(tree[n], leaves, static_ints) for n in names))
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
+        children = tuple(flatten(getattr(tree, n), leaves, static_ints) for n in names)
+        return Node(kind, names, children)
+    if isinstance(tree, int | _STATIC) or callable(tree):
+        try:
+            hash(tree)
+        except TypeError:
+            raise TraceError(f"argument: {tree!r} of type {kind.__name__} is not hashable") from None
+        return Static(kind, tree)
+    raise TraceError(
+        f"argument: a {kind.__name__} is no array, number, static value, or container of them\n"
+        f"  got  {tree!r}\n  try  NumPy arrays, floats, lists, tuples, dicts, dataclasses"
+    )
+
+
+# ---------------------------------------------------------------- unflatten
+
+
+def unflatten(structure, leaves: Sequence):
+    """The tree of this structure with these leaves."""
+    return _build(structure, iter(leaves))
+
+
+def _build(structure, leaves):
+    if structure is LEAF or structure == LEAF:
+        return next(leaves)
+    if isinstance(structure, Static):
+        return structure.value
+    container, names, children = structure
+    values = [_build(child, leaves) for child in children]
+    if container is list:
+        return values
+    if container is tuple:
+        return tuple(values)
+    if issubclass(container, dict):
+        return container(zip(names, values, strict=True))
+    if names:
+        return container(**dict(zip(names, values, strict=True)))
+    return container(values)
+
+
+def map_leaves(function: Callable, tree):
+    """The tree with `function` applied to its dynamic leaves."""
+    leaves: list = []
+    structure = flatten(tree, leaves)
+    return unflatten(structure, [function(leaf) for leaf in leaves])
+
+
+def count_leaves(structure) -> int:
+    """The number of dynamic leaves of a structure."""
+    if structure == LEAF:
+        return 1
+    if isinstance(structure, Static):
+        return 0
+    return sum(map(count_leaves, structure.children))
