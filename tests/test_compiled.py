@@ -139,7 +139,7 @@ class Maker:
 
     def selection(self):
         x, y = self.pick(), self.pick()
-        if not self.fits(x, y):
+        if not self.fits(x, y) or math.prod(np.broadcast_shapes(x.shape, y.shape)) > 20000:
             return None
         condition = OPS[self.random.choice(COMPARE)](x, y)
         if self.random.random() < 0.4:
