@@ -27,16 +27,28 @@ class ShapeError(TapejitError, RuntimeError, ValueError):
     """
 
 
-class DtypeError(TapejitError, TypeError):
+class DtypeError(TapejitError, TypeError, NotImplementedError, ValueError):
     """A dtype that the operation does not take.
 
     Usual causes: an object, string or structured array; a masked array (its mask would be
-    dropped silently); integers where a float is needed.
+    dropped silently); integers where a float is needed.  PyTorch raises TypeError, RuntimeError,
+    NotImplementedError or ValueError for these, by operation.
     """
 
 
-class AxisError(TapejitError, IndexError):
+class AxisError(TapejitError, IndexError, RuntimeError):
     """An axis, or an index along one, is out of range or repeated."""
+
+
+class ArgumentError(TapejitError, RuntimeError, ValueError):
+    """An argument has a value that the function cannot take.
+
+    Usual causes: a negative length, a step of 0 or away from the end, no bound for clamp.
+    """
+
+
+class DivisionByZero(TapejitError, RuntimeError, ZeroDivisionError):
+    """Integers were divided by zero.  Floats give inf or nan instead."""
 
 
 class AutogradError(TapejitError, RuntimeError):

@@ -12,14 +12,15 @@ recorder already brought to one dtype (`Op.rule`), so inference stays short.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from tapejit import dtypes, expressions
-from tapejit.errors import DeclarationError, DtypeError
+from tapejit.errors import AxisError, DeclarationError
 from tapejit.registry import Alias, Op, Probe
-from tapejit.shapes import Aval, aval, broadcast, normalize_axes, reduced
+from tapejit.shapes import Aval, aval, broadcast, reduced
 
 # ---------------------------------------------------------------- elementwise
 
@@ -33,8 +34,10 @@ def elementwise(
     code: str,
     partials: Callable | None = None,
     rule: str = "promote",
+    bools: str = "taken",
     alias: Alias = Alias(),
     grad_name: str = "",
+    number_grad_names: tuple[str, str] = ("", ""),
     evaluate: Callable | None = None,
     decompose: Callable | None = None,
     attributes: tuple[str, ...] = (),
@@ -61,8 +64,10 @@ def elementwise(
         linear=linear,
         expression=expression,
         rule=rule,
+        bools=bools,
         alias=alias,
         grad_name=grad_name,
+        number_grad_names=number_grad_names,
         probe=probe,
         note=note,
         source=source,
@@ -105,7 +110,6 @@ def numpy_evaluator(expression: expressions.Expression) -> Callable:
     lines = []
     for number, (fn, operands) in enumerate(expression.steps, len(expression.parameters)):
         if fn == "literal":
-            text = f"type(v{len(expression.parameters) - 1})({operands[0]!r})"
             text = repr(operands[0]) if np.isfinite(operands[0]) else f"float('{operands[0]}')"
         else:
             form = _NUMPY_TEXT.get(fn, f"np.{fn}({', '.join(['{}'] * len(operands))})")
@@ -124,8 +128,6 @@ def numpy_evaluator(expression: expressions.Expression) -> Callable:
 
 def _special(name):
     """`math.erf` over arrays, kept at the dtype of the operand (NumPy has no erf)."""
-    import math
-
     loop = np.frompyfunc(getattr(math, name), 1, 1)
 
     def evaluate(x):
@@ -152,6 +154,7 @@ def reduction(
     reduce: str | None = None,
     attributes: tuple[str, ...] = ("axes", "keepdim"),
     dtype: Callable[[dtypes.DType], dtypes.DType] = lambda d: d,
+    needs_elements: bool = False,
     linear: bool = False,
     rule: str = "keep",
     alias: Alias = Alias(),
@@ -161,10 +164,17 @@ def reduction(
     source: str = "",
     version: int = 1,
 ) -> Op:
-    """Declare an operation that combines elements along `axes` (always a tuple)."""
+    """Declare an operation that combines elements along `axes` (always a tuple).
+
+    needs_elements  an axis of length 0 is an error, not a neutral element
+    """
 
     def infer(avals, axes, keepdim, **attrs):
         (x,) = avals
+        if needs_elements and 0 in (empty := [x.shape[a] for a in axes]):
+            raise AxisError(
+                f"{name}(): Expected reduction dim {axes[empty.index(0)]} to have non-zero size."
+            )
         return aval(reduced(x.shape, axes, keepdim), dtype(x.dtype))
 
     return Op(
@@ -225,17 +235,3 @@ def operation(
         attributes=attributes, vjp=vjp, jvp=jvp, decompose=decompose, linear=linear, rule=rule,
         alias=alias, grad_name=grad_name, probe=probe, note=note, source=source, version=version,
     )  # fmt: skip
-
-
-def need_float(name: str, dtype: dtypes.DType) -> None:
-    """Raise DtypeError unless `dtype` is a float dtype."""
-    if not dtype.is_floating_point:
-        raise DtypeError(
-            f"{name}(): could not infer output dtype. Input dtype must be either a floating point "
-            f"or complex dtype. Got: {dtype.name.capitalize()}\n  try  .to(float32)"
-        )
-
-
-def axes_of(name: str, axes, ndim: int) -> tuple[int, ...]:
-    """Normalised reduction axes (None: all)."""
-    return normalize_axes(name, axes, ndim)

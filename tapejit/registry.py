@@ -75,8 +75,12 @@ class Op:
     rule: str = "promote"
     """How operands are brought to one dtype: "promote", "float", "compare", "keep"."""
     alias: Alias = Alias()
+    bools: str = "taken"
+    """Or "refused" where any operand is one, or "refused alone" where all are."""
     grad_name: str = ""
     """The class name PyTorch prints for the backward node."""
+    number_grad_names: tuple[str, str] = ("", "")
+    """The same where the left, or the right, of two operands is a Python number."""
     probe: Probe = Probe()
     note: str = ""
     source: str = ""

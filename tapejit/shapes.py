@@ -99,7 +99,8 @@ def normalize_axes(name: str, axes, ndim: int) -> tuple[int, ...]:
         return ()
     result = sorted(normalize_axis(name, int(axis), ndim) for axis in axes)
     if len(set(result)) != len(result):
-        raise AxisError(f"{name}: an axis appears multiple times in {axes}")
+        repeated = next(axis for axis in result if result.count(axis) > 1)
+        raise AxisError(f"dim {repeated} appears multiple times in the list of dims: {name}")
     return tuple(result)
 
 

@@ -15,14 +15,14 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.dtypes import DType
-from tapejit.errors import AutogradError, NotDifferentiable
+from tapejit.errors import AutogradError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
 from tapejit.tensor import backward as engine
 from tapejit.tensor import printing
 from tapejit.tensor.core import Tensor, apply, optional, storage, wrap
 from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import adopt_row, base_of
-from tapejit.tensor.recording import Recording, state, version
+from tapejit.tensor.recording import Recording, root, state, version
 
 # ---------------------------------------------------------------- shapes and places
 
@@ -44,7 +44,7 @@ class Device(str):
     @property
     def type(self) -> str:
         """ "cpu" or "cuda"."""
-        return self.partition(":")[0]
+        return str(self).partition(":")[0]
 
     def __repr__(self):
         return f"device(type='{self.type}')"
@@ -119,6 +119,14 @@ def stride(x, dim=None):
     value = np.asarray(x._value)
     strides = tuple(s // value.itemsize for s in value.strides)
     return strides if dim is None else strides[dim]
+
+
+@_method("storage_offset")
+def storage_offset(x):
+    """Elements between the beginning of the memory and the first element."""
+    value = storage(x)
+    first, beginning = (a.__array_interface__["data"][0] for a in (value, root(value)))
+    return (first - beginning) // value.itemsize
 
 
 @_method("data_ptr")
@@ -202,7 +210,9 @@ class Node:
         operands = recording.operands(self._row)
         if kind.op.name == "cast" and not operands:
             return ()
-        return tuple((_node_of(recording, row), 0) for row in operands if not _is_number(recording, row))
+        return tuple(
+            (_node_of(recording, row), 0) for row in operands if not _is_number(recording, row)
+        )
 
     @property
     def variable(self):
@@ -233,6 +243,10 @@ def backward_name(recording, row) -> str:
     if named is not None:
         return named
     op = recording.kind(row).op
+    if any(op.number_grad_names):
+        for operand, name in zip(recording.operands(row), op.number_grad_names, strict=True):
+            if name and _is_number(recording, operand):
+                return name
     return op.grad_name or op.name.title().replace("_", "") + "Backward0"
 
 
@@ -282,7 +296,9 @@ def _get_grad(x):
 def _set_grad(x, value):
     if value is not None:
         if not isinstance(value, Tensor):
-            raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
+            )
         if value._aval.shape != x._aval.shape:
             raise AutogradError(
                 f"assigned grad has data of a different size: {list(value._aval.shape)} for a "
@@ -505,14 +521,7 @@ def _scalar(kind):
                 words = "Boolean value of Tensor with " + (
                     "more than one value is ambiguous" if x._aval.size else "no values is ambiguous"
                 )
-            raise AutogradError(words)
-        if kind is not bool and _requires_grad(x) and not state.parked.is_trace:
-            warnings.warn(
-                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected "
-                "behavior.\nConsider using tensor.detach() first.",
-                UserWarning,
-                stacklevel=2,
-            )
+            raise ShapeError(words)
         if kind is bool and not _is_bool(x) and x._tracked and state.parked.is_trace:
             x = apply(OPS["ne"], (x, 0))  # the guard is on the truth, not on the number
         value = read(x).item()
@@ -551,7 +560,7 @@ def iterate(x):
     """The parts along the first axis."""
     if not x._aval.ndim:
         raise TypeError("iteration over a 0-d tensor")
-    return iter([x[i] for i in range(x._aval.shape[0])])
+    return iter(x.unbind(0))
 
 
 @_method("__contains__")

@@ -17,7 +17,7 @@ from sys import _getframe
 import numpy as np
 
 from tapejit import dtypes
-from tapejit.dtypes import BOOL, DType, of_number, promote, to_float
+from tapejit.dtypes import BOOL, INTEGER, DType, of_number, promote, to_float
 from tapejit.errors import DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind
 from tapejit.shapes import Aval, aval
@@ -141,16 +141,42 @@ def common_dtype(op: Op, operands: Sequence) -> DType:
 def _lift(x, dtype: DType) -> Tensor:
     """An operand as a tensor of `dtype`: numbers become constants, others are cast."""
     if not isinstance(x, Tensor):
-        try:
-            value = dtype.dtype.type(x)
-        except OverflowError as error:
-            raise DtypeError(f"value cannot be converted to type {dtype} without overflow") from error
-        result = wrap(value, dtype)
+        result = wrap(number_as(x, dtype), dtype)
         result._tape = CONSTANT
         return result
     if x._aval.dtype is not dtype:
         return apply(OPS["cast"], (x,), (dtype.name,))
     return x
+
+
+def number_as(number, dtype: DType):
+    """A Python number as a NumPy scalar: integers wrap around, floats overflow to infinity.
+
+    Errors  DtypeError for an integer that not even int64 holds
+    """
+    token = ERROR_STATE.set(SILENT)
+    try:
+        return dtype.dtype.type(number)
+    except OverflowError:
+        try:
+            return np.int64(number).astype(dtype.dtype)
+        except OverflowError as error:
+            raise DtypeError(
+                f"value cannot be converted to type {dtype} without overflow: {number}"
+            ) from error
+    finally:
+        ERROR_STATE.reset(token)
+
+
+def check_range(number, dtype: DType) -> None:
+    """Raise DtypeError where PyTorch refuses to let a number wrap around in an integer dtype."""
+    if isinstance(number, int) and not isinstance(number, bool) and dtype.category == INTEGER:
+        limits = np.iinfo(dtype.dtype)
+        low = -limits.max if limits.min == 0 else limits.min
+        if not low <= number <= limits.max:
+            raise DtypeError(
+                f"value cannot be converted to type {dtype} without overflow: {number}"
+            )
 
 
 class _Constant:
@@ -169,16 +195,14 @@ def unify(op: Op, operands: Sequence) -> Sequence:
     rule = op.rule
     if rule in ("promote", "float", "compare"):
         dtype = common_dtype(op, operands)
-        if rule != "compare" and dtype.category == BOOL and op.name in ("sub", "neg"):
-            raise DtypeError(
-                f"{'Subtraction, the `-` operator' if op.name == 'sub' else 'Negation, the `-` operator'}"
-                ", with a bool tensor is not supported. If you are trying to invert a mask, use the "
-                "`~` or `logical_not()` operator instead."
-            )
+        if op.bools != "taken":
+            _check_bools(op, dtype, operands)
         return [_lift(x, dtype) for x in operands]
     if rule == "where":
         condition, *branches = operands
         dtype = common_dtype(op, branches)
+        for branch in branches:
+            check_range(branch, dtype)
         return [_lift(condition, dtypes.bool_), *(_lift(x, dtype) for x in branches)]
     if rule == "logical":
         return [_lift(x, dtypes.bool_) for x in operands]
@@ -190,16 +214,35 @@ def unify(op: Op, operands: Sequence) -> Sequence:
         if not x._aval.dtype.is_floating_point:
             raise DtypeError(
                 f"{op.name}(): could not infer output dtype. Input dtype must be either a floating "
-                f"point or complex dtype. Got: {_legacy_name(x._aval.dtype)}\n"
+                f"point or complex dtype. Got: {legacy_name(x._aval.dtype)}\n"
                 "  try  .float() or .to(tapejit.float64)"
             )
     return operands
 
 
-def _legacy_name(dtype):
-    return {"int64": "Long", "int32": "Int", "bool": "Bool"}.get(
-        dtype.name, dtype.name.capitalize()
+_WITH_BOOL = {
+    "sub": "Subtraction, the `-` operator, with",
+    "neg": "Negation, the `-` operator, on",
+}
+
+
+def _check_bools(op, dtype, operands):
+    """Raise DtypeError where an operation refuses booleans (`Op.bools`)."""
+    is_any = any(
+        (x._aval.dtype if isinstance(x, Tensor) else of_number(x)).category == BOOL
+        for x in operands
     )
+    if dtype.category == BOOL or (op.bools == "refused" and is_any):
+        raise DtypeError(
+            f"{_WITH_BOOL.get(op.name, op.name + '() of')} a bool tensor is not supported. If you "
+            "are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+
+
+def legacy_name(dtype: DType) -> str:
+    """What PyTorch's older messages call a dtype: Float, Long, ..."""
+    names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int"}
+    return names.get(dtype.name, dtype.name.capitalize())
 
 
 def apply(op: Op, operands: Sequence, attrs: tuple = (), value=None) -> Tensor:
@@ -270,8 +313,10 @@ def unary_method(op: Op) -> Callable:
         if kind is None or not gives_float or (tape is not None and tape.is_trace):
             result = apply(op, (x,))
             # remember only what needs no cast, so that the fast path is exactly this
-            if (x._aval,) in op.kinds and op.kinds[x._aval,].aval is result._aval and (
-                op.rule != "float" or x._aval.dtype.is_floating_point
+            if (
+                (x._aval,) in op.kinds
+                and op.kinds[x._aval,].aval is result._aval
+                and (op.rule != "float" or x._aval.dtype.is_floating_point)
             ):
                 known[x._aval] = op.kinds[x._aval,]
             return result

@@ -20,6 +20,7 @@ from tapejit.tensor.core import (
     SILENT,
     Tensor,
     apply,
+    legacy_name,
     optional,
     record,
     storage,
@@ -96,8 +97,8 @@ def _check_result(x, aval, op):
         )
     if aval.dtype.category > x._aval.dtype.category:
         raise DtypeError(
-            f"result type {aval.dtype.name.capitalize()} can't be cast to the desired output type "
-            f"{x._aval.dtype.name.capitalize()}"
+            f"result type {legacy_name(aval.dtype)} can't be cast to the desired output type "
+            f"{legacy_name(x._aval.dtype)}"
         )
 
 
