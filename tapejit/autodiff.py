@@ -128,14 +128,19 @@ class _Reverse:
             slopes = op.partials(*inputs, self.builder.ref(row), **kind.attributes())
             for operand, slope in zip(operands, slopes, strict=True):
                 if slope is not None and self.active[operand]:
-                    product = _times(cotangent.value, slope)
-                    self.deposit(operand, Cotangent(product, cotangent.mask))
+                    self.deposit(operand, self.product(operand, cotangent, slope))
         elif op.vjp is not None:
             gy, y = cotangent.plain(), self.builder.ref(row)
             parts = op.vjp(gy, *inputs, y, **kind.attributes())
             for operand, part in zip(operands, parts, strict=True):
                 if part is not None and self.active[operand]:
                     self.deposit(operand, Cotangent(part, None))
+
+    def product(self, operand, cotangent, slope):
+        """The cotangent times a slope; a slope that is 0 everywhere gives zeros, also of inf."""
+        if _is_zero(slope):
+            return Cotangent(self.builder.literal(0, self.builder.ref(operand).aval), None)
+        return Cotangent(_times(cotangent.value, slope), cotangent.mask)
 
     def pull_where(self, operands, condition, cotangent):
         _, then, other = operands
@@ -155,6 +160,10 @@ class _Reverse:
         if known is not None:
             cotangent = Cotangent(known.plain() + cotangent.plain(), None)
         self.cotangents[row] = cotangent
+
+
+def _is_zero(slope):
+    return isinstance(slope, float) and slope == 0.0
 
 
 def _times(value, slope):
@@ -233,7 +242,7 @@ def _push(builder, row, tangents):
         tangent = None
         slopes = op.partials(*inputs, y, **kind.attributes())
         for part, slope in zip(incoming, slopes, strict=True):
-            if part is not None and slope is not None:
+            if part is not None and slope is not None and not _is_zero(slope):
                 product = _times(part, slope)
                 tangent = product if tangent is None else tangent + product
     elif op.jvp is not None:

@@ -6,7 +6,8 @@ the declarations.  Methods, functions, derivative sweeps, kernels, documentation
 made from these records, and nowhere else is there a list of operations.
 
 Conventions of the derivative rules (they run on `Ref`s while a tape is built, never on numbers):
-    partials(*inputs, y, **attrs) -> one slope per input        elementwise; None means "no slope"
+    partials(*inputs, y, **attrs) -> one slope per input        elementwise; None means "no slope",
+                                                  0.0 a slope that is 0 everywhere (floor)
     vjp(gy, *inputs, y, **attrs)  -> one cotangent per input    None means "none"
     jvp(tangents, *inputs, y, **attrs) -> tangent of y          a tangent may be None (zero)
 A cotangent rule need not sum over broadcast axes nor cast: `autodiff` brings every cotangent to
