@@ -45,6 +45,7 @@ from tapejit.tensor.modes import (
 from tapejit.tensor.printing import set_printoptions
 from tapejit.tensor.random import manual_seed
 from tapejit.interop import numpy_protocol
+from tapejit.transforms.checking import check_grads
 from tapejit.transforms.api import grad, hessian, hvp, jacobian, jit, jvp, value_and_grad, vjp
 
 float = float32

@@ -15,14 +15,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tapejit import registry
 from tapejit.build import Builder, Ref
 from tapejit.errors import NotDifferentiable
 from tapejit.ops.elementwise import cast, logical_and, logical_not, where
 from tapejit.ops.movement import expand
 from tapejit.ops.reductions import sum_
-from tapejit.registry import OPS
+from tapejit.registry import OPS, Kind
 from tapejit.shapes import Aval
-from tapejit.tape import Tape, dependent_rows
+from tapejit.tape import Tape, dependent_rows, needed_rows
 
 # ---------------------------------------------------------------- data
 
@@ -199,6 +200,45 @@ def fit(cotangent: Ref, target: Aval) -> Ref:
     if cotangent.dtype is not target.dtype:
         cotangent = cast(cotangent, dtype=target.dtype.name)
     return cotangent
+
+
+# ---------------------------------------------------------------- what a rule reads
+
+_READS: dict[tuple, tuple[frozenset[int], ...]] = {}
+
+
+def rule_reads(kind: Kind, avals: tuple[Aval, ...]) -> tuple[frozenset[int], ...]:
+    """What the reverse rule of a row reads: per operand, the values its cotangent depends on.
+
+    A value is named by its position among the operands; the result is the position after them.
+    Learnt by running the rule on Refs, once per kind and operand avals.
+    """
+    key = (kind.number, avals)
+    known = _READS.get(key)
+    if known is None:
+        known = _READS[key] = _trace_reads(kind, avals)
+    return known
+
+
+def _trace_reads(kind, avals):
+    tape = Tape()
+    for value in avals:
+        tape.append(registry.kind(OPS["input"], (), value), ())
+    n = len(avals)
+    row = tape.append(kind, range(n))
+    found = []
+    for operand in range(n):
+        sweep = reverse(tape, (row,), (operand,))
+        flags = needed_rows(sweep.tape, [r for r in sweep.results if r >= 0])
+        read = {
+            x
+            for later in range(sweep.n_primal, len(sweep.tape))
+            if flags[later]
+            for x in sweep.tape.operands(later)
+            if x < sweep.n_primal
+        }
+        found.append(frozenset(read))
+    return tuple(found)
 
 
 # ---------------------------------------------------------------- forward mode

@@ -50,7 +50,7 @@ class Path:
 
     def __init__(self, recorded: Trace, derived: Derived, guards: Guards):
         recording = recorded.recording
-        self.trace = recorded
+        self.trace = recorded._replace(values=())
         self.guards = tuple(value for _, value in recording.guards)
         arguments = set(recorded.inputs)
         self.captures = _captures(recording, arguments)
@@ -61,8 +61,12 @@ class Path:
         self.program = Program(derived.tape, inputs, outputs)
         self.reads = guards
         self.compiled: Compiled | None = None
-        recording.values = []  # the run's values are not needed again
+        # the caller's arrays and this run's values are not needed again
+        recording.values = []
         recording.sites = []
+        recording.inputs = {}
+        recording.places = {}
+        recording.constants = {}
 
     def compile(self) -> None:
         """Make kernels of the path."""
@@ -83,7 +87,8 @@ def _captures(recording, arguments):
     for row, tensor in recording.inputs.items():
         if row not in arguments:
             rows.append((row, tensor))
-    rows += [(row, recording.values[row]) for row in recording.constants.values()]
+    # as arrays: a kernel reads memory, and this saves a conversion at every call
+    rows += [(row, np.array(recording.values[row])) for row in recording.constants.values()]
     return tuple(rows)
 
 
@@ -113,6 +118,28 @@ class Paths:
             if known is not None:
                 return known
         return self.record(signature, structure, leaves, arrays, seeds)
+
+    def quick(self, signature: tuple) -> Callable | None:
+        """The first path of a signature as a bare function of arrays, if it has no guards.
+
+        It returns None where the path may not be used now; the caller then makes a full call.
+        """
+        paths = self.by_signature.get(signature)
+        if not paths or paths[0].guards or True in paths[0].zeros:
+            return None
+        path = paths[0]
+        tensors = any(c.__class__ is Tensor for _, c in path.captures)
+        if path.compiled is None or tensors:
+            return None
+        captured = [c for _, c in path.captures]
+        compiled, reads = path.compiled._call, path.reads
+        reads.hold()  # the first call compiles the check
+        hold = reads.hold
+
+        def call(arrays):
+            return compiled([*arrays, *captured]) if hold() else None
+
+        return call
 
     def follow(self, paths: list[Path], arrays: list, seeds: Callable):
         """The answer of the first path whose guards hold, else None."""
@@ -154,7 +181,7 @@ class Paths:
                 self.warn(reason)
             outputs = path([*arrays, *seed_arrays])
             n = len(outputs) - len(path.guards)
-            return recorded, _with_zeros(path, outputs[:n])
+            return path.trace, _with_zeros(path, outputs[:n])
 
     def explain(self, signature, guards):
         """Note why a call is recorded (TAPEJIT_EXPLAIN prints it)."""

@@ -33,6 +33,8 @@ class Trace(NamedTuple):
     """How the output leaves are nested."""
     values: tuple
     """The output leaves' values in this run."""
+    shapes: tuple
+    """Their shapes; all that a path keeps of them."""
 
 
 class OutputRow(int):
@@ -65,7 +67,8 @@ def trace(function: Callable, structure, leaves: Sequence) -> Trace:
     with _recording_on(recording, uses_numpy(leaves)):
         result = function(*args, **kwargs)
         rows, structure, values = _outputs(recording, result)
-    return Trace(recording, inputs, rows, structure, values)
+    shapes = tuple(np.shape(value) for value in values)
+    return Trace(recording, inputs, rows, structure, values, shapes)
 
 
 def uses_numpy(leaves: Sequence) -> bool:

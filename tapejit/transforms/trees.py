@@ -86,7 +86,7 @@ def _flatten_other(tree, kind, leaves, static_ints):
         names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
         children = tuple(flatten(getattr(tree, n), leaves, static_ints) for n in names)
         return Node(kind, names, children)
-    if isinstance(tree, int | _STATIC) or callable(tree):
+    if isinstance(tree, (int, *_STATIC)) or callable(tree):
         try:
             hash(tree)
         except TypeError:
