@@ -210,6 +210,7 @@ class _Writer:
         self.lines.append(f"{''.join(f'{name}, ' for name in names) or '()'} = inputs")
         for buffer, record in enumerate(self.plan.buffers):
             if record.role == "input":
+                assert isinstance(record.number, int)
                 name = self.names[buffer] = names[record.number]
                 self.lines.append(
                     f"if {name}.__class__ is not ndarray or {name}.flags.num & 257 != 257: "

@@ -81,14 +81,12 @@ def fetch(kernels: Iterable[LoopKernel]) -> list[Entry]:
     Errors  KernelError if one cannot be compiled
     """
     keys = [_Key(kernel) for kernel in kernels]
-    found = [_ENTRIES.get(key) for key in keys]
-    if None in found:
+    if any(key not in _ENTRIES for key in keys):
         with _LOCK:
             missing = [key for key in dict.fromkeys(keys) if key not in _ENTRIES]
             if missing:
                 _compile(missing)
-        found = [_ENTRIES[key] for key in keys]
-    return found
+    return [_ENTRIES[key] for key in keys]
 
 
 def _compile(keys):

@@ -96,7 +96,7 @@ def find_sums(
     is_unslice = {row for row, kind in enumerate(kinds) if kind.op.name == "unslice"}
     if len(is_unslice) < 2:
         return {}
-    readers = [row in outputs for row in range(len(kinds))]
+    readers = [int(row in outputs) for row in range(len(kinds))]
     for row, flag in enumerate(needed):
         if flag:
             for x in operands[row]:

@@ -361,7 +361,8 @@ class Placement:
         root = self.root[row]
         role = self.role[root]
         if role >= FUSED:
-            self.deadline[root] = min(stage, self.deadline.get(root, stage))
+            known = self.deadline.get(root)
+            self.deadline[root] = stage if known is None else min(stage, known)
 
     def settle(self, row, role):
         """Decide where a node is computed, and ask for its operands there."""
@@ -383,7 +384,8 @@ class Placement:
             for context in needs:
                 if not context.is_home:
                     limit = context.kernel.stage - 1
-                    self.deadline[row] = min(limit, self.deadline.get(row, limit))
+                    known = self.deadline.get(row)
+                    self.deadline[row] = limit if known is None else min(limit, known)
         shape = self.kinds[row].aval.shape
         own = [context for context in needs if context.is_home]
         at_home = None
