@@ -34,7 +34,7 @@ def _own_count():
 
 _FREE = _own_count()
 # without a GIL, counts of other threads' references may be late
-_HAS_GIL = sys._is_gil_enabled() if hasattr(sys, "_is_gil_enabled") else True
+_HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def take(shape: tuple[int, ...], dtype: np.dtype, n_bytes: int) -> np.ndarray:
