@@ -108,7 +108,9 @@ def as_dtype(value) -> DType:
 
 def of_number(value) -> DType:
     """The dtype a Python number takes when nothing else decides."""
-    return _PYTHON[type(value)] or _defaults.float_dtype
+    if isinstance(value, bool):
+        return bool_
+    return int64 if isinstance(value, int) else _defaults.float_dtype
 
 
 def get_default_dtype() -> DType:

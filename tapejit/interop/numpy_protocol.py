@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.errors import TraceError
-from tapejit.tensor.core import Tensor, from_array, wrap
+from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.front import FOR_NUMPY
 
 _IN_PLACE = {"add": "add_", "subtract": "sub_", "multiply": "mul_", "true_divide": "div_"}
@@ -18,7 +18,7 @@ _IN_PLACE = {"add": "add_", "subtract": "sub_", "multiply": "mul_", "true_divide
 
 def as_tensor(value):
     """Arrays as tensors; the rest as it is."""
-    return from_array(value) if isinstance(value, np.ndarray | np.generic) else value
+    return as_data(value) if isinstance(value, np.ndarray | np.generic) else value
 
 
 def array_ufunc(self, ufunc, method, *inputs, out=None, **options):
@@ -44,7 +44,7 @@ def _operands(inputs):
 
 
 def _number(value):
-    return value if isinstance(value, bool | int | float) else wrap(np.asarray(value))
+    return value if isinstance(value, bool | int | float) else as_data(value)
 
 
 def _into(out, result):
@@ -64,7 +64,7 @@ def array_function(self, function, types, args, kwargs):
         raise _missing(f"{function.__module__}.{function.__name__}")
     first, *rest = args
     if isinstance(first, np.ndarray):
-        first = from_array(first)
+        first = as_data(first)
     return override(first, *rest, **kwargs)
 
 

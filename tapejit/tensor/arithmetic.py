@@ -13,7 +13,7 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, apply, binary_method, unary_method, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, binary_method, unary_method
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, answer_in_kind, export
 
 # ---------------------------------------------------------------- from the registry
@@ -181,7 +181,7 @@ def where(condition, input=None, other=None):
 
 
 FOR_NUMPY[np.where] = lambda condition, x=None, y=None: where(
-    condition if isinstance(condition, Tensor) else wrap(np.asarray(condition)), x, y
+    condition if isinstance(condition, Tensor) else as_data(condition), x, y
 )
 Tensor.where = lambda x, condition, other: where(condition, x, other)
 

@@ -192,6 +192,7 @@ CONSTANT = _Constant()
 
 def unify(op: Op, operands: Sequence) -> Sequence:
     """Operands as tensors with the dtypes that `op` takes."""
+    operands = [x if x.__class__ is Tensor else _operand(op, x) for x in operands]
     rule = op.rule
     if rule in ("promote", "float", "compare"):
         dtype = common_dtype(op, operands)
@@ -243,6 +244,15 @@ def legacy_name(dtype: DType) -> str:
     """What PyTorch's older messages call a dtype: Float, Long, ..."""
     names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int"}
     return names.get(dtype.name, dtype.name.capitalize())
+
+
+def _operand(op, x):
+    operand = as_operand(x)
+    if operand is NotImplemented:
+        raise DtypeError(
+            f"{op.name}(): a tensor, array or number is needed, got {type(x).__name__}"
+        )
+    return operand
 
 
 def apply(op: Op, operands: Sequence, attrs: tuple = (), value=None) -> Tensor:
@@ -435,10 +445,19 @@ def _named(method, op):
 def as_operand(x):
     """An operand of an operator: a tensor, a number, an array turned into a tensor."""
     if isinstance(x, Tensor | bool | int | float):
-        return x
+        return float(x) if isinstance(x, np.float64) else x  # np.float64 is a Python float too
     if isinstance(x, np.ndarray | np.generic):
-        return from_array(x)
+        return as_data(x)
     return NotImplemented
+
+
+def as_data(value) -> Tensor:
+    """A NumPy operand (array, scalar, list) as a tensor with memory of its own.
+
+    An array that a program goes on writing to (``buffer[:] = ...`` in a loop) would otherwise
+    change under the rows that read it, and with them the derivative.
+    """
+    return from_array(np.array(value)[()] if np.ndim(value) == 0 else np.array(value))
 
 
 def from_array(array) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tapejit import dtypes
-from tapejit.tensor.core import Tensor, from_array, wrap
+from tapejit.tensor.core import Tensor, as_data, wrap
 
 FUNCTIONS: dict[str, Callable] = {}
 FOR_NUMPY: dict[Callable, Callable] = {}
@@ -65,7 +65,7 @@ def any_tensor(values) -> bool:
 def as_tensor_argument(value, float_dtype=None):
     """An array or number as a tensor; anything else as it is."""
     if isinstance(value, np.ndarray | np.generic):
-        return from_array(value)
+        return as_data(value)
     if isinstance(value, list | tuple) and any(isinstance(v, np.ndarray) for v in value):
         return type(value)(as_tensor_argument(v) for v in value)
     if float_dtype is not None and isinstance(value, float | int) and not isinstance(value, bool):

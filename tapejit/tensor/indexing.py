@@ -12,7 +12,7 @@ import numpy as np
 from tapejit.errors import AxisError, DtypeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast
-from tapejit.tensor.core import Tensor, apply, from_array, storage, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, storage, wrap
 from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import adopt_row, change, check_writable, view
 from tapejit.tensor.recording import note_mutation, user_site
@@ -44,7 +44,7 @@ def _entry(entry):
     if isinstance(entry, list):
         entry = np.array(entry)
     if isinstance(entry, np.ndarray | np.bool_):
-        entry = from_array(entry)
+        entry = as_data(entry)
     if isinstance(entry, bool):
         entry = wrap(np.array(entry))
     if isinstance(entry, Tensor):
@@ -209,7 +209,7 @@ def set_item(x: Tensor, key, value) -> None:
     """x[key] = value, in x's memory."""
     if not isinstance(value, Tensor):
         value = (
-            from_array(value)
+            as_data(value)
             if isinstance(value, np.ndarray | np.generic)
             else wrap(np.asarray(value, x._aval.dtype.dtype))
         )

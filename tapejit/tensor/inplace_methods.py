@@ -6,7 +6,7 @@ import numpy as np
 
 from tapejit.registry import OPS
 from tapejit.tensor import random
-from tapejit.tensor.core import Tensor, from_array
+from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.indexing import set_item
 from tapejit.tensor.inplace import change, change_value
 
@@ -28,7 +28,7 @@ def _binary(op):
 
 
 def _operand(other):
-    return from_array(other) if isinstance(other, np.ndarray | np.generic) else other
+    return as_data(other) if isinstance(other, np.ndarray | np.generic) else other
 
 
 def _named(method, op):

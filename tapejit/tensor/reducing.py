@@ -15,7 +15,7 @@ from tapejit.dtypes import as_dtype
 from tapejit.errors import DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast, normalize_axes, normalize_axis
-from tapejit.tensor.core import Tensor, apply, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.indexing import mask_places
 from tapejit.tensor.shaping import named, permute, ravel, reshape, swap_axes, unsqueeze
@@ -245,7 +245,7 @@ _MATMUL = OPS["matmul"]
 @export("matmul", "__matmul__", numpy=("matmul",))
 def matmul(input, other):
     """Matrix product; vectors count as rows or columns, batch axes broadcast."""
-    x, y = (v if isinstance(v, Tensor) else wrap(np.asarray(v)) for v in (input, other))
+    x, y = (v if isinstance(v, Tensor) else as_data(v) for v in (input, other))
     result = apply(_MATMUL, (x, y))
     n, m = x._aval.ndim, y._aval.ndim
     if n == 1 and m == 1:
@@ -284,7 +284,7 @@ dot, bmm = _product("dot", (1, 1)), _product("bmm", (3, 3), "BmmBackward0")
 
 
 def _numpy_dot(x, y):
-    x, y = (v if isinstance(v, Tensor) else wrap(np.asarray(v)) for v in (x, y))
+    x, y = (v if isinstance(v, Tensor) else as_data(v) for v in (x, y))
     if not x._aval.ndim or not y._aval.ndim:
         return x * y
     if y._aval.ndim > 2:
@@ -305,7 +305,7 @@ def outer(input, vec2):
 
 
 FOR_NUMPY[np.outer] = lambda x, y: outer(
-    x if isinstance(x, Tensor) else wrap(np.asarray(x)), y
+    x if isinstance(x, Tensor) else as_data(x), y
 )
 
 
@@ -379,7 +379,7 @@ def einsum(equation, *operands):
 
 
 def _align(x, term, names):
-    x = x if isinstance(x, Tensor) else wrap(np.asarray(x))
+    x = x if isinstance(x, Tensor) else as_data(x)
     while len(set(term)) < len(term):
         letter = next(c for c in term if term.count(c) > 1)
         first = term.index(letter)
@@ -446,7 +446,7 @@ def _check_index(index, n, name):
 
 
 FOR_NUMPY[np.take_along_axis] = lambda x, indices, axis: gather(
-    x, axis, indices if isinstance(indices, Tensor) else wrap(np.asarray(indices))
+    x, axis, indices if isinstance(indices, Tensor) else as_data(indices)
 )
 
 
@@ -462,7 +462,7 @@ def index_select(input, dim, index):
 @export("take")
 def take(input, index, axis=None):
     """Elements by their place in the flattened tensor (NumPy: or along an axis)."""
-    index = index if isinstance(index, Tensor) else wrap(np.asarray(index))
+    index = index if isinstance(index, Tensor) else as_data(index)
     if axis is not None:
         return input[(slice(None),) * normalize_axis("take", axis, input._aval.ndim) + (index,)]
     return named(ravel(input)[index], "TakeBackward0")

@@ -9,7 +9,7 @@ import numpy as np
 from tapejit.errors import AxisError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis, resolve_reshape
-from tapejit.tensor.core import Tensor, apply, storage, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, storage
 from tapejit.tensor.front import FOR_NUMPY, export
 from tapejit.tensor.inplace import view
 
@@ -360,7 +360,7 @@ def chunk(input, chunks, dim=0):
 def cat(tensors, dim=0, *, axis=None):
     """Tensors one after the other along an axis."""
     dim = dim if axis is None else axis
-    tensors = [x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in tensors]
+    tensors = [x if isinstance(x, Tensor) else as_data(x) for x in tensors]
     if not tensors:
         raise ShapeError("torch.cat(): expected a non-empty list of Tensors")
     if any(x._aval.ndim == 0 for x in tensors):
@@ -373,7 +373,7 @@ def cat(tensors, dim=0, *, axis=None):
 def stack(tensors, dim=0, *, axis=None):
     """Tensors of equal shape along a new axis."""
     dim = dim if axis is None else axis
-    tensors = [x if isinstance(x, Tensor) else wrap(np.asarray(x)) for x in tensors]
+    tensors = [x if isinstance(x, Tensor) else as_data(x) for x in tensors]
     if not tensors:
         raise ShapeError("stack expects a non-empty TensorList")
     if len({x._aval.shape for x in tensors}) > 1:

@@ -199,7 +199,7 @@ class Paths:
 
     def warn(self, reason):
         """Say once that calls of this function are recorded every time."""
-        if self.has_warned or settings.explain == 0 and reason is not None:
+        if self.has_warned or (settings.explain == 0 and reason is not None):
             return
         self.has_warned = True
         name = getattr(self.function, "__qualname__", repr(self.function))
