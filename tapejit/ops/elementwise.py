@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from tapejit import dtypes
+from tapejit.errors import DivisionByZero, DtypeError
 from tapejit.families import elementwise, operation
 from tapejit.ops.movement import expand
 from tapejit.registry import Alias, Probe
@@ -24,6 +25,7 @@ POSITIVE = Probe(domain=(0.2, 4.0), points=(0.0, 1.0, -1.0, INF, NAN))
 UNIT = Probe(domain=(-0.95, 0.95), points=(0.0, 1.0, -1.0, 2.0, NAN))
 PAIRS = Probe(shapes=(((3, 1), (1, 4)), ((), (2,)), ((3,), (3,))), points=(0.0, 1.0, INF, NAN))
 PAIRS_POSITIVE = Probe(domain=(0.2, 3.0), shapes=PAIRS.shapes, points=PAIRS.points)
+QUOTIENTS = Probe(domain=((0.55, 0.95), (0.3, 0.5)), shapes=PAIRS.shapes)
 
 # ---------------------------------------------------------------- arithmetic
 
@@ -43,8 +45,10 @@ sub = elementwise(
     code="u - v",
     partials=lambda u, v, y: (1.0, -1.0),
     linear=True,
+    bools="refused",
     alias=Alias("sub", "subtract", "sub"),
     grad_name="SubBackward0",
+    number_grad_names=("RsubBackward1", ""),
     probe=PAIRS,
 )
 mul = elementwise(
@@ -64,26 +68,57 @@ div = elementwise(
     rule="float",
     alias=Alias("div", "true_divide", "truediv"),
     grad_name="DivBackward0",
+    number_grad_names=("MulBackward0", ""),
     probe=PAIRS_POSITIVE,
 )
+
+
+def _dividing(function):
+    """A NumPy function that raises where integers are divided by zero, instead of giving 0."""
+
+    def evaluate(u, v):
+        y = function(u, v)
+        if y.dtype.kind != "f" and not np.all(v):
+            raise DivisionByZero("ZeroDivisionError: integers divided by zero\n  try  .float()")
+        return y
+
+    return evaluate
+
+
 remainder = elementwise(
     "remainder",
     summary="Remainder of division with the sign of the divisor, as Python's %.",
     code="u % v",
+    evaluate=_dividing(np.remainder),
     partials=lambda u, v, y: (1.0, -floor(u / v)),
+    bools="refused alone",
     alias=Alias("remainder", "remainder", "mod"),
-    grad_name="RemainderBackward0",
-    probe=Probe(domain=((0.55, 0.95), (0.3, 0.5)), shapes=PAIRS.shapes),
+    grad_name="RemainderBackward1",
+    number_grad_names=("", "RemainderBackward0"),
+    probe=QUOTIENTS,
+)
+fmod = elementwise(
+    "fmod",
+    summary="Remainder of division with the sign of the dividend, as C's fmod.",
+    code="abs(u) % abs(v) if u >= 0.0 else -(abs(u) % abs(v))",
+    evaluate=_dividing(np.fmod),
+    partials=lambda u, v, y: (1.0, -trunc(u / v)),
+    bools="refused alone",
+    alias=Alias("fmod", "fmod"),
+    grad_name="FmodBackward1",
+    number_grad_names=("", "FmodBackward0"),
+    probe=QUOTIENTS,
 )
 floor_divide = elementwise(
     "floor_divide",
     summary="The largest whole number not above the quotient, as Python's //.",
     code="math.floor(u / v)",
-    evaluate=np.floor_divide,
+    evaluate=_dividing(np.floor_divide),
     partials=lambda u, v, y: (None, None),
+    bools="refused alone",
     alias=Alias("floor_divide", "floor_divide", "floordiv"),
     grad_name="NotImplemented",
-    probe=Probe(domain=((0.55, 0.95), (0.3, 0.5)), shapes=PAIRS.shapes),
+    probe=QUOTIENTS,
 )
 neg = elementwise(
     "neg",
@@ -91,6 +126,7 @@ neg = elementwise(
     code="-x",
     partials=lambda x, y: (-1.0,),
     linear=True,
+    bools="refused",
     alias=Alias("neg", "negative", "neg"),
     grad_name="NegBackward0",
     probe=ANY,
@@ -110,18 +146,21 @@ abs_ = elementwise(
     summary="Absolute value of each element.",
     code="abs(x)",
     partials=lambda x, y: (sign(x),),
+    bools="refused",
     alias=Alias("abs", "absolute", "abs"),
     grad_name="AbsBackward0",
     probe=KINKED,
-    note="Slope 0 at 0, the subgradient of least norm.",
+    note="Slope 0 at 0, the subgradient of least norm, and at NaN, as in PyTorch.",
 )
 sign = elementwise(
     "sign",
-    summary="-1, 0 or 1 by the sign of each element; NaN stays NaN.",
-    code="1.0 if x > 0.0 else (-1.0 if x < 0.0 else x)",
-    partials=lambda x, y: (None,),
+    summary="-1, 0 or 1 by the sign of each element; 0 for NaN.",
+    code="1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)",
+    evaluate=lambda x: np.subtract(x > 0, x < 0, dtype=x.dtype) if x.dtype.kind != "b" else x,
+    partials=lambda x, y: (0.0,),
     alias=Alias("sign", "sign"),
     grad_name="SignBackward0",
+    note="sign(NaN) is 0 as in PyTorch; NumPy has NaN.",
     probe=KINKED,
 )
 
@@ -136,16 +175,30 @@ square = elementwise(
     grad_name="PowBackward0",
     probe=ANY,
 )
+
+
+def _run_pow(u, v):
+    try:
+        return np.power(u, v)
+    except ValueError:  # integers to negative powers: PyTorch rounds toward zero
+        whole = np.power(u, np.maximum(v, 0))
+        odd = np.where(v % 2 == 0, 1, -1)
+        small = np.where(u == 1, 1, np.where(u == -1, odd, 0)).astype(whole.dtype)
+        return np.where(v < 0, small, whole)[()]
+
+
 pow_ = elementwise(
     "pow",
     summary="u to the power of v, broadcast together.",
     code="math.pow(u, v)",
+    evaluate=_run_pow,
     partials=lambda u, v, y: (
         where(v == 0.0, 0.0, v * pow_(u, v - 1.0)),
         where((u == 0.0) & (v >= 0.0), 0.0, y * log(u)),
     ),
     alias=Alias("pow", "power", "pow"),
     grad_name="PowBackward1",
+    number_grad_names=("PowBackward2", "PowBackward0"),
     note="Slopes (0, 0) at (0, 0); a slope by v of 0 where u = 0 and v >= 0, as in PyTorch.",
     probe=PAIRS_POSITIVE,
 )
@@ -178,10 +231,8 @@ def expand_power(x, exponent):
 
 
 def _power_slopes(x, y, exponent):
-    if exponent == 0:
-        return (None,)
-    if exponent == 1:
-        return (1.0,)
+    if exponent in (0, 1):
+        return (float(exponent),)
     if exponent == 2:
         return (2.0 * x,)
     return (float(exponent) * power(x, exponent=exponent - 1),)
@@ -524,6 +575,11 @@ def indicator(condition, like):
     return where(condition, one, 0.0)
 
 
+def _unless(condition, like):
+    """0 where `condition` holds, else 1, in the dtype of `like`."""
+    return where(condition, 0.0, like.builder.literal(1, aval((), like.dtype)))
+
+
 def _tie(lost, equal, like):
     half, one = (like.builder.literal(n, aval((), like.dtype)) for n in (0.5, 1.0))
     return where(lost, 0.0, where(equal, half, one))
@@ -534,10 +590,10 @@ relu = elementwise(
     summary="Each element, or 0 where it is negative.",
     code="x if x > 0.0 or x != x else 0.0",
     evaluate=lambda x: np.maximum(x, x.dtype.type(0)),
-    partials=lambda x, y: (indicator(y > 0.0, y),),
+    partials=lambda x, y: (_unless(y <= 0.0, y),),
     alias=Alias("relu"),
     grad_name="ReluBackward0",
-    note="Slope 0 at 0.",
+    note="Slope 0 at 0 and 1 at NaN, as in PyTorch.",
     probe=KINKED,
 )
 maximum = elementwise(
@@ -563,7 +619,7 @@ floor = elementwise(
     "floor",
     summary="The largest whole number not above each element.",
     code="math.floor(x)",
-    partials=lambda x, y: (None,),
+    partials=lambda x, y: (0.0,),
     alias=Alias("floor", "floor"),
     grad_name="FloorBackward0",
     probe=KINKED,
@@ -572,7 +628,7 @@ ceil = elementwise(
     "ceil",
     summary="The smallest whole number not below each element.",
     code="math.ceil(x)",
-    partials=lambda x, y: (None,),
+    partials=lambda x, y: (0.0,),
     alias=Alias("ceil", "ceil"),
     grad_name="CeilBackward0",
     probe=KINKED,
@@ -581,7 +637,7 @@ trunc = elementwise(
     "trunc",
     summary="Each element without its fraction.",
     code="math.trunc(x)",
-    partials=lambda x, y: (None,),
+    partials=lambda x, y: (0.0,),
     alias=Alias("trunc", "trunc"),
     grad_name="TruncBackward0",
     probe=KINKED,
@@ -591,7 +647,7 @@ round_ = elementwise(
     summary="The nearest whole number, halves to even.",
     code="round(x)",
     evaluate=np.rint,
-    partials=lambda x, y: (None,),
+    partials=lambda x, y: (0.0,),
     alias=Alias("round", "rint"),
     grad_name="RoundBackward0",
     probe=KINKED,
@@ -653,6 +709,12 @@ clone = operation(
     alias=Alias("clone", "copy"),
     grad_name="CloneBackward0",
 )
+
+
+def _as(x, dtype):
+    return x if x.dtype is dtype else cast(x, dtype=dtype.name)
+
+
 copy_into = operation(
     "copy_into",
     "copy",
@@ -661,7 +723,7 @@ copy_into = operation(
     evaluate=lambda x, v: np.broadcast_to(np.asarray(v), np.shape(x)).astype(x.dtype),
     vjp=lambda gy, x, v, y: (None, gy),
     jvp=lambda tangents, x, v, y: tangents[1],
-    decompose=lambda x, v: expand(v if v.dtype is x.dtype else cast(v, dtype=x.dtype.name), shape=x.shape),
+    decompose=lambda x, v: expand(_as(v, x.dtype), shape=x.shape),
     rule="first",
     grad_name="CopyBackwards",
     probe=Probe(shapes=(((2, 3), (3,)),)),
@@ -729,6 +791,35 @@ logical_not = elementwise(
     rule="logical",
     alias=Alias("logical_not", "logical_not", "invert"),
 )
+
+
+def _infer_bitwise(avals):
+    dtype = avals[0].dtype
+    if dtype.is_floating_point:
+        raise DtypeError(
+            f"bitwise operators are only implemented on integer and Boolean-type tensors, not {dtype}"
+        )
+    return aval(broadcast("operands", *(a.shape for a in avals)), dtype)
+
+
+def _bitwise(name, summary, function):
+    """Integers only; kernels do not have them, so compiled programs call NumPy."""
+    return operation(
+        name,
+        "bitwise",
+        summary=summary,
+        infer=_infer_bitwise,
+        evaluate=function,
+        rule="promote",
+        alias=Alias(name, name),
+    )
+
+
+bitwise_and = _bitwise("bitwise_and", "The bits that both have.", np.bitwise_and)
+bitwise_or = _bitwise("bitwise_or", "The bits that at least one has.", np.bitwise_or)
+bitwise_xor = _bitwise("bitwise_xor", "The bits that exactly one has.", np.bitwise_xor)
+bitwise_not = _bitwise("bitwise_not", "The bits that are not set.", np.bitwise_not)
+
 isnan = elementwise(
     "isnan",
     summary="True where the element is NaN.",

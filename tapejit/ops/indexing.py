@@ -225,4 +225,3 @@ count_nonzero = operation(
     infer=lambda avals: aval((), dtypes.int64),
     evaluate=lambda x: np.int64(np.count_nonzero(x)),
 )
-

@@ -176,9 +176,7 @@ unslice = operation(
     jvp=lambda tangents, x, y, **attrs: unslice(tangents[0], **attrs),
     linear=True,
     grad_name="ConstantPadNdBackward0",
-    probe=Probe(
-        shapes=(((2, 2),),), attrs=({"shape": (3, 4), "starts": (1, 0), "steps": (1, 2)},)
-    ),
+    probe=Probe(shapes=(((2, 2),),), attrs=({"shape": (3, 4), "starts": (1, 0), "steps": (1, 2)},)),
 )
 
 

@@ -62,9 +62,7 @@ mean = reduction(
     "mean",
     summary="Mean over `axes`; NaN of no elements.",
     evaluate=_run_mean,
-    decompose=lambda x, axes, keepdim: (
-        sum_(x, axes=axes, keepdim=keepdim) / float(_count(x, axes))
-    ),
+    decompose=lambda x, axes, keepdim: sum_(x, axes=axes, keepdim=keepdim) / float(_count(x, axes)),
     vjp=lambda gy, x, y, axes, keepdim: (
         restore(gy / float(_count(x, axes) or math.nan), x, axes, keepdim),
     ),
@@ -82,7 +80,9 @@ def _products_of_others(x, axes):
     n_zeros = sum_(cast_like(zero, x), axes=axes, keepdim=True)
     others = prod(where(zero, 1.0, x), axes=axes, keepdim=True)
     without = expand(others, shape=x.shape) / where(zero, 1.0, x)
-    alone = where(zero & expand(eq(n_zeros, 1.0), shape=x.shape), expand(others, shape=x.shape), 0.0)
+    alone = where(
+        zero & expand(eq(n_zeros, 1.0), shape=x.shape), expand(others, shape=x.shape), 0.0
+    )
     return where(expand(eq(n_zeros, 0.0), shape=x.shape), without, alone)
 
 
@@ -140,6 +140,7 @@ amax = reduction(
     vjp=_share,
     jvp=_share_tangent,
     alias=Alias("amax", "max"),
+    needs_elements=True,
     grad_name="AmaxBackward0",
     note="Ties share the cotangent evenly.",
 )
@@ -151,6 +152,7 @@ amin = reduction(
     vjp=_share,
     jvp=_share_tangent,
     alias=Alias("amin", "min"),
+    needs_elements=True,
     grad_name="AminBackward0",
     note="Ties share the cotangent evenly.",
 )
@@ -171,6 +173,7 @@ argmax = reduction(
     summary="Index of the first largest element along one axis, or in the flattened tensor.",
     evaluate=_run_arg(np.argmax),
     dtype=lambda dtype: dtypes.int64,
+    needs_elements=True,
     alias=Alias("argmax", "argmax"),
 )
 argmin = reduction(
@@ -178,6 +181,7 @@ argmin = reduction(
     summary="Index of the first smallest element along one axis, or in the flattened tensor.",
     evaluate=_run_arg(np.argmin),
     dtype=lambda dtype: dtypes.int64,
+    needs_elements=True,
     alias=Alias("argmin", "argmin"),
 )
 
@@ -204,6 +208,7 @@ def _extreme_at_index(name, summary, function, argument):
         summary=summary,
         evaluate=_numpy(function),
         reduce=name[:3],
+        needs_elements=True,
         vjp=vjp,
         jvp=jvp,
         grad_name=name[:3].capitalize() + "Backward0",
@@ -259,7 +264,8 @@ def _var_slope(x, axes, correction):
 
 _STATISTIC = ("axes", "keepdim", "correction")
 _STATISTIC_PROBE = Probe(
-    shapes=(((4,),), ((3, 4),)), attrs=({"axes": (0,), "correction": 1}, {"axes": (0,), "correction": 0})
+    shapes=(((4,),), ((3, 4),)),
+    attrs=({"axes": (0,), "correction": 1}, {"axes": (0,), "correction": 0}),
 )
 
 var = reduction(

@@ -12,9 +12,19 @@ import operator
 import numpy as np
 
 from tapejit import dtypes
+from tapejit.errors import ArgumentError, DtypeError
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, apply, as_data, binary_method, unary_method
-from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, answer_in_kind, export
+from tapejit.tensor.core import (
+    Tensor,
+    apply,
+    as_data,
+    as_operand,
+    binary_method,
+    check_range,
+    common_dtype,
+    unary_method,
+)
+from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, answer_in_kind, check_tensor, export, named
 
 # ---------------------------------------------------------------- from the registry
 
@@ -22,16 +32,16 @@ from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, answer_in_kind, export
 def _publish(op):
     n = len(op.expression.parameters)
     forward = unary_method(op) if n == 1 else binary_method(op)
+    function = _with_out_of_order_operands(op) if n == 2 else forward
     if op.alias.operator and op.name != "pow":
         setattr(Tensor, f"__{op.alias.operator}__", forward)
         if n == 2 and op.rule != "compare":
             setattr(Tensor, f"__r{op.alias.operator}__", binary_method(op, reflected=True))
     if op.alias.torch:
-        function = _with_out_of_order_operands(op) if n == 2 else forward
         FUNCTIONS[op.alias.torch] = answer_in_kind(function)
-        setattr(Tensor, op.alias.torch, forward if n == 1 else function)
+        setattr(Tensor, op.alias.torch, function)
     if op.alias.numpy and op.name != "pow":
-        FOR_NUMPY[getattr(np, op.alias.numpy)] = _with_out_of_order_operands(op) if n == 2 else forward
+        FOR_NUMPY[getattr(np, op.alias.numpy)] = function
 
 
 def _with_out_of_order_operands(op):
@@ -40,8 +50,13 @@ def _with_out_of_order_operands(op):
 
     def function(input, other):
         if isinstance(input, Tensor):
-            return forward(input, other)
-        return reflected(other, input)
+            result = forward(input, other)
+        else:
+            check_tensor(op.name, other)
+            result = reflected(other, input)
+        if result is NotImplemented:
+            check_tensor(op.name, other if isinstance(input, Tensor) else input)
+        return result
 
     function.__name__ = function.__qualname__ = op.name
     function.__doc__ = op.summary
@@ -49,9 +64,7 @@ def _with_out_of_order_operands(op):
 
 
 for _op in list(OPS.values()):
-    if _op.family == "elementwise" and len(_op.expression.parameters) <= 2 and _op.name not in (
-        "where", "power",
-    ):  # fmt: skip
+    if _op.family == "elementwise" and len(_op.expression.parameters) <= 2 and _op.name != "power":
         _publish(_op)
 
 for _name, _same in {
@@ -62,7 +75,6 @@ for _name, _same in {
 }.items():  # fmt: skip
     FUNCTIONS[_name] = FUNCTIONS[_same]
     setattr(Tensor, _name, getattr(Tensor, _same))
-FUNCTIONS["special_erf"] = FUNCTIONS["erf"]
 FOR_NUMPY[np.divide] = FOR_NUMPY[np.true_divide]
 FOR_NUMPY[np.abs] = FOR_NUMPY[np.absolute]
 FOR_NUMPY[np.fabs] = FOR_NUMPY[np.absolute]
@@ -101,6 +113,42 @@ def div(input, other, *, rounding_mode=None):
     return result.trunc() if rounding_mode == "trunc" else result
 
 
+# ---------------------------------------------------------------- bits
+
+
+def _bits(name, reflected=False):
+    """&, | and ^ of booleans are logical (kernels have them), of integers bitwise (NumPy)."""
+    logical, bitwise = OPS[f"logical_{name}"], OPS[f"bitwise_{name}"]
+
+    def method(x, y):
+        other = as_operand(y)
+        if other is NotImplemented:
+            return NotImplemented
+        pair = (other, x) if reflected else (x, other)
+        op = logical if common_dtype(bitwise, pair) is dtypes.bool_ else bitwise
+        return apply(op, pair)
+
+    method.__name__ = f"bitwise_{name}"
+    method.__doc__ = bitwise.summary
+    return method
+
+
+for _name in ("and", "or", "xor"):
+    _method = export(f"bitwise_{_name}", numpy=(f"bitwise_{_name}",))(_bits(_name))
+    setattr(Tensor, f"__{_name}__", _method)
+    setattr(Tensor, f"__r{_name}__", _bits(_name, reflected=True))
+
+
+@export("bitwise_not", numpy=("invert",))
+def bitwise_not(input):
+    """The bits that are not set; of booleans the opposite."""
+    op = OPS["logical_not" if input._aval.dtype is dtypes.bool_ else "bitwise_not"]
+    return apply(op, (input,))
+
+
+Tensor.__invert__ = bitwise_not
+
+
 # ---------------------------------------------------------------- powers
 
 _pow, _rpow = binary_method(OPS["pow"]), binary_method(OPS["pow"], reflected=True)
@@ -118,9 +166,7 @@ def pow_(input, exponent):
         if exponent in STRUCTURAL_EXPONENTS and _keeps_dtype(input, exponent):
             n = int(exponent) if exponent == int(exponent) else float(exponent)
             return apply(_POWER, (input,), (n,))
-        result = _pow(input, exponent)
-        _rename(result, "PowBackward0")
-        return result
+        check_range(exponent, input._aval.dtype)
     return _pow(input, exponent)
 
 
@@ -128,15 +174,8 @@ def _keeps_dtype(x, exponent):
     if x._aval.dtype.is_floating_point:
         return True
     if isinstance(exponent, int) and exponent < 0:
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
+        raise ArgumentError("Integers to negative integer powers are not allowed.\n  try  .float()")
     return isinstance(exponent, int) and x._aval.dtype.category == dtypes.INTEGER
-
-
-def _rename(x, name):
-    """Let grad_fn of a just recorded tensor carry PyTorch's name."""
-    if x._tape is not None:
-        x._tape.names[x._row] = name
-    return x
 
 
 Tensor.__rpow__ = lambda x, base: _rpow(x, base)
@@ -155,16 +194,25 @@ def square(input):
 @export("clamp", "clip")
 def clamp(input, min=None, max=None):
     """Each element brought into [min, max]; either may be None."""
-    if min is None and max is None:
-        raise ValueError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    name = "ClampBackward0" if isinstance(min, Tensor) or isinstance(max, Tensor) else "ClampBackward1"
-    low = -math.inf if min is None else min
-    high = math.inf if max is None else max
-    if not input._aval.dtype.is_floating_point and math.inf in (high, -low if not isinstance(low, Tensor) else 0):
-        limits = np.iinfo(input._aval.dtype.dtype)
-        low = limits.min if min is None else min
-        high = limits.max if max is None else max
-    return _rename(apply(OPS["clamp"], (input, low, high)), name)
+    low, high = clamp_bounds(input, min, max)
+    is_tensor = isinstance(min, Tensor) or isinstance(max, Tensor)
+    result = apply(OPS["clamp"], (input, low, high))
+    return named(result, "ClampBackward0" if is_tensor else "ClampBackward1")
+
+
+def clamp_bounds(x, low, high) -> tuple:
+    """Both bounds of a clamp; a missing one is the limit of the result's dtype."""
+    given = [b for b in (low, high) if b is not None]
+    if not given:
+        raise ArgumentError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    dtype = common_dtype(OPS["clamp"], [x, *given])
+    if dtype.is_floating_point:
+        limits = (-math.inf, math.inf)
+    elif dtype is dtypes.bool_:
+        raise DtypeError("clamp() of bool tensors is not supported\n  try  logical_and, logical_or")
+    else:
+        limits = (int(np.iinfo(dtype.dtype).min), int(np.iinfo(dtype.dtype).max))
+    return limits[0] if low is None else low, limits[1] if high is None else high
 
 
 FOR_NUMPY[np.clip] = lambda x, a_min=None, a_max=None, *, min=None, max=None: clamp(
@@ -192,18 +240,11 @@ def round_(input, *, decimals=0):
     if decimals == 0:
         return _round(input)
     scale = 10.0**decimals
-    return _round(input * scale) / scale
+    return named(_round(input * scale) / scale, "RoundBackward1")
 
 
 _round = unary_method(OPS["round"])
 Tensor.__round__ = lambda x, n=0: round_(x, decimals=n or 0)
-_fmod_trunc = unary_method(OPS["trunc"])
-
-
-@export(numpy=("fmod",))
-def fmod(input, other):
-    """Remainder of division with the sign of the dividend."""
-    return input - _fmod_trunc(input / other) * other
 
 
 def _hashable_eq(name):

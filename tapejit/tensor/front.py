@@ -12,8 +12,10 @@ from collections.abc import Callable
 import numpy as np
 
 from tapejit import dtypes
+from tapejit.errors import DtypeError
 from tapejit.tensor.core import Tensor, as_data, wrap
 
+_ARRAYS = (np.ndarray, np.generic, float, int, list, tuple)
 FUNCTIONS: dict[str, Callable] = {}
 FOR_NUMPY: dict[Callable, Callable] = {}
 
@@ -43,16 +45,29 @@ def answer_in_kind(function: Callable) -> Callable:
             return function(*args, **kwargs)
         if any_tensor(args) or any_tensor(tuple(kwargs.values())):
             return function(*[as_tensor_argument(a) for a in args], **kwargs)
-        if not any(isinstance(a, np.ndarray | np.generic | float | int | list | tuple) for a in args):
-            return function(*args, **kwargs)
-        tensors = [as_tensor_argument(a, dtypes.float64) if i == 0 else a for i, a in enumerate(args)]
-        if len(tensors) > 1:
-            tensors[1:] = [
-                as_tensor_argument(a) if isinstance(a, np.ndarray) else a for a in tensors[1:]
-            ]
-        return unwrap(function(*tensors, **kwargs), isinstance(args[0], float | int))
+        if not any(isinstance(a, _ARRAYS) for a in args):
+            check_tensor(function.__name__, args[0] if args else None)
+        first = as_tensor_argument(args[0], dtypes.float64)
+        others = [as_tensor_argument(a) if isinstance(a, np.ndarray) else a for a in args[1:]]
+        return unwrap(function(first, *others, **kwargs), isinstance(args[0], float | int))
 
     return call
+
+
+def check_tensor(name: str, value) -> None:
+    """Raise DtypeError, PyTorch's TypeError, unless a value is a tensor."""
+    if not isinstance(value, Tensor):
+        raise DtypeError(
+            f"{name}(): argument must be Tensor, not {type(value).__name__}\n"
+            "  try  tapejit.tensor(...), or a NumPy array"
+        )
+
+
+def named(x: Tensor, name: str) -> Tensor:
+    """Let grad_fn of a just recorded tensor carry PyTorch's name."""
+    if x._tape is not None:
+        x._tape.names[x._row] = name
+    return x
 
 
 def any_tensor(values) -> bool:

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from tapejit.errors import ShapeError
 from tapejit.registry import OPS
-from tapejit.tensor.core import apply
 from tapejit.tensor import arithmetic  # fills FUNCTIONS
+from tapejit.tensor.core import apply
 from tapejit.tensor.front import FUNCTIONS, export
 from tapejit.tensor.reducing import gather, log_softmax, softmax
 
 relu, sigmoid, tanh = (FUNCTIONS[n] for n in ("relu", "sigmoid", "tanh"))
 assert arithmetic
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "elu", "gelu",
-    "huber_loss", "leaky_relu", "linear", "log_softmax", "logsigmoid", "mse_loss", "nll_loss",
-    "l1_loss", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "elu",
+    "gelu",
+    "huber_loss",
+    "l1_loss",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "tanh",
 ]  # fmt: skip
 
 

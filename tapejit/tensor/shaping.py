@@ -10,7 +10,7 @@ from tapejit.errors import AxisError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis, resolve_reshape
 from tapejit.tensor.core import Tensor, apply, as_data, storage
-from tapejit.tensor.front import FOR_NUMPY, export
+from tapejit.tensor.front import FOR_NUMPY, export, named
 from tapejit.tensor.inplace import view
 
 _RESHAPE, _PERMUTE, _SLICE, _EXPAND = (OPS[n] for n in ("reshape", "permute", "slice", "expand"))
@@ -21,13 +21,6 @@ def numbers(args) -> tuple[int, ...]:
     if len(args) == 1 and isinstance(args[0], list | tuple):
         args = args[0]
     return tuple(int(a) for a in args)
-
-
-def named(x: Tensor, name: str) -> Tensor:
-    """Let grad_fn of a just recorded tensor carry PyTorch's name."""
-    if x._tape is not None:
-        x._tape.names[x._row] = name
-    return x
 
 
 def _reshaped(x, shape, name):
