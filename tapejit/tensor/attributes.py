@@ -22,7 +22,7 @@ from tapejit.tensor import printing
 from tapejit.tensor.core import Tensor, apply, optional, storage, wrap
 from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import adopt_row, base_of
-from tapejit.tensor.recording import Recording, root, state, version
+from tapejit.tensor.recording import Recording, Unnoted, live, root, state, version
 
 # ---------------------------------------------------------------- shapes and places
 
@@ -185,6 +185,9 @@ def is_leaf(x):
     return x._tape is None or not _requires_grad(x)
 
 
+_BY_HAND = ("AccumulateGrad", "CopyBackwards", "CopySlices")
+
+
 class Node:
     """A backward node, as `grad_fn` shows it: a view of one row of the tape."""
 
@@ -197,8 +200,8 @@ class Node:
         self._name = "AccumulateGrad" if leaf is not None else backward_name(recording, row)
 
     def name(self) -> str:
-        """PyTorch's name of the node."""
-        return self._name
+        """PyTorch's name of the node, with the namespace of those it writes by hand."""
+        return f"torch::autograd::{self._name}" if self._name in _BY_HAND else self._name
 
     @property
     def next_functions(self) -> tuple:
@@ -251,20 +254,30 @@ def backward_name(recording, row) -> str:
 
 
 def _is_number(recording, row):
-    return recording.kind(row).op.family == "input" and row not in recording.inputs
+    return recording.kind(row).op.family == "input" and row in recording.constants.values()
 
 
 def _node_of(recording, row):
-    tensor = recording.inputs.get(row)
-    if tensor is None:
-        if not recording.kind(row).aval.dtype.is_floating_point:
+    if recording.kind(row).op.family == "input":
+        source = recording.sources.get(row)
+        if source is None:
             return None
-        return Node(recording, row)
-    if not _requires_grad(tensor):
+        return _node(*source) if source.__class__ is tuple else _node(None, row, source)
+    if not recording.kind(row).aval.dtype.is_floating_point:
         return None
-    if tensor._tape is None:
-        return Node(None, row, tensor)
-    return Node(tensor._tape, tensor._row)
+    return _node(recording, row)
+
+
+def _node(recording, row, leaf=None):
+    """A Node of a class with PyTorch's name."""
+    name = "AccumulateGrad" if leaf is not None else backward_name(recording, row)
+    cls = _node_classes.get(name)
+    if cls is None:
+        cls = _node_classes[name] = type(name, (Node,), {"__slots__": ()})
+    return cls(recording, row, leaf)
+
+
+_node_classes: dict[str, type] = {}
 
 
 @_property("grad_fn")
@@ -272,7 +285,7 @@ def grad_fn(x):
     """The backward node of a computed tensor; None for a leaf."""
     if x._tape is None or not _requires_grad(x):
         return None
-    return Node(x._tape, x._row)
+    return _node(x._tape, x._row)
 
 
 # ---------------------------------------------------------------- grad
@@ -388,7 +401,7 @@ def backward(x, gradient=None, retain_graph=None, create_graph=False, inputs=Non
     if isinstance(inputs, Tensor):
         inputs = [inputs]
     if inputs is not None and len(inputs) == 0:
-        raise AutogradError("'inputs' argument to backward() cannot be empty.")
+        raise AutogradError("`inputs` argument to `backward()` cannot be empty.")
     engine.backward(
         [x],
         None if gradient is None else [gradient],
@@ -423,7 +436,7 @@ def detach_(x):
 
 
 def _get_data(x):
-    return wrap(storage(x), x._aval.dtype)
+    return wrap(Unnoted.view(storage(x)), x._aval.dtype)
 
 
 def _set_data(x, value):
@@ -431,7 +444,7 @@ def _set_data(x, value):
         raise AutogradError(f"data set to a tensor that requires gradients must be {x.dtype}")
     x._value = storage(value)
     x._aval = value._aval
-    for recording in (state.parked,):
+    for recording in list(live):
         recording.forget(x)
 
 
@@ -583,7 +596,7 @@ def represent(x):
         dtype_name=x._aval.dtype.name,
         default_float=dtypes.get_default_dtype().name,
         requires_grad=node is None and _requires_grad(x),
-        grad_fn_name=None if node is None else node.name(),
+        grad_fn_name=None if node is None else type(node).__name__,
     )
 
 

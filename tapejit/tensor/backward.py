@@ -51,7 +51,6 @@ class SweepEntry:
         n = self.sweep.n_primal
         self.saved = self._rows_read(n)
         self.slice = needed_rows(tape, roots)
-        self.spent = bytes(self._spent(tape, n))
         self.covers_all = all(self.slice)
         self.times = 0
         self.compiled: Callable | None = None
@@ -66,17 +65,6 @@ class SweepEntry:
                 read.update(x for x in tape.operands(row) if x < n)
         read.update(row for row in self.sweep.results if 0 <= row < n)
         return sorted(read)
-
-    def _spent(self, tape, n):
-        """Flags of the slice's operations that saved something: a second backward needs them."""
-        saved = set(self.saved)
-        flags = bytearray(n)
-        for row in range(n):
-            if self.slice[row] and (
-                row in saved or any(operand in saved for operand in tape.operands(row))
-            ):
-                flags[row] = 1
-        return flags
 
     def compile(self):
         """Make kernels of the sweep; library results of the primal become inputs."""
@@ -174,24 +162,26 @@ def _run_compiled(recording, entry, seeds):
 
 def check_not_freed(recording: Recording, entry: SweepEntry) -> None:
     """Raise if an operation in the slice gave its saved values back."""
-    freed = recording.freed
-    if freed and any(map(int.__and__, freed, entry.spent)):
+    row = _spent_row(recording, entry) if recording.freed else -1
+    if row >= 0:
         raise AutogradError(
             "Trying to backward through the graph a second time (or directly access saved tensors "
             "after they have already been freed). Saved intermediate values of the graph are freed "
             "when you call .backward() or autograd.grad(). Specify retain_graph=True if you need "
             "to backward through the graph a second time or if you need to access saved tensors "
             "after calling backward.\n"
-            f"  where  {_first_freed(recording, entry)}\n"
+            f"  where  {recording.kind(row)} made at {describe_site(recording.sites[row])}\n"
             "  try    retain_graph=True in the first backward; or detach() what two losses share"
         )
 
 
-def _first_freed(recording, entry):
-    for row, (freed, spent) in enumerate(zip(recording.freed, entry.spent, strict=False)):
-        if freed and spent:
-            return f"{recording.kind(row)} made at {describe_site(recording.sites[row])}"
-    return ""
+def _spent_row(recording, entry):
+    """The first operation of the slice that gave its saved values back; -1 if there is none."""
+    constants = set(recording.constants.values())
+    for row, (freed, needed) in enumerate(zip(recording.freed, entry.slice, strict=False)):
+        if freed and needed and not constants.issuperset(recording.reads(row)):
+            return row
+    return -1
 
 
 def check_saved(recording: Recording, entry: SweepEntry) -> None:
@@ -349,27 +339,26 @@ class Walk:
             self.through(recording, self.pending.pop(recording))
         if not self.retain_graph:
             for recording, entry in self.freed:
-                recording.free(entry.slice)
-                if recording is state.parked:
-                    open_new()
+                give_back(recording, entry)
 
     def send(self, tensor, gradient):
         """Deliver a cotangent to a leaf, or queue it at the tensor's row."""
         if tensor._tape is None:
             self.deliver(tensor, gradient)
             return
-        rows = self.pending.setdefault(tensor._tape, {})
-        known = rows.get(tensor._row)
-        if known is None:
-            rows[tensor._row] = gradient
-        elif gradient is not _UNIT and known is not _UNIT:
-            rows[tensor._row] = known + gradient
-        else:
-            rows[tensor._row] = _explicit(known, tensor) + _explicit(gradient, tensor)
+        self.queue(tensor._tape, tensor._row, gradient)
+
+    def queue(self, recording, row, gradient):
+        rows = self.pending.setdefault(recording, {})
+        known = rows.get(row)
+        if known is not None:
+            aval = recording.kind(row).aval
+            gradient = _explicit(known, aval) + _explicit(gradient, aval)
+        rows[row] = gradient
 
     def deliver(self, leaf, gradient):
         if gradient is _UNIT:
-            gradient = _explicit(gradient, leaf)
+            gradient = _explicit(gradient, leaf._aval)
         if self.create_graph and not isinstance(gradient, Tensor):
             gradient = wrap(gradient, leaf._aval.dtype)
         for hook in list((optional(leaf, "_hooks") or {}).values()):
@@ -400,11 +389,13 @@ class Walk:
         for row, gradient in zip(wanted, results, strict=True):
             if gradient is None:
                 continue
-            tensor = recording.inputs.get(row)
-            if tensor is not None:
-                self.send(tensor, gradient)
-            if tensor is None or tensor._tape is not None:
+            source = recording.sources.get(row)
+            if source is None:
                 self.note_target(recording, row, gradient)
+            elif source.__class__ is tuple:
+                self.queue(*source, gradient)
+            else:
+                self.deliver(source, gradient)
 
     def note_target(self, recording, row, gradient):
         for target in self.targets or ():
@@ -415,10 +406,9 @@ class Walk:
                     self.found[id(target)] = gradient
 
     def as_array(self, gradient, recording, row):
-        if gradient is _UNIT:
-            kind = recording.kind(row)
-            return np.ones(kind.aval.shape, kind.aval.dtype.dtype)[()]
-        return gradient._value if isinstance(gradient, Tensor) else gradient
+        if isinstance(gradient, Tensor):
+            return gradient._value
+        return _explicit(gradient, recording.kind(row).aval)
 
     def as_tensor(self, gradient, recording, row):
         if isinstance(gradient, Tensor):
@@ -429,10 +419,12 @@ class Walk:
         """Input rows that lead to a target, and targets on this recording."""
         rows = []
         targets = None if self.targets is None else {id(t) for t in self.targets}
-        for row, tensor in recording.inputs.items():
-            if row < end and tensor._tracked and tensor._aval.dtype.is_floating_point:
-                is_leaf = tensor._tape is None
-                if targets is None or not is_leaf or id(tensor) in targets:
+        for row, source in recording.sources.items():
+            if row < end:
+                is_leaf = source.__class__ is not tuple
+                if is_leaf and not source._tracked:
+                    continue  # requires_grad_(False) since
+                if targets is None or not is_leaf or id(source) in targets:
                     rows.append(row)
         for target in self.targets or ():
             if target._tape is recording and target._row < end and target._row not in rows:
@@ -445,6 +437,18 @@ class Walk:
         return tuple(sorted(r for r in {*recording.hooks, *recording.retained} if r < end))
 
 
+def give_back(recording: Recording, entry: SweepEntry) -> None:
+    """Free what a backward was the last to read; the open recording is sealed."""
+    if recording.is_trace:
+        return
+    if recording is state.parked:
+        open_new()
+        if entry.covers_all and len(recording) == entry.sweep.n_primal:
+            recording.free_all()
+            return
+    recording.free(entry.slice)
+
+
 class _Unit:
     """Stands for a cotangent of ones, known when the sweep is derived."""
 
@@ -452,10 +456,8 @@ class _Unit:
 _UNIT = _Unit()
 
 
-def _explicit(gradient, tensor):
-    if gradient is not _UNIT:
-        return gradient
-    return np.ones(tensor._aval.shape, tensor._aval.dtype.dtype)[()]
+def _explicit(gradient, aval):
+    return np.ones(aval.shape, aval.dtype.dtype)[()] if gradient is _UNIT else gradient
 
 
 # ---------------------------------------------------------------- entry points

@@ -25,6 +25,7 @@ from types import FrameType
 
 import numpy as np
 
+from tapejit.autodiff import rule_reads
 from tapejit.ops.movement import input_
 from tapejit.registry import KINDS, Kind, kind
 from tapejit.shapes import aval
@@ -57,8 +58,11 @@ class Recording(Tape):
         "places",
         "retained",
         "sequence",
+        "sharers",
         "sites",
+        "sources",
         "stamp",
+        "tampered",
         "values",
     )
 
@@ -67,7 +71,9 @@ class Recording(Tape):
         self.values: list = []
         self.sites: list = []  # (code object, instruction) of the user's call, per row
         self.inputs: dict = {}  # row -> Tensor, where rows begin
-        self.places: dict = {}  # id of such a tensor -> its row
+        self.sources: dict = {}  # row -> where its cotangent goes: a leaf, or (recording, row)
+        self.places: dict = {}  # id of such a tensor -> its row, until it changes
+        self.sharers: dict = {}  # id of a storage -> such tensors in it
         self.constants: dict = {}  # (number, dtype) -> row
         self.mutations: dict = {}  # id of a storage -> (rows before the change, site, storage)
         self.hooks: dict = {}  # row -> list of functions
@@ -76,6 +82,7 @@ class Recording(Tape):
         self.freed = bytearray()  # one flag per row that a backward has given back
         self.guards: list = []  # (row, value read by Python), while tracing
         self.stamp = object()  # leaves hold this instead of the recording, which may then die
+        self.tampered = False  # memory may have changed through `.data`, which leaves no note
         self.impure = ""  # why a trace must not be kept
         self.is_trace = is_trace
         self.bytes = 0
@@ -98,9 +105,15 @@ class Recording(Tape):
         """The row of a tensor that was not made on this recording: an input row."""
         row = self.places.get(id(tensor))
         if row is None:
-            row = self.add(kind(input_, (), tensor._aval), (), tensor._value, None)
+            value = tensor._value
+            row = self.add(kind(input_, (), tensor._aval), (), value, None)
             self.inputs[row] = tensor
             self.places[id(tensor)] = row
+            self.sharers.setdefault(id(root(value)), []).append(tensor)
+            if tensor._tracked:
+                # fixed now: the tensor may move on in place, this row's cotangent does not
+                origin = (tensor._tape, tensor._row)
+                self.sources[row] = tensor if origin[0] is None else origin
         if tensor._tape is None:
             tensor._stamp = self.stamp
             tensor._row = row
@@ -118,7 +131,7 @@ class Recording(Tape):
         return row
 
     def forget(self, tensor) -> None:
-        """Let the next use of a leaf or of data begin a new input row (its value changed)."""
+        """Let the next use of a leaf or of data begin a new input row (it changed)."""
         self.places.pop(id(tensor), None)
         if tensor._stamp is self.stamp:
             tensor._stamp = None
@@ -133,33 +146,82 @@ class Recording(Tape):
             self.limit_bytes = max(2 * self.bytes, BYTES_BEFORE_SWEEP)
 
     def drop_unreachable(self) -> None:
-        """Drop values that no live tensor depends on."""
+        """Drop the values that no backward from a live tensor reads, and inputs out of reach."""
         values = self.values
         # a value held by this list, the loop variable and the call counts 3; a tensor adds one
         alive = [
             row
             for row, value in enumerate(values)
-            if value is not None and sys.getrefcount(value) > 3
+            if value is not None and sys.getrefcount(value) > 3 and row not in self.inputs
         ]
-        needed = needed_rows(self, alive + list(self.retained))
+        alive += self.retained
+        reached = needed_rows(self, alive)
+        self.forget_inputs([row for row in self.inputs if not reached[row]])
+        keep = self.values_read(reached)
+        for row in (*alive, *self.inputs, *self.constants.values()):
+            keep[row] = 1
         held = 0
-        for row, flag in enumerate(needed):
-            if flag or row in self.inputs:
-                if values[row] is not None:
-                    held += KINDS[self.kinds[row]].aval.nbytes
-            else:
+        for row, flag in enumerate(keep):
+            if not flag:
                 values[row] = None
+            elif values[row] is not None:
+                held += KINDS[self.kinds[row]].aval.nbytes
         self.bytes = held
 
-    def free(self, rows: bytearray) -> None:
-        """Give back the values of the flagged rows after a backward."""
-        missing = len(self) - len(self.freed)
-        self.freed.extend(bytes(missing))
+    def forget_inputs(self, rows: list[int]) -> None:
+        """Let go of tensors that were read by nothing that is still alive."""
+        for row in rows:
+            self.sources.pop(row, None)
+            tensor = self.inputs.pop(row)
+            if self.places.get(id(tensor)) == row:
+                self.forget(tensor)
+            key = id(root(self.values[row]))
+            others = [x for x in self.sharers.pop(key, ()) if x is not tensor]
+            if others:
+                self.sharers[key] = others
+
+    def values_read(self, rows: bytearray) -> bytearray:
+        """One flag per row: 1 where a derivative rule of the flagged rows reads its value."""
+        read = bytearray(len(self))
         for row, flag in enumerate(rows):
             if flag:
-                self.freed[row] = 1
-                if row not in self.inputs:
-                    self.values[row] = None
+                for position in self.reads(row):
+                    read[position] = 1
+        return read
+
+    def reads(self, row: int) -> list[int]:
+        """The rows whose values the derivative rule of a row reads."""
+        operands = self.operands(row)
+        if not operands:
+            return []
+        avals = tuple([KINDS[self.kinds[x]].aval for x in operands])
+        places = (*operands, row)
+        return [places[i] for part in rule_reads(self.kind(row), avals) for i in part]
+
+    def free(self, rows: bytearray) -> None:
+        """Give back what the flagged rows saved, after a backward."""
+        freed, values = self.freed, self.values
+        freed.extend(bytes(len(self) - len(freed)))
+        for row, flag in enumerate(rows):
+            if flag:
+                freed[row] = 1
+        keep = self.values_read(bytearray([not flag for flag in freed]))
+        for row, flag in enumerate(freed):
+            if flag and not keep[row] and self.left[row] >= 0:
+                values[row] = None
+
+    def free_all(self) -> None:
+        """Give back what every row saved, once nothing more is recorded here."""
+        n = len(self)
+        self.freed[:] = b"\x01" * n
+        constants = [(row, self.values[row]) for row in self.constants.values()]
+        self.values = [None] * n
+        for row, value in constants:
+            self.values[row] = value
+        self.inputs = {}
+        self.places = {}
+        self.sharers = {}
+        live.discard(self)  # nothing here can become stale
 
     # ------------------------------------------------------------ changes in place
 
@@ -167,6 +229,8 @@ class Recording(Tape):
         """Remember that the memory of `storage` was changed now."""
         if self.values:
             self.mutations[id(storage)] = (len(self.values), site, storage)
+            for tensor in self.sharers.pop(id(storage), ()):
+                self.forget(tensor)
 
     def mutation_of(self, row: int):
         """The change that made the value of `row` stale, or None."""
@@ -182,6 +246,19 @@ def root(value):
     while isinstance(value, np.ndarray) and isinstance(value.base, np.ndarray):
         value = value.base
     return value
+
+
+class Unnoted:
+    """Memory reached through `.data`: changes there are the user's own affair, as in PyTorch."""
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+        self.__array_interface__ = array.__array_interface__
+
+    @staticmethod
+    def view(array: np.ndarray) -> np.ndarray:
+        """An array on the same memory whose changes are not noted against `array`."""
+        return np.asarray(Unnoted(array))
 
 
 # ---------------------------------------------------------------- the open recording
@@ -219,8 +296,11 @@ def seal_if_long(recording: Recording) -> None:
 def note_mutation(value, site) -> None:
     """Tell every live recording that the memory of `value` changed."""
     storage = root(value)
+    unnoted = isinstance(storage.base, Unnoted)
     for recording in list(live):
         recording.note_mutation(storage, site)
+        if unnoted and recording.values:
+            recording.tampered = True
     bump_version(storage)
 
 
