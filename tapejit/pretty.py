@@ -1,9 +1,9 @@
 """A tape as text: one row per line, or a graph for Graphviz.
 
-    %0 = input                     f64[1000]
-    %1 = input                     f64[]
-    %2 = mul %0, %1                f64[1000]
-    %3 = sum %2 axes=(0,)          f64[]
+    %0 = input                               f64[1000]
+    %1 = input                               f64[]
+    %2 = mul %0, %1                          f64[1000]
+    %3 = sum %2 axes=(0,) keepdim=False      f64[]
     return %3
 
 Shapes follow the short name of a dtype.  Reading a long tape is mostly looking for one row, so
@@ -20,7 +20,7 @@ _SHORT = {
     "float64": "f64", "float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32",
     "int16": "i16", "int8": "i8", "uint8": "u8",
 }  # fmt: skip
-_WIDTH = 30
+_WIDTH = 40
 
 # ---------------------------------------------------------------- text
 

@@ -154,7 +154,12 @@ def show_text(
 ) -> str:
     """What `python -m tapejit show` prints."""
     function, module = load(target)
-    program, floats = record(function, arguments(args, module))
+    values = arguments(args, module)
+    try:
+        inspect.signature(function).bind(*values)
+    except TypeError as error:
+        raise ShowError(f"show: {target}: {error}; {len(values)} were given") from None
+    program, floats = record(function, values)
     if grad:
         program = with_gradient(program, floats)
     if dot:

@@ -86,10 +86,10 @@ def test_passes_and_compilation_are_checked_when_asked():
 
 def test_a_program_as_text():
     assert program_text(program()).splitlines() == [
-        "%0 = input                     f64[1000]",
-        "%1 = sin %0                    f64[1000]",
-        "%2 = mul %1, %0                f64[1000]",
-        "%3 = sum %2 axes=(0,) keepdim=False f64[]",
+        "%0 = input                               f64[1000]",
+        "%1 = sin %0                              f64[1000]",
+        "%2 = mul %1, %0                          f64[1000]",
+        "%3 = sum %2 axes=(0,) keepdim=False      f64[]",
         "return %3",
     ]
 
