@@ -46,7 +46,9 @@ from tapejit.tensor.printing import set_printoptions
 from tapejit.tensor.random import manual_seed
 from tapejit.interop import numpy_protocol
 from tapejit.transforms.checking import check_grads
-from tapejit.transforms.api import grad, hessian, hvp, jacobian, jit, jvp, value_and_grad, vjp
+from tapejit.transforms.gradients import grad, jit, value_and_grad
+from tapejit.transforms.jacobians import hessian, jacobian
+from tapejit.transforms.products import hvp, jvp, vjp
 
 float = float32
 double = float64

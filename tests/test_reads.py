@@ -12,7 +12,7 @@ import types
 import numpy as np
 import pytest
 
-from tapejit.transforms.reads import take
+from tapejit.transforms.reading.reads import take
 
 
 class Tensor:

@@ -10,7 +10,8 @@ from tapejit.errors import NotDifferentiable
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.front import unwrap
 from tapejit.transforms import trees
-from tapejit.transforms.api import grad, jvp, vjp
+from tapejit.transforms.gradients import grad
+from tapejit.transforms.products import jvp, vjp
 
 
 def check_grads(
@@ -51,7 +52,9 @@ def check_grads(
 def _check(function, args, structure, leaves, order, modes, eps, tolerance, generator, depth):
     direction = [generator.standard_normal(np.shape(leaf))[()] for leaf in leaves]
     moved = [
-        trees.unflatten(structure, [unwrap(x) + s * eps * d for x, d in zip(leaves, direction, strict=True)])
+        trees.unflatten(
+            structure, [unwrap(x) + s * eps * d for x, d in zip(leaves, direction, strict=True)]
+        )
         for s in (1, -1)
     ]
     plus, minus = (_numbers(function(*point)) for point in moved)
@@ -76,7 +79,16 @@ def _check(function, args, structure, leaves, order, modes, eps, tolerance, gene
 
         derivative = grad(weighted, tuple(range(len(args))))
         _check(
-            derivative, args, structure, leaves, order - 1, modes, eps, tolerance, generator, depth + 1
+            derivative,
+            args,
+            structure,
+            leaves,
+            order - 1,
+            modes,
+            eps,
+            tolerance,
+            generator,
+            depth + 1,
         )
 
 

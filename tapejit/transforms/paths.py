@@ -24,7 +24,7 @@ from tapejit.runtime.compiled import Compiled, compile_program
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
 from tapejit.tensor.core import Tensor
-from tapejit.transforms.reads import Guards, take
+from tapejit.transforms.reading.reads import Guards, take
 from tapejit.transforms.trace import Trace, trace
 
 MAX_PATHS = 64
@@ -75,7 +75,10 @@ class Path:
     def __call__(self, inputs: list) -> list:
         """Results and then guard values, for argument and seed arrays."""
         if self.captures:
-            inputs = [*inputs, *(c._value if c.__class__ is Tensor else c for _, c in self.captures)]
+            inputs = [
+                *inputs,
+                *(c._value if c.__class__ is Tensor else c for _, c in self.captures),
+            ]
         if self.compiled is None:
             return reference.run(self.program, inputs)
         return self.compiled(inputs)

@@ -90,7 +90,9 @@ def _flatten_other(tree, kind, leaves, static_ints):
         try:
             hash(tree)
         except TypeError:
-            raise TraceError(f"argument: {tree!r} of type {kind.__name__} is not hashable") from None
+            raise TraceError(
+                f"argument: {tree!r} of type {kind.__name__} is not hashable"
+            ) from None
         return Static(kind, tree)
     raise TraceError(
         f"argument: a {kind.__name__} is no array, number, static value, or container of them\n"

@@ -17,17 +17,17 @@ from operator import attrgetter
 
 import numpy as np
 
-from tapejit.transforms import snapshot, trust
-from tapejit.transforms.frames import FRESH, HOLDS, PART
-from tapejit.transforms.ledger import (
+from tapejit.transforms.reading import snapshot, trust
+from tapejit.transforms.reading.frames import FRESH, HOLDS, PART
+from tapejit.transforms.reading.ledger import (
     C_FUNCTIONS,
     Ledger,
     RootFrame,
     find_in_classes,
     functions_of,
 )
-from tapejit.transforms.snapshot import MISSING, is_leaf
-from tapejit.transforms.trust import words
+from tapejit.transforms.reading.snapshot import MISSING, is_leaf
+from tapejit.transforms.reading.trust import words
 
 MAX_NODES = 10_000
 

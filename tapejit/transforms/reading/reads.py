@@ -32,13 +32,13 @@ import types
 
 import numpy as np
 
-from tapejit.transforms import snapshot, trust
-from tapejit.transforms.calls import Calls
-from tapejit.transforms.contents import Contents
-from tapejit.transforms.frames import FRESH, PART, VIEWER, Known, NotUnderstood
-from tapejit.transforms.guards import Guards
-from tapejit.transforms.ledger import C_FUNCTIONS, find_in_classes
-from tapejit.transforms.snapshot import MISSING, is_leaf
+from tapejit.transforms.reading import snapshot, trust
+from tapejit.transforms.reading.calls import Calls
+from tapejit.transforms.reading.contents import Contents
+from tapejit.transforms.reading.frames import FRESH, PART, VIEWER, Known, NotUnderstood
+from tapejit.transforms.reading.guards import Guards
+from tapejit.transforms.reading.ledger import C_FUNCTIONS, find_in_classes
+from tapejit.transforms.reading.snapshot import MISSING, is_leaf
 
 
 def take(function, is_tensor, array_of=None, contents=True) -> Guards:

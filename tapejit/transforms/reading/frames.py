@@ -27,8 +27,8 @@ from operator import attrgetter
 from types import CodeType
 from typing import Any, NamedTuple
 
-from tapejit.transforms.snapshot import is_leaf
-from tapejit.transforms.trust import MUTATORS, VIEWERS, words
+from tapejit.transforms.reading.snapshot import is_leaf
+from tapejit.transforms.reading.trust import MUTATORS, VIEWERS, words
 
 NEW_CALLS = sys.version_info >= (3, 13)  # callable below its self slot, not above
 MAX_PASSES = 30

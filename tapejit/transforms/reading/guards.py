@@ -15,7 +15,7 @@ import functools
 import types
 from typing import Any, NamedTuple
 
-from tapejit.transforms.snapshot import MISSING, is_leaf, same, show
+from tapejit.transforms.reading.snapshot import MISSING, is_leaf, same, show
 
 
 class Check(NamedTuple):

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from tapejit.transforms import trust
-from tapejit.transforms.frames import FRESH, Frame, Known
-from tapejit.transforms.guards import Check
-from tapejit.transforms.snapshot import MISSING, is_leaf
+from tapejit.transforms.reading import trust
+from tapejit.transforms.reading.frames import FRESH, Frame, Known
+from tapejit.transforms.reading.guards import Check
+from tapejit.transforms.reading.snapshot import MISSING, is_leaf
 
 C_FUNCTIONS = (
     types.BuiltinFunctionType,

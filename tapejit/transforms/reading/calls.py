@@ -15,8 +15,8 @@ import types
 
 import numpy as np
 
-from tapejit.transforms import snapshot, trust
-from tapejit.transforms.frames import (
+from tapejit.transforms.reading import snapshot, trust
+from tapejit.transforms.reading.frames import (
     FRESH,
     HOLDS,
     PART,
@@ -26,8 +26,8 @@ from tapejit.transforms.frames import (
     Known,
     NotUnderstood,
 )
-from tapejit.transforms.ledger import C_FUNCTIONS, Ledger, RootFrame, find_in_classes
-from tapejit.transforms.snapshot import is_leaf
+from tapejit.transforms.reading.ledger import C_FUNCTIONS, Ledger, RootFrame, find_in_classes
+from tapejit.transforms.reading.snapshot import is_leaf
 
 MAX_FRAMES = 2_000
 

@@ -1,0 +1,273 @@
+"""What every transform shares: signatures, the call itself, results in the caller's language.
+
+A call with NumPy arrays, numbers or plain tensors is *outermost*: the function is recorded once,
+differentiated tape → tape, compiled, and later calls run the program.  A call with tensors that are
+being recorded is *inner*: it runs as recorded operations, so any nesting is compiled as one by the
+transform outside.  NumPy in, NumPy out; tensors in, tensors out; Python floats count as float64.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tapejit import dtypes
+from tapejit.errors import NotDifferentiable, ShapeError
+from tapejit.registry import OPS
+from tapejit.tensor.core import Tensor, apply, from_array, wrap
+from tapejit.transforms import trees
+from tapejit.transforms.paths import Paths
+from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
+
+# ---------------------------------------------------------------- calls
+
+
+def signature_of(leaves: Sequence) -> tuple:
+    """What of the leaves belongs to a program: shapes and dtypes, and who speaks."""
+    return tuple(
+        [
+            (x.shape, x.dtype)
+            if x.__class__ is np.ndarray
+            else (float if type(x) is float else _signature_of_other(x))
+            for x in leaves
+        ]
+    )
+
+
+def _signature_of_other(x):
+    if isinstance(x, Tensor):
+        return x._aval
+    if isinstance(x, np.ma.MaskedArray):
+        from_array(x)  # raises
+    return type(x), np.shape(x), getattr(x, "dtype", None)
+
+
+def array_of(leaf):
+    """The native array of an argument leaf."""
+    if leaf.__class__ is np.ndarray:
+        return leaf
+    if isinstance(leaf, Tensor):
+        return leaf._value
+    if isinstance(leaf, float | int):
+        return np.float64(leaf)
+    return from_array(leaf)._value
+
+
+def is_recorded(leaves: Sequence) -> bool:
+    """Whether a call is an inner one: a leaf has, or asks for, a history."""
+    return any(x.__class__ is Tensor and x._tracked for x in leaves)
+
+
+def leave(value, example, is_numpy):
+    """A result in the caller's language: float for floats, arrays for arrays, tensors else."""
+    if not is_numpy:
+        return value if isinstance(value, Tensor) else wrap(np.asarray(value)[()])
+    if type(example) is float:
+        return float(value)
+    return value
+
+
+class Transform:
+    """A function under one derivation; the callable that users get."""
+
+    def __init__(self, function: Callable, derive: Callable):
+        self.function = function
+        self.paths = Paths(function, derive)
+
+    def call(self, args, kwargs, seeds: Callable):
+        """(leaves, trace, results) of an outermost call."""
+        leaves: list = []
+        structure = trees.flatten((args, kwargs), leaves)
+        signature = (structure, signature_of(leaves))
+        if not uses_numpy(leaves):  # there Python floats take the default dtype
+            signature = (*signature, dtypes.get_default_dtype())
+        arrays = [array_of(x) for x in leaves]
+        recorded, results = self.paths.run(signature, structure, leaves, arrays, seeds)
+        return leaves, recorded, results
+
+
+def remembered(function: Callable, name: str, derive: Callable) -> Transform:
+    """The transform kept on the function itself, so that it lives as long as the function."""
+    kept = getattr(function, "__dict__", None)
+    if kept is None:
+        return Transform(function, derive)
+    key = f"__tapejit_{name}__"
+    known = kept.get(key)
+    # functools.wraps copies this dictionary to wrappers, which are other functions
+    if known is None or known.function is not function:
+        known = kept[key] = Transform(function, derive)
+    return known
+
+
+def no_seeds(trace: Trace) -> tuple:
+    return ()
+
+
+def as_function(wrapper, function):
+    """Let the wrapper look like the function it stands for."""
+    try:
+        functools.update_wrapper(wrapper, function)
+    except AttributeError:
+        wrapper.__wrapped__ = function
+    return wrapper
+
+
+def rebuild(recorded: Trace, results, leaves):
+    """The nested result of a traced function from its computed rows."""
+    is_numpy = uses_numpy(leaves)
+    plain = all(type(x) is float for x in leaves)
+    values = []
+    for output in recorded.outputs:
+        if isinstance(output, OutputRow):
+            value = next(results)
+            if is_numpy and plain and np.ndim(value) == 0:
+                value = value.item()
+            values.append(leave(value, None, is_numpy))
+        else:
+            values.append(np.array(output) if isinstance(output, np.ndarray) else output)
+    return trees.unflatten(recorded.structure, values)
+
+
+# ---------------------------------------------------------------- which arguments
+
+
+class Arguments:
+    """Which leaves of a call the derivative is taken of."""
+
+    def __init__(self, argnums):
+        self.is_single = isinstance(argnums, int)
+        self.argnums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def positions(self, args) -> list[tuple[int, int]]:
+        """Per argument the range of its leaves among those of the call."""
+        spans, start, ends = [], 0, []
+        for arg in args:
+            leaves: list = []
+            trees.flatten(arg, leaves)
+            ends.append((start, start + len(leaves)))
+            start += len(leaves)
+        for argnum in self.argnums:
+            if not -len(args) <= argnum < len(args):
+                raise ShapeError(
+                    f"grad: argnums {argnum} asks for an argument that was not passed by position "
+                    f"({len(args)} were)\n  try  pass it by position"
+                )
+            self.check(args[argnum], argnum)
+            spans.append(ends[argnum])
+        return spans
+
+    def check(self, arg, argnum):
+        """Raise unless every number in the argument is a float."""
+        leaves: list = []
+        trees.flatten(arg, leaves, static_ints=False)
+        if not leaves:
+            raise NotDifferentiable(f"grad: argument {argnum} holds no array or float")
+        for leaf in leaves:
+            dtype = leaf.dtype if hasattr(leaf, "dtype") else type(leaf)
+            is_float = dtype is float or getattr(getattr(dtype, "dtype", dtype), "kind", "") == "f"
+            if not is_float:
+                raise NotDifferentiable(
+                    f"grad: only floating point arguments can be differentiated; argument {argnum} "
+                    f"holds {getattr(dtype, '__name__', dtype)}\n"
+                    "  try  3.0 instead of 3, or .astype(float)"
+                )
+
+    def gather(self, args, per_leaf: Sequence):
+        """Results per differentiated leaf, nested as the arguments are."""
+        answers, values = [], iter(per_leaf)
+        for argnum in self.argnums:
+            leaves: list = []
+            structure = trees.flatten(args[argnum], leaves)
+            answers.append(trees.unflatten(structure, [next(values) for _ in leaves]))
+        return answers[0] if self.is_single else tuple(answers)
+
+
+def scalar_output(recorded: Trace, has_aux):
+    """The row of the value that is differentiated."""
+    if recorded.structure == trees.LEAF or has_aux:
+        output = recorded.outputs[0] if recorded.outputs else None
+    else:
+        raise NotDifferentiable(
+            "grad: the function must return one number\n  try  has_aux=True for (value, extras)"
+        )
+    value = recorded.values[0] if recorded.values else None
+    if np.size(value) != 1 or np.ndim(value) != 0:
+        raise NotDifferentiable(
+            f"grad: requires a scalar output, the function returned shape {np.shape(value)}\n"
+            "  try  .sum(), or jacobian for several outputs"
+        )
+    if isinstance(output, OutputRow):
+        if not recorded.recording.kind(output).aval.dtype.is_floating_point:
+            raise NotDifferentiable("grad: the function's output is no float")
+        return int(output)
+    return None
+
+
+# ---------------------------------------------------------------- inner calls
+
+
+def _alias(x) -> Tensor:
+    """A tensor equal to x with a row of its own, to differentiate with respect to."""
+    if not isinstance(x, Tensor):
+        x = from_array(np.asarray(x, None if hasattr(x, "dtype") else np.float64)[()])
+    if not x._tracked:
+        return wrap(x._value, x._aval.dtype, tracked=True)
+    return apply(OPS["reshape"], (x,), (x._aval.shape,), value=x._value)
+
+
+def with_aliases(arguments, args):
+    """The arguments with aliases in place of the differentiated leaves, and these."""
+    args, aliases = list(args), []
+    for argnum in arguments.argnums:
+        leaves: list = []
+        structure = trees.flatten(args[argnum], leaves)
+        fresh = [_alias(leaf) for leaf in leaves]
+        aliases += fresh
+        args[argnum] = trees.unflatten(structure, fresh)
+    return args, aliases
+
+
+def zeros_of(x):
+    return wrap(np.zeros(x._aval.shape, x._aval.dtype.dtype)[()])
+
+
+class floats_are_double:
+    """Python floats are float64 inside, if NumPy is spoken."""
+
+    def __init__(self, is_numpy):
+        self.is_numpy = is_numpy
+
+    def __enter__(self):
+        self.before = dtypes.get_default_dtype()
+        if self.is_numpy:
+            dtypes.set_default_dtype(dtypes.float64)
+
+    def __exit__(self, *exception):
+        dtypes.set_default_dtype(self.before)
+        return False
+
+
+# ---------------------------------------------------------------- quick calls
+#
+# A call whose arguments are bare arrays and floats needs no trees: a table keyed by their shapes
+# and dtypes leads straight to the program.  The entry steps aside (None) for anything unusual.
+
+
+def quick_key(args) -> tuple:
+    """Shapes and dtypes of bare arguments; classes of others (which no entry has)."""
+    return tuple([(x.shape, x.dtype) if x.__class__ is np.ndarray else x.__class__ for x in args])
+
+
+def is_bare(args, kwargs) -> bool:
+    return not kwargs and all(x.__class__ in (np.ndarray, float) for x in args)
+
+
+def enter(entries, args, entry):
+    """Keep an entry; a path that may no longer be taken first loses its own."""
+    key = quick_key(args)
+    if entry is None:
+        entries.pop(key, None)
+    else:
+        entries[key] = entry

@@ -1,0 +1,243 @@
+"""jit, value_and_grad and grad: a function's value and gradient as one compiled program."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from tapejit import autodiff
+from tapejit.errors import NotDifferentiable
+from tapejit.tensor import backward as engine
+from tapejit.tensor.core import Tensor
+from tapejit.tensor.modes import enable_grad
+from tapejit.transforms import trees
+from tapejit.transforms.dispatch import (
+    Arguments,
+    Transform,
+    array_of,
+    as_function,
+    enter,
+    is_bare,
+    is_recorded,
+    leave,
+    no_seeds,
+    quick_key,
+    rebuild,
+    scalar_output,
+    signature_of,
+    with_aliases,
+    zeros_of,
+)
+from tapejit.transforms.paths import Derived
+from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
+
+# ---------------------------------------------------------------- jit
+
+
+def jit(function: Callable) -> Callable:
+    """Compile a function of arrays: recorded on the first call, one program after that.
+
+    Shapes  any; each combination of shapes and dtypes is planned once, kernels are shared
+    Errors  what the function raises; TraceError for arguments or results of unknown types
+    Like    jax.jit, with Python control flow: each branch taken is recorded and kept
+
+    >>> import numpy as np, tapejit as tj
+    >>> double = tj.jit(lambda x: np.sin(x) * 2)
+    >>> float(double(np.array(0.0)))
+    0.0
+    """
+    transform = Transform(function, _all_outputs)
+    entries: dict[tuple, Callable] = {}
+
+    def call(*args, **kwargs):
+        if not kwargs:
+            entry = entries.get(quick_key(args))
+            if entry is not None:
+                answer = entry(args)
+                if answer is not None:
+                    return answer
+        leaves: list = []
+        trees.flatten((args, kwargs), leaves)
+        if is_recorded(leaves):
+            return function(*args, **kwargs)
+        leaves, recorded, results = transform.call(args, kwargs, no_seeds)
+        if is_bare(args, kwargs):
+            enter(entries, args, _quick_value(transform, args, recorded))
+        return rebuild(recorded, iter(results), leaves)
+
+    call.transform = transform
+    return as_function(call, function)
+
+
+def _all_outputs(recorded: Trace) -> Derived:
+    rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
+    return Derived(recorded.recording, (), rows)
+
+
+def _quick_value(transform, args, recorded) -> Callable | None:
+    """The entry for later calls like this one of jit."""
+    leaves: list = []
+    structure = trees.flatten((args, {}), leaves)
+    run = transform.paths.quick((structure, signature_of(leaves)))
+    if (
+        run is None
+        or recorded.structure != trees.LEAF
+        or not isinstance(recorded.outputs[0], OutputRow)
+    ):
+        return None
+    plain = all(type(x) is float for x in args)
+
+    def call(args):
+        outputs = run(args)
+        if outputs is None:
+            return None
+        return outputs[0].item() if plain and np.ndim(outputs[0]) == 0 else outputs[0]
+
+    return call
+
+
+# ---------------------------------------------------------------- value_and_grad
+
+
+def value_and_grad(function: Callable | None = None, argnums=0, has_aux: bool = False) -> Callable:
+    """The function's value and its gradient, in one program.
+
+    argnums  which positional arguments: a number, or several (then a tuple of gradients)
+    has_aux  the function returns (value, extras); extras are returned beside the value
+    Returns  (value, gradient), or ((value, extras), gradient); gradients are nested as arguments
+    Errors   NotDifferentiable for integer arguments or a result that is no scalar
+    Like     jax.value_and_grad
+
+    >>> import numpy as np, tapejit as tj
+    >>> tj.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    (np.float64(5.0), array([2., 4.]))
+    """
+    if function is None:
+        return functools.partial(value_and_grad, argnums=argnums, has_aux=has_aux)
+    arguments = Arguments(argnums)
+    transforms: dict[tuple, Transform] = {}
+    entries: dict[tuple, Callable] = {}
+
+    def call(*args, **kwargs):
+        if not kwargs:
+            entry = entries.get(quick_key(args))
+            if entry is not None:
+                answer = entry(args)
+                if answer is not None:
+                    return answer
+        leaves: list = []
+        trees.flatten((args, kwargs), leaves)
+        spans = tuple(arguments.positions(args))
+        wanted = tuple(i for first, last in spans for i in range(first, last))
+        if is_recorded(leaves):
+            return _inner_value_and_grad(function, arguments, has_aux, args, kwargs)
+        transform = transforms.get(wanted)
+        if transform is None:
+            derive = functools.partial(_derive_gradient, wanted=wanted, has_aux=has_aux)
+            transform = transforms[wanted] = Transform(function, derive)
+        leaves, recorded, results = transform.call(args, kwargs, no_seeds)
+        if is_bare(args, kwargs) and not has_aux:
+            enter(entries, args, _quick_gradient(transform, arguments, args, wanted, recorded))
+        return _answer_gradient(arguments, args, leaves, wanted, recorded, results, has_aux)
+
+    call.transforms = transforms
+    return as_function(call, function)
+
+
+def _derive_gradient(recorded: Trace, wanted, has_aux) -> Derived:
+    root = scalar_output(recorded, has_aux)
+    values = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
+    rows = tuple(recorded.inputs[i] for i in wanted)
+    if root is None:
+        return Derived(recorded.recording, (), (*values, *(-1 for _ in rows)))
+    sweep = autodiff.reverse(recorded.recording, (root,), rows, unit_seed=True)
+    return Derived(sweep.tape, (), (*values, *sweep.results))
+
+
+def _answer_gradient(arguments, args, leaves, wanted, recorded, results, has_aux):
+    n = len(results) - len(wanted)
+    value = rebuild(recorded, iter(results[:n]), leaves)
+    is_numpy = uses_numpy(leaves)
+    gradients = []
+    for i, gradient in zip(wanted, results[n:], strict=True):
+        if gradient is None:
+            array = array_of(leaves[i])
+            gradient = np.zeros(np.shape(array), array.dtype)[()]
+        gradients.append(leave(gradient, leaves[i], is_numpy))
+    if has_aux:
+        value = tuple(value)
+    return value, arguments.gather(args, gradients)
+
+
+def _quick_gradient(transform, arguments, args, wanted, recorded) -> Callable | None:
+    """The entry for later calls like this one of value_and_grad."""
+    leaves: list = []
+    structure = trees.flatten((args, {}), leaves)
+    run = transform.paths.quick((structure, signature_of(leaves)))
+    if run is None or recorded.structure != trees.LEAF:
+        return None
+    are_floats = [type(args[i]) is float for i in wanted]
+    plain = all(type(x) is float for x in args)
+    is_single = arguments.is_single
+
+    def call(args):
+        outputs = run(args)
+        if outputs is None:
+            return None
+        value, *gradients = outputs
+        if True in are_floats:
+            gradients = [
+                g.item() if is_float else g
+                for g, is_float in zip(gradients, are_floats, strict=True)
+            ]
+        return value.item() if plain else value, gradients[0] if is_single else tuple(gradients)
+
+    return call
+
+
+def _inner_value_and_grad(function, arguments, has_aux, args, kwargs):
+    with enable_grad():
+        aliased, aliases = with_aliases(arguments, args)
+        result = function(*aliased, **kwargs)
+        value = result[0] if has_aux else result
+        gradients = inner_gradient(value, aliases)
+    return result, arguments.gather(args, gradients)
+
+
+def inner_gradient(value, inputs, seed=None):
+    """Gradients as recorded operations; zeros where nothing depends."""
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        return [zeros_of(x) for x in inputs]
+    if seed is None and value._aval.ndim:
+        raise NotDifferentiable(
+            f"grad: requires a scalar output, the function returned shape {value._aval.shape}"
+        )
+    seeds = None if seed is None else [seed]
+    results = engine.gradients_of([value], inputs, seeds, retain_graph=True, create_graph=True)
+    return [zeros_of(x) if g is None else g for g, x in zip(results, inputs, strict=True)]
+
+
+def grad(function: Callable | None = None, argnums=0, has_aux: bool = False) -> Callable:
+    """The gradient of a function that returns one number.
+
+    argnums  which positional arguments: a number, or several (then a tuple of gradients)
+    has_aux  the function returns (value, extras); (gradient, extras) is returned
+    Errors   NotDifferentiable for integer arguments or a result that is no scalar
+    Like     jax.grad
+
+    >>> import tapejit as tj
+    >>> tj.grad(lambda x: x**3)(2.0)
+    12.0
+    """
+    if function is None:
+        return functools.partial(grad, argnums=argnums, has_aux=has_aux)
+    both = value_and_grad(function, argnums, has_aux)
+
+    def call(*args, **kwargs):
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    call.transforms = both.transforms
+    return as_function(call, function)

@@ -1,0 +1,279 @@
+"""vjp, jvp and hvp: products with Jacobians and Hessians, which are never formed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapejit import autodiff
+from tapejit.errors import ShapeError
+from tapejit.tensor import backward as engine
+from tapejit.tensor.core import Tensor, from_array, wrap
+from tapejit.tensor.modes import enable_grad
+from tapejit.transforms import trees
+from tapejit.transforms.dispatch import (
+    Arguments,
+    array_of,
+    floats_are_double,
+    is_recorded,
+    leave,
+    rebuild,
+    remembered,
+    scalar_output,
+    with_aliases,
+    zeros_of,
+)
+from tapejit.transforms.gradients import grad
+from tapejit.transforms.paths import Derived
+from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
+
+# ---------------------------------------------------------------- vjp and jvp
+
+
+def _language(leaves):
+    """(is NumPy, tracked?) of plain arguments."""
+    return uses_numpy(leaves), is_recorded(leaves)
+
+
+def _plain(value, is_numpy):
+    if not is_numpy or not isinstance(value, Tensor):
+        return value
+    return value._value
+
+
+def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
+    """(function(*primals), pullback): pullback(cotangent) gives one cotangent per primal.
+
+    Shapes  the cotangent has the output's shape (and nesting); the answers those of the primals
+    Like    jax.vjp
+
+    >>> import tapejit as tj
+    >>> value, pullback = tj.vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> float(value), tuple(map(float, pullback(1.0)))
+    (6.0, (3.0, 2.0))
+    """
+    arguments = Arguments(tuple(range(len(primals))))
+    for i, primal in enumerate(primals):
+        arguments.check(primal, i)
+    leaves: list = []
+    trees.flatten(primals, leaves)
+    is_numpy, inner = _language(leaves)
+    with enable_grad(), floats_are_double(is_numpy):
+        aliased, aliases = with_aliases(arguments, primals)
+        result = function(*aliased)
+    outputs: list = []
+    structure = trees.flatten(result, outputs)
+
+    def pullback(cotangent):
+        seeds: list = []
+        if trees.flatten(cotangent, seeds, static_ints=False) != structure and len(seeds) != len(
+            outputs
+        ):
+            raise ShapeError("vjp: the cotangent is nested differently from the output")
+        pairs = [
+            (o, _seed_like(o, s))
+            for o, s in zip(outputs, seeds, strict=True)
+            if isinstance(o, Tensor) and o.requires_grad
+        ]
+        with enable_grad():
+            results = (
+                engine.gradients_of(
+                    [o for o, _ in pairs], aliases, [s for _, s in pairs],
+                    retain_graph=True, create_graph=inner or any(s._tracked for _, s in pairs),
+                )
+                if pairs
+                else [None] * len(aliases)
+            )  # fmt: skip
+        answers = [zeros_of(x) if g is None else g for g, x in zip(results, aliases, strict=True)]
+        typed = [
+            float(a._value)
+            if type(leaf) is float and is_numpy and not a._tracked
+            else _plain(a, is_numpy and not a._tracked)
+            for a, leaf in zip(answers, leaves, strict=True)
+        ]
+        return arguments.gather(primals, typed)
+
+    plain = [_leave_vjp(o, is_numpy, inner) for o in outputs]
+    return trees.unflatten(structure, plain), pullback
+
+
+def _leave_vjp(output, is_numpy, inner):
+    if not isinstance(output, Tensor) or inner:
+        return output
+    return np.array(output._value)[()] if is_numpy else wrap(np.array(output._value)[()])
+
+
+def _seed_like(output, seed):
+    if not isinstance(seed, Tensor):
+        seed = wrap(np.asarray(seed, output._aval.dtype.dtype)[()])
+    if seed._aval.shape != output._aval.shape:
+        raise ShapeError(
+            f"cotangent of shape {seed._aval.shape} for an output of shape {output._aval.shape}"
+        )
+    return seed if seed._aval.dtype is output._aval.dtype else seed.to(output._aval.dtype)
+
+
+def jvp(function: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:
+    """(function(*primals), derivative along tangents), in one forward sweep.
+
+    Shapes  tangents as primals; the answer as the output
+    Like    jax.jvp
+
+    >>> import tapejit as tj
+    >>> value, slope = tj.jvp(lambda x: x * x, (3.0,), (1.0,))
+    >>> float(value), float(slope)
+    (9.0, 6.0)
+    """
+    primals, tangents = tuple(primals), tuple(tangents)
+    _check_tangents(primals, tangents)
+    leaves: list = []
+    trees.flatten((primals, tangents), leaves)
+    if is_recorded(leaves):
+        return inner_jvp(function, primals, tangents)
+    transform = remembered(function, "jvp", _derive_tangent)
+    seeds: list = []
+    trees.flatten(tangents, seeds)
+    return _run_jvp(transform, primals, seeds)
+
+
+def _run_jvp(transform, primals, tangents):
+    arrays = [array_of(t) for t in tangents]
+
+    def seeds(recorded):
+        return [
+            np.asarray(t, recorded.recording.kind(row).aval.dtype.dtype)
+            for t, row in zip(arrays, recorded.inputs, strict=True)
+        ]
+
+    leaves, recorded, results = transform.call(primals, {}, seeds)
+    n = len(results) // 2
+    value = rebuild(recorded, iter(results[:n]), leaves)
+    filled = [
+        np.zeros(np.shape(v), np.asarray(v).dtype)[()] if t is None else t
+        for v, t in zip(results[:n], results[n:], strict=True)
+    ]
+    return value, _tangent_tree(recorded, filled, leaves)
+
+
+def _tangent_tree(recorded, tangents, leaves):
+    rows = iter(tangents)
+    zeros = [
+        next(rows) if isinstance(o, OutputRow) else np.zeros(np.shape(o)) for o in recorded.outputs
+    ]
+    is_numpy = uses_numpy(leaves)
+    plain = all(type(x) is float for x in leaves)
+    values = [
+        v.item() if is_numpy and plain and np.ndim(v) == 0 else leave(v, None, is_numpy)
+        for v in zeros
+    ]
+    return trees.unflatten(recorded.structure, values)
+
+
+def _derive_tangent(recorded: Trace) -> Derived:
+    rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
+    sweep = autodiff.forward(recorded.recording, recorded.inputs, rows)
+    return Derived(sweep.tape, sweep.seeds, (*rows, *sweep.results))
+
+
+def _check_tangents(primals, tangents):
+    xs: list = []
+    ts: list = []
+    same = trees.flatten(primals, xs) == trees.flatten(tangents, ts)
+    if not same or [np.shape(array_of(x)) for x in xs] != [np.shape(array_of(t)) for t in ts]:
+        raise ShapeError(
+            "jvp: tangents must be nested as the primals, with the same shapes\n"
+            f"  primals   {[np.shape(array_of(x)) for x in xs]}\n"
+            f"  tangents  {[np.shape(array_of(t)) for t in ts]}"
+        )
+
+
+def inner_jvp(function, primals, tangents):
+    """J t as the derivative of (v -> vᵀ J) · t, so that it is recorded as operations."""
+    arguments = Arguments(tuple(range(len(primals))))
+    directions: list = []
+    trees.flatten(tangents, directions)
+    with enable_grad():
+        aliased, aliases = with_aliases(arguments, primals)
+        result = function(*aliased)
+        outputs: list = []
+        structure = trees.flatten(result, outputs)
+        pushed = [_push_inner(o, aliases, directions) for o in outputs]
+    return result, trees.unflatten(structure, pushed)
+
+
+def _push_inner(output, aliases, directions):
+    if not isinstance(output, Tensor) or not output.requires_grad:
+        return wrap(np.zeros(np.shape(output))[()])
+    dummy = wrap(np.zeros(output._aval.shape, output._aval.dtype.dtype)[()], tracked=True)
+    pulled = engine.gradients_of([output], aliases, [dummy], retain_graph=True, create_graph=True)
+    total = None
+    for gradient, direction in zip(pulled, directions, strict=True):
+        if gradient is not None and gradient.requires_grad:
+            direction = (
+                direction
+                if isinstance(direction, Tensor)
+                else from_array(np.asarray(direction)[()])
+            )
+            part = (gradient * direction.to(gradient._aval.dtype)).sum()
+            total = part if total is None else total + part
+    if total is None:
+        return zeros_of(output)
+    (result,) = engine.gradients_of([total], [dummy], None, retain_graph=True, create_graph=True)
+    return zeros_of(output) if result is None else result
+
+
+# ---------------------------------------------------------------- hvp, jacobian, hessian
+
+
+def _derive_hvp(recorded: Trace) -> Derived:
+    root = scalar_output(recorded, False)
+    if root is None:
+        return Derived(recorded.recording, (), (-1,) * len(recorded.inputs))
+    reverse = autodiff.reverse(recorded.recording, (root,), recorded.inputs, unit_seed=True)
+    rows = tuple(row for row in reverse.results if row >= 0)
+    forward = autodiff.forward(reverse.tape, recorded.inputs, rows)
+    tangents = iter(forward.results)
+    results = tuple(-1 if row < 0 else next(tangents) for row in reverse.results)
+    return Derived(forward.tape, forward.seeds, results)
+
+
+def hvp(function: Callable, primals: Sequence, v: Sequence) -> Any:
+    """The Hessian of a scalar function times a vector, without the Hessian.
+
+    Shapes  v as primals; the answer as primals (one array for one primal)
+    Source  Pearlmutter 1994: forward mode over reverse mode
+
+    >>> import tapejit as tj
+    >>> tj.hvp(lambda x: x**3, (2.0,), (1.0,))
+    12.0
+    """
+    primals, v = tuple(primals), tuple(v)
+    _check_tangents(primals, v)
+    leaves: list = []
+    trees.flatten((primals, v), leaves)
+    arguments = Arguments(tuple(range(len(primals))) if len(primals) != 1 else 0)
+    if is_recorded(leaves):
+        gradient = grad(function, arguments.argnums if len(primals) != 1 else 0)
+        return inner_jvp(gradient, primals, v)[1]
+    results = _run_hvp(remembered(function, "hvp", _derive_hvp), primals, v)
+    return arguments.gather(primals, results)
+
+
+def _run_hvp(transform, primals, v):
+    directions: list = []
+    trees.flatten(v, directions)
+    arrays = [array_of(t) for t in directions]
+
+    def seeds(recorded):
+        kinds = [recorded.recording.kind(row).aval.dtype.dtype for row in recorded.inputs]
+        return [np.asarray(a, dtype) for a, dtype in zip(arrays, kinds, strict=True)]
+
+    leaves, _, results = transform.call(primals, {}, seeds)
+    is_numpy = uses_numpy(leaves)
+    filled = [
+        np.zeros(np.shape(array_of(x)), array_of(x).dtype)[()] if r is None else r
+        for r, x in zip(results, leaves, strict=True)
+    ]
+    return [leave(r, x, is_numpy) for r, x in zip(filled, leaves, strict=True)]
