@@ -21,7 +21,7 @@ from tapejit.tensor import backward as engine
 from tapejit.tensor import printing
 from tapejit.tensor.core import Tensor, apply, optional, storage, wrap
 from tapejit.tensor.guards import read
-from tapejit.tensor.inplace import adopt_row, base_of
+from tapejit.tensor.inplace import adopt_row, base_of, name_of
 from tapejit.tensor.recording import Recording, Unnoted, live, root, state, version
 
 # ---------------------------------------------------------------- shapes and places
@@ -197,7 +197,7 @@ class Node:
         self._recording = recording
         self._row = row
         self._leaf = leaf
-        self._name = "AccumulateGrad" if leaf is not None else backward_name(recording, row)
+        self._name = "AccumulateGrad" if leaf is not None else name_of(recording, row)
 
     def name(self) -> str:
         """PyTorch's name of the node, with the namespace of those it writes by hand."""
@@ -240,19 +240,6 @@ class Node:
         return f"<{self._name} object at {id(self._recording) + self._row:#x}>"
 
 
-def backward_name(recording, row) -> str:
-    """PyTorch's class name for the backward of a row."""
-    named = recording.names.get(row)
-    if named is not None:
-        return named
-    op = recording.kind(row).op
-    if any(op.number_grad_names):
-        for operand, name in zip(recording.operands(row), op.number_grad_names, strict=True):
-            if name and _is_number(recording, operand):
-                return name
-    return op.grad_name or op.name.title().replace("_", "") + "Backward0"
-
-
 def _is_number(recording, row):
     return recording.kind(row).op.family == "input" and row in recording.constants.values()
 
@@ -270,7 +257,7 @@ def _node_of(recording, row):
 
 def _node(recording, row, leaf=None):
     """A Node of a class with PyTorch's name."""
-    name = "AccumulateGrad" if leaf is not None else backward_name(recording, row)
+    name = "AccumulateGrad" if leaf is not None else name_of(recording, row)
     cls = _node_classes.get(name)
     if cls is None:
         cls = _node_classes[name] = type(name, (Node,), {"__slots__": ()})
@@ -430,7 +417,9 @@ def detach_(x):
     """Cut this tensor off from its history; it becomes a leaf."""
     if optional(x, "_base") is not None and x._tracked:
         raise AutogradError("Can't detach views in-place. Use detach() instead.")
-    adopt_row(x, wrap(x._value, x._aval.dtype))
+    state.parked.forget(x)
+    x._tape = x._stamp = None
+    x._row = -1
     x._tracked = False
     return x
 

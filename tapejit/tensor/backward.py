@@ -388,7 +388,9 @@ class Walk:
             results = run_sweep(recording, entry, seeds)
         for row, gradient in zip(wanted, results, strict=True):
             if gradient is None:
-                continue
+                if not entry.slice[row]:
+                    continue
+                gradient = np.zeros_like(_explicit(_UNIT, recording.kind(row).aval))[()]
             source = recording.sources.get(row)
             if source is None:
                 self.note_target(recording, row, gradient)

@@ -272,7 +272,7 @@ def apply(op: Op, operands: Sequence, attrs: tuple = (), value=None) -> Tensor:
     return record(kind, tensors, value)
 
 
-def record(kind: Kind, tensors: Sequence[Tensor], value) -> Tensor:
+def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:
     """The tensor of a computed value, with its row if an operand is tracked."""
     result = _new(Tensor)
     result._value = value
@@ -288,7 +288,7 @@ def record(kind: Kind, tensors: Sequence[Tensor], value) -> Tensor:
         seal_if_long(tape)
         tape = state.recording
     rows = [place(tape, x) for x in tensors]
-    result._row = tape.add(kind, rows, value, user_site(_getframe(1)))
+    result._row = tape.add(kind, rows, value, site or user_site(_getframe(1)))
     result._tape = tape
     result._stamp = tape.stamp
     result._tracked = True

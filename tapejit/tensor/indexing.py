@@ -119,18 +119,38 @@ def get_item(x: Tensor, key) -> Tensor:
     """x[key], a view where the key has no arrays in it."""
     entries = _expand(x, key)
     result = _basic_part(x, entries)
-    arrays = [e for e in entries if isinstance(e, Tensor)]
-    return _advanced(result, entries) if arrays else result
+    if any(isinstance(e, Tensor) for e in entries):
+        return _advanced(result, entries)
+    return view(_SLICE, x, _basic(x, entries)[:3], "AliasBackward0") if result is x else result
 
 
 def _basic_part(x, entries):
     starts, lengths, steps, shape = _basic(x, entries)
-    result = x
-    if lengths != x._aval.shape or set(steps) - {1} or not entries:
-        result = view(_SLICE, x, (starts, lengths, steps))
-    if shape != lengths:
-        result = view(_RESHAPE, result, (shape,))
-    return result if result is not x else view(_SLICE, x, (starts, lengths, steps))
+    if lengths == x._aval.shape == shape and not set(steps) - {1}:
+        return x
+    name = _view_name(x, entries)
+    if shape == lengths:
+        return view(_SLICE, x, (starts, lengths, steps), name)
+    if lengths != x._aval.shape or set(steps) - {1}:
+        x = view(_SLICE, x, (starts, lengths, steps))
+    return view(_RESHAPE, x, (shape,), name)
+
+
+def _view_name(x, entries):
+    """PyTorch indexes axis by axis: the name of the last step that does anything."""
+    name, axis = "AliasBackward0", 0
+    for entry in entries:
+        if entry is None:
+            name = "UnsqueezeBackward0"
+        elif isinstance(entry, int):
+            name = "SelectBackward0"
+        elif isinstance(entry, slice) and _slice(entry, x._aval.shape[axis])[1:] != (
+            x._aval.shape[axis],
+            1,
+        ):
+            name = "SliceBackward0"
+        axis += _axes_used(entry)
+    return name
 
 
 def _plan(x: Tensor, entries):
@@ -215,8 +235,8 @@ def set_item(x: Tensor, key, value) -> None:
         )
     entries = _expand(x, key)
     if not any(isinstance(e, Tensor) for e in entries):
-        target = _basic_part(x, entries)
         check_writable(x)
+        target = _basic_part(x, entries)
         change(target, OPS["copy_into"], (target, value))
         return
     _set_advanced(x, entries, value)
@@ -244,7 +264,8 @@ def _set_advanced(x, entries, value):
     result_value = OPS["index_put"].evaluate(*(o._value for o in operands))
     note_mutation(memory, user_site())
     memory[...] = result_value
-    adopt_row(moved, apply(OPS["index_put"], operands, value=memory))
+    name = "IndexPutBackward0" if target is x else "CopySlices"
+    adopt_row(moved, apply(OPS["index_put"], operands, value=memory), name)
 
 
 Tensor.__getitem__ = get_item

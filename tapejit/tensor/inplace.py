@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tapejit.autodiff import rule_reads
 from tapejit.errors import AutogradError, DtypeError, ShapeError
 from tapejit.registry import OPS, Op, infer_kind
 from tapejit.tensor.core import (
@@ -32,11 +33,16 @@ from tapejit.tensor.recording import live, note_mutation, root, state, user_site
 # ---------------------------------------------------------------- views
 
 
-def view(op: Op, x: Tensor, attrs: tuple) -> Tensor:
-    """A view operation: its result shares x's memory and follows in-place changes."""
+def view(op: Op, x: Tensor, attrs: tuple, name: str = "") -> Tensor:
+    """A view operation: its result shares x's memory and follows in-place changes.
+
+    name  PyTorch's name of the backward node, where it is not the operation's
+    """
     if x._aval.ndim == 0 or not isinstance(x._value, np.ndarray):
         storage(x)
     result = apply(op, (x,), attrs)
+    if name and result._tape is not None:
+        result._tape.names[result._row] = name
     value = result._value
     if isinstance(value, np.ndarray) and root(value) is root(x._value):
         base = base_of(x)
@@ -105,8 +111,11 @@ def _check_result(x, aval, op):
 # ---------------------------------------------------------------- the change
 
 
-def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = ()) -> Tensor:
-    """Replace x's value by `op(*operands)`, in its memory; x itself is returned."""
+def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = (), name: str = "") -> Tensor:
+    """Replace x's value by `op(*operands)`, in its memory; x itself is returned.
+
+    name  PyTorch's name of the backward node, where it is not the operation's
+    """
     check_writable(x)
     memory = _check_memory(x)
     tensors = unify(op, operands)
@@ -118,44 +127,89 @@ def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = ()) -> Tensor:
         value = op.evaluate(*[t._value for t in tensors], **kind.attributes())
     finally:
         ERROR_STATE.reset(token)
-    note_mutation(memory, user_site())
+    tensors = _keep_overwritten(x, kind, avals, tensors)
+    site = user_site()
+    note_mutation(memory, site)
     memory[...] = value
-    result = record(kind, tensors, memory if kind.aval is x._aval else value)
-    if kind.aval is not x._aval:
+    if kind.aval is x._aval:
+        result = record(kind, tensors, memory, site)
+    else:
+        result = record(kind, tensors, value, site)
+        name = name or (op.grad_name if result._tracked else "")
         result = apply(OPS["cast"], (result,), (x._aval.dtype.name,), value=memory)
+    if name and result._tape is not None:
+        result._tape.names[result._row] = name
     adopt_row(x, result)
     return x
 
 
-def adopt_row(x: Tensor, result: Tensor) -> None:
-    """Let x stand where `result` was recorded, and everything that shares its memory follow."""
+def _keep_overwritten(x, kind, avals, tensors):
+    """The operands, with a copy in place of x where the operation's own slope reads it."""
+    if state.recording is None or not any(t._tracked for t in tensors):
+        return tensors
+    reads = rule_reads(kind, avals)
+    read = {i for t, part in zip(tensors, reads, strict=True) if t._tracked for i in part}
+    return [
+        apply(OPS["clone"], (t,)) if t is x and i in read else t for i, t in enumerate(tensors)
+    ]
+
+
+def adopt_row(x: Tensor, result: Tensor, name: str = "CopySlices") -> None:
+    """Let x stand where `result` was recorded, and everything that shares its memory follow.
+
+    name  PyTorch's name of the backward node that x's base gets
+    """
     base = base_of(x)
+    family = _family(base)
+    if state.recording is None:
+        for tensor in family:
+            _stay(tensor)
+        return
     was_tracked = x._tracked
     _take(x, result)
     if not x._tracked and not was_tracked and not base._tracked:
-        for tensor in _family(base):
-            _forget(tensor)
         return
     if base is not x:
         _put_back(x)
-    for other in _family(base):
-        if other is not x and other is not base:
+        if base._tape is not None:
+            base._tape.names[base._row] = name
+    for other in family:
+        if other is not base:
             parent, op, attrs = other._view
-            _take(other, apply(op, (parent,), attrs, value=other._value))
+            again = apply(op, (parent,), attrs, value=other._value)
+            if again._tape is not None:
+                again._tape.names[again._row] = "AsStridedBackward0"
+            _take(other, again)
+
+
+def _stay(tensor):
+    """A changed value with the history it had: what no_grad leaves behind."""
+    if tensor._tape is None or not tensor._tracked:
+        return
+    state.recording = state.parked
+    try:
+        known = infer_kind(OPS["clone"], (tensor._aval,), ())
+        result = record(known, (tensor,), tensor._value)
+        result._tape.names[result._row] = name_of(tensor._tape, tensor._row)
+        _take(tensor, result)
+    finally:
+        state.recording = None
 
 
 def _take(x, result):
     x._tape, x._row, x._stamp = result._tape, result._row, result._stamp
     x._tracked = result._tracked
-    if not result._tracked:
-        _forget(x)
-
-
-def _forget(x):
     for recording in list(live):
-        recording.forget(x)
-    if x._tape is None:
-        x._stamp = None
+        recording.places.pop(id(x), None)
+
+
+def name_of(recording, row) -> str:
+    """PyTorch's class name for the backward of a row."""
+    named = recording.names.get(row)
+    if named is not None:
+        return named
+    op = recording.kind(row).op
+    return op.grad_name or op.name.title().replace("_", "") + "Backward0"
 
 
 def _family(base):
@@ -186,12 +240,7 @@ def _put_back(x):
     _put_back(parent)
 
 
-def change_value(x: Tensor, value) -> Tensor:
+def change_value(x: Tensor, value, name: str = "FillBackward2") -> Tensor:
     """Overwrite x with numbers that have no derivative (zero_, fill_)."""
-    check_writable(x)
-    memory = _check_memory(x)
-    note_mutation(memory, user_site())
-    memory[...] = value
-    constant = wrap(np.broadcast_to(np.asarray(value, memory.dtype), memory.shape))
-    adopt_row(x, record(infer_kind(OPS["clone"], (x._aval,), ()), [constant], memory))
-    return x
+    value = wrap(np.asarray(value, x._aval.dtype.dtype))
+    return change(x, OPS["copy_into"], (x, value), name=name)

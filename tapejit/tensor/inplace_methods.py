@@ -83,14 +83,14 @@ def copy_(x, source, non_blocking=False):
 @_attach
 def zero_(x):
     """All elements 0, in place."""
-    return change_value(x, 0)
+    return change_value(x, 0, "ZeroBackward0")
 
 
 @_attach
 def fill_(x, value):
     """All elements `value`, in place."""
     if isinstance(value, Tensor):
-        return change(x, OPS["copy_into"], (x, value))
+        return change(x, OPS["copy_into"], (x, value), name="FillBackward3")
     return change_value(x, value)
 
 
@@ -98,7 +98,7 @@ def fill_(x, value):
 def masked_fill_(x, mask, value):
     """`value` where the mask holds, in place."""
     value = value if isinstance(value, Tensor) else x._aval.dtype.dtype.type(value).item()
-    return change(x, OPS["where"], (mask, value, x))
+    return change(x, OPS["where"], (mask, value, x), name="MaskedFillBackward0")
 
 
 @_attach
