@@ -173,7 +173,8 @@ def reduction(
         (x,) = avals
         if needs_elements and 0 in (empty := [x.shape[a] for a in axes]):
             raise AxisError(
-                f"{name}(): Expected reduction dim {axes[empty.index(0)]} to have non-zero size."
+                f"{name.removesuffix('_at')}(): Expected reduction dim {axes[empty.index(0)]} to "
+                "have non-zero size."
             )
         return aval(reduced(x.shape, axes, keepdim), dtype(x.dtype))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from typing import NamedTuple
+
 import numpy as np
 
 from tapejit import dtypes
 from tapejit.dtypes import as_dtype
-from tapejit.errors import DtypeError, NotDifferentiable, ShapeError
+from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeError
 from tapejit.tensor import random
 from tapejit.tensor.attributes import check_device
 from tapejit.tensor.core import Tensor, from_array, wrap
@@ -24,32 +27,66 @@ def _finish(array, dtype, requires_grad, device=None) -> Tensor:
     """An array as a new tensor of the wanted dtype."""
     check_device(device)
     if dtype is not None:
-        array = np.asarray(array, as_dtype(dtype).dtype)
+        array = np.asarray(array, _named_dtype(dtype))
     result = from_array(array)
     if requires_grad:
         if not result._aval.dtype.is_floating_point:
-            raise NotDifferentiable("Only Tensors of floating point and complex dtype can require gradients")
+            raise NotDifferentiable(
+                "Only Tensors of floating point and complex dtype can require gradients\n"
+                "  try  dtype=float32 or float64"
+            )
         result._tracked = True
     return result
 
 
-def _float():
-    return dtypes.get_default_dtype().dtype
+def _named_dtype(dtype, default=None) -> np.dtype:
+    """The NumPy dtype that an argument `dtype` means; None means `default`, or the default float.
+
+    Errors  DtypeError for a string, as in PyTorch
+    """
+    if isinstance(dtype, str):
+        raise DtypeError(
+            f"argument 'dtype' must be torch.dtype, not str: {dtype!r}\n  try  tapejit.{dtype}"
+        )
+    if dtype is None:
+        dtype = dtypes.get_default_dtype() if default is None else default
+    return as_dtype(dtype).dtype
+
+
+def _lengths(name, size) -> tuple[int, ...]:
+    """The lengths of a new tensor, none of them negative."""
+    shape = numbers(size)
+    if any(n < 0 for n in shape):
+        raise ArgumentError(f"{name}: Dimension size must be non-negative, got {list(shape)}")
+    return shape
 
 
 # ---------------------------------------------------------------- from data
 
 
-def array_from(data) -> np.ndarray:
-    """Numbers, nested lists, arrays and tensors as one array; Python floats take the default dtype.
+def array_from(data, dtype=None) -> np.ndarray:
+    """Numbers, nested lists, arrays and tensors as one array.
 
+    dtype   the result's; if None, Python floats take the default dtype, arrays and tensors keep
+            theirs, and what a list mixes is promoted
     Errors  ShapeError for ragged lists; DtypeError for what is no number
     """
     if isinstance(data, Tensor):
-        return np.array(read(data))
+        return np.array(read(data), None if dtype is None else _named_dtype(dtype))
     if isinstance(data, np.ndarray | np.generic):
-        return from_array(data)._value
-    if isinstance(data, list | tuple) and _holds_tensors(data):
+        array = from_array(data)._value
+        return array if dtype is None else np.asarray(array, _named_dtype(dtype))
+    if dtype is None and isinstance(data, list | tuple) and _holds_typed(data):
+        dtype = _promoted(data)
+    array = _untyped_array(data)
+    if dtype is None and array.dtype == np.float64:
+        dtype = dtypes.get_default_dtype()
+    return array if dtype is None else np.asarray(array, _named_dtype(dtype))
+
+
+def _untyped_array(data):
+    """Nested lists as NumPy makes an array of them."""
+    if isinstance(data, list | tuple) and _holds_typed(data):
         data = _plain(data)
     try:
         array = np.array(data)
@@ -60,26 +97,31 @@ def array_from(data) -> np.ndarray:
         ) from None
     if array.dtype == object or array.dtype.kind in "USOMmV":
         raise DtypeError(f"tensor: {type(data).__name__} of {array.dtype} is no array of numbers")
-    if array.dtype == np.float64 and not _holds_numpy(data):
-        array = array.astype(_float())
     return array
 
 
-def _holds_tensors(data):
-    return any(
-        isinstance(d, Tensor) or (isinstance(d, list | tuple) and _holds_tensors(d)) for d in data
-    )
-
-
-def _holds_numpy(data):
+def _holds_typed(data):
+    """Whether something with a dtype of its own is in nested lists: a tensor or a NumPy value."""
     if isinstance(data, list | tuple):
-        return any(map(_holds_numpy, data))
-    return isinstance(data, np.ndarray | np.generic)
+        return any(map(_holds_typed, data))
+    return isinstance(data, Tensor | np.ndarray | np.generic)
+
+
+def _promoted(data) -> dtypes.DType:
+    """The dtype that holds every member of nested lists."""
+    if isinstance(data, list | tuple):
+        return functools.reduce(dtypes.promote_pair, map(_promoted, data))
+    if isinstance(data, Tensor):
+        return data._aval.dtype
+    if isinstance(data, np.ndarray | np.generic):
+        return dtypes.from_numpy(data.dtype)
+    return dtypes.of_number(data)
 
 
 def _plain(data):
-    if isinstance(data, Tensor):
-        return np.asarray(read(data)).tolist()
+    """Nested lists with tensors and arrays as lists, so that NumPy sees one kind of nesting."""
+    if isinstance(data, Tensor | np.ndarray | np.generic):
+        return np.asarray(read(data) if isinstance(data, Tensor) else data).tolist()
     return [_plain(d) for d in data] if isinstance(data, list | tuple) else data
 
 
@@ -97,7 +139,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     >>> tj.tensor([1.0, 2.0])
     tensor([1., 2.])
     """
-    return _finish(np.array(array_from(data)), dtype, requires_grad, device)
+    return _finish(np.array(array_from(data, dtype)), None, requires_grad, device)
 
 
 @_publish
@@ -105,7 +147,7 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     """As `tensor`, but sharing memory with NumPy arrays and tensors where it can."""
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
-    return _finish(array_from(data), dtype, False, device)
+    return _finish(array_from(data, dtype), None, False, device)
 
 
 FUNCTIONS["asarray"] = as_tensor
@@ -125,21 +167,18 @@ def from_numpy(array) -> Tensor:
 
 
 @_publish
-def scalar_tensor(value, **options) -> Tensor:
-    """A 0-d tensor."""
-    return tensor(value, **options)
+def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """A 0-d tensor; numbers take the default float dtype."""
+    return _finish(np.array(value, _named_dtype(dtype)), None, requires_grad, device)
 
 
 # ---------------------------------------------------------------- filled
 
 
 def _filled(name, fill):
-    def function(*size, dtype=None, device=None, requires_grad=False, out=None, **ignored):
-        if "size" in ignored:
-            size = (ignored["size"],)
-        shape = numbers(size)
-        array = fill(shape, as_dtype(dtype).dtype if dtype is not None else _float())
-        return _finish(array, None, requires_grad, device)
+    def function(*lengths, size=None, dtype=None, device=None, requires_grad=False):
+        shape = _lengths(name, lengths if size is None else (size,))
+        return _finish(fill(shape, _named_dtype(dtype)), None, requires_grad, device)
 
     function.__name__ = name
     function.__doc__ = f"A tensor of the given shape: {name}."
@@ -159,15 +198,17 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
     """A tensor filled with one number."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
-    chosen = as_dtype(dtype) if dtype is not None else dtypes.of_number(fill_value)
-    return _finish(np.full(numbers((size,)), fill_value, chosen.dtype), None, requires_grad, device)
+    chosen = _named_dtype(dtype, dtypes.of_number(fill_value))
+    array = np.full(_lengths("full", (size,)), fill_value, chosen)
+    return _finish(array, None, requires_grad, device)
 
 
 @_publish
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """The identity matrix."""
-    array = np.eye(n, m, dtype=as_dtype(dtype).dtype if dtype is not None else _float())
-    return _finish(array, None, requires_grad, device)
+    if n < 0 or (m or 0) < 0:
+        raise ArgumentError(f"n must be greater or equal to 0, got {n if n < 0 else m}: eye")
+    return _finish(np.eye(n, m, dtype=_named_dtype(dtype)), None, requires_grad, device)
 
 
 @_publish
@@ -175,23 +216,32 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
     """start, start + step, ... below end."""
     start, end = (0, start) if end is None else (start, end)
     values = [v.item() if isinstance(v, Tensor) else v for v in (start, end, step)]
-    if dtype is None:
-        dtype = dtypes.int64 if all(isinstance(v, int) for v in values) else dtypes.get_default_dtype()
-    return _finish(np.arange(*values), dtype, requires_grad, device)
+    first, last, by = values
+    if by == 0:
+        raise ArgumentError("step must be nonzero: arange")
+    if (last - first) * by < 0:
+        raise ArgumentError(
+            "upper bound and lower bound inconsistent with step sign: "
+            f"arange({first}, {last}, {by})"
+        )
+    if dtype is None and all(isinstance(v, int) for v in values):
+        dtype = dtypes.int64
+    return _finish(np.arange(*values), _named_dtype(dtype), requires_grad, device)
 
 
 @_publish
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`steps` numbers from start to end, both included."""
-    dtype = dtypes.get_default_dtype() if dtype is None else dtype
-    return _finish(np.linspace(start, end, steps), dtype, requires_grad, device)
+    if steps < 0:
+        raise ArgumentError(f"number of steps must be non-negative, got {steps}: linspace")
+    return _finish(np.linspace(start, end, steps), _named_dtype(dtype), requires_grad, device)
 
 
 @_publish
 def logspace(start, end, steps, base=10.0, *, dtype=None, requires_grad=False) -> Tensor:
     """base to the powers linspace(start, end, steps)."""
-    dtype = dtypes.get_default_dtype() if dtype is None else dtype
-    return _finish(np.logspace(start, end, steps, base=base), dtype, requires_grad)
+    array = np.logspace(start, end, steps, base=base)
+    return _finish(array, _named_dtype(dtype), requires_grad)
 
 
 @_publish
@@ -231,7 +281,7 @@ def normal(mean, std=1.0, size=None) -> Tensor:
     """Normally distributed numbers."""
     parts = [p.detach().numpy() if isinstance(p, Tensor) else p for p in (mean, std)]
     shape = numbers((size,)) if size is not None else None
-    return _finish(random.generator().normal(*parts, shape), dtypes.get_default_dtype(), False)
+    return _finish(random.generator().normal(*parts, shape), _named_dtype(None), False)
 
 
 @_publish
@@ -246,16 +296,16 @@ def bernoulli(input) -> Tensor:
 
 def _like(name, make):
     def function(input, *, dtype=None, device=None, requires_grad=False, memory_format=None):
-        chosen = input._aval.dtype if dtype is None else as_dtype(dtype)
-        return make(input._aval.shape, dtype=chosen, requires_grad=requires_grad)
+        chosen = input._aval.dtype if dtype is None else dtype
+        return make(input._aval.shape, dtype=chosen, device=device, requires_grad=requires_grad)
 
     function.__name__ = f"{name}_like"
     function.__doc__ = f"As `{name}`, in the shape and dtype of another tensor."
     FUNCTIONS[f"{name}_like"] = function
 
 
-for _name, _make in {"zeros": zeros, "ones": ones, "empty": empty, "rand": rand, "randn": randn}.items():
-    _like(_name, _make)
+for _name in ("zeros", "ones", "empty", "rand", "randn"):
+    _like(_name, FUNCTIONS[_name])
 
 
 @_publish
@@ -266,15 +316,17 @@ def full_like(input, fill_value, *, dtype=None, requires_grad=False) -> Tensor:
 
 
 def _new(name, make):
-    def method(x, *size, dtype=None, requires_grad=False, **ignored):
+    def method(x, *size, dtype=None, device=None, requires_grad=False):
         chosen = x._aval.dtype if dtype is None else dtype
-        return make(*size, dtype=chosen, requires_grad=requires_grad)
+        return make(*size, dtype=chosen, device=device, requires_grad=requires_grad)
 
+    method.__name__ = f"new_{name}"
+    method.__doc__ = f"As `{name}`, in the dtype of this tensor."
     setattr(Tensor, f"new_{name}", method)
 
 
-for _name, _make in {"zeros": zeros, "ones": ones, "empty": empty, "full": full}.items():
-    _new(_name, _make)
+for _name in ("zeros", "ones", "empty", "full"):
+    _new(_name, FUNCTIONS[_name])
 Tensor.new_tensor = lambda x, data, *, dtype=None, requires_grad=False: tensor(
     data, dtype=x._aval.dtype if dtype is None else dtype, requires_grad=requires_grad
 )
@@ -314,15 +366,32 @@ def can_cast(source, target) -> bool:
     return source.category <= target.category
 
 
+class FloatInfo(NamedTuple):
+    """What a float dtype holds."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    tiny: float
+    resolution: float
+    dtype: str
+
+    @property
+    def smallest_normal(self) -> float:
+        """The smallest positive number with all its digits."""
+        return self.tiny
+
+
 @_publish
-def finfo(dtype=None):
-    """NumPy's facts of a float dtype."""
-    return np.finfo((dtypes.get_default_dtype() if dtype is None else dtype).dtype)
+def finfo(dtype=None) -> FloatInfo:
+    """The limits of a float dtype (None: the default), as Python numbers."""
+    facts = np.finfo(_named_dtype(dtype))
+    limits = (float(getattr(facts, n)) for n in ("eps", "max", "min", "tiny", "resolution"))
+    return FloatInfo(facts.bits, *limits, str(facts.dtype))
 
 
 @_publish
 def iinfo(dtype):
-    """NumPy's facts of an integer dtype."""
-    return np.iinfo(dtype.dtype)
-
-
+    """The limits of an integer dtype."""
+    return np.iinfo(_named_dtype(dtype))

@@ -6,7 +6,7 @@ from tapejit.errors import ShapeError
 from tapejit.registry import OPS
 from tapejit.tensor import arithmetic  # fills FUNCTIONS
 from tapejit.tensor.core import apply
-from tapejit.tensor.front import FUNCTIONS, export
+from tapejit.tensor.front import FUNCTIONS, export, named
 from tapejit.tensor.reducing import gather, log_softmax, softmax
 
 relu, sigmoid, tanh = (FUNCTIONS[n] for n in ("relu", "sigmoid", "tanh"))
@@ -81,7 +81,7 @@ def _reduce(loss, reduction):
 @export("mse_loss", method=False)
 def mse_loss(input, target, reduction="mean"):
     """Squared differences."""
-    return _reduce((input - target) ** 2, reduction)
+    return named(_reduce((input - target) ** 2, reduction), "MseLossBackward0")
 
 
 def l1_loss(input, target, reduction="mean"):

@@ -12,13 +12,13 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.dtypes import as_dtype
-from tapejit.errors import DtypeError, ShapeError
+from tapejit.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast, normalize_axes, normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, number_as, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.indexing import mask_places
-from tapejit.tensor.shaping import named, permute, ravel, reshape, swap_axes, unsqueeze
+from tapejit.tensor.shaping import named, permute, ravel, reshape, unsqueeze
 
 
 class Extreme(NamedTuple):
@@ -56,11 +56,24 @@ def _reduction(name, numbered=True):
     return function
 
 
+def _for_numpy(name, reduce):
+    """np.sum, np.var, ...: NumPy's arguments for a reduction; those not known here are refused."""
+
+    def function(x, axis=None, dtype=None, out=None, keepdims=False, **options):
+        check_no_out(name, out)
+        return reduce(x if dtype is None else x.to(as_dtype(dtype)), axis, keepdims, **options)
+
+    FOR_NUMPY[getattr(np, name)] = function
+
+
+def check_no_out(name, out) -> None:
+    """Raise where NumPy is asked to write a tensor's result into an array."""
+    if out is not None:
+        raise ArgumentError(f"np.{name} of tensors takes no `out`\n  try  out.copy_(result)")
+
+
 for _name in ("sum", "mean", "prod", "all", "any"):
-    _function = export(_name)(_reduction(_name))
-    FOR_NUMPY[getattr(np, _name)] = lambda x, axis=None, dtype=None, out=None, keepdims=False, _f=_function: _f(
-        x, axis, keepdims, **({} if dtype is None else {"dtype": dtype})
-    )
+    _for_numpy(_name, export(_name)(_reduction(_name)))
 for _name in ("amax", "amin", "logsumexp"):
     _function = export(_name)(_reduction(_name, numbered=False))
 
@@ -68,13 +81,15 @@ for _name in ("amax", "amin", "logsumexp"):
 def _statistic(name):
     op = OPS[name]
 
-    def function(input, dim=None, unbiased=True, keepdim=False, *, correction=None, axis=None, ddof=None, keepdims=None):
+    def function(input, dim=None, unbiased=True, keepdim=False, *, correction=None, **numpy):
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         if correction is None:
-            correction = ddof if ddof is not None else int(unbiased)
-        axes = _axes(name, input, dim, axis)
-        keep = bool(keepdim if keepdims is None else keepdims)
+            correction = numpy.pop("ddof", int(unbiased))
+        axes = _axes(name, input, dim, numpy.pop("axis", None))
+        keep = bool(numpy.pop("keepdims", keepdim))
+        if numpy:
+            raise TypeError(f"{name}() got an unexpected keyword argument {next(iter(numpy))!r}")
         return apply(op, (input,), (axes, keep, int(correction)))
 
     function.__name__ = name
@@ -82,13 +97,23 @@ def _statistic(name):
     return export(name)(function)
 
 
+def _numpy_statistic(statistic):
+    """NumPy divides by n where PyTorch divides by n - 1."""
+    return lambda x, axis, keepdims, ddof=0: statistic(x, axis, keepdim=keepdims, correction=ddof)
+
+
 for _name in ("var", "std"):
-    _function = _statistic(_name)
-    FOR_NUMPY[getattr(np, _name)] = lambda x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, _f=_function: _f(
-        x, axis, keepdim=keepdims, correction=ddof
-    )
+    _for_numpy(_name, _numpy_statistic(_statistic(_name)))
 
 # ---------------------------------------------------------------- extremes
+
+
+def _check_not_empty(name, x):
+    if x._aval.size == 0:
+        raise AxisError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+            "reduction dim with the 'dim' argument."
+        )
 
 
 def _extreme(name):
@@ -102,18 +127,10 @@ def _extreme(name):
         if axis is not None:  # NumPy's spelling gives the values alone
             return apply(full, (input,), (_axes(name, input, None, axis), keep))
         if dim is None:
-            if input._aval.size == 0:
-                raise ShapeError(
-                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
-                    "Specify the reduction dim with the 'dim' argument."
-                )
-            result = apply(full, (input,), (tuple(range(input._aval.ndim)), False))
+            _check_not_empty(name, input)
+            result = apply(full, (input,), (tuple(range(input._aval.ndim)), keep))
             return named(result, f"{name.capitalize()}Backward1")
         axes = normalize_axes(name, dim, input._aval.ndim)
-        if axes and input._aval.shape[axes[0]] == 0:
-            raise IndexError(
-                f"{name}(): Expected reduction dim {axes[0]} to have non-zero size."
-            )
         if not axes:
             return Extreme(reshape(input, ()), wrap(np.int64(0)))
         return Extreme(apply(at, (input,), (axes, keep)), apply(argument, (input,), (axes, keep)))
@@ -124,10 +141,8 @@ def _extreme(name):
 
 
 for _name in ("max", "min"):
-    _function = _extreme(_name)
-    FOR_NUMPY[getattr(np, _name)] = lambda x, axis=None, out=None, keepdims=False, _op=OPS[f"a{_name}"]: apply(
-        _op, (x,), (normalize_axes("max", axis, x._aval.ndim), keepdims)
-    )
+    _extreme(_name)
+    _for_numpy(_name, FUNCTIONS[f"a{_name}"])
 
 
 def _argument(name):
@@ -135,8 +150,8 @@ def _argument(name):
 
     def function(input, dim=None, keepdim=False, *, axis=None, keepdims=None):
         axes = _axes(name, input, dim, axis)
-        if input._aval.size == 0:
-            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        if dim is None and axis is None:
+            _check_not_empty(name, input)
         return apply(op, (input,), (axes, bool(keepdim if keepdims is None else keepdims)))
 
     function.__name__ = name
@@ -165,7 +180,7 @@ def norm(input, p="fro", dim=None, keepdim=False, *, ord=None, axis=None):
     p = 2 if p in ("fro", None) and ord is None else (ord if ord is not None else p)
     axes = _axes("norm", input, dim, axis)
     result = _norm(input, float(p), axes, keepdim)
-    return named(result, "LinalgVectorNormBackward0" if dim is None else "NormBackward1")
+    return named(result, "LinalgVectorNormBackward0")
 
 
 def _norm(x, p, axes, keepdim):
@@ -200,7 +215,8 @@ def _row_operation(name):
         dim = axis if dim is None else dim
         if not input._aval.ndim:
             return apply(op, (reshape(input, (1,)),), (0,)).reshape(())
-        return apply(op, (input,), (normalize_axis(name, -1 if dim is None else dim, input._aval.ndim),))
+        place = normalize_axis(name, -1 if dim is None else dim, input._aval.ndim)
+        return apply(op, (input,), (place,))
 
     function.__name__ = name
     function.__doc__ = op.summary
@@ -254,7 +270,9 @@ def matmul(input, other):
         return named(result, "MvBackward0")
     if n == 1 and m == 2:
         return named(result, "SqueezeBackward4")
-    return result if n == m == 2 else named(result, "UnsafeViewBackward0")
+    if n == m == 2:
+        return result
+    return named(result, "CloneBackward0" if n == 2 else "UnsafeViewBackward0")
 
 
 Tensor.__rmatmul__ = lambda x, y: matmul(y, x)
@@ -269,7 +287,8 @@ def _product(name, ndims, grad_name=None):
             )
         if input._aval.dtype is not other._aval.dtype:
             raise DtypeError(
-                f"expected m1 and m2 to have the same dtype, but got: {input.dtype} != {other.dtype}"
+                "expected m1 and m2 to have the same dtype, but got: "
+                f"{input.dtype} != {other.dtype}"
             )
         result = matmul(input, other)
         return named(result, grad_name) if grad_name else result
@@ -288,7 +307,6 @@ def _numpy_dot(x, y):
     if not x._aval.ndim or not y._aval.ndim:
         return x * y
     if y._aval.ndim > 2:
-        y = swap_axes(y, 0, -2, "TransposeBackward0") if False else y
         raise ShapeError("np.dot of more than 2 axes on the right\n  try  np.matmul or np.einsum")
     return matmul(x, y)
 
@@ -301,12 +319,13 @@ FOR_NUMPY[np.vdot] = lambda x, y: (ravel(x) * y.reshape(-1)).sum()
 @export("outer", "ger")
 def outer(input, vec2):
     """All products of the elements of two vectors."""
-    return unsqueeze(ravel(input), 1) * vec2.reshape(1, -1)
+    for x, which in ((input, "self"), (vec2, "vec2")):
+        if x._aval.ndim != 1:
+            raise ShapeError(f"outer: Expected 1-D argument {which}, but got {x._aval.ndim}-D")
+    return unsqueeze(input, 1) * unsqueeze(vec2, 0)
 
 
-FOR_NUMPY[np.outer] = lambda x, y: outer(
-    x if isinstance(x, Tensor) else as_data(x), y
-)
+FOR_NUMPY[np.outer] = lambda x, y: outer(x if isinstance(x, Tensor) else as_data(x), y)
 
 
 @export("trace", numpy=("trace",))
@@ -335,7 +354,7 @@ def diagonal(input, offset=0, dim1=0, dim2=1):
 def diag(input, diagonal_offset=0):
     """A matrix with this diagonal, or the diagonal of a matrix."""
     if input._aval.ndim == 2:
-        return named(diagonal(input, diagonal_offset), "DiagonalBackward0")
+        return named(diagonal(input, diagonal_offset), "DiagonalBackward0_copy")
     n = input._aval.size + abs(diagonal_offset)
     places = np.arange(input._aval.size)
     rows, columns = places - min(diagonal_offset, 0), places + max(diagonal_offset, 0)
@@ -433,16 +452,19 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
 def gather(input, dim, index):
     """Elements picked along an axis: y[i][j] = x[i][index[i][j]] for dim 1."""
     axis = normalize_axis("gather", dim, input._aval.ndim)
-    _check_index(index, input._aval.shape[axis] if input._aval.ndim else 1, "gather")
+    _check_index("gather", index, input, axis)
     return apply(OPS["gather"], (input, index), (axis,))
 
 
-def _check_index(index, n, name):
+def _check_index(name, index, x, axis):
+    """Raise unless all indices are integers within the axis of x."""
     if not isinstance(index, Tensor) or index._aval.dtype.category != dtypes.INTEGER:
         raise DtypeError(f"{name}(): Expected dtype int64 for index")
     value = index._value
+    n = x._aval.shape[axis] if x._aval.ndim else 1
     if np.size(value) and (np.min(value) < 0 or np.max(value) >= n):
-        raise IndexError(f"index {int(np.max(value))} is out of bounds for dimension with size {n}")
+        bad = int(np.max(value) if np.max(value) >= n else np.min(value))
+        raise AxisError(f"index {bad} is out of bounds for dimension {axis} with size {n}: {name}")
 
 
 FOR_NUMPY[np.take_along_axis] = lambda x, indices, axis: gather(
@@ -454,7 +476,7 @@ FOR_NUMPY[np.take_along_axis] = lambda x, indices, axis: gather(
 def index_select(input, dim, index):
     """The parts at the given indices of an axis."""
     axis = normalize_axis("index_select", dim, input._aval.ndim)
-    _check_index(index, input._aval.shape[axis], "index_select")
+    _check_index("index_select", index, input, axis)
     key = (slice(None),) * axis + (index.reshape(-1),)
     return named(input[key], "IndexSelectBackward0")
 
@@ -475,8 +497,16 @@ FOR_NUMPY[np.take] = lambda x, indices, axis=None, **kw: take(x, indices, axis)
 def masked_fill(input, mask, value):
     """The tensor with `value` where the mask holds."""
     if mask._aval.dtype is not dtypes.bool_:
-        raise DtypeError("masked_fill_ only supports boolean masks, but got mask with dtype " + mask.dtype.name)
-    value = value if isinstance(value, Tensor) else wrap(input._aval.dtype.dtype.type(value))
+        raise DtypeError(
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}"
+        )
+    if not isinstance(value, Tensor):
+        value = wrap(number_as(value, input._aval.dtype))
+    elif value._aval.ndim:
+        raise ShapeError(
+            "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value._aval.ndim} dimension(s)."
+        )
     return named(FUNCTIONS["where"](mask, value, input), "MaskedFillBackward0")
 
 
@@ -505,10 +535,28 @@ FOR_NUMPY[np.nonzero] = lambda x: nonzero(x, as_tuple=True)
 @export("unique", method=True)
 def unique(input, sorted=True, return_inverse=False, return_counts=False):
     """The distinct elements in order (no derivative)."""
-    values = np.unique(
-        input._value, return_inverse=return_inverse, return_counts=return_counts
-    )
+    values = np.unique(input._value, return_inverse=return_inverse, return_counts=return_counts)
     return tuple(wrap(v) for v in values) if isinstance(values, tuple) else wrap(values)
+
+
+@export("bincount", numpy=("bincount",))
+def bincount(input, weights=None, minlength=0):
+    """How often each whole number from 0 occurs, or the sum of its weights (no derivative)."""
+    weights = None if weights is None else weights._value
+    return wrap(np.bincount(input._value, weights, minlength))
+
+
+@export("searchsorted", method=False)
+def searchsorted(sorted_sequence, input, *, right=False):
+    """Where the elements would be inserted in a sorted vector (no derivative)."""
+    values = input._value if isinstance(input, Tensor) else input
+    places = np.searchsorted(sorted_sequence._value, values, side="right" if right else "left")
+    return wrap(np.asarray(places, np.int64))
+
+
+FOR_NUMPY[np.searchsorted] = lambda a, v, side="left", sorter=None: searchsorted(
+    a, v, right=side == "right"
+)
 
 
 @export("equal", "array_equal")

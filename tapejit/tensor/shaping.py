@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tapejit.errors import AxisError, ShapeError
+from tapejit.errors import ArgumentError, AxisError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis, resolve_reshape
 from tapejit.tensor.core import Tensor, apply, as_data, storage
@@ -33,8 +33,6 @@ def _reshaped(x, shape, name):
 @export("reshape")
 def reshape(input, *shape):
     """The same elements in another shape; one length may be -1."""
-    if not isinstance(shape, tuple) or not shape:
-        shape = ((),)
     target = resolve_reshape(numbers(shape), input._aval.size)
     contiguous = np.asarray(input._value).flags.c_contiguous
     return _reshaped(input, target, "ViewBackward0" if contiguous else "UnsafeViewBackward0")
@@ -173,9 +171,7 @@ def t(input):
     return input if input._aval.ndim < 2 else swap_axes(input, 0, 1, "TBackward0")
 
 
-Tensor.T = property(
-    lambda x: t(x) if x._aval.ndim == 2 else permute(x, tuple(range(x._aval.ndim))[::-1])
-)
+Tensor.T = property(lambda x: permute(x, tuple(range(x._aval.ndim))[::-1]))
 Tensor.mT = property(lambda x: swap_axes(x, -2, -1, "TransposeBackward0"))
 
 
@@ -212,9 +208,11 @@ def roll(input, shifts, dims=None, *, axis=None):
     shifts, dims = numbers((shifts,)), numbers((dims,))
     for shift, dim in zip(shifts, dims, strict=True):
         n = input.shape[dim]
-        if n and shift % n:
-            input = cat([narrow(input, dim, n - shift % n, shift % n), narrow(input, dim, 0, n - shift % n)], dim)
-    return input
+        split_at = n - shift % n if n else 0
+        if split_at % (n or 1):
+            parts = [narrow(input, dim, split_at, n - split_at), narrow(input, dim, 0, split_at)]
+            input = cat(parts, dim)
+    return named(input, "RollBackward0")
 
 
 FOR_NUMPY[np.roll] = roll
@@ -227,13 +225,13 @@ def expand(x, *sizes):
     """Axes of length 1 repeated without a copy; -1 keeps a length."""
     sizes = numbers(sizes)
     known = (1,) * (len(sizes) - x._aval.ndim) + x._aval.shape
-    target = tuple(m if n == -1 else n for n, m in zip(sizes, known[-len(sizes) or 99 :], strict=False))
     if len(known) != len(sizes):
         raise ShapeError(
             f"expand(torch.FloatTensor{list(x._aval.shape)}, size={list(sizes)}): the number of "
             f"sizes provided ({len(sizes)}) must be greater or equal to the number of dimensions "
             f"in the tensor ({x._aval.ndim})"
         )
+    target = tuple(m if n == -1 else n for n, m in zip(sizes, known, strict=True))
     for axis, (n, m) in enumerate(zip(target, known, strict=True)):
         if m not in (1, n):
             raise ShapeError(
@@ -264,7 +262,12 @@ def repeat(x, *sizes):
     """Copies one after the other along every axis."""
     sizes = numbers(sizes)
     shape = (1,) * (len(sizes) - x._aval.ndim) + x._aval.shape
-    paired = [m for n, r in zip(shape, sizes, strict=True) for m in (1, n)]
+    if len(shape) != len(sizes):
+        raise ShapeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            f"tensor: {len(sizes)} and {x._aval.ndim}"
+        )
+    paired = [m for n in shape for m in (1, n)]
     wide = [m for n, r in zip(shape, sizes, strict=True) for m in (r, n)]
     full = tuple(n * r for n, r in zip(shape, sizes, strict=True))
     return named(reshape(expand(reshape(x, paired), wide), full), "RepeatBackward0")
@@ -313,20 +316,25 @@ def select(input, dim, index):
 @export("unbind")
 def unbind(input, dim=0):
     """The parts along an axis, as a tuple."""
-    return tuple(
-        named(select(input, dim, i), "UnbindBackward0") for i in range(input.shape[dim])
-    )
+    return tuple(named(select(input, dim, i), "UnbindBackward0") for i in range(input.shape[dim]))
 
 
 @export("split")
 def split(tensor, split_size_or_sections, dim=0):
     """Parts of a given length, or of given lengths, along an axis."""
     n = tensor.shape[dim]
+    name = "SplitBackward0"
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
-        sizes = [min(step, n - i) for i in range(0, n, step)] or [0]
+        if step < 0 or (step == 0 and n):
+            raise ArgumentError(
+                f"split_size can only be 0 if dimension size is 0, but got dimension size of {n} "
+                f"and split_size {step}"
+            )
+        sizes = [min(step, n - i) for i in range(0, n, step or 1)] or [0]
     else:
         sizes = list(split_size_or_sections)
+        name = "SplitWithSizesBackward0"
         if sum(sizes) != n:
             raise ShapeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
@@ -334,16 +342,16 @@ def split(tensor, split_size_or_sections, dim=0):
             )
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if sizes else []
     return tuple(
-        named(narrow(tensor, dim, int(s), int(k)), "SplitBackward0")
-        for s, k in zip(starts, sizes, strict=True)
+        named(narrow(tensor, dim, int(s), int(k)), name) for s, k in zip(starts, sizes, strict=True)
     )
 
 
 @export("chunk")
 def chunk(input, chunks, dim=0):
     """About `chunks` parts of equal length along an axis."""
-    n = input.shape[dim]
-    return split(input, max(1, -(-n // chunks)), dim)
+    if chunks <= 0:
+        raise ArgumentError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    return split(input, max(1, -(-input.shape[dim] // chunks)), dim)
 
 
 # ---------------------------------------------------------------- joining
@@ -370,12 +378,11 @@ def stack(tensors, dim=0, *, axis=None):
     if not tensors:
         raise ShapeError("stack expects a non-empty TensorList")
     if len({x._aval.shape for x in tensors}) > 1:
-        first, other = next(
-            (tensors[0], x) for x in tensors if x._aval.shape != tensors[0]._aval.shape
-        )
+        first = tensors[0]
+        other = next(i for i, x in enumerate(tensors) if x._aval.shape != first._aval.shape)
         raise ShapeError(
             f"stack expects each tensor to be equal size, but got {list(first._aval.shape)} at "
-            f"entry 0 and {list(other._aval.shape)} at entry {tensors.index(other) if False else 1}"
+            f"entry 0 and {list(tensors[other]._aval.shape)} at entry {other}"
         )
     place = normalize_axis("stack", dim, tensors[0]._aval.ndim + 1)
     return named(cat([unsqueeze(x, place) for x in tensors], place), "StackBackward0")
