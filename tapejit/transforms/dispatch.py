@@ -46,7 +46,7 @@ def _signature_of_other(x):
 
 def array_of(leaf):
     """The native array of an argument leaf."""
-    if leaf.__class__ is np.ndarray:
+    if leaf.__class__ is np.ndarray and leaf.dtype.isnative:
         return leaf
     if isinstance(leaf, Tensor):
         return leaf._value
@@ -261,7 +261,9 @@ def quick_key(args) -> tuple:
 
 
 def is_bare(args, kwargs) -> bool:
-    return not kwargs and all(x.__class__ in (np.ndarray, float) for x in args)
+    return not kwargs and all(
+        x.__class__ is float or (x.__class__ is np.ndarray and x.dtype.isnative) for x in args
+    )
 
 
 def enter(entries, args, entry):

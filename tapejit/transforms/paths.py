@@ -151,7 +151,10 @@ class Paths:
             if not _agrees(path.guards, outcomes) or not path.reads.hold():
                 continue
             recorded = path.trace
-            outputs = path([*arrays, *seeds(recorded)])
+            try:
+                outputs = path([*arrays, *seeds(recorded)])
+            except IndexError:  # places computed on a branch this call would not take
+                continue
             if not path.guards:
                 return recorded, _with_zeros(path, outputs)
             n = len(outputs) - len(path.guards)

@@ -1,0 +1,348 @@
+"""Function transforms: values against closed forms, finite differences and each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tapejit as tj
+from tapejit import errors
+
+
+def rosenbrock(x):
+    return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+def differences(f, x, step=1e-6):
+    """The gradient of f at x by central differences."""
+    result = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        d = np.zeros_like(x)
+        d[i] = step
+        result[i] = (f(x + d) - f(x - d)) / (2 * step)
+    return result
+
+
+# ---------------------------------------------------------------- value_and_grad, grad
+
+
+def test_value_and_gradient_of_numpy_code_on_every_call():
+    call = tj.value_and_grad(rosenbrock)
+    for seed in range(4):
+        x = np.random.default_rng(seed).standard_normal(10)
+        value, gradient = call(x)
+        assert value == pytest.approx(rosenbrock(x), rel=1e-13)
+        np.testing.assert_allclose(gradient, differences(rosenbrock, x), rtol=1e-6, atol=1e-5)
+
+
+def test_python_numbers_in_python_numbers_out():
+    value, slope = tj.value_and_grad(lambda x: x**3)(2.0)
+    assert type(value) is float and type(slope) is float
+    assert (value, slope) == (8.0, 12.0)
+
+
+def test_numpy_in_numpy_out_in_the_same_dtype():
+    for dtype in (np.float32, np.float64):
+        gradient = tj.grad(lambda x: np.sum(np.sin(x) * 2.0))(np.ones(3, dtype))
+        assert type(gradient) is np.ndarray and gradient.dtype == dtype
+        scalar = tj.grad(lambda x: x * x)(dtype(3))
+        assert type(scalar) is dtype and scalar == 6
+
+
+def test_tensors_in_tensors_out():
+    value, gradient = tj.value_and_grad(lambda t: (t * t).sum())(tj.tensor([1.0, 2.0]))
+    assert isinstance(value, tj.Tensor) and isinstance(gradient, tj.Tensor)
+    assert gradient.tolist() == [2.0, 4.0] and gradient.dtype is tj.float32
+
+
+def test_argnums_has_aux_and_keywords():
+    def f(x, y, *, scale=1.0):
+        return scale * np.sum(x * y), {"sum": x + y, "name": "f"}
+
+    x, y = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    (value, extras), (gx, gy) = tj.value_and_grad(f, argnums=(0, 1), has_aux=True)(x, y, scale=2.0)
+    assert value == 22.0 and extras["name"] == "f"
+    np.testing.assert_array_equal(extras["sum"], x + y)
+    np.testing.assert_array_equal(gx, 2 * y)
+    np.testing.assert_array_equal(gy, 2 * x)
+    gradient, _ = tj.grad(f, argnums=-1, has_aux=True)(x, y)
+    np.testing.assert_array_equal(gradient, x)
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+@dataclasses.dataclass
+class Model:
+    w: Any
+    b: Any
+    name: str = "model"
+
+
+class Kind(enum.Enum):
+    SQUARE = 1
+    CUBE = 2
+
+
+def test_nested_arguments():
+    def f(p):
+        return np.sum(p["w"][0] * p["w"][1]) + p["m"].b * np.sum(p["m"].w) + p["pair"].a
+
+    p = {"w": [np.ones(2), np.full(2, 3.0)], "m": Model(np.ones(3), 2.0), "pair": Pair(1.0, 2.0)}
+    g = tj.grad(f)(p)
+    np.testing.assert_array_equal(g["w"][0], [3.0, 3.0])
+    np.testing.assert_array_equal(g["m"].w, [2.0, 2.0, 2.0])
+    assert g["m"].b == 3.0 and g["m"].name == "model"
+    assert g["pair"] == Pair(1.0, 0.0)
+
+
+def test_static_arguments_select_a_path_each():
+    def f(x, n, kind, flag=True, label=None):
+        y = x
+        for _ in range(n):
+            y = y * x
+        return y if kind is Kind.SQUARE and flag and label != "minus" else -y
+
+    g = tj.grad(f)
+    assert g(2.0, 1, Kind.SQUARE) == 4.0
+    assert g(2.0, 2, Kind.SQUARE) == 12.0
+    assert g(2.0, 2, Kind.CUBE) == -12.0
+    assert g(2.0, 2, Kind.SQUARE, label="minus") == -12.0
+    assert g(2.0, 2, Kind.SQUARE, flag=False) == -12.0
+    assert g(2.0, 1, Kind.SQUARE) == 4.0
+
+
+def test_decorators():
+    @tj.grad
+    def f(x):
+        return x * x
+
+    @tj.value_and_grad(argnums=1)
+    def g(x, y):
+        return x * y
+
+    @tj.jit
+    def h(x):
+        "doc"
+        return np.sin(x)
+
+    assert f(3.0) == 6.0 and g(2.0, 5.0) == (10.0, 2.0)
+    assert h(0.0) == 0.0 and h.__name__ == "h" and h.__doc__ == "doc"
+
+
+# ---------------------------------------------------------------- composition
+
+
+def test_any_nesting_agrees_with_closed_forms():
+    cube = tj.grad(tj.grad(tj.grad(lambda x: x**5)))
+    assert cube(2.0) == pytest.approx(60 * 4.0)
+    assert tj.grad(lambda x: tj.jvp(lambda z: z**3, (x,), (x,))[1])(2.0) == pytest.approx(36.0)
+    assert tj.grad(lambda x: tj.vjp(lambda z: z**3, x)[1](1.0)[0])(2.0) == pytest.approx(12.0)
+    assert tj.grad(lambda x: tj.hvp(lambda z: z**4, (x,), (1.0,)))(2.0) == pytest.approx(48.0)
+    assert tj.jit(tj.grad(tj.jit(lambda x: np.exp(2 * x))))(0.0) == pytest.approx(2.0)
+    jacobian = tj.jit(tj.jacobian(tj.grad(lambda x: np.sum(x**3))))(np.array([1.0, 2.0]))
+    np.testing.assert_allclose(jacobian, np.diag([6.0, 12.0]))
+    inner = tj.value_and_grad(lambda x: np.sum(tj.value_and_grad(lambda z: z**2)(x[0])[1] * x))
+    np.testing.assert_allclose(inner(np.array([3.0, 4.0]))[1], [2 * 7 + 2 * 3, 6.0])
+
+
+def test_hessian_and_hvp_agree():
+    x = np.random.default_rng(0).standard_normal(6)
+    v = np.random.default_rng(1).standard_normal(6)
+    hessian = tj.hessian(rosenbrock)(x)
+    np.testing.assert_allclose(hessian, hessian.T, atol=1e-9)
+    np.testing.assert_allclose(tj.hvp(rosenbrock, (x,), (v,)), hessian @ v, rtol=1e-9)
+    columns = differences(lambda p: tj.grad(rosenbrock)(p)[2], x)
+    np.testing.assert_allclose(hessian[2], columns, rtol=1e-5, atol=1e-4)
+
+
+def test_jacobian_nests_outputs_and_inputs():
+    def f(p, scale):
+        return {"a": p["x"] * scale, "b": np.sum(p["x"]) * p["y"]}
+
+    p = {"x": np.array([1.0, 2.0]), "y": 3.0}
+    j = tj.jacobian(f)(p, 2.0)
+    np.testing.assert_array_equal(j["a"]["x"], 2 * np.eye(2))
+    np.testing.assert_array_equal(j["a"]["y"], np.zeros(2))
+    np.testing.assert_array_equal(j["b"]["x"], [3.0, 3.0])
+    assert j["b"]["y"] == 3.0
+
+
+def test_vjp_and_jvp_are_transposes():
+    def f(x, w):
+        return np.tanh(x @ w), np.sum(x * x, axis=0)
+
+    generator = np.random.default_rng(0)
+    x, w = generator.standard_normal((3, 4)), generator.standard_normal((4, 2))
+    tx, tw = generator.standard_normal(x.shape), generator.standard_normal(w.shape)
+    value, tangent = tj.jvp(f, (x, w), (tx, tw))
+    cotangent = tuple(generator.standard_normal(v.shape) for v in value)
+    out, pullback = tj.vjp(f, x, w)
+    np.testing.assert_allclose(out[0], value[0], rtol=1e-12)
+    gx, gw = pullback(cotangent)
+    left = sum(np.sum(c * t) for c, t in zip(cotangent, tangent, strict=True))
+    assert left == pytest.approx(np.sum(gx * tx) + np.sum(gw * tw), rel=1e-10)
+    again = pullback(cotangent)
+    np.testing.assert_array_equal(again[0], gx)
+
+
+def test_check_grads_finds_what_is_wrong_and_passes_what_is_right():
+    tj.check_grads(lambda x: np.sum(np.exp(np.sin(x))), (np.linspace(-1, 1, 5),), order=3)
+
+    def lies(x):
+        return np.sum(x**2) + float(np.sum(x.detach() if isinstance(x, tj.Tensor) else x) * 1e-3)
+
+    with pytest.raises(AssertionError, match="differs from central differences"):
+        tj.check_grads(lies, (np.ones(3),), order=1)
+
+
+# ---------------------------------------------------------------- Python control flow
+
+
+def test_branches_loops_and_reads_are_recorded_once_each():
+    def f(x):
+        if x > 1.0:
+            return np.sin(x)
+        while x < 1.0:
+            x = x * 2.0
+        return x * int(x.item() * 0 + 3)
+
+    call = tj.value_and_grad(f)
+    for x, slope in (
+        (2.0, np.cos(2.0)),
+        (0.3, 4 * 3.0),
+        (0.6, 2 * 3.0),
+        (0.31, 12.0),
+        (3.0, np.cos(3.0)),
+    ):
+        value, got = call(x)
+        assert value == pytest.approx(float(np.asarray(f(np.float64(x)))))
+        assert got == pytest.approx(slope)
+    (transform,) = call.transforms.values()
+    assert transform.paths.recorded <= 4  # sin, two and one doublings; each recorded once
+
+
+def test_masks_and_data_dependent_places():
+    def f(x):
+        return np.sum(x[x > 0] ** 2) + np.sort(x)[0] + x[int(np.argmax(x))]
+
+    call = tj.value_and_grad(f)
+    for seed in range(6):
+        x = np.random.default_rng(seed).standard_normal(5)
+        value, gradient = call(x)
+        assert value == pytest.approx(np.sum(x[x > 0] ** 2) + x.min() + x.max())
+        np.testing.assert_allclose(gradient, differences(f, x), rtol=1e-5, atol=1e-6)
+
+
+def test_new_sizes_compile_no_kernel():
+    from tapejit.runtime.compiled import statistics
+
+    call = tj.value_and_grad(lambda x, w: np.sum(np.tanh(x * w) ** 2))
+    call(np.ones(100), np.ones(100))
+    before = statistics.kernels_compiled
+    for n in (101, 5000, 17):
+        value, (gradient) = call(np.ones(n), np.ones(n))
+        assert value == pytest.approx(n * np.tanh(1) ** 2) and gradient.shape == (n,)
+    assert statistics.kernels_compiled == before
+
+
+# ---------------------------------------------------------------- NumPy code
+
+
+NUMPY_FUNCTIONS = [
+    lambda x: np.sum(np.logaddexp(x, x[::-1].copy() if isinstance(x, np.ndarray) else np.flip(x))),
+    lambda x: np.sum(np.sort(x) * np.arange(len(x))),
+    lambda x: np.dot(x, x) + x @ x,
+    lambda x: np.max(x) - np.min(x) + np.mean(x) + np.std(x) + np.var(x),
+    lambda x: np.sum(np.where(x > 0, np.sqrt(np.abs(x)), x**2)),
+    lambda x: np.linalg.norm(x) * np.prod(x),
+    lambda x: np.sum(np.outer(x, x) ** 2) + np.sum(np.cumsum(x)),
+    lambda x: np.sum(np.concatenate([x, 2 * x])[2:5]) + np.sum(np.stack([x, x]) ** 2),
+    lambda x: np.sum(np.clip(x, -0.5, 0.5)) + np.sum(np.maximum(x, 0.1) * np.minimum(x, 0.3)),
+    lambda x: np.sum(np.reshape(x, (2, 3)).T @ np.reshape(x, (2, 3))),
+    lambda x: np.sum(np.exp(-np.square(x)) / (1 + np.log1p(x**2)) + np.arctan2(x, 2.0)),
+    lambda x: np.einsum("i,j->", x, x),
+]
+
+
+@pytest.mark.parametrize("number", range(len(NUMPY_FUNCTIONS)))
+def test_ordinary_numpy_code(number):
+    f = NUMPY_FUNCTIONS[number]
+    x = np.array([0.7, -1.3, 0.4, 2.1, -0.6, 0.25])
+    value, gradient = tj.value_and_grad(f)(x)
+    assert value == pytest.approx(float(f(x)), rel=1e-12)
+    np.testing.assert_allclose(gradient, differences(f, x), rtol=1e-5, atol=1e-6)
+
+
+def test_functions_accept_arrays_too():
+    x = np.array([0.1, 0.2])
+    np.testing.assert_array_equal(tj.sin(x), np.sin(x))
+    assert type(tj.exp(x)) is np.ndarray and tj.sum(x) == pytest.approx(0.3)
+    assert tj.tanh(0.5) == pytest.approx(np.tanh(0.5))
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: tj.grad(lambda x: x)(3), errors.NotDifferentiable, "floating point"),
+        (lambda: tj.grad(lambda x: x)(np.arange(3)), errors.NotDifferentiable, "floating point"),
+        (lambda: tj.grad(lambda x: x)(np.ones(3)), errors.NotDifferentiable, "scalar"),
+        (lambda: tj.grad(lambda x: (x, x))(1.0), errors.NotDifferentiable, "one number"),
+        (lambda: tj.grad(lambda x: x, argnums=2)(1.0), errors.ShapeError, "argnums 2"),
+        (lambda: tj.jvp(np.sin, (np.ones(2),), (np.ones(3),)), errors.ShapeError, "tangents"),
+        (lambda: tj.vjp(np.sin, np.ones(2))[1](np.ones(3)), errors.ShapeError, "cotangent"),
+        (lambda: tj.jit(lambda x: x)(object()), errors.TraceError, "argument"),
+        (lambda: tj.jit(lambda x: object())(1.0), errors.TraceError, "result"),
+        (lambda: tj.jit(np.sum)(np.ma.masked_array([1.0], [True])), errors.DtypeError, "masked"),
+        (lambda: tj.jit(np.sum)(np.array([None])), errors.DtypeError, "object"),
+        (lambda: tj.jit(np.sum)(np.array(["a"])), errors.DtypeError, "<U1"),
+        (lambda: tj.jit(lambda x: x @ x)(np.ones((2, 3))), errors.ShapeError, "mat1 and mat2"),
+        (lambda: tj.jit(lambda x: np.fft.fft(x))(np.ones(3)), errors.TraceError, "no rule"),
+        (lambda: tj.check_grads(np.sin, (np.ones(2, np.float32),)), errors.NotDifferentiable, "float64"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_at_the_call(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_layouts_and_edges_of_arrays():
+    f = tj.value_and_grad(lambda x: np.sum(np.sin(x) * x))
+    base = np.random.default_rng(0).standard_normal((6, 8))
+    readonly = base.copy()
+    readonly.flags.writeable = False
+    for x in (
+        base.T,
+        base[::2, ::3],
+        base[::-1],
+        readonly,
+        base.astype(">f8"),
+        base[:0],
+        base[1, 2],
+    ):
+        value, gradient = f(x)
+        assert value == pytest.approx(np.sum(np.sin(x) * x), rel=1e-12)
+        np.testing.assert_allclose(gradient, np.cos(x) * x + np.sin(x), rtol=1e-12)
+        assert np.shape(gradient) == np.shape(x)
+    bad = np.array([np.nan, np.inf, 1.0])
+    value, gradient = tj.value_and_grad(lambda x: np.sum(x * x))(bad)
+    assert np.isnan(value) and np.isnan(gradient[0]) and gradient[2] == 2.0
+
+
+def test_the_branch_not_taken_leaks_no_nan():
+    x = np.array([0.0, 1.0, 2.0])
+    np.testing.assert_allclose(
+        tj.grad(lambda x: np.sum(np.where(x > 0, np.log(x), 0.0)))(x), [0.0, 1.0, 0.5]
+    )
+    np.testing.assert_allclose(
+        tj.grad(lambda x: np.sum(np.where(x > 0, np.sqrt(x) ** 3, 0.0)))(x), 1.5 * np.sqrt(x)
+    )
