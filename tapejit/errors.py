@@ -36,8 +36,16 @@ class DtypeError(TapejitError, TypeError, NotImplementedError, ValueError):
     """
 
 
-class AxisError(TapejitError, IndexError, RuntimeError):
+class AxisError(TapejitError, IndexError):
     """An axis, or an index along one, is out of range or repeated."""
+
+
+class SelectionError(AxisError, RuntimeError):
+    """Something is selected that is not there, where PyTorch raises RuntimeError.
+
+    Usual causes: an index tensor of gather with an element out of range; an axis given twice; the
+    extreme of no elements.
+    """
 
 
 class ArgumentError(TapejitError, RuntimeError, ValueError):

@@ -10,7 +10,7 @@ import math
 import threading
 
 from tapejit.dtypes import DType
-from tapejit.errors import AxisError, ShapeError
+from tapejit.errors import AxisError, SelectionError, ShapeError
 
 Shape = tuple[int, ...]
 
@@ -88,7 +88,7 @@ def normalize_axis(name: str, axis: int, ndim: int) -> int:
 def normalize_axes(name: str, axes, ndim: int) -> tuple[int, ...]:
     """Axes (None for all, one, or several) counted from the front, in order.
 
-    Errors  AxisError if one is out of range or repeated
+    Errors  AxisError if one is out of range, SelectionError if one is repeated
     """
     if axes is None:
         return tuple(range(ndim))
@@ -100,7 +100,7 @@ def normalize_axes(name: str, axes, ndim: int) -> tuple[int, ...]:
     result = sorted(normalize_axis(name, int(axis), ndim) for axis in axes)
     if len(set(result)) != len(result):
         repeated = next(axis for axis in result if result.count(axis) > 1)
-        raise AxisError(f"dim {repeated} appears multiple times in the list of dims: {name}")
+        raise SelectionError(f"dim {repeated} appears multiple times in the list of dims: {name}")
     return tuple(result)
 
 

@@ -231,8 +231,8 @@ def expand_power(x, exponent):
 
 
 def _power_slopes(x, y, exponent):
-    if exponent in (0, 1):
-        return (float(exponent),)
+    if exponent == 0:
+        return (0.0,)
     if exponent == 2:
         return (2.0 * x,)
     return (float(exponent) * power(x, exponent=exponent - 1),)
@@ -575,22 +575,25 @@ def indicator(condition, like):
     return where(condition, one, 0.0)
 
 
-def _unless(condition, like):
-    """0 where `condition` holds, else 1, in the dtype of `like`."""
-    return where(condition, 0.0, like.builder.literal(1, aval((), like.dtype)))
-
-
 def _tie(lost, equal, like):
     half, one = (like.builder.literal(n, aval((), like.dtype)) for n in (0.5, 1.0))
     return where(lost, 0.0, where(equal, half, one))
 
 
+step = elementwise(
+    "step",
+    summary="0 where an element is at most 0, else 1, also for NaN: the slope of relu.",
+    code="0.0 if x <= 0.0 else 1.0",
+    evaluate=lambda x: np.logical_not(x <= 0).astype(x.dtype)[()],
+    partials=lambda x, y: (0.0,),
+    probe=KINKED,
+)
 relu = elementwise(
     "relu",
     summary="Each element, or 0 where it is negative.",
     code="x if x > 0.0 or x != x else 0.0",
     evaluate=lambda x: np.maximum(x, x.dtype.type(0)),
-    partials=lambda x, y: (_unless(y <= 0.0, y),),
+    partials=lambda x, y: (step(y),),
     alias=Alias("relu"),
     grad_name="ReluBackward0",
     note="Slope 0 at 0 and 1 at NaN, as in PyTorch.",

@@ -209,8 +209,12 @@ def clamp_bounds(x, low, high) -> tuple:
     if dtype.is_floating_point:
         limits = (-math.inf, math.inf)
     elif dtype is dtypes.bool_:
-        raise DtypeError("clamp() of bool tensors is not supported\n  try  logical_and, logical_or")
+        if not all(isinstance(b, Tensor) for b in given):
+            raise DtypeError("clamp() of a bool tensor by a bool is not supported\n  try  `&`, `|`")
+        limits = (False, True)
     else:
+        for bound in given:
+            check_range(bound, dtype)
         limits = (int(np.iinfo(dtype.dtype).min), int(np.iinfo(dtype.dtype).max))
     return limits[0] if low is None else low, limits[1] if high is None else high
 

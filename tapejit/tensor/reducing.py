@@ -12,7 +12,7 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.dtypes import as_dtype
-from tapejit.errors import ArgumentError, AxisError, DtypeError, ShapeError
+from tapejit.errors import ArgumentError, DtypeError, SelectionError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast, normalize_axes, normalize_axis
 from tapejit.tensor.core import Tensor, apply, as_data, number_as, wrap
@@ -110,7 +110,7 @@ for _name in ("var", "std"):
 
 def _check_not_empty(name, x):
     if x._aval.size == 0:
-        raise AxisError(
+        raise SelectionError(
             f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
             "reduction dim with the 'dim' argument."
         )
@@ -464,7 +464,9 @@ def _check_index(name, index, x, axis):
     n = x._aval.shape[axis] if x._aval.ndim else 1
     if np.size(value) and (np.min(value) < 0 or np.max(value) >= n):
         bad = int(np.max(value) if np.max(value) >= n else np.min(value))
-        raise AxisError(f"index {bad} is out of bounds for dimension {axis} with size {n}: {name}")
+        raise SelectionError(
+            f"index {bad} is out of bounds for dimension {axis} with size {n}: {name}"
+        )
 
 
 FOR_NUMPY[np.take_along_axis] = lambda x, indices, axis: gather(
