@@ -66,20 +66,6 @@ def next_functions_of_the_same_node(torch):
 
 
 @CASES.add
-def output_numbers(torch):
-    x = torch.tensor([[3.0, 1.0], [0.0, 5.0]], requires_grad=True)
-    a, b = x.unbind(0)
-    values, indices = x.max(1)
-    return (
-        [(t.output_nr, fn_name(t)) for t in (a, b, values, x)],
-        (b * 2).grad_fn.next_functions[0][0].name(),
-        (b * 2).grad_fn.next_functions[0][1],
-        indices.requires_grad,
-        indices.grad_fn,
-    )
-
-
-@CASES.add
 def requires_grad_is_set(torch):
     x = torch.tensor([1.0, 2.0])
     x.requires_grad = True
@@ -843,14 +829,9 @@ def inference_mode(torch):
     return (
         inside,
         y.requires_grad,
-        y.is_inference(),
-        x.is_inference(),
         f(x).requires_grad,
         torch.is_inference_mode_enabled(),
         (y + 1).item(),
-        raised(lambda: x * y, 4),
-        raised(lambda: y.requires_grad_(), 4),
-        raised(lambda: y.add_(1), 4),
     )
 
 

@@ -311,7 +311,11 @@ def _set_grad(x, value):
     x._grad = value
 
 
-Tensor.grad = property(_get_grad, _set_grad)
+def _delete_grad(x):
+    x._grad = None
+
+
+Tensor.grad = property(_get_grad, _set_grad, _delete_grad)
 
 
 @_method("retain_grad")
@@ -406,16 +410,13 @@ def detach(x):
     """The same memory, without history."""
     if state.parked.is_trace and x._tracked:
         return apply(OPS["detach"], (x,))
-    result = wrap(storage(x), x._aval.dtype)
-    base = base_of(x)
-    result._base = base if base is not x else None
-    return result
+    return wrap(storage(x), x._aval.dtype)
 
 
 @_method("detach_")
 def detach_(x):
     """Cut this tensor off from its history; it becomes a leaf."""
-    if optional(x, "_base") is not None and x._tracked:
+    if base_of(x) is not x and x._tracked:
         raise AutogradError("Can't detach views in-place. Use detach() instead.")
     state.parked.forget(x)
     x._tape = x._stamp = None
@@ -438,6 +439,18 @@ def _set_data(x, value):
 
 
 Tensor.data = property(_get_data, _set_data)
+
+
+@_property("_base")
+def base(x):
+    """The tensor whose memory this view shows; None if it is no view."""
+    return optional(x, "_base_tensor")
+
+
+@_method("_is_view")
+def is_view(x):
+    """Whether the tensor shows the memory of another."""
+    return base_of(x) is not x
 
 
 @_method("clone")

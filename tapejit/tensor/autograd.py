@@ -52,6 +52,8 @@ def grad(
     (tensor(6.),)
     """
     outputs, inputs = _tuple(outputs), _tuple(inputs)
+    if not inputs:
+        raise AutogradError("`inputs` argument to `grad()` cannot be empty.")
     for x in inputs:
         if not x.requires_grad:
             raise AutogradError("One of the differentiated Tensors does not require grad")
@@ -62,10 +64,13 @@ def grad(
     )
     if any(g is None for g in results):
         if materialize_grads:
-            results = [x.detach() * 0 if g is None else g for g, x in zip(results, inputs, strict=True)]
+            results = [
+                x.detach() * 0 if g is None else g for g, x in zip(results, inputs, strict=True)
+            ]
         elif not allow_unused:
+            unused = next(i for i, g in enumerate(results) if g is None)
             raise AutogradError(
-                "One of the differentiated Tensors appears to not have been used in the graph. "
-                "Set allow_unused=True if this is the desired behavior."
+                f"The differentiated Tensor at index {unused} appears to not have been used in "
+                "the graph. Set allow_unused=True if this is the desired behavior."
             )
     return tuple(results)

@@ -149,7 +149,9 @@ def run_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence) -> list:
     values = recording.values[:n] + [None] * (len(sweep.tape) - n)
     for row, seed in zip(sweep.seeds, seeds, strict=True):
         values[row] = seed
-    reference.run_rows(sweep.tape, n, values, entry.needed, lambda row, g: call_hooks(recording, row, g))
+    reference.run_rows(
+        sweep.tape, n, values, entry.needed, lambda row, g: call_hooks(recording, row, g)
+    )
     return [None if row < 0 else values[row] for row in sweep.results]
 
 
@@ -203,9 +205,9 @@ def check_saved(recording: Recording, entry: SweepEntry) -> None:
 
 
 def _reader(recording, entry, row):
-    """The operation that saved `row`: the first one reading it, else the one that made it."""
-    for later in range(row + 1, entry.sweep.n_primal):
-        if row in recording.operands(later):
+    """The operation that saved the value of `row`: the first whose slope reads it."""
+    for later in range(row, entry.sweep.n_primal):
+        if entry.slice[later] and row in recording.reads(later):
             return later
     return row
 
@@ -227,7 +229,7 @@ def _through_hook(hook, gradient):
     if answer is None:
         return gradient
     if not isinstance(answer, Tensor):
-        raise AutogradError(f"hook: expected a Tensor or None, got {type(answer).__name__}")
+        raise TypeError(f"hook: expected a Tensor or None, got {type(answer).__name__}")
     if answer._aval is not given._aval:
         raise AutogradError(
             f"hook: a gradient of {given._aval} is needed, the hook returned {answer._aval}"
@@ -482,8 +484,12 @@ def _seed(tensor, gradient):
                 f"  got  {tensor._aval}\n  try  .sum() or .mean() first, or gradient=..."
             )
         return _UNIT
-    if not isinstance(gradient, Tensor):
+    if isinstance(gradient, np.ndarray):
         gradient = wrap(np.asarray(gradient, tensor._aval.dtype.dtype)[()])
+    if not isinstance(gradient, Tensor):
+        raise TypeError(
+            f"gradients can be either Tensors or None, but got {type(gradient).__name__}"
+        )
     if gradient._aval.shape != tensor._aval.shape:
         raise AutogradError(
             f"Mismatch in shape: grad_output[0] has a shape of torch.Size({list(gradient.shape)}) "
@@ -498,7 +504,9 @@ def check_has_graph(tensors: Sequence[Tensor]) -> None:
     """Raise unless every tensor requires grad."""
     for i, tensor in enumerate(tensors):
         if not (tensor._tracked and tensor._aval.dtype.is_floating_point):
-            raise AutogradError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+            raise AutogradError(
+                f"element {i} of tensors does not require grad and does not have a grad_fn"
+            )
 
 
 def backward(

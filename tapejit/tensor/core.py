@@ -67,9 +67,10 @@ class Tensor:
     __slots__ = (
         "__weakref__",
         "_aval",
-        "_base",
+        "_base_tensor",
         "_grad",
         "_hooks",
+        "_made_untracked",
         "_retains",
         "_row",
         "_stamp",

@@ -12,7 +12,15 @@ import numpy as np
 from tapejit.errors import AxisError, DtypeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast
-from tapejit.tensor.core import Tensor, apply, as_data, storage, wrap
+from tapejit.tensor.core import (
+    Tensor,
+    apply,
+    as_data,
+    check_range,
+    number_as,
+    storage,
+    wrap,
+)
 from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import adopt_row, change, check_writable, view
 from tapejit.tensor.recording import note_mutation, user_site
@@ -58,10 +66,26 @@ def _entry(entry):
     try:
         return entry.__index__()
     except AttributeError:
-        raise AxisError(
+        error = DtypeError if isinstance(entry, str) else AxisError  # PyTorch's classes
+        raise error(
             "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
             f"valid indices (got {type(entry).__name__})"
         ) from None
+
+
+def _unfold_truths(x, entries):
+    """A 0-d mask is a mask on a new axis of length 1: x[True] is x[None][[True]]."""
+    if not any(isinstance(e, Tensor) and e._aval.ndim == _axes_used(e) == 0 for e in entries):
+        return x, entries
+    shape, axis = [], 0
+    for place, entry in enumerate(entries):
+        used = _axes_used(entry)
+        if isinstance(entry, Tensor) and not used:
+            entries[place] = apply(_RESHAPE, (entry,), ((1,),))
+            shape.append(1)
+        shape += x._aval.shape[axis : axis + used]
+        axis += used
+    return view(_RESHAPE, x, (tuple(shape),)), entries
 
 
 def _axes_used(entry):
@@ -95,7 +119,9 @@ def _basic(x: Tensor, entries):
             shape.append(length)
         else:
             if not -n <= entry < n:
-                raise AxisError(f"index {entry} is out of bounds for dimension {axis} with size {n}")
+                raise AxisError(
+                    f"index {entry} is out of bounds for dimension {axis} with size {n}"
+                )
             start, length, step = entry % n, 1, 1
         starts.append(start)
         lengths.append(length)
@@ -107,7 +133,7 @@ def _basic(x: Tensor, entries):
 def _slice(entry, n):
     parts = [None if p is None else p.__index__() for p in (entry.start, entry.stop, entry.step)]
     if parts[2] is not None and parts[2] <= 0:
-        raise ValueError("slice step must be positive")  # PyTorch's class and words
+        raise ValueError("step must be greater than zero")  # PyTorch's class and words
     start, stop, step = slice(*parts).indices(n)
     return start, max(0, -(-(stop - start) // step)), step
 
@@ -117,7 +143,7 @@ def _slice(entry, n):
 
 def get_item(x: Tensor, key) -> Tensor:
     """x[key], a view where the key has no arrays in it."""
-    entries = _expand(x, key)
+    x, entries = _unfold_truths(x, _expand(x, key))
     result = _basic_part(x, entries)
     if any(isinstance(e, Tensor) for e in entries):
         return _advanced(result, entries)
@@ -189,7 +215,22 @@ def _front_to_place(result, indexed, others, indices):
         return result
     n = len(broadcast("index", *(i._aval.shape for i in indices)))
     order = (*range(n, n + before), *range(n), *range(n + before, result._aval.ndim))
-    return view(_PERMUTE, result, (order,))
+    return view(_PERMUTE, result, (order,), "IndexBackward0")
+
+
+def _place_to_front(moved, value, indexed, others, indices):
+    """A value in the layout of `x[key]`, with the indexed axes brought to the front."""
+    together = indexed == list(range(indexed[0], indexed[0] + len(indexed)))
+    before = sum(1 for axis in others if axis < indexed[0])
+    if not together or not before:
+        return value
+    spans = broadcast("index", *(i._aval.shape for i in indices))
+    lengths = moved._aval.shape[len(indexed) :]
+    n = len(spans)
+    shape = (*lengths[:before], *spans, *lengths[before:])
+    value = apply(OPS["expand"], (value,), (shape,))
+    order = (*range(before, before + n), *range(before), *range(before + n, len(shape)))
+    return apply(_PERMUTE, (value,), (order,))
 
 
 def _wrap_negative(index: Tensor, n: int, axis: int) -> Tensor:
@@ -225,25 +266,37 @@ def mask_places(mask: Tensor, shape, axis: int) -> list[Tensor]:
 # ---------------------------------------------------------------- x[key] = value
 
 
-def set_item(x: Tensor, key, value) -> None:
-    """x[key] = value, in x's memory."""
+def set_item(x: Tensor, key, value, name: str = "") -> None:
+    """x[key] = value, in x's memory.
+
+    name  PyTorch's name of the backward node, where it is not that of an assignment
+    """
+    is_number = not isinstance(value, Tensor)
     if not isinstance(value, Tensor):
         value = (
             as_data(value)
             if isinstance(value, np.ndarray | np.generic)
-            else wrap(np.asarray(value, x._aval.dtype.dtype))
+            else wrap(_plain_value(value, x._aval.dtype))
         )
-    entries = _expand(x, key)
+    target, entries = _unfold_truths(x, _expand(x, key))
+    if target is not x:
+        return set_item(target, tuple(entries), value, name)
     if not any(isinstance(e, Tensor) for e in entries):
-        check_writable(x)
         target = _basic_part(x, entries)
-        change(target, OPS["copy_into"], (target, value))
+        name = "FillBackward3" if is_number and target is x else ""
+        change(target, OPS["copy_into"], (target, value), name=name)
         return
-    _set_advanced(x, entries, value)
+    _set_advanced(x, entries, value, name or "IndexPutBackward0")
 
 
-def _set_advanced(x, entries, value):
-    check_writable(x)
+def _plain_value(value, dtype):
+    if isinstance(value, bool | int | float):
+        check_range(value, dtype)
+        return np.asarray(number_as(value, dtype))
+    return np.asarray(value, dtype.dtype)
+
+
+def _set_advanced(x, entries, value, name):
     if any(isinstance(e, int) for e in entries) or None in entries:
         target = _basic_part(x, entries)
         entries = [e for e in entries if not isinstance(e, int)]
@@ -251,7 +304,9 @@ def _set_advanced(x, entries, value):
         target = _basic_part(x, entries)
     indexed, others, indices = _plan(target, entries)
     order = (*indexed, *others)
+    check_writable(target)
     moved = target if order == tuple(range(len(order))) else view(_PERMUTE, target, (order,))
+    value = _place_to_front(moved, value, indexed, others, indices)
     if value._aval.dtype is not x._aval.dtype:
         if value._aval.dtype.category > x._aval.dtype.category:
             raise DtypeError(
@@ -264,8 +319,11 @@ def _set_advanced(x, entries, value):
     result_value = OPS["index_put"].evaluate(*(o._value for o in operands))
     note_mutation(memory, user_site())
     memory[...] = result_value
-    name = "IndexPutBackward0" if target is x else "CopySlices"
-    adopt_row(moved, apply(OPS["index_put"], operands, value=memory), name)
+    adopt_row(
+        moved,
+        apply(OPS["index_put"], operands, value=memory),
+        name if target is x else "CopySlices",
+    )
 
 
 Tensor.__getitem__ = get_item

@@ -46,8 +46,10 @@ def view(op: Op, x: Tensor, attrs: tuple, name: str = "") -> Tensor:
     value = result._value
     if isinstance(value, np.ndarray) and root(value) is root(x._value):
         base = base_of(x)
-        result._base = base
+        result._base_tensor = base
         result._view = (x, op, attrs)
+        if not state.grad_enabled:
+            result._made_untracked = True
         views = optional(base, "_views")
         if views is None:
             views = base._views = []
@@ -59,7 +61,7 @@ def view(op: Op, x: Tensor, attrs: tuple, name: str = "") -> Tensor:
 
 def base_of(x: Tensor) -> Tensor:
     """The tensor whose memory x views; x itself if it is no view."""
-    base = optional(x, "_base")
+    base = optional(x, "_base_tensor")
     return x if base is None else base
 
 
@@ -71,6 +73,12 @@ def check_writable(x: Tensor) -> None:
     if not state.grad_enabled and not state.parked.is_trace:
         return
     base = base_of(x)
+    if optional(x, "_made_untracked") and (base._tracked or x._tracked):
+        raise AutogradError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode "
+            "enabled. Its gradient would be ambiguous.\n"
+            "  try  make the view outside no_grad, or change it inside"
+        )
     if base._tracked and base._tape is None:
         what = "a leaf Variable" if base is x else "a view of a leaf Variable"
         raise AutogradError(
@@ -144,13 +152,15 @@ def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = (), name: str =
 
 
 def _keep_overwritten(x, kind, avals, tensors):
-    """The operands, with a copy in place of x where the operation's own slope reads it."""
+    """The operands, with a copy of those in x's memory that the operation's own slope reads."""
     if state.recording is None or not any(t._tracked for t in tensors):
         return tensors
     reads = rule_reads(kind, avals)
+    memory = root(x._value)
     read = {i for t, part in zip(tensors, reads, strict=True) if t._tracked for i in part}
     return [
-        apply(OPS["clone"], (t,)) if t is x and i in read else t for i, t in enumerate(tensors)
+        apply(OPS["clone"], (t,)) if i in read and root(t._value) is memory else t
+        for i, t in enumerate(tensors)
     ]
 
 
@@ -190,7 +200,9 @@ def _stay(tensor):
     try:
         known = infer_kind(OPS["clone"], (tensor._aval,), ())
         result = record(known, (tensor,), tensor._value)
-        result._tape.names[result._row] = name_of(tensor._tape, tensor._row)
+        is_view = base_of(tensor) is not tensor
+        name = "AsStridedBackward0" if is_view else name_of(tensor._tape, tensor._row)
+        result._tape.names[result._row] = name
         _take(tensor, result)
     finally:
         state.recording = None
@@ -209,6 +221,11 @@ def name_of(recording, row) -> str:
     if named is not None:
         return named
     op = recording.kind(row).op
+    if any(op.number_grad_names):
+        numbers = recording.constants.values()
+        for operand, name in zip(recording.operands(row), op.number_grad_names, strict=True):
+            if name and operand in numbers:
+                return name
     return op.grad_name or op.name.title().replace("_", "") + "Backward0"
 
 

@@ -104,14 +104,14 @@ def masked_fill_(x, mask, value):
 @_attach
 def index_fill_(x, dim, index, value):
     """`value` at the given indices of an axis, in place."""
-    set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), value)
+    set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), value, "IndexFillBackward0")
     return x
 
 
 @_attach
 def index_copy_(x, dim, index, source):
     """The parts of `source` at the given indices of an axis, in place."""
-    set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), source)
+    set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), source, "IndexCopyBackward0")
     return x
 
 
