@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import warnings
 
@@ -86,6 +87,26 @@ def test_attributes_of_self():
     assert f(1.0) == 2.0
     counter.k = 6.0
     assert f(1.0) == 6.0
+
+
+@dataclasses.dataclass
+class Line:
+    w: float
+
+    def value(self, x):
+        return self.w * x * SCALE
+
+
+def test_code_that_comes_with_the_arguments():
+    global SCALE
+    by_function = tj.grad(lambda x, f: f(x))
+    by_method = tj.grad(lambda line, x: line.value(x))
+    try:
+        for SCALE in (2.0, 5.0, 2.0):
+            assert by_function(1.0, helper) == SCALE
+            assert by_method(Line(3.0), 1.0).w == SCALE
+    finally:
+        SCALE = 2.0
 
 
 def test_random_numbers_are_drawn_every_time():

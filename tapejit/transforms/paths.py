@@ -24,7 +24,9 @@ from tapejit.runtime.compiled import Compiled, compile_program
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
 from tapejit.tensor.core import Tensor
-from tapejit.transforms.reading.reads import Guards, take
+from tapejit.transforms import trees
+from tapejit.transforms.reading.guards import Guards
+from tapejit.transforms.reading.reads import take
 from tapejit.transforms.trace import Trace, trace
 
 MAX_PATHS = 64
@@ -169,7 +171,7 @@ class Paths:
     def record(self, signature, structure, leaves, arrays, seeds):
         """Record the call, keep it as a path if it may be kept, and answer."""
         with self.lock:
-            guards = take(self.function, lambda value: isinstance(value, Tensor), _array_of)
+            guards = reads_of(self.function, structure)
             self.recorded += 1
             self.explain(signature, guards)
             recorded = trace(self.function, structure, leaves)
@@ -218,6 +220,17 @@ class Paths:
             return f"{inspect.getsourcefile(self.function)}"
         except TypeError:
             return "no source"
+
+
+def reads_of(function: Callable, structure) -> Guards:
+    """What a call can read besides arrays: through the function, and through code it is given."""
+    sources = [function, *trees.code_in(structure)]
+    taken = [take(source, lambda value: isinstance(value, Tensor), _array_of) for source in sources]
+    return Guards(
+        [check for guards in taken for check in guards.checks],
+        next((guards.reason for guards in taken if guards.reason), None),
+        [array for guards in taken for array in guards.arrays],
+    )
 
 
 def _array_of(tensor):

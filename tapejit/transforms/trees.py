@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -133,10 +134,24 @@ def map_leaves(function: Callable, tree):
     return unflatten(structure, [function(leaf) for leaf in leaves])
 
 
-def count_leaves(structure) -> int:
-    """The number of dynamic leaves of a structure."""
+def code_in(structure) -> list:
+    """Functions that come with the arguments: static callables, and methods of containers."""
     if structure == LEAF:
-        return 1
+        return []
     if isinstance(structure, Static):
-        return 0
-    return sum(map(count_leaves, structure.children))
+        return [structure.value] if callable(structure.value) else []
+    found = [code for child in structure.children for code in code_in(child)]
+    if structure.container not in (tuple, list, dict):
+        found += _methods(structure.container)
+    return found
+
+
+def _methods(container: type) -> list:
+    """The public Python functions and properties of a class and those it derives from."""
+    functions = []
+    for owner in container.__mro__:
+        for name, value in vars(owner).items():
+            value = getattr(value, "fget", None) or getattr(value, "__func__", value)
+            if isinstance(value, types.FunctionType) and (name[0] != "_" or name == "__call__"):
+                functions.append(value)
+    return functions
