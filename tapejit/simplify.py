@@ -10,6 +10,7 @@ Nothing is reassociated and nothing is multiplied by zero away: NaN and infinity
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -20,6 +21,7 @@ from tapejit.errors import TapejitError
 from tapejit.ops.elementwise import neg, sub
 from tapejit.ops.movement import expand, reshape
 from tapejit.ops.reductions import sum_
+from tapejit.pretty import program_text
 from tapejit.registry import OPS, Kind
 from tapejit.shapes import Aval, aval
 from tapejit.tape import Program, needed_rows
@@ -32,6 +34,8 @@ def simplify(program: Program) -> Program:
     """An equivalent program whose rows are all needed, folded and primitive."""
     if settings.check >= 2:
         verify_program(program, "recording and differentiation")
+    if settings.debug >= 3:
+        print(f"before simplification\n{program_text(program)}", file=sys.stderr)
     tape = program.tape
     builder = Builder()
     refs: list[Ref | None] = [None] * len(tape)

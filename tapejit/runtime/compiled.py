@@ -35,6 +35,7 @@ import numpy as np
 from tapejit import config
 from tapejit.errors import KernelError
 from tapejit.plan import BLOCK, KernelStep, LibraryStep, Plan, View, is_total
+from tapejit.pretty import program_text
 from tapejit.runtime import kernels, reference
 from tapejit.runtime.blocks import is_pooled, take
 from tapejit.runtime.kernels import statistics
@@ -114,6 +115,8 @@ def _compile(program):
             f"all {(time.perf_counter() - begin) * 1e3:.1f} ms",
             file=sys.stderr,
         )
+    if config.settings.debug >= 2:
+        print(program_text(program), file=sys.stderr)
     if config.settings.debug >= 4:
         print(describe(plan), file=sys.stderr)
     return Compiled(program, plan, call, source)

@@ -1,0 +1,65 @@
+"""What is written beside the code says what the code does."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tapejit import catalogue, config
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def test_the_page_of_operations_is_fresh():
+    written = (ROOT / "docs" / "ops.md").read_text()
+    assert written == catalogue.page(), "run  python -m tapejit ops --write docs/ops.md"
+
+
+def test_the_table_of_switches_is_complete():
+    rows = re.findall(r"^\| `(TAPEJIT_\w+)` \| (\S+) \|", README, re.MULTILINE)
+    stated = dict(rows)
+    text = "\n".join(path.read_text() for path in (ROOT / "tapejit").rglob("*.py"))
+    read = set(re.findall(r"\bTAPEJIT_[A-Z_]+[A-Z]\b", text))
+    assert set(stated) == read
+    for field in dataclasses.fields(config.Settings):
+        assert stated[f"TAPEJIT_{field.name.upper()}"] == str(field.default)
+
+
+def test_the_map_of_the_house_names_every_room():
+    from test_layers import HEIGHT
+
+    house = README.split("## The house")[1].split("\n## ")[0]
+    named = {name.rstrip("/") for name in re.findall(r"`(\w+/?)`", house)}
+    assert set(HEIGHT) <= named
+
+
+def test_the_readme_example_prints_what_it_says(tmp_path):
+    (code,) = BLOCK.findall(README)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert found.stderr == ""
+    promised = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
+    assert found.stdout.splitlines() == promised
+
+
+def test_the_worked_example_of_an_operation_works():
+    (code,) = BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
+    check = (
+        "from tapejit import catalogue\n"
+        "from tapejit.ops.elementwise import *\n"
+        "from tapejit.families import elementwise\n"
+        "from tapejit.registry import Alias, Probe\n"
+        f"{code}\nprint(catalogue.record('sinc'))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, timeout=60
+    )
+    assert found.stderr == ""
+    assert "sin(x) / x, and 1 at 0." in found.stdout and "cos %0" in found.stdout
