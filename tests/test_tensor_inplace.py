@@ -316,8 +316,14 @@ MORE_LENIENT = [
     ("y = x.clone(); y *= y", "y = x * x"),
     ("y = x.clone(); y *= y.detach()", "y = x * x.detach()"),
     ("y = x.clone(); z = y / w; y.detach().mul_(2); y = z", "y = x / w"),
-    ("y = x.clone(); a, b = y.unbind(0); a.mul_(2); b.mul_(w[0])", "y = x * torch.stack([w[0] * 0 + 2, w[0]])"),
-    ("y = torch.zeros(2, 3); v = y.view(6); v[3:6] = x[1]; v.mul_(2)", "y = x * torch.tensor([[0.0], [2.0]])"),
+    (
+        "y = x.clone(); a, b = y.unbind(0); a.mul_(2); b.mul_(w[0])",
+        "y = x * torch.stack([w[0] * 0 + 2, w[0]])",
+    ),
+    (
+        "y = torch.zeros(2, 3); v = y.view(6); v[3:6] = x[1]; v.mul_(2)",
+        "y = x * torch.tensor([[0.0], [2.0]])",
+    ),
     ("with torch.no_grad():\n    v = x[0]\n    v.mul_(2)\ny = x * x", "x.data[0] *= 2; y = x * x"),
 ]  # fmt: skip
 

@@ -21,14 +21,19 @@ from tapejit.tensor import backward as engine
 from tapejit.tensor import printing
 from tapejit.tensor.core import Tensor, apply, optional, storage, wrap
 from tapejit.tensor.guards import read
-from tapejit.tensor.inplace import adopt_row, base_of, name_of
+from tapejit.tensor.inplace import base_of, name_of
 from tapejit.tensor.recording import Recording, Unnoted, live, root, state, version
 
 # ---------------------------------------------------------------- shapes and places
 
 
 class Size(tuple):
-    """A shape, printed as PyTorch prints one."""
+    """A shape, printed as PyTorch prints one.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2, 3).shape
+    torch.Size([2, 3])
+    """
 
     def __repr__(self):
         return f"torch.Size({list(self)})"
@@ -39,7 +44,12 @@ class Size(tuple):
 
 
 class Device(str):
-    """Where a tensor lies."""
+    """Where a tensor lies.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2).device
+    device(type='cpu')
+    """
 
     @property
     def type(self) -> str:
@@ -306,7 +316,8 @@ def _set_grad(x, value):
             )
         if value._aval.dtype is not x._aval.dtype:
             raise AutogradError(
-                f"assigned grad has data of a different type: {value.dtype} for a tensor of {x.dtype}"
+                f"assigned grad has data of a different type: {value.dtype} for a tensor of "
+                f"{x.dtype}"
             )
     x._grad = value
 

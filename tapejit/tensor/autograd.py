@@ -9,8 +9,14 @@ from tapejit.tensor.core import Tensor
 from tapejit.tensor.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 __all__ = [
-    "backward", "enable_grad", "functional", "grad", "inference_mode", "no_grad", "set_grad_enabled",
-]  # fmt: skip
+    "backward",
+    "enable_grad",
+    "functional",
+    "grad",
+    "inference_mode",
+    "no_grad",
+    "set_grad_enabled",
+]
 
 
 def _tuple(value):
@@ -18,7 +24,14 @@ def _tuple(value):
 
 
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
-    """Accumulate the gradients of several tensors into the leaves (see Tensor.backward)."""
+    """Accumulate the gradients of several tensors into the leaves (see Tensor.backward).
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(3.0, requires_grad=True)
+    >>> tj.autograd.backward([x * x, 2 * x])
+    >>> x.grad
+    tensor(8.)
+    """
     gradients = grad_tensors
     if gradients is not None:
         gradients = [gradients] if isinstance(gradients, Tensor) else list(gradients)

@@ -280,7 +280,7 @@ def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:
     result._aval = kind.aval
     tape = state.recording
     tracked = tape is not None and (kind.aval.dtype.is_floating_point or tape.is_trace)
-    if not (tracked and any([x._tracked for x in tensors])):
+    if not (tracked and True in [x._tracked for x in tensors]):
         result._stamp = result._tape = None
         result._row = -1
         result._tracked = False

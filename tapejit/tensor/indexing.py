@@ -311,7 +311,8 @@ def _set_advanced(x, entries, value, name):
         if value._aval.dtype.category > x._aval.dtype.category:
             raise DtypeError(
                 f"Index put requires the source and destination dtypes match, got "
-                f"{x._aval.dtype.name} for the destination and {value._aval.dtype.name} for the source."
+                f"{x._aval.dtype.name} for the destination and {value._aval.dtype.name} for the "
+                "source."
             )
         value = apply(OPS["cast"], (value,), (x._aval.dtype.name,))
     memory = storage(moved)
