@@ -22,7 +22,11 @@ from tapejit.errors import DtypeError
 
 
 class DType:
-    """A dtype: its PyTorch name, its NumPy dtype, and its place in the order of promotion."""
+    """A dtype: its PyTorch name, its NumPy dtype, and its place in the order of promotion.
+
+    >>> float32, np.zeros(3, float32).dtype
+    (torch.float32, dtype('float32'))
+    """
 
     __slots__ = ("category", "dtype", "is_floating_point", "itemsize", "kernel", "name", "rank")
 
@@ -114,12 +118,20 @@ def of_number(value) -> DType:
 
 
 def get_default_dtype() -> DType:
-    """The dtype that Python floats take."""
+    """The dtype that Python floats take.
+
+    >>> get_default_dtype()
+    torch.float32
+    """
     return _defaults.float_dtype
 
 
 def set_default_dtype(dtype) -> None:
     """Let Python floats take `dtype` from now on, in this thread.
+
+    >>> set_default_dtype("float64"); get_default_dtype()
+    torch.float64
+    >>> set_default_dtype("float32")
 
     Errors  DtypeError unless it is a float dtype
     """

@@ -235,7 +235,14 @@ def where(condition, input=None, other=None):
 FOR_NUMPY[np.where] = lambda condition, x=None, y=None: where(
     condition if isinstance(condition, Tensor) else as_data(condition), x, y
 )
-Tensor.where = lambda x, condition, other: where(condition, x, other)
+
+
+def _where_method(input, condition, other):
+    """The tensor where condition holds, else other."""
+    return where(condition, input, other)
+
+
+Tensor.where = _where_method
 
 
 @export("round", "round_to")

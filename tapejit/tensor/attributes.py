@@ -647,7 +647,11 @@ def check_device(device) -> None:
 
 
 def _cast_method(target: DType):
-    return lambda x: to(x, target)
+    def method(x):
+        return to(x, target)
+
+    method.__doc__ = f"The tensor in {target.name}; itself if it is so already."
+    return method
 
 
 for _name, _dtype in {

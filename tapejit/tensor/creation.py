@@ -144,7 +144,12 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
 
 @_publish
 def as_tensor(data, dtype=None, device=None) -> Tensor:
-    """As `tensor`, but sharing memory with NumPy arrays and tensors where it can."""
+    """As `tensor`, but sharing memory with NumPy arrays and tensors where it can.
+
+    >>> import tapejit as tj
+    >>> tj.as_tensor([1.0, 2.0])
+    tensor([1., 2.])
+    """
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     return _finish(array_from(data, dtype), None, False, device)
@@ -155,7 +160,15 @@ FUNCTIONS["asarray"] = as_tensor
 
 @_publish
 def from_numpy(array) -> Tensor:
-    """A tensor on the memory of a NumPy array: a change of one shows in the other."""
+    """A tensor on the memory of a NumPy array: a change of one shows in the other.
+
+    >>> import numpy as np, tapejit as tj
+    >>> array = np.zeros(2)
+    >>> shared = tj.from_numpy(array)
+    >>> array[0] = 1.0
+    >>> shared
+    tensor([1., 0.], dtype=torch.float64)
+    """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
     if not array.dtype.isnative:
@@ -327,9 +340,15 @@ def _new(name, make):
 
 for _name in ("zeros", "ones", "empty", "full"):
     _new(_name, FUNCTIONS[_name])
-Tensor.new_tensor = lambda x, data, *, dtype=None, requires_grad=False: tensor(
-    data, dtype=x._aval.dtype if dtype is None else dtype, requires_grad=requires_grad
-)
+
+
+def _new_tensor(x, data, *, dtype=None, requires_grad=False):
+    """A tensor from data, with the dtype of this one unless another is named."""
+    own = x._aval.dtype if dtype is None else dtype
+    return tensor(data, dtype=own, requires_grad=requires_grad)
+
+
+Tensor.new_tensor = _new_tensor
 
 
 @_publish

@@ -78,7 +78,14 @@ class no_grad(_Mode):
 
 
 class enable_grad(_Mode):
-    """Operations inside are recorded, also within `no_grad`."""
+    """Operations inside are recorded, also within `no_grad`.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(2.0, requires_grad=True)
+    >>> with tj.no_grad(), tj.enable_grad():
+    ...     (x * 3).requires_grad
+    True
+    """
 
     _enabled = True
 
@@ -88,7 +95,13 @@ class enable_grad(_Mode):
 
 
 class set_grad_enabled(_Mode):
-    """Recording on or off: at once, and until the end of the block if used as one."""
+    """Recording on or off: at once, and until the end of the block if used as one.
+
+    >>> import tapejit as tj
+    >>> with tj.set_grad_enabled(False):
+    ...     tj.is_grad_enabled()
+    False
+    """
 
     def __init__(self, mode: bool):
         self._enabled = bool(mode)
@@ -110,7 +123,14 @@ class set_grad_enabled(_Mode):
 
 
 class inference_mode(_Mode):
-    """As no_grad, for code that never needs a gradient."""
+    """As no_grad, for code that never needs a gradient.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(2.0, requires_grad=True)
+    >>> with tj.inference_mode():
+    ...     tj.is_inference_mode_enabled(), (x * 3).requires_grad
+    (True, False)
+    """
 
     def __init__(self, mode: bool = True):
         self._enabled = not mode and state.grad_enabled
@@ -130,10 +150,20 @@ class inference_mode(_Mode):
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are recorded now."""
+    """Whether operations are recorded now.
+
+    >>> import tapejit as tj
+    >>> tj.is_grad_enabled()
+    True
+    """
     return state.grad_enabled
 
 
 def is_inference_mode_enabled() -> bool:
-    """Whether inference mode is on."""
+    """Whether inference mode is on.
+
+    >>> import tapejit as tj
+    >>> tj.is_inference_mode_enabled()
+    False
+    """
     return state.inference

@@ -87,6 +87,12 @@ def set_printoptions(
 
     Errors  ValueError if the profile is unknown
     Like    torch.set_printoptions
+
+    >>> import tapejit as tj
+    >>> tj.set_printoptions(precision=2)
+    >>> tj.tensor([0.12345])
+    tensor([0.12])
+    >>> tj.set_printoptions(profile="default")
     """
     if profile is not None:
         if profile not in PROFILES:
