@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.tensor.core import Tensor
-from tapejit.tensor.recording import state
+from tapejit.tensor.recording import state, user_site
 
 
 def read(tensor: Tensor):
@@ -21,7 +21,7 @@ def read(tensor: Tensor):
         owner = tape if tape is not None else _trace_of(tensor)
         if owner is not None and owner.is_trace:
             row = tensor._row if tape is not None else owner.adopt(tensor)
-            owner.guards.append((row, np.array(value)))
+            owner.guards.append((row, np.array(value), user_site()))
     return value
 
 

@@ -69,8 +69,16 @@ def leave(value, example, is_numpy):
     return value
 
 
+class Transforms(dict):
+    """The transforms of one wrapper, by which leaves the derivative is taken of."""
+
+    __tapejit_cache__ = True  # what a function reads is found by looking at it; not at this
+
+
 class Transform:
     """A function under one derivation; the callable that users get."""
+
+    __tapejit_cache__ = True
 
     def __init__(self, function: Callable, derive: Callable):
         self.function = function

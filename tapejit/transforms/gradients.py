@@ -16,6 +16,7 @@ from tapejit.transforms import trees
 from tapejit.transforms.dispatch import (
     Arguments,
     Transform,
+    Transforms,
     array_of,
     as_function,
     enter,
@@ -117,7 +118,7 @@ def value_and_grad(function: Callable | None = None, argnums=0, has_aux: bool = 
     if function is None:
         return functools.partial(value_and_grad, argnums=argnums, has_aux=has_aux)
     arguments = Arguments(argnums)
-    transforms: dict[tuple, Transform] = {}
+    transforms = Transforms()
     entries: dict[tuple, Callable] = {}
 
     def call(*args, **kwargs):

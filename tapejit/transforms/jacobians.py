@@ -19,6 +19,7 @@ from tapejit.transforms import trees
 from tapejit.transforms.dispatch import (
     Arguments,
     Transform,
+    Transforms,
     array_of,
     as_function,
     is_recorded,
@@ -44,7 +45,7 @@ def jacobian(function: Callable | None = None, argnums=0) -> Callable:
     if function is None:
         return functools.partial(jacobian, argnums=argnums)
     arguments = Arguments(argnums)
-    cache: dict = {}
+    cache = Transforms()
 
     def call(*args, **kwargs):
         leaves: list = []

@@ -9,7 +9,6 @@ What cannot be guarded is recorded at every call; it is never stale.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
 import warnings
@@ -24,6 +23,7 @@ from tapejit.runtime.compiled import Compiled, compile_program
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
 from tapejit.tensor.core import Tensor
+from tapejit.tensor.recording import describe_site
 from tapejit.transforms import trees
 from tapejit.transforms.reading.guards import Guards
 from tapejit.transforms.reading.reads import take
@@ -53,12 +53,12 @@ class Path:
     def __init__(self, recorded: Trace, derived: Derived, guards: Guards):
         recording = recorded.recording
         self.trace = recorded._replace(values=())
-        self.guards = tuple(value for _, value in recording.guards)
+        self.guards = tuple(value for _, value, _ in recording.guards)
         arguments = set(recorded.inputs)
         self.captures = _captures(recording, arguments)
         rows = [row for row in derived.results if row >= 0]
         self.zeros = tuple(row < 0 for row in derived.results)
-        outputs = [*rows, *(row for row, _ in recording.guards)]
+        outputs = [*rows, *(row for row, _, _ in recording.guards)]
         inputs = [*recorded.inputs, *derived.seeds, *(row for row, _ in self.captures)]
         self.program = Program(derived.tape, inputs, outputs)
         self.reads = guards
@@ -186,7 +186,7 @@ class Paths:
                 path.compile()
                 known.insert(0, path)
             else:
-                self.warn(reason)
+                self.warn(reason, recorded.recording.guards)
             outputs = path([*arrays, *seed_arrays])
             n = len(outputs) - len(path.guards)
             return path.trace, _with_zeros(path, outputs[:n])
@@ -205,21 +205,24 @@ class Paths:
             name = getattr(self.function, "__qualname__", repr(self.function))
             print(f"tapejit: {name} is recorded: {guards.reason or why}", file=sys.stderr)
 
-    def warn(self, reason):
-        """Say once that calls of this function are recorded every time."""
-        if self.has_warned or (settings.explain == 0 and reason is not None):
+    def warn(self, reason, guards):
+        """Say once that calls of this function are recorded every time, and why."""
+        if self.has_warned:
             return
         self.has_warned = True
         name = getattr(self.function, "__qualname__", repr(self.function))
-        why = reason or f"it took more than {MAX_PATHS} paths ({self.branching()})"
-        warnings.warn(f"tapejit: {name} is recorded at every call: {why}", RuntimeWarning, 2)
+        why = reason or f"it took more than {MAX_PATHS} paths; {_last_read(guards)}"
+        warnings.warn(
+            f"tapejit: {name} is recorded at every call: {why}", RuntimeWarning, stacklevel=2
+        )
 
-    def branching(self):
-        """Where the function is."""
-        try:
-            return f"{inspect.getsourcefile(self.function)}"
-        except TypeError:
-            return "no source"
+
+def _last_read(guards):
+    """The line whose read of a value keeps making new paths."""
+    if not guards:
+        return "what it reads outside its arguments keeps changing"
+    _, value, site = guards[-1]
+    return f"a value ({value}) is read at {describe_site(site)}"
 
 
 def reads_of(function: Callable, structure) -> Guards:
