@@ -112,7 +112,7 @@ def test_transforms_inside_transforms_are_looked_through():
     finally:
         SCALE = 2.0
     paths = next(iter(functions[0].transforms.values())).paths
-    assert paths.recorded == 3 and not paths.has_warned
+    assert paths.recorded == 2 and not paths.has_warned
 
 
 def test_code_that_comes_with_the_arguments():
