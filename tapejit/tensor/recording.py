@@ -80,7 +80,7 @@ class Recording(Tape):
         self.names: dict = {}  # row -> PyTorch's name, where it differs from the operation's
         self.retained: dict = {}  # row -> weak reference to a tensor that keeps its gradient
         self.freed = bytearray()  # one flag per row that a backward has given back
-        self.guards: list = []  # (row, value read by Python), while tracing
+        self.guards: list = []  # (row, value read by Python, the user's line), while tracing
         self.stamp = object()  # leaves hold this instead of the recording, which may then die
         self.tampered = False  # memory may have changed through `.data`, which leaves no note
         self.impure = ""  # why a trace must not be kept
@@ -98,7 +98,10 @@ class Recording(Tape):
         self.values.append(value)
         self.sites.append(site)
         if kind.is_large:
-            self.account(kind)
+            if operands:
+                self.account(kind)
+            else:  # the operation it is an input of comes next: nothing reads it yet
+                self.bytes += kind.aval.nbytes
         return row
 
     def adopt(self, tensor) -> int:
@@ -148,11 +151,10 @@ class Recording(Tape):
     def drop_unreachable(self) -> None:
         """Drop the values that no backward from a live tensor reads, and inputs out of reach."""
         values = self.values
-        # a value held by this list, the loop variable and the call counts 3; a tensor adds one
         alive = [
             row
-            for row, value in enumerate(values)
-            if value is not None and sys.getrefcount(value) > 3 and row not in self.inputs
+            for row, count in enumerate(_reference_counts(values))
+            if count > _LISTED_ONLY and values[row] is not None and row not in self.inputs
         ]
         alive += self.retained
         reached = needed_rows(self, alive)
@@ -196,7 +198,12 @@ class Recording(Tape):
             return []
         avals = tuple([KINDS[self.kinds[x]].aval for x in operands])
         places = (*operands, row)
-        return [places[i] for part in rule_reads(self.kind(row), avals) for i in part]
+        return [
+            places[i]
+            for operand, part in zip(operands, rule_reads(self.kind(row), avals), strict=True)
+            if part and (self.left[operand] >= 0 or operand in self.sources)
+            for i in part
+        ]
 
     def free(self, rows: bytearray) -> None:
         """Give back what the flagged rows saved, after a backward."""
@@ -239,6 +246,14 @@ class Recording(Tape):
             return None
         change = self.mutations.get(id(root(value)))
         return change if change is not None and change[0] > row else None
+
+
+def _reference_counts(values):
+    return [sys.getrefcount(value) for value in values]
+
+
+_LISTED_ONLY = _reference_counts([object()])[0]
+"""The count of a value that only the list holds; a tensor adds one."""
 
 
 def root(value):
