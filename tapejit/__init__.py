@@ -4,7 +4,9 @@
 transforms of NumPy code (`grad`, `value_and_grad`, `jit`, `vjp`, `jvp`, `jacobian`, ...).
 """
 
-from tapejit import cuda, errors, nn, ops
+from typing import TYPE_CHECKING
+
+from tapejit import config, cuda, errors, nn, ops
 from tapejit.dtypes import DType as dtype
 from tapejit.dtypes import (
     bool_,
@@ -19,7 +21,8 @@ from tapejit.dtypes import (
     set_default_dtype,
     uint8,
 )
-from tapejit.tensor import (
+from tapejit.interop import numpy_protocol  # noqa: F401 - it gives Tensor NumPy's protocols
+from tapejit.tensor import (  # noqa: F401 - these publish functions and methods when imported
     arithmetic,
     attributes,
     autograd,
@@ -44,11 +47,63 @@ from tapejit.tensor.modes import (
 )
 from tapejit.tensor.printing import set_printoptions
 from tapejit.tensor.random import manual_seed
-from tapejit.interop import numpy_protocol
 from tapejit.transforms.checking import check_grads
 from tapejit.transforms.gradients import grad, jit, value_and_grad
 from tapejit.transforms.jacobians import hessian, jacobian
 from tapejit.transforms.products import hvp, jvp, vjp
+
+__all__ = [
+    "Size",
+    "Tensor",
+    "autograd",
+    "bool_",
+    "check_grads",
+    "config",
+    "cuda",
+    "device",
+    "double",
+    "dtype",
+    "enable_grad",
+    "errors",
+    "float",
+    "float16",
+    "float32",
+    "float64",
+    "get_default_dtype",
+    "grad",
+    "half",
+    "hessian",
+    "hvp",
+    "inference_mode",
+    "int",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "jacobian",
+    "jit",
+    "jvp",
+    "long",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "ops",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "set_printoptions",
+    "short",
+    "uint8",
+    "value_and_grad",
+    "vjp",
+]  # and the functions in FUNCTIONS
+
+if TYPE_CHECKING:  # functions come from the register and from front.export, at import
+    from typing import Any
+
+    def __getattr__(name: str) -> Any: ...
+
 
 float = float32
 double = float64

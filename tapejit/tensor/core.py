@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Sequence
 from sys import _getframe
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,6 +84,11 @@ class Tensor:
 
     # NumPy's operators give way to ours, also where the array is on the left.
     __array_priority__ = 1000
+
+    if TYPE_CHECKING:  # methods are published by other modules (front.export)
+        _value: Any
+
+        def __getattr__(self, name: str) -> Any: ...
 
     _aval: Aval
     _row: int
