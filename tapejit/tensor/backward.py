@@ -78,17 +78,13 @@ class SweepEntry:
         outputs = [row for row in sweep.results if row >= 0]
         inputs = [row for row in inputs if self.slice[row]]
         program = simplify(Program(cut(tape, inputs), [*inputs, *sweep.seeds], outputs))
-        used = _used_inputs(program)
-        self.compiled_inputs = tuple(inputs)
-        self.unused = frozenset(
-            row for row, flag in zip(inputs, used[: len(inputs)], strict=True) if not flag
-        )
-        self.compiled = compile_program(program)
-
-
-def _used_inputs(program):
-    needed = needed_rows(program.tape, program.outputs)
-    return [needed[row] for row in program.inputs]
+        used = needed_rows(program.tape, program.outputs)
+        # values nobody reads may have been dropped: they are no inputs
+        ends = zip([*inputs, *sweep.seeds], program.inputs, strict=True)
+        kept = [(row, place) for row, place in ends if used[place] or row >= n]
+        self.compiled_inputs = tuple(row for row, _ in kept if row < n)
+        places = [place for _, place in kept]
+        self.compiled = compile_program(Program(program.tape, places, program.outputs))
 
 
 def cut(tape: Tape, rows: Sequence[int]) -> Tape:
@@ -141,8 +137,10 @@ def run_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence) -> list:
     if entry.times > COMPILE_AFTER and settings.jit and not entry.watch:
         if entry.compiled is None:
             entry.compile()
-        if not recording.mutations:
-            return _run_compiled(recording, entry, seeds)
+        if not (recording.mutations or recording.tampered):
+            results = _run_compiled(recording, entry, seeds)
+            if results is not None:
+                return results
     check_saved(recording, entry)
     sweep = entry.sweep
     n = sweep.n_primal
@@ -158,6 +156,8 @@ def run_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence) -> list:
 def _run_compiled(recording, entry, seeds):
     values = recording.values
     inputs = [values[row] for row in entry.compiled_inputs]
+    if any(value is None for value in inputs):
+        return None  # dropped: no slope reads it, only recomputing would
     outputs = iter(entry.compiled([*inputs, *seeds]))
     return [None if row < 0 else next(outputs) for row in entry.sweep.results]
 
