@@ -143,6 +143,12 @@ def _special(name):
 # ---------------------------------------------------------------- reduction
 
 
+REDUCED = Probe(
+    shapes=(((2, 3, 4),), ((3,),), ((),)),
+    attrs=({"axes": (0,)}, {"axes": (0, 2)}, {"axes": (0, 1, 2)}),
+)
+
+
 def reduction(
     name: str,
     *,
@@ -159,7 +165,7 @@ def reduction(
     rule: str = "keep",
     alias: Alias = Alias(),
     grad_name: str = "",
-    probe: Probe = Probe(shapes=(((2, 3, 4),), ((3,),), ((),)), attrs=({"axes": (0,)},)),
+    probe: Probe = REDUCED,
     note: str = "",
     source: str = "",
     version: int = 1,
@@ -169,20 +175,11 @@ def reduction(
     needs_elements  an axis of length 0 is an error, not a neutral element
     """
 
-    def infer(avals, axes, keepdim, **attrs):
-        (x,) = avals
-        if needs_elements and 0 in (empty := [x.shape[a] for a in axes]):
-            raise AxisError(
-                f"{name.removesuffix('_at')}(): Expected reduction dim {axes[empty.index(0)]} to "
-                "have non-zero size."
-            )
-        return aval(reduced(x.shape, axes, keepdim), dtype(x.dtype))
-
     return Op(
         name=name,
         family="reduction",
         summary=summary,
-        infer=infer,
+        infer=_reduction_rule(name, dtype, needs_elements),
         evaluate=evaluate,
         attributes=attributes,
         vjp=vjp,
@@ -198,6 +195,19 @@ def reduction(
         source=source,
         version=version,
     )
+
+
+def _reduction_rule(name, dtype, needs_elements):
+    def infer(avals, axes, keepdim, **attrs):
+        (x,) = avals
+        if needs_elements and 0 in (lengths := [x.shape[a] for a in axes]):
+            raise AxisError(
+                f"{name.removesuffix('_at')}(): Expected reduction dim {axes[lengths.index(0)]} to "
+                "have non-zero size."
+            )
+        return aval(reduced(x.shape, axes, keepdim), dtype(x.dtype))
+
+    return infer
 
 
 def accumulated(dtype: dtypes.DType) -> dtypes.DType:

@@ -649,7 +649,7 @@ round_ = elementwise(
     "round",
     summary="The nearest whole number, halves to even.",
     code="round(x)",
-    evaluate=np.rint,
+    evaluate=lambda x: np.rint(x) if x.dtype.kind == "f" else x,
     partials=lambda x, y: (0.0,),
     alias=Alias("round", "rint"),
     grad_name="RoundBackward0",
@@ -800,12 +800,13 @@ def _infer_bitwise(avals):
     dtype = avals[0].dtype
     if dtype.is_floating_point:
         raise DtypeError(
-            f"bitwise operators are only implemented on integer and Boolean-type tensors, not {dtype}"
+            "bitwise operators are only implemented on integer and Boolean-type tensors, got "
+            f"{dtype}\n  try  .long(), or a comparison to get a mask"
         )
     return aval(broadcast("operands", *(a.shape for a in avals)), dtype)
 
 
-def _bitwise(name, summary, function):
+def _bitwise(name, summary, function, probe=BOTH):
     """Integers only; kernels do not have them, so compiled programs call NumPy."""
     return operation(
         name,
@@ -815,13 +816,14 @@ def _bitwise(name, summary, function):
         evaluate=function,
         rule="promote",
         alias=Alias(name, name),
+        probe=probe,
     )
 
 
 bitwise_and = _bitwise("bitwise_and", "The bits that both have.", np.bitwise_and)
 bitwise_or = _bitwise("bitwise_or", "The bits that at least one has.", np.bitwise_or)
 bitwise_xor = _bitwise("bitwise_xor", "The bits that exactly one has.", np.bitwise_xor)
-bitwise_not = _bitwise("bitwise_not", "The bits that are not set.", np.bitwise_not)
+bitwise_not = _bitwise("bitwise_not", "The bits that are not set.", np.bitwise_not, Probe())
 
 isnan = elementwise(
     "isnan",

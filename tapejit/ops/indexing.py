@@ -181,7 +181,7 @@ argsort = operation(
 def _run_sort(x, axis, descending):
     if np.ndim(x) == 0:
         return x
-    return np.take_along_axis(x, _run_argsort(x, axis, descending), axis)
+    return np.take_along_axis(x, np.asarray(_run_argsort(x, axis, descending)), axis)
 
 
 def _sort_vjp(gy, x, y, axis, descending):

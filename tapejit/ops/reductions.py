@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from tapejit import dtypes
-from tapejit.families import accumulated, operation, reduction
+from tapejit.families import REDUCED, accumulated, operation, reduction
 from tapejit.ops.elementwise import eq, exp, indicator, log, ne, sqrt, where
 from tapejit.ops.movement import expand, flip, iota, reshape
 from tapejit.registry import Alias, Probe
@@ -168,6 +168,8 @@ def _run_arg(function):
     return run
 
 
+_ONE_OR_ALL = Probe(shapes=REDUCED.shapes, attrs=(REDUCED.attrs[0], REDUCED.attrs[-1]))
+
 argmax = reduction(
     "argmax",
     summary="Index of the first largest element along one axis, or in the flattened tensor.",
@@ -175,6 +177,7 @@ argmax = reduction(
     dtype=lambda dtype: dtypes.int64,
     needs_elements=True,
     alias=Alias("argmax", "argmax"),
+    probe=_ONE_OR_ALL,
 )
 argmin = reduction(
     "argmin",
@@ -183,6 +186,7 @@ argmin = reduction(
     dtype=lambda dtype: dtypes.int64,
     needs_elements=True,
     alias=Alias("argmin", "argmin"),
+    probe=_ONE_OR_ALL,
 )
 
 

@@ -13,7 +13,7 @@ from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeEr
 from tapejit.tensor import random
 from tapejit.tensor.attributes import check_device
 from tapejit.tensor.core import Tensor, from_array, wrap
-from tapejit.tensor.front import FUNCTIONS
+from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, answer_in_kind
 from tapejit.tensor.guards import read
 from tapejit.tensor.shaping import numbers
 
@@ -184,6 +184,9 @@ def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Ten
     """A 0-d tensor; numbers take the default float dtype."""
     return _finish(np.array(value, _named_dtype(dtype)), None, requires_grad, device)
 
+
+FUNCTIONS["clone"] = answer_in_kind(Tensor.clone)
+FOR_NUMPY[np.copy] = lambda x, order="K", subok=False: x.clone()
 
 # ---------------------------------------------------------------- filled
 
