@@ -14,6 +14,7 @@ import contextvars
 from collections.abc import Callable, Sequence
 from sys import _getframe
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
@@ -95,6 +96,24 @@ class Tensor:
     _tape: Recording | None
     _tracked: bool
     """Whether operations on it are recorded: it requires grad, or belongs to a trace."""
+
+
+class Late(Tensor):
+    """A tensor of a trace whose value waits until somebody reads it.
+
+    A trace becomes a program that is compiled and run at once, so most values would be computed
+    only to be thrown away: 2 to 10 ns an element with NumPy, half the time to a first result.  A
+    reader (`if`, `float`, `print`) gets the same number as ever.  To everybody else it is a Tensor.
+    """
+
+    __slots__ = ()
+    __class__ = property(lambda self: Tensor)
+
+    def __getattr__(self, name):
+        if name != "_value" or self._tape is None:
+            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+        value = self._value = self._tape.compute(self._row)
+        return value
 
 
 _new = Tensor.__new__
@@ -271,12 +290,45 @@ def apply(op: Op, operands: Sequence, attrs: tuple = (), value=None) -> Tensor:
     avals = tuple([x._aval for x in tensors])
     kind = op.kinds.get(avals + attrs) or infer_kind(op, avals, attrs)
     if value is None:
+        tape = state.recording
+        if tape is not None and tape.late is not None and _may_wait(kind, tensors):
+            return _record_late(kind, tensors, tape)
         token = ERROR_STATE.set(SILENT)
         try:
             value = op.evaluate(*[x._value for x in tensors], **kind.attributes())
         finally:
             ERROR_STATE.reset(token)
     return record(kind, tensors, value)
+
+
+LATE_FROM = 256
+"""Elements from which values wait; fewer take NumPy no longer than to remember them."""
+
+
+def _may_wait(kind, tensors):
+    """Whether a value may be computed later: it is large, and whether it exists is certain."""
+    op, dtype = kind.op, kind.aval.dtype
+    if op.family not in ("elementwise", "cast", "reduction") or op is _DETACH:
+        return False
+    if not (dtype.is_floating_point or dtype.category == BOOL) or not state.grad_enabled:
+        return False
+    is_large, is_tracked = kind.aval.size >= LATE_FROM, False
+    for x in tensors:
+        if x._aval.dtype.category == INTEGER:
+            return False  # 2 ** -1 raises
+        is_large = is_large or x._aval.size >= LATE_FROM or type(x) is Late
+        is_tracked = is_tracked or x._tracked
+    return is_large and is_tracked
+
+
+def _record_late(kind, tensors, tape):
+    result = _new(Late)
+    result._aval = kind.aval
+    rows = [place(tape, x) for x in tensors]
+    result._row = tape.add(kind, rows, None, user_site(_getframe(1)))
+    result._tape, result._stamp, result._tracked = tape, tape.stamp, True
+    tape.late.append(ref(result))
+    return result
 
 
 def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:

@@ -52,7 +52,7 @@ class Path:
 
     def __init__(self, recorded: Trace, derived: Derived, guards: Guards):
         recording = recorded.recording
-        self.trace = recorded._replace(values=())
+        self.trace = recorded
         self.guards = tuple(value for _, value, _ in recording.guards)
         arguments = set(recorded.inputs)
         self.captures = _captures(recording, arguments)
@@ -64,6 +64,8 @@ class Path:
         self.reads = guards
         self.compiled: Compiled | None = None
         # the caller's arrays and this run's values are not needed again
+        recording.compute_living()
+        recording.late = None
         recording.values = []
         recording.sites = []
         recording.inputs = {}

@@ -31,10 +31,8 @@ class Trace(NamedTuple):
     """Per output leaf: its row, or the value itself where no row has it."""
     structure: object
     """How the output leaves are nested."""
-    values: tuple
-    """The output leaves' values in this run."""
     shapes: tuple
-    """Their shapes; all that a path keeps of them."""
+    """The shapes of the output leaves."""
 
 
 class OutputRow(int):
@@ -66,9 +64,8 @@ def trace(function: Callable, structure, leaves: Sequence) -> Trace:
     args, kwargs = trees.unflatten(structure, tensors)
     with _recording_on(recording, uses_numpy(leaves)):
         result = function(*args, **kwargs)
-        rows, structure, values = _outputs(recording, result)
-    shapes = tuple(np.shape(value) for value in values)
-    return Trace(recording, inputs, rows, structure, values, shapes)
+        rows, structure, shapes = _outputs(recording, result)
+    return Trace(recording, inputs, rows, structure, shapes)
 
 
 def uses_numpy(leaves: Sequence) -> bool:
@@ -103,14 +100,14 @@ def _outputs(recording, result):
         structure = trees.flatten(result, leaves)
     except TraceError as error:
         raise TraceError(str(error).replace("argument:", "result:", 1)) from None
-    rows, values = [], []
+    rows, shapes = [], []
     for leaf in leaves:
         if isinstance(leaf, Tensor) and leaf._tracked:
             row = leaf._row if leaf._tape is recording else recording.adopt(leaf)
             rows.append(OutputRow(row))
-            values.append(leaf._value)
+            shapes.append(leaf._aval.shape)
         else:
             value = leaf._value if isinstance(leaf, Tensor) else leaf
             rows.append(value)
-            values.append(value)
-    return tuple(rows), structure, tuple(values)
+            shapes.append(np.shape(value))
+    return tuple(rows), structure, tuple(shapes)
