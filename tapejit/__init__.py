@@ -48,6 +48,7 @@ from tapejit.tensor.modes import (
 from tapejit.tensor.printing import set_printoptions
 from tapejit.tensor.random import manual_seed
 from tapejit.transforms.checking import check_grads
+from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
 from tapejit.transforms.jacobians import hessian, jacobian
 from tapejit.transforms.products import hvp, jvp, vjp

@@ -346,3 +346,25 @@ def test_the_branch_not_taken_leaks_no_nan():
     np.testing.assert_allclose(
         tj.grad(lambda x: np.sum(np.where(x > 0, np.sqrt(x) ** 3, 0.0)))(x), 1.5 * np.sqrt(x)
     )
+
+
+def test_explain_names_paths_guards_and_reasons():
+    scale = 2.0
+
+    def f(x, n=1):
+        return np.sum(x) * scale if np.sum(x) > 0 else np.sum(x * x) * n
+
+    g = tj.value_and_grad(f)
+    g(np.ones(3))
+    g(-np.ones(3))
+    scale = 3.0
+    g(np.ones(3))
+    g(np.ones((2, 2)), n=2)
+    text = tj.explain(g)
+    assert "4 paths, recorded 4 times" in text
+    assert "signature (float64[3])" in text and "signature (float64[2, 2], n=2)" in text
+    assert "read True at" in text and "read False at" in text and "scale" in text
+    assert "recorded because: another branch was taken" in text
+    assert "2.0 -> 3.0" in text and "recorded because: new signature float64[2, 2], n=2" in text
+    with pytest.raises(errors.TraceError, match="no transformed function"):
+        tj.explain(np.sin)

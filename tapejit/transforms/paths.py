@@ -48,12 +48,13 @@ class Derived(NamedTuple):
 class Path:
     """One recorded run, compiled."""
 
-    __slots__ = ("captures", "compiled", "guards", "program", "reads", "trace", "zeros")
+    __slots__ = ("captures", "compiled", "guards", "program", "reads", "sites", "trace", "zeros")
 
     def __init__(self, recorded: Trace, derived: Derived, guards: Guards):
         recording = recorded.recording
         self.trace = recorded
         self.guards = tuple(value for _, value, _ in recording.guards)
+        self.sites = tuple(site for _, _, site in recording.guards)
         arguments = set(recorded.inputs)
         self.captures = _captures(recording, arguments)
         rows = [row for row in derived.results if row >= 0]
@@ -200,7 +201,11 @@ class Paths:
             changes = [path.reads.changed() for path in paths]
             why = next((c for c in changes if c), "another branch was taken")
         else:
-            why = "first call" if not self.by_signature else f"new signature {signature}"
+            why = (
+                "first call"
+                if not self.by_signature
+                else f"new signature {describe_signature(signature)}"
+            )
         self.why.append(why)
         del self.why[:-100]
         if settings.explain:
@@ -236,6 +241,27 @@ def reads_of(function: Callable, structure) -> Guards:
         next((guards.reason for guards in taken if guards.reason), None),
         [array for guards in taken for array in guards.arrays],
     )
+
+
+class _Label(str):
+    """A leaf in the text of a signature."""
+
+    def __repr__(self):
+        return str(self)
+
+
+def describe_signature(signature: tuple) -> str:
+    """The arguments of a signature with shapes and dtypes in place of values."""
+    structure, leaves, *_ = signature
+    args, kwargs = trees.unflatten(structure, [_Label(_describe_leaf(leaf)) for leaf in leaves])
+    return ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+
+
+def _describe_leaf(leaf) -> str:
+    if isinstance(leaf, tuple):
+        *_, shape, dtype = leaf
+        return f"{dtype}{list(shape)}"
+    return leaf.__name__ if isinstance(leaf, type) else repr(leaf)
 
 
 def _array_of(tensor):
