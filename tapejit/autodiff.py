@@ -13,7 +13,7 @@ never appears.  Source of the policy: Dr.Jit's `mul_accum`; JAX's "double where"
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tapejit import registry
 from tapejit.build import Builder, Ref
@@ -47,8 +47,8 @@ class Cotangent(NamedTuple):
     value: Ref
     mask: Ref | None
 
-    def plain(self) -> Ref:
-        """The cotangent as one row."""
+    def plain(self) -> Any:
+        """The cotangent as one row (a Ref; its operators come from the register)."""
         return self.value if self.mask is None else where(self.mask, self.value, 0.0)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,9 @@ class DType:
 
     def __init__(self, name, numpy_dtype, category, rank, kernel):
         self.name = name
-        self.dtype = np.dtype(numpy_dtype)  # NumPy reads this attribute: np.zeros(3, tj.float32)
+        self.dtype: np.dtype = np.dtype(
+            numpy_dtype
+        )  # NumPy reads this attribute: np.zeros(3, tj.float32)
         self.category = category
         self.rank = rank
         self.kernel = kernel  # name in tapejit.plan, None where kernels do not take it
@@ -159,7 +162,7 @@ def promote_pair(x: DType, y: DType) -> DType:
     return x if x.rank > y.rank else y
 
 
-def promote(with_axes: Iterable[DType], zero_d: Iterable[DType], numbers: Iterable[DType]):
+def promote(with_axes: Iterable[DType], zero_d: Iterable[DType], numbers: Iterable[DType]) -> Any:
     """The dtype of a result from operands of three standings (PyTorch's rule).
 
     >>> promote([float32], [float64], [])

@@ -107,7 +107,7 @@ class _Parser:
                 return self.node("literal", _CONSTANTS[name])
             case ast.BinOp(op=op) if type(op) in _BINARY:
                 return self.node(_BINARY[type(op)], self.visit(node.left), self.visit(node.right))
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=value)):
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
                 return self.node("literal", -value)
             case ast.UnaryOp(op=ast.USub()):
                 return self.node("neg", self.visit(node.operand))

@@ -38,7 +38,7 @@ def simplify(program: Program) -> Program:
         print(f"before simplification\n{program_text(program)}", file=sys.stderr)
     tape = program.tape
     builder = Builder()
-    refs: list[Ref | None] = [None] * len(tape)
+    refs: list = [None] * len(tape)  # the Ref of each row emitted so far
     for row in program.inputs:
         refs[row] = builder.input(tape.kind(row).aval)
     needed = needed_rows(tape, program.outputs)

@@ -265,7 +265,8 @@ class _Emitter:
 
         Returns for every part what it reads from the frame: {first reader: [values]}.
         """
-        nodes, home, all_reads = self.kernel.nodes, [None] * len(self.kernel.nodes), []
+        nodes, all_reads = self.kernel.nodes, []
+        home: list[int | None] = [None] * len(nodes)
         for number, numbers in enumerate(parts):
             for i in numbers:
                 home[i] = number

@@ -14,8 +14,6 @@ import numpy as np
 from tapejit.registry import Kind
 from tapejit.tape import Program, Tape, needed_rows
 
-_SILENT = {"over": "ignore", "divide": "ignore", "invalid": "ignore", "under": "ignore"}
-
 
 def literal_value(kind: Kind) -> np.ndarray | np.generic:
     """The array of a literal row, without memory of its own (strides 0)."""
@@ -23,7 +21,7 @@ def literal_value(kind: Kind) -> np.ndarray | np.generic:
     return number if kind.aval.ndim == 0 else np.broadcast_to(number, kind.aval.shape)
 
 
-def run_row(tape: Tape, row: int, values: Sequence):
+def run_row(tape: Tape, row: int, values):
     """The value of one row from those of its operands."""
     kind = tape.kind(row)
     if kind.op.name == "literal":
@@ -39,7 +37,7 @@ def run_rows(
 
     hook(row, value) -> value stands for `host` rows.
     """
-    with np.errstate(**_SILENT):
+    with np.errstate(all="ignore"):
         for row in range(start, len(tape)):
             if needed[row] and values[row] is None:
                 kind = tape.kind(row)

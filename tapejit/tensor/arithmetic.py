@@ -64,7 +64,7 @@ def _with_out_of_order_operands(op):
 
 
 for _op in list(OPS.values()):
-    if _op.family == "elementwise" and len(_op.expression.parameters) <= 2 and _op.name != "power":
+    if _op.expression and len(_op.expression.parameters) <= 2 and _op.name != "power":
         _publish(_op)
 
 for _name, _same in {

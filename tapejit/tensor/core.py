@@ -88,12 +88,39 @@ class Tensor:
 
     if TYPE_CHECKING:  # methods are published by other modules (front.export)
         _value: Any
+        _tape: Any  # Recording | None, or CONSTANT
+        requires_grad: Any
+        requires_grad_: Any
+        grad: Any
+        data: Any
+        T: Any
+        mT: Any
+        where: Any
+        new_tensor: Any
+        clip_: Any
+        __array__: Any
+        __array_ufunc__: Any
+        __array_function__: Any
+        __bool__: Any
+        __float__: Any
+        __int__: Any
+        __index__: Any
+        __round__: Any
+        __getitem__: Any
+        __setitem__: Any
+        __invert__: Any
+        __pos__: Any
+        __rpow__: Any
+        __ipow__: Any
+        __rmatmul__: Any
+        __ge__: Any
+        __add__: Any
+        __radd__: Any
 
         def __getattr__(self, name: str) -> Any: ...
 
     _aval: Aval
     _row: int
-    _tape: Recording | None
     _tracked: bool
     """Whether operations on it are recorded: it requires grad, or belongs to a trace."""
 

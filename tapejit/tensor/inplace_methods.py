@@ -38,7 +38,7 @@ def _named(method, op):
 
 
 for _op in OPS.values():
-    if _op.family != "elementwise" or not _op.alias.torch or _op.name == "where":
+    if _op.expression is None or not _op.alias.torch or _op.name == "where":
         continue
     _n = len(_op.expression.parameters)
     _method = _unary(_op) if _n == 1 else _binary(_op)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from typing import Any
 
 from tapejit.tensor.recording import state
 
@@ -72,7 +73,7 @@ class no_grad(_Mode):
     False
     """
 
-    def __new__(cls, function=None):
+    def __new__(cls, function=None) -> Any:
         mode = super().__new__(cls)
         return mode(function) if function is not None else mode
 
@@ -89,7 +90,7 @@ class enable_grad(_Mode):
 
     _enabled = True
 
-    def __new__(cls, function=None):
+    def __new__(cls, function=None) -> Any:
         mode = super().__new__(cls)
         return mode(function) if function is not None else mode
 
