@@ -152,8 +152,7 @@ Tensor.__invert__ = bitwise_not
 # ---------------------------------------------------------------- powers
 
 _pow, _rpow = binary_method(OPS["pow"]), binary_method(OPS["pow"], reflected=True)
-_POWER = OPS["power"]
-STRUCTURAL_EXPONENTS = frozenset([*range(-16, 17), 0.5, -0.5, 1.5, 2.5])
+POWERS = {n: unary_method(OPS["power"], (n,)) for n in (*range(-16, 17), 0.5, -0.5, 1.5, 2.5)}
 """Exponents that become part of the structure (products and roots); others are data."""
 
 
@@ -162,10 +161,10 @@ def pow_(input, exponent):
     """input to the power of exponent (a number or tensors broadcast together)."""
     if not isinstance(input, Tensor):
         return _rpow(exponent, input)
-    if isinstance(exponent, int | float) and not isinstance(exponent, bool):
-        if exponent in STRUCTURAL_EXPONENTS and _keeps_dtype(input, exponent):
-            n = int(exponent) if exponent == int(exponent) else float(exponent)
-            return apply(_POWER, (input,), (n,))
+    if exponent.__class__ is int or exponent.__class__ is float:
+        power = POWERS.get(exponent)
+        if power is not None and _keeps_dtype(input, exponent):
+            return power(input)
         check_range(exponent, input._aval.dtype)
     return _pow(input, exponent)
 

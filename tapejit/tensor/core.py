@@ -11,10 +11,10 @@ makes ten times faster; `storage` turns it into a 0-d array where memory must be
 from __future__ import annotations
 
 import contextvars
+import functools
 from collections.abc import Callable, Sequence
 from sys import _getframe
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 import numpy as np
 
@@ -125,24 +125,6 @@ class Tensor:
     """Whether operations on it are recorded: it requires grad, or belongs to a trace."""
 
 
-class Late(Tensor):
-    """A tensor of a trace whose value waits until somebody reads it.
-
-    A trace becomes a program that is compiled and run at once, so most values would be computed
-    only to be thrown away: 2 to 10 ns an element with NumPy, half the time to a first result.  A
-    reader (`if`, `float`, `print`) gets the same number as ever.  To everybody else it is a Tensor.
-    """
-
-    __slots__ = ()
-    __class__ = property(lambda self: Tensor)
-
-    def __getattr__(self, name):
-        if name != "_value" or self._tape is None:
-            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
-        value = self._value = self._tape.compute(self._row)
-        return value
-
-
 _new = Tensor.__new__
 
 
@@ -243,9 +225,9 @@ CONSTANT = _Constant()
 # ---------------------------------------------------------------- the one way
 
 
-def unify(op: Op, operands: Sequence) -> Sequence:
+def unify(op: Op, given: Sequence) -> Sequence[Tensor]:
     """Operands as tensors with the dtypes that `op` takes."""
-    operands = [x if x.__class__ is Tensor else _operand(op, x) for x in operands]
+    operands: Any = [x if x.__class__ is Tensor else _operand(op, x) for x in given]
     rule = op.rule
     if rule in ("promote", "float", "compare"):
         dtype = common_dtype(op, operands)
@@ -317,45 +299,12 @@ def apply(op: Op, operands: Sequence, attrs: tuple = (), value=None) -> Tensor:
     avals = tuple([x._aval for x in tensors])
     kind = op.kinds.get(avals + attrs) or infer_kind(op, avals, attrs)
     if value is None:
-        tape = state.recording
-        if tape is not None and tape.late is not None and _may_wait(kind, tensors):
-            return _record_late(kind, tensors, tape)
         token = ERROR_STATE.set(SILENT)
         try:
             value = op.evaluate(*[x._value for x in tensors], **kind.attributes())
         finally:
             ERROR_STATE.reset(token)
     return record(kind, tensors, value)
-
-
-LATE_FROM = 256
-"""Elements from which values wait; fewer take NumPy no longer than to remember them."""
-
-
-def _may_wait(kind, tensors):
-    """Whether a value may be computed later: it is large, and whether it exists is certain."""
-    op, dtype = kind.op, kind.aval.dtype
-    if op.family not in ("elementwise", "cast", "reduction") or op is _DETACH:
-        return False
-    if not (dtype.is_floating_point or dtype.category == BOOL) or not state.grad_enabled:
-        return False
-    is_large, is_tracked = kind.aval.size >= LATE_FROM, False
-    for x in tensors:
-        if x._aval.dtype.category == INTEGER:
-            return False  # 2 ** -1 raises
-        is_large = is_large or x._aval.size >= LATE_FROM or type(x) is Late
-        is_tracked = is_tracked or x._tracked
-    return is_large and is_tracked
-
-
-def _record_late(kind, tensors, tape):
-    result = _new(Late)
-    result._aval = kind.aval
-    rows = [place(tape, x) for x in tensors]
-    result._row = tape.add(kind, rows, None, user_site(_getframe(1)))
-    result._tape, result._stamp, result._tracked = tape, tape.stamp, True
-    tape.late.append(ref(result))
-    return result
 
 
 def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:
@@ -397,9 +346,11 @@ _DETACH = OPS["detach"]
 # ---------------------------------------------------------------- the fast path
 
 
-def unary_method(op: Op) -> Callable:
-    """The method of a one-operand elementwise op."""
+def unary_method(op: Op, attrs: tuple = ()) -> Callable:
+    """The method of a one-operand elementwise op, with fixed attributes."""
     evaluate = op.evaluate
+    if attrs:
+        evaluate = functools.partial(evaluate, **dict(zip(op.attributes, attrs, strict=True)))
     known: dict[Aval, Kind] = {}
     gives_float = op.rule not in ("compare", "predicate", "logical")
 
@@ -407,14 +358,15 @@ def unary_method(op: Op) -> Callable:
         kind = known.get(x._aval)
         tape = state.recording
         if kind is None or not gives_float or (tape is not None and tape.is_trace):
-            result = apply(op, (x,))
+            result = apply(op, (x,), attrs)
             # remember only what needs no cast, so that the fast path is exactly this
+            found = op.kinds.get((x._aval, *attrs))
             if (
-                (x._aval,) in op.kinds
-                and op.kinds[x._aval,].aval is result._aval
+                found is not None
+                and found.aval is result._aval
                 and (op.rule != "float" or x._aval.dtype.is_floating_point)
             ):
-                known[x._aval] = op.kinds[x._aval,]
+                known[x._aval] = found
             return result
         token = ERROR_STATE.set(SILENT)
         value = evaluate(x._value)

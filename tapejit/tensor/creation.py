@@ -185,7 +185,7 @@ def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Ten
     return _finish(np.array(value, _named_dtype(dtype)), None, requires_grad, device)
 
 
-FUNCTIONS["clone"] = answer_in_kind(Tensor.clone)
+FUNCTIONS["clone"] = answer_in_kind(vars(Tensor)["clone"])
 FOR_NUMPY[np.copy] = lambda x, order="K", subok=False: x.clone()
 
 # ---------------------------------------------------------------- filled
@@ -297,7 +297,8 @@ def normal(mean, std=1.0, size=None) -> Tensor:
     """Normally distributed numbers."""
     parts = [p.detach().numpy() if isinstance(p, Tensor) else p for p in (mean, std)]
     shape = numbers((size,)) if size is not None else None
-    return _finish(random.generator().normal(*parts, shape), _named_dtype(None), False)
+    mean, std = parts
+    return _finish(random.generator().normal(mean, std, shape), _named_dtype(None), False)
 
 
 @_publish
@@ -409,8 +410,9 @@ class FloatInfo(NamedTuple):
 def finfo(dtype=None) -> FloatInfo:
     """The limits of a float dtype (None: the default), as Python numbers."""
     facts = np.finfo(_named_dtype(dtype))
-    limits = (float(getattr(facts, n)) for n in ("eps", "max", "min", "tiny", "resolution"))
-    return FloatInfo(facts.bits, *limits, str(facts.dtype))
+    names = ("eps", "max", "min", "tiny", "resolution")
+    limits = {name: float(getattr(facts, name)) for name in names}
+    return FloatInfo(bits=facts.bits, dtype=str(facts.dtype), **limits)
 
 
 @_publish

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from tapejit.errors import ShapeError
 from tapejit.registry import OPS
-from tapejit.tensor import arithmetic  # fills FUNCTIONS
+from tapejit.tensor.arithmetic import where
 from tapejit.tensor.core import apply
 from tapejit.tensor.front import FUNCTIONS, export, named
 from tapejit.tensor.reducing import gather, log_softmax, softmax
 
-relu, sigmoid, tanh = (FUNCTIONS[n] for n in ("relu", "sigmoid", "tanh"))
-assert arithmetic
+relu, sigmoid, tanh = (FUNCTIONS[name] for name in ("relu", "sigmoid", "tanh"))
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -31,7 +30,7 @@ __all__ = [
     "softmax",
     "softplus",
     "tanh",
-]  # fmt: skip
+]
 
 
 def softplus(input, beta=1, threshold=20):
@@ -46,12 +45,12 @@ def logsigmoid(input):
 
 def leaky_relu(input, negative_slope=0.01):
     """x where x > 0, else negative_slope * x."""
-    return FUNCTIONS["where"](input > 0, input, input * negative_slope)
+    return where(input > 0, input, input * negative_slope)
 
 
 def elu(input, alpha=1.0):
     """x where x > 0, else alpha * (exp(x) - 1)."""
-    return FUNCTIONS["where"](input > 0, input, input.expm1() * alpha)
+    return where(input > 0, input, input.expm1() * alpha)
 
 
 def silu(input):
@@ -93,7 +92,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
     """Half squares up to delta, linear beyond."""
     size = (input - target).abs()
     quadratic, linear_part = size * size * 0.5, (size - 0.5 * delta) * delta
-    return _reduce(FUNCTIONS["where"](size < delta, quadratic, linear_part), reduction)
+    return _reduce(where(size < delta, quadratic, linear_part), reduction)
 
 
 def binary_cross_entropy(input, target, reduction="mean"):

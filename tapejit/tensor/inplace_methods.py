@@ -6,6 +6,7 @@ import numpy as np
 
 from tapejit.registry import OPS
 from tapejit.tensor import random
+from tapejit.tensor.arithmetic import POWERS, clamp_bounds
 from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.indexing import set_item
 from tapejit.tensor.inplace import change, change_value
@@ -55,7 +56,7 @@ def _attach(function):
 @_attach
 def pow_(x, exponent):
     """x to the power of exponent, in place."""
-    if isinstance(exponent, int | float):
+    if isinstance(exponent, int | float) and exponent in POWERS:
         n = int(exponent) if exponent == int(exponent) else float(exponent)
         return change(x, OPS["power"], (x,), (n,))
     return change(x, OPS["pow"], (x, exponent))
@@ -67,8 +68,7 @@ Tensor.__ipow__ = pow_
 @_attach
 def clamp_(x, min=None, max=None):
     """Each element brought into [min, max], in place."""
-    low, high = (-np.inf if min is None else min), (np.inf if max is None else max)
-    return change(x, OPS["clamp"], (x, low, high))
+    return change(x, OPS["clamp"], (x, *clamp_bounds(x, min, max)))
 
 
 Tensor.clip_ = clamp_
