@@ -114,8 +114,6 @@ def prefix(tape: Tape, end: int) -> Tape:
 
 def sweep_for(recording: Recording, roots, wanted, watch, unit_seed) -> SweepEntry:
     """The sweep from `roots` to `wanted` over this recording's rows, derived once."""
-    if recording.late is not None:
-        recording.settle()
     end = max(roots) + 1
     part = recording if end == len(recording) else prefix(recording, end)
     key = (*part.key(), roots, wanted, watch, unit_seed)

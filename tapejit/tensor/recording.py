@@ -22,13 +22,13 @@ import threading
 import weakref
 from itertools import count
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
 from tapejit.autodiff import rule_reads
 from tapejit.ops.movement import input_
 from tapejit.registry import KINDS, Kind, kind
-from tapejit.runtime.reference import run_row
 from tapejit.shapes import aval
 from tapejit.tape import Tape, needed_rows
 
@@ -53,7 +53,6 @@ class Recording(Tape):
         "impure",
         "inputs",
         "is_trace",
-        "late",
         "limit_bytes",
         "mutations",
         "names",
@@ -87,8 +86,6 @@ class Recording(Tape):
         self.tampered = False  # memory may have changed through `.data`, which leaves no note
         self.impure = ""  # why a trace must not be kept
         self.is_trace = is_trace
-        # weak references to tensors whose value waits for a reader; None: values are computed now
-        self.late: list | None = [] if is_trace else None
         self.bytes = 0
         self.limit_bytes = BYTES_BEFORE_SWEEP
         self.sequence = next(_sequence)
@@ -142,40 +139,6 @@ class Recording(Tape):
         self.places.pop(id(tensor), None)
         if tensor._stamp is self.stamp:
             tensor._stamp = None
-
-    # ------------------------------------------------------------ values that wait (Late)
-
-    def compute(self, row: int):
-        """The value of a row, and of those it needs, where they have not been computed yet."""
-        values, missing, stack = self.values, set(), [row]
-        while stack:
-            row_ = stack.pop()
-            if values[row_] is None and row_ not in missing:
-                missing.add(row_)
-                stack += self.operands(row_)
-        with np.errstate(all="ignore"):
-            for row_ in sorted(missing):
-                values[row_] = run_row(self, row_, values)
-        return values[row]
-
-    def settle(self) -> None:
-        """Compute every value that waits; from now on values are computed at once.
-
-        Before memory changes in place, and before a backward reads the values.
-        """
-        if self.late:
-            self.compute_living()
-            for row, value in enumerate(self.values):
-                if value is None:
-                    self.compute(row)
-        self.late = None
-
-    def compute_living(self) -> None:
-        """Give the tensors that are still alive their values (the traced function kept them)."""
-        for reference in self.late or ():
-            tensor = reference()
-            if tensor is not None:
-                _ = tensor._value
 
     # ------------------------------------------------------------ memory
 
@@ -273,8 +236,6 @@ class Recording(Tape):
     def note_mutation(self, storage, site) -> None:
         """Remember that the memory of `storage` was changed now."""
         if self.values:
-            if self.late is not None:
-                self.settle()
             self.mutations[id(storage)] = (len(self.values), site, storage)
             for tensor in self.sharers.pop(id(storage), ()):
                 self.forget(tensor)
@@ -323,7 +284,7 @@ class _State(threading.local):
     """What recording this thread appends to."""
 
     def __init__(self):
-        self.recording: Recording | None = Recording()
+        self.recording: Any = Recording()  # None while gradients are off
         self.parked: Recording = self.recording  # the open one, also while gradients are off
         self.grad_enabled = True
         self.inference = False

@@ -200,10 +200,10 @@ def scalar_output(recorded: Trace, has_aux):
         raise NotDifferentiable(
             "grad: the function must return one number\n  try  has_aux=True for (value, extras)"
         )
-    shape = recorded.shapes[0] if recorded.shapes else ()
-    if shape != ():
+    value = recorded.values[0] if recorded.values else None
+    if np.size(value) != 1 or np.ndim(value) != 0:
         raise NotDifferentiable(
-            f"grad: requires a scalar output, the function returned shape {shape}\n"
+            f"grad: requires a scalar output, the function returned shape {np.shape(value)}\n"
             "  try  .sum(), or jacobian for several outputs"
         )
     if isinstance(output, OutputRow):

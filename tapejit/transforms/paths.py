@@ -52,7 +52,7 @@ class Path:
 
     def __init__(self, recorded: Trace, derived: Derived, guards: Guards):
         recording = recorded.recording
-        self.trace = recorded
+        self.trace = recorded._replace(values=())
         self.guards = tuple(value for _, value, _ in recording.guards)
         self.sites = tuple(site for _, _, site in recording.guards)
         arguments = set(recorded.inputs)
@@ -65,8 +65,6 @@ class Path:
         self.reads = guards
         self.compiled: Compiled | None = None
         # the caller's arrays and this run's values are not needed again
-        recording.compute_living()
-        recording.late = None
         recording.values = []
         recording.sites = []
         recording.inputs = {}

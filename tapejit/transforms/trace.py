@@ -31,8 +31,10 @@ class Trace(NamedTuple):
     """Per output leaf: its row, or the value itself where no row has it."""
     structure: object
     """How the output leaves are nested."""
+    values: tuple
+    """The output leaves' values in this run."""
     shapes: tuple
-    """The shapes of the output leaves."""
+    """Their shapes; all that a path keeps of them."""
 
 
 class OutputRow(int):
@@ -64,8 +66,9 @@ def trace(function: Callable, structure, leaves: Sequence) -> Trace:
     args, kwargs = trees.unflatten(structure, tensors)
     with _recording_on(recording, uses_numpy(leaves)):
         result = function(*args, **kwargs)
-        rows, structure, shapes = _outputs(recording, result)
-    return Trace(recording, inputs, rows, structure, shapes)
+        rows, structure, values = _outputs(recording, result)
+    shapes = tuple(np.shape(value) for value in values)
+    return Trace(recording, inputs, rows, structure, values, shapes)
 
 
 def uses_numpy(leaves: Sequence) -> bool:
@@ -100,14 +103,14 @@ def _outputs(recording, result):
         structure = trees.flatten(result, leaves)
     except TraceError as error:
         raise TraceError(str(error).replace("argument:", "result:", 1)) from None
-    rows, shapes = [], []
+    rows, values = [], []
     for leaf in leaves:
         if isinstance(leaf, Tensor) and leaf._tracked:
             row = leaf._row if leaf._tape is recording else recording.adopt(leaf)
             rows.append(OutputRow(row))
-            shapes.append(leaf._aval.shape)
+            values.append(leaf._value)
         else:
             value = leaf._value if isinstance(leaf, Tensor) else leaf
             rows.append(value)
-            shapes.append(np.shape(value))
-    return tuple(rows), structure, tuple(shapes)
+            values.append(value)
+    return tuple(rows), structure, tuple(values)
