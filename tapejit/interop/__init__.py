@@ -1,4 +1,4 @@
 """Doors to other libraries.
 
-    numpy_protocol   NumPy functions called with tensors
+numpy_protocol   NumPy functions called with tensors
 """

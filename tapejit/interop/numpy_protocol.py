@@ -38,9 +38,11 @@ def array_ufunc(self, ufunc, method, *inputs, out=None, **options):
 
 def _operands(inputs):
     """Operands with the first one a tensor (functions are keyed by it)."""
-    return [
-        as_tensor(x) if isinstance(x, np.ndarray | np.generic) else x for x in inputs
-    ] if isinstance(inputs[0], Tensor | np.ndarray | np.generic) else [_number(inputs[0]), *map(as_tensor, inputs[1:])]
+    return (
+        [as_tensor(x) if isinstance(x, np.ndarray | np.generic) else x for x in inputs]
+        if isinstance(inputs[0], Tensor | np.ndarray | np.generic)
+        else [_number(inputs[0]), *map(as_tensor, inputs[1:])]
+    )
 
 
 def _number(value):

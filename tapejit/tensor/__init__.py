@@ -1,11 +1,12 @@
 """What users touch: tensors with PyTorch's semantics over a flat tape.
 
-    recording         the tape eager operations append to; memory, in-place notes, user's lines
-    core              Tensor, `apply` (the one way an operation runs), its fast path
-    front             the table of public names
-    arithmetic shaping reducing indexing creation functional random    the functions
-    attributes        properties, conversion, detach, hooks, printing
-    inplace inplace_methods    changes in place and views
-    backward          the engine
-    autograd autograd_functional modes    PyTorch's autograd module
+recording         the tape eager operations append to; memory, in-place notes, user's lines
+core              Tensor, `apply` (the one way an operation runs), its fast path
+front             the table of public names
+arithmetic shaping reducing products picking indexing creation functional random
+                                                              the functions
+attributes        properties, conversion, detach, hooks, printing
+inplace inplace_methods    changes in place and views
+backward          the engine
+autograd autograd_functional modes    PyTorch's autograd module
 """

@@ -204,7 +204,7 @@ class Node:
     __slots__ = ("_leaf", "_name", "_recording", "_row")
 
     def __init__(self, recording: Recording | None, row: int, leaf=None):
-        self._recording = recording
+        self._recording: Any = recording  # None of a leaf
         self._row = row
         self._leaf = leaf
         self._name = "AccumulateGrad" if leaf is not None else name_of(recording, row)

@@ -19,7 +19,10 @@ def _as_tuple(value):
 def _fresh(inputs, create_graph):
     """The inputs as tensors that require grad, without touching the caller's."""
     if create_graph:
-        return tuple(apply(OPS["clone"], (x,)) if x.requires_grad else x.clone().requires_grad_() for x in inputs)
+        return tuple(
+            apply(OPS["clone"], (x,)) if x.requires_grad else x.clone().requires_grad_()
+            for x in inputs
+        )
     return tuple(x.detach().clone().requires_grad_() for x in inputs)
 
 
@@ -27,7 +30,9 @@ def _outputs(func, inputs, name):
     is_tuple, outputs = _as_tuple(func(*inputs))
     for output in outputs:
         if not isinstance(output, Tensor):
-            raise TypeError(f"The outputs of the user-provided function given to {name} must be Tensors")
+            raise TypeError(
+                f"The outputs of the user-provided function given to {name} must be Tensors"
+            )
     return is_tuple, outputs
 
 
@@ -39,10 +44,16 @@ def _grads(outputs, inputs, seeds, create_graph, strict=False):
     kept = [(o, s) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
     if not kept:
         if strict:
-            raise AutogradError("Output is independent of the inputs, which strict=True does not allow.")
+            raise AutogradError(
+                "Output is independent of the inputs, which strict=True does not allow."
+            )
         return [_zeros(x) for x in inputs]
     results = engine.gradients_of(
-        [o for o, _ in kept], inputs, [s for _, s in kept], retain_graph=True, create_graph=create_graph
+        [o for o, _ in kept],
+        inputs,
+        [s for _, s in kept],
+        retain_graph=True,
+        create_graph=create_graph,
     )
     return [_zeros(x) if g is None else g for g, x in zip(results, inputs, strict=True)]
 
@@ -103,15 +114,15 @@ def jvp(func, inputs, v=None, create_graph=False, strict=False):
     )
 
 
-def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, strategy="reverse-mode"):
+def jacobian(
+    func, inputs, create_graph=False, strict=False, vectorize=False, strategy="reverse-mode"
+):
     """The Jacobian of func at inputs: output shape followed by input shape."""
     with enable_grad():
         many, inputs = _as_tuple(inputs)
         inputs = _fresh(inputs, create_graph)
         tuple_out, outputs = _outputs(func, inputs, "jacobian")
-        rows = tuple(
-            tuple(_rows(output, inputs, create_graph, strict)) for output in outputs
-        )
+        rows = tuple(tuple(_rows(output, inputs, create_graph, strict)) for output in outputs)
     results = [_shape_of(row, many) for row in rows]
     return _shape_of(results, tuple_out)
 
@@ -122,7 +133,9 @@ def _rows(output, inputs, create_graph, strict):
         seed = np.zeros(output._aval.size, output._aval.dtype.dtype)
         seed[i] = 1
         seeds = [wrap(seed.reshape(output._aval.shape))]
-        for column, gradient in zip(columns, _grads([output], inputs, seeds, create_graph, strict), strict=True):
+        for column, gradient in zip(
+            columns, _grads([output], inputs, seeds, create_graph, strict), strict=True
+        ):
             column.append(gradient if create_graph else gradient.detach())
     for column, x in zip(columns, inputs, strict=True):
         shape = (*output._aval.shape, *x._aval.shape)
@@ -132,7 +145,14 @@ def _rows(output, inputs, create_graph, strict):
             yield FUNCTIONS["stack"](column).reshape(shape)
 
 
-def hessian(func, inputs, create_graph=False, strict=False, vectorize=False, outer_jacobian_strategy="reverse-mode"):
+def hessian(
+    func,
+    inputs,
+    create_graph=False,
+    strict=False,
+    vectorize=False,
+    outer_jacobian_strategy="reverse-mode",
+):
     """The matrix of second derivatives of a scalar function."""
     many, _ = _as_tuple(inputs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def _check(function, args, structure, leaves, order, modes, eps, tolerance, gene
     ]
     plus, minus = (_numbers(function(*point)) for point in moved)
     expected = [(p - m) / (2 * eps) for p, m in zip(plus, minus, strict=True)]
-    tangents = trees.unflatten(structure, direction)
+    tangents: Any = trees.unflatten(structure, direction)
     if "fwd" in modes:
         _, along = jvp(function, args, tangents)
         _compare("jvp", depth, _numbers(along), expected, tolerance)

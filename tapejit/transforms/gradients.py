@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -220,7 +221,7 @@ def inner_gradient(value, inputs, seed=None):
     return [zeros_of(x) if g is None else g for g, x in zip(results, inputs, strict=True)]
 
 
-def grad(function: Callable | None = None, argnums=0, has_aux: bool = False) -> Callable:
+def grad(function: Callable | None = None, argnums: Any = 0, has_aux: bool = False) -> Callable:
     """The gradient of a function that returns one number.
 
     argnums  which positional arguments: a number, or several (then a tuple of gradients)

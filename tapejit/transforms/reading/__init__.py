@@ -1,11 +1,11 @@
 """What a Python function reads outside its arguments, and whether it is still the same.
 
-    reads      `take(function)`: start here; names, attributes, items
-    calls      what each kind of call may read
-    contents   deep snapshots of lists, dicts, objects; methods by name
-    ledger     the shared state of one analysis
-    frames     the abstract machine that walks bytecode
-    guards     the checks, compiled into one small function
-    snapshot   leaves and shallow records
-    trust      lists of pure, impure and writing names
+reads      `take(function)`: start here; names, attributes, items
+calls      what each kind of call may read
+contents   deep snapshots of lists, dicts, objects; methods by name
+ledger     the shared state of one analysis
+frames     the abstract machine that walks bytecode
+guards     the checks, compiled into one small function
+snapshot   leaves and shallow records
+trust      lists of pure, impure and writing names
 """

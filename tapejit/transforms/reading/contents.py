@@ -193,7 +193,7 @@ class Contents(Ledger):
         if isinstance(value, property | staticmethod | classmethod | functools.cached_property):
             return [(x, label) for x in functions_of(value)]
         if isinstance(value, super):
-            return [(value.__self__, label)]
+            return [(getattr(value, "__self__", None), label)]
         return self.inside_instance(value, label)
 
     def inside_instance(self, value, label):

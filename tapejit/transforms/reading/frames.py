@@ -87,13 +87,13 @@ class Local(NamedTuple):
     """A variable shared between a function and those nested in it: its cell is new in each run."""
 
     name: str
-    owner: object
+    owner: Any  # a Frame
 
 
 @lru_cache(maxsize=4096)
 def decode(code: CodeType):
     """Instructions and exception table of a code object, decoded once."""
-    bytecode = dis.Bytecode(code)
+    bytecode: Any = dis.Bytecode(code)  # its exception_entries are missing in typeshed
     steps = [ins for ins in bytecode if ins.opname not in ("CACHE", "EXTENDED_ARG")]
     return steps, list(bytecode.exception_entries)
 

@@ -15,6 +15,7 @@ import enum
 import struct
 from collections import Counter, OrderedDict, defaultdict, deque
 from operator import eq, is_
+from typing import Any
 
 import numpy as np
 
@@ -155,7 +156,7 @@ class Array:
         self.value, self.label = value, label
         self.facts = (value.shape, value.dtype, value.strides)
         self.contents = contents and not is_frozen(value)
-        self.bytes = raw(value) if self.contents else ()
+        self.bytes: Any = raw(value) if self.contents else ()
 
     def holds(self) -> bool:
         return self.matches(self.value)
