@@ -30,6 +30,8 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     functional,
     indexing,
     inplace_methods,
+    picking,
+    products,
     reducing,
     shaping,
 )

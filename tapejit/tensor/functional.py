@@ -7,7 +7,8 @@ from tapejit.registry import OPS
 from tapejit.tensor.arithmetic import where
 from tapejit.tensor.core import apply
 from tapejit.tensor.front import FUNCTIONS, export, named
-from tapejit.tensor.reducing import gather, log_softmax, softmax
+from tapejit.tensor.picking import gather
+from tapejit.tensor.reducing import log_softmax, softmax
 
 relu, sigmoid, tanh = (FUNCTIONS[name] for name in ("relu", "sigmoid", "tanh"))
 __all__ = [

@@ -211,8 +211,8 @@ def roll(input, shifts, dims=None, *, axis=None):
         split_at = n - shift % n if n else 0
         if split_at % (n or 1):
             parts = [narrow(input, dim, split_at, n - split_at), narrow(input, dim, 0, split_at)]
-            input = cat(parts, dim)
-    return named(input, "RollBackward0")
+            input = named(cat(parts, dim), "RollBackward0")
+    return input
 
 
 FOR_NUMPY[np.roll] = roll
@@ -274,9 +274,9 @@ def repeat(x, *sizes):
 
 
 @export("tile", numpy=("tile",))
-def tile(input, dims):
+def tile(input, *dims):
     """As repeat; missing factors count as 1."""
-    dims = numbers((dims,))
+    dims = numbers(dims)
     return repeat(input, (1,) * (input._aval.ndim - len(dims)) + dims)
 
 
@@ -289,6 +289,8 @@ def narrow(input, dim, start, length):
     dim = normalize_axis("narrow", dim, input._aval.ndim)
     shape = input._aval.shape
     start = start % shape[dim] if start < 0 else start
+    if length < 0:
+        raise ArgumentError(f"narrow(): length must be non-negative, got {length}")
     if start + length > shape[dim]:
         raise ShapeError(
             f"start ({start}) + length ({length}) exceeds dimension size ({shape[dim]})."
