@@ -22,6 +22,7 @@ from tapejit import dtypes
 from tapejit.dtypes import BOOL, INTEGER, DType, of_number, promote, to_float
 from tapejit.errors import DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind
+from tapejit.runtime.eager import evaluator
 from tapejit.shapes import Aval, aval
 from tapejit.tensor.recording import (
     ROW_LIMIT,
@@ -125,12 +126,11 @@ class Tensor:
     """Whether operations on it are recorded: it requires grad, or belongs to a trace."""
 
 
-_new = Tensor.__new__
 
 
 def wrap(value, dtype: DType | None = None, *, tracked: bool = False) -> Tensor:
     """A leaf tensor around an array or NumPy scalar, sharing its memory."""
-    result = _new(Tensor)
+    result = Tensor()
     result._value = value
     result._aval = aval(np.shape(value), dtype or dtypes.from_numpy(value.dtype))
     result._stamp = result._tape = None
@@ -222,6 +222,9 @@ class _Constant:
 
 CONSTANT = _Constant()
 
+EVALUATE = [evaluator(op) for op in OPS.values()]
+"""By `Op.code`: how an eager operation computes its value."""
+
 # ---------------------------------------------------------------- the one way
 
 
@@ -301,7 +304,7 @@ def apply(op: Op, operands: Sequence, attrs: tuple = (), value=None) -> Tensor:
     if value is None:
         token = ERROR_STATE.set(SILENT)
         try:
-            value = op.evaluate(*[x._value for x in tensors], **kind.attributes())
+            value = EVALUATE[op.code](*[x._value for x in tensors], **kind.attributes())
         finally:
             ERROR_STATE.reset(token)
     return record(kind, tensors, value)
@@ -309,7 +312,7 @@ def apply(op: Op, operands: Sequence, attrs: tuple = (), value=None) -> Tensor:
 
 def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:
     """The tensor of a computed value, with its row if an operand is tracked."""
-    result = _new(Tensor)
+    result = Tensor()
     result._value = value
     result._aval = kind.aval
     tape = state.recording
@@ -346,16 +349,27 @@ _DETACH = OPS["detach"]
 # ---------------------------------------------------------------- the fast path
 
 
-def unary_method(op: Op, attrs: tuple = ()) -> Callable:
-    """The method of a one-operand elementwise op, with fixed attributes."""
-    evaluate = op.evaluate
+def unary_method(
+    op: Op, attrs: tuple = (), *, far: bool = False, foreign: Callable | None = None
+) -> Callable:
+    """The method of a one-operand elementwise op, with fixed attributes.
+
+    far      whether frames of ours lie between the method and the user's call
+    foreign  what answers for an operand that is no tensor
+    """
+    evaluate = EVALUATE[op.code]
     if attrs:
         evaluate = functools.partial(evaluate, **dict(zip(op.attributes, attrs, strict=True)))
     known: dict[Aval, Kind] = {}
     gives_float = op.rule not in ("compare", "predicate", "logical")
 
     def method(x):
-        kind = known.get(x._aval)
+        try:
+            kind = known.get(x._aval)
+        except AttributeError:
+            if foreign is None:
+                raise
+            return foreign(x)
         tape = state.recording
         if kind is None or not gives_float or (tape is not None and tape.is_trace):
             result = apply(op, (x,), attrs)
@@ -371,7 +385,7 @@ def unary_method(op: Op, attrs: tuple = ()) -> Callable:
         token = ERROR_STATE.set(SILENT)
         value = evaluate(x._value)
         ERROR_STATE.reset(token)
-        result = _new(Tensor)
+        result = Tensor()
         result._value = value
         result._aval = kind.aval
         if tape is None or not x._tracked:
@@ -382,27 +396,30 @@ def unary_method(op: Op, attrs: tuple = ()) -> Callable:
         left = x._row if x._stamp is tape.stamp else tape.adopt(x)
         values = tape.values
         result._row = len(values)
-        tape.kinds.append(kind.number)
-        tape.left.append(left)
-        tape.right.append(-1)
+        tape.push_kind(kind.number)
+        tape.push_left(left)
+        tape.push_right(-1)
         values.append(value)
         frame = _getframe(1)
-        tape.sites.append((frame.f_code, frame.f_lasti))
+        tape.push_site(user_site(frame) if far else (frame.f_code, frame.f_lasti))
         if kind.is_large:
             tape.account(kind)
         result._tape = tape
         result._stamp = tape.stamp
         result._tracked = True
-        if result._row > ROW_LIMIT:
+        if not result._row & 1023:
             seal_if_long(tape)
         return result
 
     return _named(method, op)
 
 
-def binary_method(op: Op, reflected: bool = False) -> Callable:
-    """The method (or reflected method) of a two-operand elementwise op."""
-    evaluate = op.evaluate
+def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Callable:
+    """The method (or reflected method) of a two-operand elementwise op.
+
+    far  whether frames of ours lie between the method and the user's call
+    """
+    evaluate = EVALUATE[op.code]
     known: dict[tuple, Kind] = {}  # (aval, aval or number type) -> Kind
     gives_float = op.rule not in ("compare", "predicate", "logical")
 
@@ -435,7 +452,7 @@ def binary_method(op: Op, reflected: bool = False) -> Callable:
             value = evaluate(other, x._value) if reflected else evaluate(x._value, other)
         finally:
             ERROR_STATE.reset(token)
-        result = _new(Tensor)
+        result = Tensor()
         result._value = value
         result._aval = kind.aval
         if tape is None or not (x._tracked or (is_tensor and y._tracked)):
@@ -453,18 +470,18 @@ def binary_method(op: Op, reflected: bool = False) -> Callable:
             left, right = right, left
         values = tape.values
         result._row = len(values)
-        tape.kinds.append(kind.number)
-        tape.left.append(left)
-        tape.right.append(right)
+        tape.push_kind(kind.number)
+        tape.push_left(left)
+        tape.push_right(right)
         values.append(value)
         frame = _getframe(1)
-        tape.sites.append((frame.f_code, frame.f_lasti))
+        tape.push_site(user_site(frame) if far else (frame.f_code, frame.f_lasti))
         if kind.is_large:
             tape.account(kind)
         result._tape = tape
         result._stamp = stamp
         result._tracked = True
-        if result._row > ROW_LIMIT:
+        if not result._row & 1023:
             seal_if_long(tape)
         return result
 

@@ -18,6 +18,7 @@ from tapejit.errors import AutogradError, DtypeError, ShapeError
 from tapejit.registry import OPS, Op, infer_kind
 from tapejit.tensor.core import (
     ERROR_STATE,
+    EVALUATE,
     SILENT,
     Tensor,
     apply,
@@ -132,7 +133,7 @@ def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = (), name: str =
     _check_result(x, kind.aval, op)
     token = ERROR_STATE.set(SILENT)
     try:
-        value = op.evaluate(*[t._value for t in tensors], **kind.attributes())
+        value = EVALUATE[op.code](*[t._value for t in tensors], **kind.attributes())
     finally:
         ERROR_STATE.reset(token)
     tensors = _keep_overwritten(x, kind, avals, tensors)

