@@ -61,7 +61,14 @@ def evaluator(op: Op) -> Callable:
                 programs.pop(next(iter(programs)))
         return program([x])[0]
 
+    evaluate.smallest = smallest  # type: ignore[attr-defined]
     return evaluate
+
+
+def evaluator_for(op: Op, size: int) -> Callable:
+    """`evaluator(op)` for results of `size` elements: the choice is made, where it can be."""
+    evaluate = evaluator(op)
+    return op.evaluate if size < getattr(evaluate, "smallest", 0) else evaluate
 
 
 def _program(op: Op, x) -> Compiled:

@@ -38,7 +38,12 @@ def _publish(op):
         if n == 2 and op.rule != "compare":
             setattr(Tensor, f"__r{op.alias.operator}__", binary_method(op, reflected=True))
     if op.alias.torch:
-        FUNCTIONS[op.alias.torch] = answer_in_kind(function)
+        # the function of one operand is the method itself: no wrapper between it and the user
+        FUNCTIONS[op.alias.torch] = (
+            unary_method(op, foreign=answer_in_kind(forward))
+            if n == 1
+            else answer_in_kind(function)
+        )
         setattr(Tensor, op.alias.torch, function)
     if op.alias.numpy and op.name != "pow":
         FOR_NUMPY[getattr(np, op.alias.numpy)] = function
@@ -46,7 +51,7 @@ def _publish(op):
 
 def _with_out_of_order_operands(op):
     """As a function, either operand may be the number."""
-    forward, reflected = binary_method(op), binary_method(op, reflected=True)
+    forward, reflected = binary_method(op, far=True), binary_method(op, reflected=True, far=True)
 
     def function(input, other):
         if isinstance(input, Tensor):
@@ -82,8 +87,8 @@ FOR_NUMPY[np.round] = lambda x, decimals=0: round_(x, decimals=decimals)
 FOR_NUMPY[np.fmax] = FOR_NUMPY[np.maximum]
 FOR_NUMPY[np.fmin] = FOR_NUMPY[np.minimum]
 
-_add, _sub, _mul, _div = (binary_method(OPS[n]) for n in ("add", "sub", "mul", "div"))
-_floor_divide = binary_method(OPS["floor_divide"])
+_add, _sub, _mul, _div = (binary_method(OPS[n], far=True) for n in ("add", "sub", "mul", "div"))
+_floor_divide = binary_method(OPS["floor_divide"], far=True)
 
 
 def _scaled(name, plain):

@@ -22,7 +22,7 @@ from tapejit import dtypes
 from tapejit.dtypes import BOOL, INTEGER, DType, of_number, promote, to_float
 from tapejit.errors import DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind
-from tapejit.runtime.eager import evaluator
+from tapejit.runtime.eager import evaluator, evaluator_for
 from tapejit.shapes import Aval, aval
 from tapejit.tensor.recording import (
     ROW_LIMIT,
@@ -124,8 +124,6 @@ class Tensor:
     _row: int
     _tracked: bool
     """Whether operations on it are recorded: it requires grad, or belongs to a trace."""
-
-
 
 
 def wrap(value, dtype: DType | None = None, *, tracked: bool = False) -> Tensor:
@@ -357,21 +355,19 @@ def unary_method(
     far      whether frames of ours lie between the method and the user's call
     foreign  what answers for an operand that is no tensor
     """
-    evaluate = EVALUATE[op.code]
-    if attrs:
-        evaluate = functools.partial(evaluate, **dict(zip(op.attributes, attrs, strict=True)))
-    known: dict[Aval, Kind] = {}
+    names = dict(zip(op.attributes, attrs, strict=True)) if attrs else {}
+    known: dict[Aval, tuple[Kind, Callable]] = {}
     gives_float = op.rule not in ("compare", "predicate", "logical")
 
     def method(x):
         try:
-            kind = known.get(x._aval)
+            entry = known.get(x._aval)
         except AttributeError:
             if foreign is None:
                 raise
             return foreign(x)
         tape = state.recording
-        if kind is None or not gives_float or (tape is not None and tape.is_trace):
+        if entry is None or not gives_float or (tape is not None and tape.is_trace):
             result = apply(op, (x,), attrs)
             # remember only what needs no cast, so that the fast path is exactly this
             found = op.kinds.get((x._aval, *attrs))
@@ -380,8 +376,10 @@ def unary_method(
                 and found.aval is result._aval
                 and (op.rule != "float" or x._aval.dtype.is_floating_point)
             ):
-                known[x._aval] = found
+                evaluate = evaluator_for(op, x._aval.size)
+                known[x._aval] = found, functools.partial(evaluate, **names) if names else evaluate
             return result
+        kind, evaluate = entry
         token = ERROR_STATE.set(SILENT)
         value = evaluate(x._value)
         ERROR_STATE.reset(token)
