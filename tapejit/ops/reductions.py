@@ -323,6 +323,8 @@ def _finite_max(x, axes):
 
 
 def _logsumexp(x, axes, keepdim):
+    if not _count(x, axes):
+        return log(sum_(x, axes=axes, keepdim=keepdim))  # -inf: nothing has a largest element
     largest = _finite_max(x, axes)
     total = sum_(exp(x - largest), axes=axes, keepdim=keepdim)
     return log(total) + reshape(largest, shape=total.shape)
@@ -358,6 +360,8 @@ def _run_softmax(x, axis):
 
 
 def _softmax(x, axis):
+    if not x.shape[axis]:
+        return x
     shifted = exp(x - amax(x, axes=(axis,), keepdim=True))
     return shifted / sum_(shifted, axes=(axis,), keepdim=True)
 

@@ -162,7 +162,7 @@ def test_torch_agrees(case):
 
 # ---------------------------------------------------------------- how much is checked
 
-LEAST = 1500
+LEAST = 3000
 
 
 def test_the_number_of_checks_does_not_fall():
