@@ -313,7 +313,7 @@ def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:
     result = Tensor()
     result._value = value
     result._aval = kind.aval
-    tape = state.recording
+    tape: Any = state.recording
     tracked = tape is not None and (kind.aval.dtype.is_floating_point or tape.is_trace)
     if not (tracked and True in [x._tracked for x in tensors]):
         result._stamp = result._tape = None
@@ -510,7 +510,8 @@ def as_data(value) -> Tensor:
     An array that a program goes on writing to (``buffer[:] = ...`` in a loop) would otherwise
     change under the rows that read it, and with them the derivative.
     """
-    return from_array(np.array(value)[()] if np.ndim(value) == 0 else np.array(value))
+    # subok keeps a masked array what it is, for from_array to refuse
+    return from_array(np.array(value, subok=True)[()])
 
 
 def from_array(array) -> Tensor:
