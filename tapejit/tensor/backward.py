@@ -3,9 +3,9 @@
 For each recording the loss depends on, newest first: the rows up to the roots are differentiated
 once per structure (`sweep_for`; the key is the structure itself, so a hit cannot be wrong), and
 the sweep runs over the recorded values, row by row at first and as a compiled program once the
-structure has been met `COMPILE_AFTER` times.  Cotangents of input rows go to leaves, or on to
-the recording a tensor came from.  With create_graph the sweep's rows are replayed as operations,
-so they are recorded in their turn.
+structure has been met so often that compiling pays.  Cotangents of input rows go to leaves, or on
+to the recording a tensor came from.  With create_graph the sweep's rows are replayed as
+operations, so they are recorded in their turn.
 
 A compiled program recomputes elementwise rows from the inputs; it is used only while no value of
 the recording was changed in place, else the saved values decide (and raise if they are stale).
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +30,11 @@ from tapejit.tape import Program, Tape, needed_rows
 from tapejit.tensor.core import Tensor, optional, record, wrap
 from tapejit.tensor.recording import Recording, describe_site, open_new, state
 
-COMPILE_AFTER = 3
-"""Sightings of a structure before kernels are made: a compile costs about as much as 3 runs row
-by row of small arrays, and structures that never repeat cost nothing."""
+MOST_SIGHTINGS = 30
+"""Sightings of a structure, at most, before kernels are made (`sightings_that_pay`)."""
+
+_COMPILE_ROW_S, _RUN_ROW_S, _RUN_ELEMENT_S = 60e-6, 2e-6, 1e-9
+"""Seconds a row: to compile it, to run it with NumPy, and that for every element of it (2 GHz)."""
 
 _LIBRARY = {"contraction", "indexing", "scan", "scatter", "join"}
 """Families whose saved values are used, never recomputed, by a compiled sweep."""
@@ -53,6 +56,7 @@ class SweepEntry:
         self.slice = needed_rows(tape, roots)
         self.covers_all = all(self.slice)
         self.times = 0
+        self.compile_after = self.sightings_that_pay()
         self.compiled: Callable | None = None
         self.compiled_inputs: tuple[int, ...] = ()
 
@@ -65,6 +69,14 @@ class SweepEntry:
                 read.update(x for x in tape.operands(row) if x < n)
         read.update(row for row in self.sweep.results if 0 <= row < n)
         return sorted(read)
+
+    def sightings_that_pay(self) -> int:
+        """Runs row by row that cost about as much as compiling: 30 of small arrays, 1 of large."""
+        tape = self.sweep.tape
+        rows = [row for row in range(self.sweep.n_primal, len(tape)) if self.needed[row]]
+        elements = sum(KINDS[tape.kinds[row]].aval.size for row in rows)
+        run_s = len(rows) * _RUN_ROW_S + elements * _RUN_ELEMENT_S
+        return min(MOST_SIGHTINGS, int(len(rows) * _COMPILE_ROW_S / run_s) if rows else 0)
 
     def compile(self):
         """Make kernels of the sweep; library results of the primal become inputs."""
@@ -134,7 +146,7 @@ def run_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence) -> list:
     """The cotangent arrays of `entry.wanted` (None where zero)."""
     check_not_freed(recording, entry)
     entry.times += 1
-    if entry.times > COMPILE_AFTER and settings.jit and not entry.watch:
+    if entry.times > entry.compile_after and settings.jit and not entry.watch:
         if entry.compiled is None:
             entry.compile()
         if not (recording.mutations or recording.tampered):
@@ -329,7 +341,7 @@ class Walk:
         self.create_graph = create_graph
         self.accumulate = accumulate
         self.pending: dict[Recording, dict] = {}
-        self.found: dict[int, object] = {}
+        self.found: dict[int, Any] = {}
         self.freed: list = []
 
     def run(self, roots: Sequence[Tensor], gradients: Sequence) -> None:
@@ -393,7 +405,7 @@ class Walk:
                 if not entry.slice[row]:
                     continue
                 gradient = np.zeros_like(_explicit(_UNIT, recording.kind(row).aval))[()]
-            source = recording.sources.get(row)
+            source: Any = recording.sources.get(row)
             if source is None:
                 self.note_target(recording, row, gradient)
             elif source.__class__ is tuple:
