@@ -68,6 +68,7 @@ __all__ = [
     "dtype",
     "enable_grad",
     "errors",
+    "explain",
     "float",
     "float16",
     "float32",

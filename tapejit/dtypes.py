@@ -32,7 +32,7 @@ class DType:
     __slots__ = ("category", "dtype", "is_floating_point", "itemsize", "kernel", "name", "rank")
 
     def __init__(self, name, numpy_dtype, category, rank, kernel):
-        self.name = name
+        self.name: str = name
         self.dtype: np.dtype = np.dtype(
             numpy_dtype
         )  # NumPy reads this attribute: np.zeros(3, tj.float32)

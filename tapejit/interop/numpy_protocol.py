@@ -53,7 +53,8 @@ def _into(out, result):
     (target,) = out
     if not isinstance(target, Tensor):
         raise TraceError(
-            "np ufunc: out= is a NumPy array and the result a tensor, whose history it cannot hold\n"
+            "np ufunc: out= is a NumPy array and the result a tensor, whose history it cannot "
+            "hold\n"
             "  try  the result without out="
         )
     return target.copy_(result)

@@ -94,7 +94,7 @@ def _seeds(outputs, v, name):
 def jvp(func, inputs, v=None, create_graph=False, strict=False):
     """(func(inputs), J v), by differentiating v^T J with respect to v."""
     with enable_grad():
-        many, inputs = _as_tuple(inputs)
+        _, inputs = _as_tuple(inputs)
         inputs = _fresh(inputs, create_graph)
         if v is None:
             if len(inputs) != 1 or inputs[0]._aval.size != 1:
@@ -163,7 +163,8 @@ def hessian(
         outputs = func(*xs)
         if not isinstance(outputs, Tensor) or outputs._aval.size != 1:
             raise AutogradError(
-                "The Tensor returned by the function given to hessian should contain a single element"
+                "The Tensor returned by the function given to hessian should contain a single "
+                "element"
             )
         return outputs.reshape(())
 

@@ -46,7 +46,9 @@ class SweepEntry:
     """A reverse sweep of one structure, and how it is run."""
 
     def __init__(self, tape: Tape, roots, wanted, watch, unit_seed):
-        self.sweep = autodiff.reverse(tape, roots, wanted, unit_seed=unit_seed, watch=watch)
+        self.sweep = autodiff.reverse(
+            tape, roots, wanted, unit_seed=unit_seed, watch=watch, reuse=False
+        )
         self.wanted = wanted
         self.watch = watch
         results = [row for row in self.sweep.results if row >= 0]
@@ -408,8 +410,9 @@ class Walk:
             source: Any = recording.sources.get(row)
             if source is None:
                 self.note_target(recording, row, gradient)
-            elif source.__class__ is tuple:
-                self.queue(*source, gradient)
+            elif isinstance(source, tuple):
+                origin, place = source
+                self.queue(origin, place, gradient)
             else:
                 self.deliver(source, gradient)
 

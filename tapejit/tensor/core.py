@@ -313,9 +313,12 @@ def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:
     result = Tensor()
     result._value = value
     result._aval = kind.aval
-    tape: Any = state.recording
-    tracked = tape is not None and (kind.aval.dtype.is_floating_point or tape.is_trace)
-    if not (tracked and True in [x._tracked for x in tensors]):
+    tape = state.recording
+    if (
+        tape is None
+        or not (kind.aval.dtype.is_floating_point or tape.is_trace)
+        or True not in [x._tracked for x in tensors]
+    ):
         result._stamp = result._tape = None
         result._row = -1
         result._tracked = False

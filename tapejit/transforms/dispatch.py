@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -200,7 +201,7 @@ def scalar_output(recorded: Trace, has_aux):
         raise NotDifferentiable(
             "grad: the function must return one number\n  try  has_aux=True for (value, extras)"
         )
-    value = recorded.values[0] if recorded.values else None
+    value: Any = recorded.values[0] if recorded.values else None
     if np.size(value) != 1 or np.ndim(value) != 0:
         raise NotDifferentiable(
             f"grad: requires a scalar output, the function returned shape {np.shape(value)}\n"

@@ -161,12 +161,13 @@ class Paths:
             if not path.guards:
                 return recorded, _with_zeros(path, outputs)
             n = len(outputs) - len(path.guards)
-            outcomes = _outcomes(path.guards, outputs[n:])
-            if outcomes is None:
+            read = _outcomes(path.guards, outputs[n:])
+            if read is None:
                 if path is not paths[0]:  # the path taken last is tried first
                     paths.remove(path)
                     paths.insert(0, path)
                 return recorded, _with_zeros(path, outputs[:n])
+            outcomes = read
         return None
 
     def record(self, signature, structure, leaves, arrays, seeds):

@@ -58,7 +58,7 @@ class Ledger:
         self.names: set[str] = set()
         self.alive: list = []  # ids below are of these
         self.visited: set[int] = set()
-        self.bound: dict[tuple, Known] = {}
+        self.bound: dict[tuple, Any] = {}  # Known, or a mark
         self.done: dict[tuple, Any] = {}
         self.classes: dict[tuple, Any] = {}
         self.methods_done: set[tuple] = set()
