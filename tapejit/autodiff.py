@@ -64,19 +64,22 @@ def reverse(
     *,
     unit_seed: bool = False,
     watch: Sequence[int] = (),
+    reuse: bool = True,
 ) -> Sweep:
     """The tape and, behind it, the reverse sweep from `outputs` to the rows `wanted`.
 
     unit_seed  the cotangent of every output is 1, as `backward()` of a scalar has it; else each
                is an input row
+    reuse      whether the sweep may read any primal row that has what it needs; else only those
+               that a rule names (`rule_reads`), which are the ones that eager tensors save
     watch      rows whose cotangent passes through a `host` row, where a user's hook is called
     """
-    return _Reverse(tape, outputs, wanted, watch).run(unit_seed)
+    return _Reverse(tape, outputs, wanted, watch, reuse).run(unit_seed)
 
 
 class _Reverse:
-    def __init__(self, tape, outputs, wanted, watch):
-        self.builder = Builder(tape)
+    def __init__(self, tape, outputs, wanted, watch, reuse):
+        self.builder = Builder(tape, reuse)
         self.outputs = outputs
         self.wanted = wanted
         self.watch = frozenset(watch)

@@ -55,17 +55,22 @@ class Ref:
 class Builder:
     """A tape under construction, with every row known by what it is."""
 
-    def __init__(self, tape: Tape | None = None):
+    def __init__(self, tape: Tape | None = None, reuse: bool = True):
         self.tape = Tape()
         self.memo: dict[tuple, int] = {}
         if tape is not None:
-            self.include(tape)
+            self.include(tape, reuse)
 
-    def include(self, tape: Tape) -> None:
-        """Begin with the rows of `tape`, which keep their numbers."""
+    def include(self, tape: Tape, reuse: bool = True) -> None:
+        """Begin with the rows of `tape`, which keep their numbers.
+
+        reuse  whether a new row that equals one of them is that one
+        """
         mine = self.tape
         mine.kinds, mine.left, mine.right = tape.kinds[:], tape.left[:], tape.right[:]
         mine.more = dict(tape.more)
+        if not reuse:
+            return
         for row, key in enumerate(zip(mine.kinds, mine.left, mine.right, strict=True)):
             if row in mine.more:
                 key = (key[0], *mine.more[row])
