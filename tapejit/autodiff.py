@@ -231,7 +231,7 @@ def _trace_reads(kind, avals):
     row = tape.append(kind, range(n))
     found = []
     for operand in range(n):
-        sweep = reverse(tape, (row,), (operand,))
+        sweep = reverse(tape, (row,), (operand,), reuse=False)
         flags = needed_rows(sweep.tape, [r for r in sweep.results if r >= 0])
         read = {
             x

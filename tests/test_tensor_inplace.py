@@ -242,6 +242,7 @@ ERRORS = [
     ("y = x.sqrt(); y[0] = 1; y.sum().backward()", MODIFIED),
     ("y = x.clone(); z = y * y; y.add_(1); z.sum().backward()", MODIFIED),
     ("y = x.clone(); z = y ** 1; y.add_(1); z.sum().backward()", MODIFIED),
+    ("y = x.clone(); z = y / w; y.detach().mul_(2); z.sum().backward()", MODIFIED),
     ("y = x.clone(); z = y ** 2; y.zero_(); z.sum().backward()", MODIFIED),
     ("y = x.clone(); z = y.sin(); y[0] = 3; z.sum().backward()", MODIFIED),
     ("y = x.clone(); z = y * w; y[0, 0] = 3; z.sum().backward()", MODIFIED),
@@ -306,6 +307,7 @@ STILL_FINE = [
     "y = x.clone(); z = y.clamp(min=1); z.add_(1); z.sum().backward()",
     "y = x.clone(); z = torch.maximum(y, w); z.add_(1); z.sum().backward()",
     "y = x.clone(); z = y / 2; y.add_(1); z.sum().backward()",
+    "y = x.clone(); z = y / w; z.add_(1); z.sum().backward()",
     "y = x.clone(); z = 2 / w; y.add_(z); y.sum().backward()",
 ]  # fmt: skip
 
@@ -315,7 +317,6 @@ STILL_FINE = [
 MORE_LENIENT = [
     ("y = x.clone(); y *= y", "y = x * x"),
     ("y = x.clone(); y *= y.detach()", "y = x * x.detach()"),
-    ("y = x.clone(); z = y / w; y.detach().mul_(2); y = z", "y = x / w"),
     (
         "y = x.clone(); a, b = y.unbind(0); a.mul_(2); b.mul_(w[0])",
         "y = x * torch.stack([w[0] * 0 + 2, w[0]])",
