@@ -15,6 +15,8 @@ import numpy as np
 
 from tapejit.codegen import vectormath
 from tapejit.codegen.loop_ir import emit_loop
+from tapejit.codegen.loop_reduce import emit_reduction
+from tapejit.codegen.loop_tail import NAMES, emit_tail
 from tapejit.codegen.loop_text import emit_source
 from tapejit.plan import BLOCK, LoopKernel
 from tapejit.runtime import native as machine
@@ -131,8 +133,15 @@ def vector_math(fn, dtype, lanes):
     return machine.load(machine.compile_object(text), (symbol,))
 
 
+@functools.cache
+def support(name):
+    """The library that has a function which many kernels call."""
+    text, names = (emit_tail(), NAMES) if name in NAMES else (emit_reduction(name), (name,))
+    return machine.load(machine.compile_object(text), names)
+
+
 def load(text, tier=0):
-    imports = {}
+    imports = {name: support(name).address(name) for name in text.support}
     for call in text.imports:
         imports[vectormath.symbol(*call)] = vector_math(*call).address(vectormath.symbol(*call))
     return machine.load(machine.compile_object(text.ir, tier), text.exports, imports)

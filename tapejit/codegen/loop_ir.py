@@ -9,7 +9,7 @@ computed once per unit, short bodies are unrolled, and reductions state their or
                lives on the stack, 2.3 ns an iteration, and so does a sum
     loop       one vector: loads, nodes, stores
     tail       the last few elements are copied into stack buffers padded with ones, and `loop`
-               runs once more on those; there is no second copy of the body
+               runs once more on those; there is no second copy of the body (loop_tail.py)
     unit_end   reductions over the inner axis: a halving tree over the lanes
 
 Lanes are 8 where a 64-bit number takes part, else 16, whatever the CPU: LLVM cuts the vectors to
@@ -26,10 +26,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tapejit.codegen import loop_memory, loop_reduce
+from tapejit.codegen import loop_memory, loop_reduce, loop_tail
 from tapejit.codegen.vector_ops import (
     MEMORY,
     SIZE,
+    is_float,
     memory_vector,
     neutral,
     recipe,
@@ -57,6 +58,8 @@ class LoopText(NamedTuple):
     """NAME, then NAME_start and NAME_finish where the kernel needs them."""
     imports: tuple[tuple[str, str, int], ...]
     """The vector math that it calls, (fn, dtype, lanes), in order of first use."""
+    support: tuple[str, ...] = ()
+    """The functions of loop_tail.py that it calls."""
 
 
 def emit_loop(kernel: LoopKernel, name: str, split: int = SPLIT) -> LoopText:
@@ -66,14 +69,15 @@ def emit_loop(kernel: LoopKernel, name: str, split: int = SPLIT) -> LoopText:
     """
     emitter = _Emitter(kernel, name, split)
     functions, exports = [*emitter.parts, emitter.main()], [name]
+    functions = [*emitter.literals.values(), *emitter.tables, *functions]
     if any(map(loop_memory.is_kept_reduction, kernel.outputs)):
         functions.append(loop_reduce.start(kernel, name))
         exports.append(f"{name}_start")
     if any(map(loop_memory.is_total, kernel.outputs)):
-        functions.append(loop_reduce.finish(kernel, name, emitter.declarations))
+        functions.append(loop_reduce.finish(kernel, name, emitter.call_support))
         exports.append(f"{name}_finish")
     text = "".join([*emitter.declarations, *functions])
-    return LoopText(text, tuple(exports), tuple(emitter.imports))
+    return LoopText(text, tuple(exports), tuple(emitter.imports), tuple(emitter.support))
 
 
 def lanes_of(kernel: LoopKernel) -> int:
@@ -115,8 +119,9 @@ class _Emitter:
             if output.reduce is not None and output.operand.steps[-1] == "0"
         ]
         self.indexed = sorted({node[2][0] for node in kernel.nodes if node[0] == "index"})
-        self.declarations, self.imports, self.recipes = {}, {}, {}
-        self.parts, self.slot = [], {}
+        self.declarations, self.imports, self.recipes, self.literals = {}, {}, {}, {}
+        self.support = {}
+        self.parts, self.slot, self.tables, self.base = [], {}, [], {}
         self.sort_nodes()
         self.is_split = len(self.still) + len(self.moving) > split
         if self.is_split:
@@ -141,18 +146,48 @@ class _Emitter:
         `value` says how each node is written.  An unrolled copy of the body has another
         `position` along the inner axis, and its node i is named %v(i + shift).
         """
-        nodes, recipes, lines = self.kernel.nodes, self.recipes, []
+        nodes, recipes, lines, literals = self.kernel.nodes, self.recipes, [], {}
         for i in numbers:
             fn, dtype, operands = nodes[i]
             if fn == "load":
                 lines.append(self.load(f"%v{i + shift}", operands[0], position))
             elif fn == "index":
                 lines.append(self.index(f"%v{i + shift}", dtype, operands[0], position))
+            elif fn == "neg" and is_float(dtype):
+                text = self.load_literal("zero", -0.0, dtype, literals, f"{numbers[0] + shift}")
+                kind, zero = vector(dtype, self.lanes), literals["zero", dtype]
+                lines.append(f"{text}%v{i + shift} = fsub {kind} {zero}, {value[operands[0]]}\n")
             else:
                 key = (fn, dtype, nodes[operands[-1]][1])
                 fill = recipes.get(key) or self.new_recipe(key)
-                lines.append(fill(i + shift, *[value[node] for node in operands]))
+                text = self.load_literals(operands, literals, f"{numbers[0] + shift}")
+                names = [literals.get((node, nodes[node][1])) or value[node] for node in operands]
+                lines.append(text + fill(i + shift, *names))
         return lines
+
+    def load_literals(self, operands, loaded, tag):
+        """Text that loads the float literals among `operands` which this block has not loaded."""
+        lines = []
+        for node in operands:
+            fn, dtype, parts = self.kernel.nodes[node]
+            if fn == "literal" and is_float(dtype):
+                lines.append(self.load_literal(node, parts[0], dtype, loaded, tag))
+        return "".join(lines)
+
+    def load_literal(self, key, number, dtype, loaded, tag):
+        """Text that loads a vector constant, once in a block.
+
+        LLVM's fast instruction selection makes no vector constants (nor negations): it gives the
+        rest of the block to the slow one, which takes 1.4 ms instead of 1.0 for 10 operations.
+        """
+        if (key, dtype) in loaded:
+            return ""
+        kind, place = vector(dtype, self.lanes), f"@{self.name}_{dtype}_{key}"
+        self.literals[place] = (
+            f"{place} = private constant {kind} {splat(number, dtype)}, align 64\n"
+        )
+        name = loaded[key, dtype] = f"%l_{dtype}_{key}_{tag}"
+        return f"{name} = load {kind}, ptr {place}, align 64\n"
 
     def new_recipe(self, key):
         found = recipe(*key, self.lanes)
@@ -177,8 +212,8 @@ class _Emitter:
         kind, is_inner = vector("i64", self.lanes), axis == self.inner
         lanes = ", ".join(f"i64 {lane if is_inner else 0}" for lane in range(self.lanes))
         return (
-            f"{result}a = load i64, ptr %where{axis}\n"
-            f"{result}c = add i64 {result}a, {position if is_inner else 0}\n"
+            loop_memory.load_slot(f"{result}x", "i64", self.slot_of_axis(axis))
+            + f"{result}c = add i64 {result}x, {position if is_inner else 0}\n"
             + loop_memory.splat_of(f"{result}s", kind, f"i64 {result}c", self.lanes)
             + f"{result} = add {kind} {result}s, <{lanes}>\n"
         )
@@ -301,20 +336,8 @@ class _Emitter:
         return (
             f"define internal void @{self.name}_part{number}(ptr %state, ptr %frame, i64 %i)"
             " nounwind noinline alignstack(64) {\n"
-            f"{self.state_slots(self.slots_read(numbers))}{''.join(lines)}ret void\n}}\n"
+            f"{''.join(lines)}ret void\n}}\n"
         )
-
-    def slots_read(self, numbers):
-        names = {}
-        for i in numbers:
-            fn, _, operands = self.kernel.nodes[i]
-            if fn == "load":
-                names[f"at{operands[0]}"] = None
-                if self.operands[operands[0]].steps[-1] == "s":
-                    names[f"by{operands[0]}"] = None
-            elif fn == "index":
-                names[f"where{operands[0]}"] = None
-        return names
 
     def from_frame(self, result, node):
         dtype, kind, memory, place = self.frame_place(result, node)
@@ -346,31 +369,17 @@ class _Emitter:
 
     # ------------------------------------------------------------ the stack
 
-    def all_slots(self):
-        """Names of the slots and their LLVM types; their order is the layout of %state."""
-        slots = {f"at{k}": "ptr" for k in range(len(self.operands))}
-        for k in self.padded:
-            if self.operands[k].steps[-1] == "s":
-                slots[f"by{k}"] = "i64"
-        return slots | {f"where{axis}": "i64" for axis in self.indexed}
-
-    def state_slots(self, names):
-        number = {name: n for n, name in enumerate(self.all_slots())}
-        return "".join(
-            f"%{name} = getelementptr i64, ptr %state, i64 {number[name]}\n" for name in names
-        )
+    def slot_of_axis(self, axis):
+        """Where %state keeps the loop index of an axis, behind base and stride of each operand."""
+        return 2 * len(self.operands) + axis
 
     def allocas(self):
-        slots, lines = self.all_slots(), []
+        n = self.slot_of_axis(self.kernel.rank)
+        lines = [f"%state = alloca [{n} x i64], align 64\n"]
         if self.is_split:
-            lines.append(f"%state = alloca [{len(slots)} x i64], align 64\n")
             lines.append(f"%frame = alloca [{len(self.slot) + 1} x [64 x i8]], align 64\n")
-            lines.append(self.state_slots(slots))
-        else:
-            lines += [f"%{name} = alloca {kind}\n" for name, kind in slots.items()]
-        for k in self.padded:
-            kind = memory_vector(self.operands[k].dtype, self.lanes)
-            lines.append(f"%buffer{k} = alloca {kind}, align 64\n")
+        if self.padded:
+            lines.append(f"%pads = alloca [{len(self.padded)} x [128 x i8]], align 64\n")
         for j in self.accumulated:
             kind = memory_vector(self.kernel.outputs[j].operand.dtype, self.lanes)
             lines.append(f"%sum{j} = alloca {kind}, align 64\n%old{j} = alloca {kind}, align 64\n")
@@ -399,7 +408,6 @@ class _Emitter:
                 *self.tail(),
                 *self.unit_end(),
                 "exit:\nret void\n}\n",
-                *self.copy_functions(),
             ]
         )
 
@@ -436,12 +444,14 @@ class _Emitter:
                     lines.append(f"{offset} = mul i64 %x{axis}, %s{k}_{axis}\n")
                 lines.append(f"%b{k}_{axis} = getelementptr {memory}, ptr {base}, i64 {offset}\n")
                 base = f"%b{k}_{axis}"
-            lines.append(f"%base{k} = getelementptr {memory}, ptr {base}, i64 0\n")
-            lines.append(f"store ptr %base{k}, ptr %at{k}\n")
+            self.base[k] = base
+            lines.append(loop_memory.store_slot(f"%at{k}", f"ptr {base}", 2 * k))
             if operand.steps[-1] == "s":
-                lines.append(f"store i64 %s{k}_{self.inner}, ptr %by{k}\n")
+                stride = f"i64 %s{k}_{self.inner}"
+                lines.append(loop_memory.store_slot(f"%by{k}", stride, 2 * k + 1))
         for axis in self.indexed:
-            lines.append(f"store i64 {f'%x{axis}' if axis in axes else 0}, ptr %where{axis}\n")
+            index = f"i64 %x{axis}" if axis in axes else "i64 0"
+            lines.append(loop_memory.store_slot(f"%where{axis}", index, self.slot_of_axis(axis)))
         return lines
 
     def unit_values(self):
@@ -528,9 +538,8 @@ class _Emitter:
             "%left = sub i64 %count, %done\n"
             "%is_partly = icmp sgt i64 %left, 0\n"
             "br i1 %is_partly, label %tail, label %whole\ntail:\n"
-            "%back = sub i64 0, %full\n"
         ]
-        lines += [self.pad(k) for k in self.padded]
+        lines.append(self.move_operands("in", "%left"))
         for j in self.accumulated:
             kind = memory_vector(self.kernel.outputs[j].operand.dtype, self.lanes)
             lines.append(f"%keep{j} = load {kind}, ptr %sum{j}, align 64\n")
@@ -540,72 +549,51 @@ class _Emitter:
             "br i1 %is_padded, label %unpad, label %unit_end\nunpad:\n"
             "%r = sub i64 %count, %full\n"
         )
-        lines += [self.unpad(k) for k in self.padded if k >= self.n_inputs]
+        lines.append(self.move_operands("out", "%r"))
         lines += self.drop_padding()
         return [*lines, "br label %unit_end\n"]
 
-    def pad(self, k):
-        """Ones into the buffer, then the real elements, then the operand moves to the buffer."""
-        operand, text = self.operands[k], ""
-        dtype, memory = operand.dtype, MEMORY[operand.dtype]
-        if k < self.n_inputs or self.kernel.outputs[k - self.n_inputs].reduce is not None:
-            kind = memory_vector(dtype, self.lanes)
-            one = neutral("min" if dtype == "bool" else "prod", dtype)
-            stride, place = self.tail_address(k, "t")
-            text = (
-                f"store {kind} splat ({memory} {one}), ptr %buffer{k}, align 64\n{place}"
-                f"call void @{self.copy(dtype)}(ptr %buffer{k}, i64 1, ptr %tp{k}, i64 {stride}, "
-                "i64 %left)\n"
+    def move_operands(self, where, count):
+        """A call that moves all operands to the padded buffers, or results back (loop_tail.py)."""
+        if not self.padded:
+            return ""
+        if where == "in":
+            rows = [self.table_row(k) for k in self.padded]
+            kind = f"[{len(rows)} x [4 x i64]]"
+            self.tables.append(
+                f"@{self.name}_tail = private constant {kind} [{', '.join(rows)}], align 64\n"
             )
-        text += (
-            f"%tb{k} = getelementptr {memory}, ptr %buffer{k}, i64 %back\n"
-            f"store ptr %tb{k}, ptr %at{k}\n"
-        )
-        return text + (f"store i64 1, ptr %by{k}\n" if operand.steps[-1] == "s" else "")
-
-    def unpad(self, k):
-        stride, place = self.tail_address(k, "r")
+        self.call_support(f"tj_tail_{where}", "void", "ptr, ptr, ptr, i64, i64, i64")
         return (
-            f"{place}call void @{self.copy(self.operands[k].dtype)}(ptr %rp{k}, i64 {stride}, "
-            f"ptr %buffer{k}, i64 1, i64 %r)\n"
+            f"call void @tj_tail_{where}(ptr %state, ptr %pads, ptr @{self.name}_tail, "
+            f"i64 {len(self.padded)}, i64 %full, i64 {count})\n"
         )
 
-    def tail_address(self, k, tag):
-        """The stride of operand `k`, and text for the address of the tail's first element."""
-        stride, offset, text = "1", "%full", ""
-        if self.operands[k].steps[-1] == "s":
-            stride, offset = f"%s{k}_{self.inner}", f"%{tag}o{k}"
-            text = f"{offset} = mul i64 %full, {stride}\n"
-        memory = MEMORY[self.operands[k].dtype]
-        return stride, f"{text}%{tag}p{k} = getelementptr {memory}, ptr %base{k}, i64 {offset}\n"
-
-    def copy(self, dtype):
-        return f"{self.name}_copy{SIZE[dtype]}"
-
-    def copy_functions(self):
-        sizes = sorted({SIZE[self.operands[k].dtype] for k in self.padded})
-        return [loop_memory.COPY.format(name=f"{self.name}_copy{n}", bits=8 * n) for n in sizes]
+    def table_row(self, k):
+        """One operand for loop_tail.py: slot, bytes of an element, what to do, padding."""
+        operand = self.operands[k]
+        is_output = k >= self.n_inputs
+        is_read = not is_output or self.kernel.outputs[k - self.n_inputs].reduce is not None
+        todo = is_read | is_output << 1 | (operand.steps[-1] == "s") << 2
+        ones = loop_tail.ONES[operand.dtype]
+        return f"[4 x i64] [i64 {2 * k}, i64 {SIZE[operand.dtype]}, i64 {todo}, i64 {ones}]"
 
     def drop_padding(self):
         """Accumulator lanes that only saw padding take back their value from before the tail."""
-        if not self.accumulated:
-            return []
-        kind, mask = vector("i32", self.lanes), vector("bool", self.lanes)
-        lanes = ", ".join(f"i32 {lane}" for lane in range(self.lanes))
-        lines = [
-            "%r32 = trunc i64 %r to i32\n",
-            loop_memory.splat_of("%rs", kind, "i32 %r32", self.lanes),
-            f"%is_real = icmp slt {kind} <{lanes}>, %rs\n",
-        ]
+        lines = []
         for j in self.accumulated:
-            own = memory_vector(self.kernel.outputs[j].operand.dtype, self.lanes)
+            size = SIZE[self.kernel.outputs[j].operand.dtype]
             lines.append(
-                f"%pad{j} = load {own}, ptr %sum{j}, align 64\n"
-                f"%was{j} = load {own}, ptr %old{j}, align 64\n"
-                f"%real{j} = select {mask} %is_real, {own} %pad{j}, {own} %was{j}\n"
-                f"store {own} %real{j}, ptr %sum{j}, align 64\n"
+                f"call void @tj_tail_keep(ptr %sum{j}, ptr %old{j}, i64 {size}, "
+                f"i64 %r, i64 {self.lanes})\n"
             )
+            self.call_support("tj_tail_keep", "void", "ptr, ptr, i64, i64, i64")
         return lines
+
+    def call_support(self, name, result, operands):
+        """Note a call of loop_tail.py or loop_reduce.py's library."""
+        self.declarations[f"declare {result} @{name}({operands}) nounwind\n"] = None
+        self.support[name] = None
 
     # ------------------------------------------------------------ the end of a unit
 
@@ -615,11 +603,10 @@ class _Emitter:
         for j in self.accumulated:
             output = self.kernel.outputs[j]
             dtype, k = output.operand.dtype, self.n_inputs + j
-            memory, kind = MEMORY[dtype], memory_vector(dtype, self.lanes)
-            text, result = loop_reduce.tree(
-                f"%lanes{j}", output.reduce, dtype, self.lanes, self.declarations
-            )
-            lines.append(f"%lanes{j} = load {kind}, ptr %sum{j}, align 64\n{text}")
+            memory, result = MEMORY[dtype], f"%all{j}"
+            tree = loop_reduce.tree_name(output.reduce, dtype, self.lanes)
+            self.call_support(tree, memory, "ptr")
+            lines.append(f"{result} = call {memory} @{tree}(ptr %sum{j})\n")
             if loop_memory.is_total(output):
                 lines.append(
                     f"%place{j} = getelementptr {memory}, ptr %scratch{j}, i64 %u\n"
@@ -627,8 +614,8 @@ class _Emitter:
                 )
             else:
                 lines.append(
-                    f"%kept{j} = load {memory}, ptr %base{k}\n"
+                    f"%kept{j} = load {memory}, ptr {self.base[k]}\n"
                     + self.join(output, 0).format(f"%joined{j}", f"%kept{j}", result)
-                    + f"store {memory} %joined{j}, ptr %base{k}\n"
+                    + f"store {memory} %joined{j}, ptr {self.base[k]}\n"
                 )
         return [*lines, "%u_next = add i64 %u, 1\nbr label %units\n"]

@@ -3,8 +3,8 @@
 Every function here gives text and knows nothing of nodes.  `k` numbers the operands, inputs
 first.  Names that the loop provides:
 
-    %at3 %by3   stack slots: base pointer and stride (in elements) of operand 3; the tail of a loop
-                moves both to a padded buffer
+    %state      on the stack: for every operand its base pointer and its stride (in elements), which
+                the tail of a loop moves to a padded buffer; then the loop index of every axis
     %arg3 %s3_0 %n0   data pointer of operand 3, its stride along axis 0, length of axis 0
 
 A bool is an i8 here, 0 or 1; loop_ir.py turns it into an i1 and back.
@@ -56,6 +56,23 @@ def _element(name, kind, array, position):
     )
 
 
+# ---------------------------------------------------------------- slots of %state
+
+
+def load_slot(result, kind, number):
+    """Text that reads a slot.  Its address is made on the spot: one made in the entry block would
+    be spilled there and reloaded here."""
+    return (
+        f"{result}a = getelementptr i64, ptr %state, i64 {number}\n"
+        f"{result} = load {kind}, ptr {result}a\n"
+    )
+
+
+def store_slot(name, value, number):
+    """Text that writes a slot; `value` with its type, `name` begins the names it needs."""
+    return f"{name} = getelementptr i64, ptr %state, i64 {number}\nstore {value}, ptr {name}\n"
+
+
 # ---------------------------------------------------------------- one vector
 
 
@@ -76,11 +93,11 @@ def read(result, k, operand, lanes, position):
         return _read_strided(result, k, operand, lanes, position)
     if step == "0":
         return (
-            f"{result}b = load ptr, ptr %at{k}\n{result}e = load {memory}, ptr {result}b\n"
+            f"{load_slot(f'{result}b', 'ptr', 2 * k)}{result}e = load {memory}, ptr {result}b\n"
             + splat_of(result, kind, f"{memory} {result}e", lanes)
         )
     return (
-        f"{result}b = load ptr, ptr %at{k}\n"
+        f"{load_slot(f'{result}b', 'ptr', 2 * k)}"
         f"{result}p = getelementptr {memory}, ptr {result}b, i64 {position}\n"
         f"{result} = load {kind}, ptr {result}p, align {SIZE[operand.dtype]}\n"
     )
@@ -92,13 +109,13 @@ def write(result, k, operand, lanes, position, value):
     step = operand.steps[-1]
     if step == "1":
         return (
-            f"{result}b = load ptr, ptr %at{k}\n"
+            f"{load_slot(f'{result}b', 'ptr', 2 * k)}"
             f"{result}p = getelementptr {memory}, ptr {result}b, i64 {position}\n"
             f"store {kind} {value}, ptr {result}p, align {SIZE[operand.dtype]}\n"
         )
     if step == "0":  # one element, which the first lane always has
         return (
-            f"{result}b = load ptr, ptr %at{k}\n"
+            f"{load_slot(f'{result}b', 'ptr', 2 * k)}"
             f"{result}e = extractelement {kind} {value}, i32 0\n"
             f"store {memory} {result}e, ptr {result}b\n"
         )
@@ -127,8 +144,8 @@ def _read_strided(result, k, operand, lanes, position):
 
 def _first_address(result, k, memory, position):
     return (
-        f"{result}b = load ptr, ptr %at{k}\n"
-        f"{result}t = load i64, ptr %by{k}\n"
+        f"{load_slot(f'{result}b', 'ptr', 2 * k)}"
+        f"{load_slot(f'{result}t', 'i64', 2 * k + 1)}"
         f"{result}o = mul i64 {position}, {result}t\n"
         f"{result}p0 = getelementptr {memory}, ptr {result}b, i64 {result}o\n"
     )
@@ -138,27 +155,3 @@ def _next_address(result, memory, lane):
     if lane == 0:
         return ""
     return f"{result}p{lane} = getelementptr {memory}, ptr {result}p{lane - 1}, i64 {result}t\n"
-
-
-# ---------------------------------------------------------------- copies for the tail
-
-COPY = """\
-define internal void @{name}(ptr %to, i64 %by, ptr %from, i64 %step, i64 %n) nounwind {{
-entry:
-br label %one
-one:
-%e = phi i64 [ 0, %entry ], [ %next, %one ]
-%f = mul i64 %e, %step
-%g = getelementptr i{bits}, ptr %from, i64 %f
-%x = load i{bits}, ptr %g
-%t = mul i64 %e, %by
-%h = getelementptr i{bits}, ptr %to, i64 %t
-store i{bits} %x, ptr %h
-%next = add i64 %e, 1
-%more = icmp slt i64 %next, %n
-br i1 %more, label %one, label %done
-done:
-ret void
-}}
-"""
-"""A strided copy of n > 0 elements: a call costs 5 ns, and copies written out cost compile time."""

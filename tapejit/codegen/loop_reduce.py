@@ -98,19 +98,19 @@ def _fill(j, k, output, before):
 # ---------------------------------------------------------------- NAME_finish
 
 
-def finish(kernel, name, declarations):
+def finish(kernel, name, call_support):
     """Partial results of the units, joined into the output element of every total reduction."""
     lines = [f"define void @{name}_finish(ptr %args, ptr %meta) nounwind {{\nentry:\n"]
     totals = [j for j, output in enumerate(kernel.outputs) if is_total(output)]
-    for j in totals:
-        kind = memory_vector(kernel.outputs[j].operand.dtype, 8)
-        lines.append(f"%sum{j} = alloca {kind}, align 64\n")
     lines.append(read_arguments(kernel, [len(kernel.inputs) + j for j in totals]))
     lines.append(_unit_count(kernel.rank))
-    before = "entry"
     for j in totals:
-        lines.append(_gather(j, len(kernel.inputs) + j, kernel.outputs[j], before, declarations))
-        before = f"gathered{j}"
+        output = kernel.outputs[j]
+        total = f"tj_total_{output.reduce}_{output.operand.dtype}"
+        call_support(total, "void", "ptr, i64, ptr")
+        lines.append(
+            f"call void @{total}(ptr %scratch{j}, i64 %units, ptr %arg{len(kernel.inputs) + j})\n"
+        )
     return "".join([*lines, "ret void\n}\n"])
 
 
@@ -124,26 +124,57 @@ def _unit_count(rank):
     return "".join([*lines, f"%units = add i64 {total}, 0\n"])
 
 
-def _gather(j, k, output, before, declarations):
+# ---------------------------------------------------------------- the library
+
+
+def tree_name(reduce, dtype, lanes):
+    """The function of the library that reduces a vector in memory to one scalar."""
+    return f"tj_tree_{reduce}_{dtype}x{lanes}"
+
+
+def emit_reduction(name: str) -> str:
+    """A function of the library, as a module of its own: the part of a reduction that differs in
+    nothing from kernel to kernel, compiled once on a machine.
+
+        tj_tree_sum_f64x8(ptr) -> double                the lanes of one unit
+        tj_total_sum_f64(ptr scratch, i64 units, ptr)   the partials of all units
+    """
+    _, what, reduce, tail = name.split("_")
+    dtype, _, lanes = tail.partition("x")
+    declarations: dict[str, None] = {}
+    if what == "total":
+        function = _gather(name, reduce, dtype, declarations)
+    else:
+        memory, kind = MEMORY[dtype], memory_vector(dtype, int(lanes))
+        text, result = tree("%x", reduce, dtype, int(lanes), declarations)
+        function = (
+            f"define {memory} @{name}(ptr %at) nounwind {{\n%x = load {kind}, ptr %at, align 64\n"
+            f"{text}ret {memory} {result}\n}}\n"
+        )
+    return "".join([*declarations, function])
+
+
+def _gather(name, reduce, dtype, declarations):
     """Eight accumulators in turn: their additions overlap, and the error is an eighth."""
-    dtype = output.operand.dtype
     memory, kind = MEMORY[dtype], memory_vector(dtype, 8)
-    text, result = tree(f"%lanes{j}", output.reduce, dtype, 8, declarations)
-    one = join(output.reduce, dtype, 0, declarations).format(f"%c{j}", f"%a{j}", f"%x{j}")
+    text, result = tree("%lanes", reduce, dtype, 8, declarations)
+    one = join(reduce, dtype, 0, declarations).format("%c", "%a", "%x")
     return (
-        f"store {kind} splat ({memory} {neutral(output.reduce, dtype)}), ptr %sum{j}, align 64\n"
-        f"br label %gather{j}\ngather{j}:\n"
-        f"%e{j} = phi i64 [ 0, %{before} ], [ %e{j}n, %take{j} ]\n"
-        f"%e{j}m = icmp slt i64 %e{j}, %units\n"
-        f"br i1 %e{j}m, label %take{j}, label %gathered{j}\ntake{j}:\n"
-        f"%p{j} = getelementptr {memory}, ptr %scratch{j}, i64 %e{j}\n"
-        f"%x{j} = load {memory}, ptr %p{j}\n"
-        f"%lane{j} = and i64 %e{j}, 7\n"
-        f"%q{j} = getelementptr {memory}, ptr %sum{j}, i64 %lane{j}\n"
-        f"%a{j} = load {memory}, ptr %q{j}\n"
+        f"define void @{name}(ptr %scratch, i64 %units, ptr %to) nounwind {{\nentry:\n"
+        f"%sum = alloca {kind}, align 64\n"
+        f"store {kind} splat ({memory} {neutral(reduce, dtype)}), ptr %sum, align 64\n"
+        "br label %gather\ngather:\n"
+        "%e = phi i64 [ 0, %entry ], [ %en, %take ]\n"
+        "%em = icmp slt i64 %e, %units\n"
+        "br i1 %em, label %take, label %gathered\ntake:\n"
+        f"%p = getelementptr {memory}, ptr %scratch, i64 %e\n"
+        f"%x = load {memory}, ptr %p\n"
+        "%lane = and i64 %e, 7\n"
+        f"%q = getelementptr {memory}, ptr %sum, i64 %lane\n"
+        f"%a = load {memory}, ptr %q\n"
         f"{one}"
-        f"store {memory} %c{j}, ptr %q{j}\n"
-        f"%e{j}n = add i64 %e{j}, 1\nbr label %gather{j}\ngathered{j}:\n"
-        f"%lanes{j} = load {kind}, ptr %sum{j}, align 64\n"
-        f"{text}store {memory} {result}, ptr %arg{k}\n"
+        f"store {memory} %c, ptr %q\n"
+        "%en = add i64 %e, 1\nbr label %gather\ngathered:\n"
+        f"%lanes = load {kind}, ptr %sum, align 64\n"
+        f"{text}store {memory} {result}, ptr %to\nret void\n}}\n"
     )

@@ -11,6 +11,7 @@ process and kept.
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -21,6 +22,8 @@ from typing import NamedTuple
 from tapejit import config
 from tapejit.codegen import vectormath
 from tapejit.codegen.loop_ir import emit_loop
+from tapejit.codegen.loop_reduce import emit_reduction
+from tapejit.codegen.loop_tail import NAMES, emit_tail
 from tapejit.plan import LoopKernel
 from tapejit.runtime import native
 
@@ -110,6 +113,9 @@ def _compile(keys):
         symbol = vectormath.symbol(*call)
         imports[symbol] = library.address(symbol)
         libraries.append(library)
+    for name in dict.fromkeys(name for text in texts for name in text.support):
+        libraries.append(_support_library(name))
+        imports[name] = libraries[-1].address(name)
     library = native.compile_cached(ir, exports, imports)
     for number, (key, text) in enumerate(zip(keys, texts, strict=True)):
         start, finish = (
@@ -132,6 +138,19 @@ def _split(ir):
         head.append(ir[position:end])
         position = end
     return head, ir[position:]
+
+
+@functools.cache
+def _support_library(name):
+    """What is the same in many kernels, compiled once on this machine."""
+    if name in NAMES:
+        return _tail_library()
+    return native.compile_cached(emit_reduction(name), (name,), tier=1)
+
+
+@functools.cache
+def _tail_library():
+    return native.compile_cached(emit_tail(), NAMES, tier=1)
 
 
 def _math_library(call):

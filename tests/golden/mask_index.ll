@@ -1,14 +1,10 @@
+declare void @tj_tail_in(ptr, ptr, ptr, i64, i64, i64) nounwind
+declare void @tj_tail_out(ptr, ptr, ptr, i64, i64, i64) nounwind
+@mask_index_tail = private constant [3 x [4 x i64]] [[4 x i64] [i64 0, i64 8, i64 5, i64 1], [4 x i64] [i64 2, i64 1, i64 2, i64 72340172838076673], [4 x i64] [i64 4, i64 8, i64 6, i64 1]], align 64
 define void @mask_index(ptr %args, ptr %meta, i64 %begin, i64 %end) nounwind alignstack(64) {
 entry:
-%at0 = alloca ptr
-%at1 = alloca ptr
-%at2 = alloca ptr
-%by0 = alloca i64
-%by2 = alloca i64
-%where0 = alloca i64
-%buffer0 = alloca <8 x i64>, align 64
-%buffer1 = alloca <8 x i8>, align 64
-%buffer2 = alloca <8 x i64>, align 64
+%state = alloca [7 x i64], align 64
+%pads = alloca [3 x [128 x i8]], align 64
 %n0m = getelementptr i64, ptr %meta, i64 0
 %n0 = load i64, ptr %n0m
 %arg0m = getelementptr ptr, ptr %args, i64 0
@@ -33,17 +29,20 @@ unit:
 %count = select i1 %is_last, i64 %behind, i64 4096
 %d0_0 = mul i64 %x0, %s0_0
 %b0_0 = getelementptr i64, ptr %arg0, i64 %d0_0
-%base0 = getelementptr i64, ptr %b0_0, i64 0
-store ptr %base0, ptr %at0
+%at0 = getelementptr i64, ptr %state, i64 0
+store ptr %b0_0, ptr %at0
+%by0 = getelementptr i64, ptr %state, i64 1
 store i64 %s0_0, ptr %by0
 %b1_0 = getelementptr i8, ptr %arg1, i64 %x0
-%base1 = getelementptr i8, ptr %b1_0, i64 0
-store ptr %base1, ptr %at1
+%at1 = getelementptr i64, ptr %state, i64 2
+store ptr %b1_0, ptr %at1
 %d2_0 = mul i64 %x0, %s2_0
 %b2_0 = getelementptr i64, ptr %arg2, i64 %d2_0
-%base2 = getelementptr i64, ptr %b2_0, i64 0
-store ptr %base2, ptr %at2
+%at2 = getelementptr i64, ptr %state, i64 4
+store ptr %b2_0, ptr %at2
+%by2 = getelementptr i64, ptr %state, i64 5
 store i64 %s2_0, ptr %by2
+%where0 = getelementptr i64, ptr %state, i64 6
 store i64 %x0, ptr %where0
 %full = and i64 %count, -8
 %wide_end = add i64 0, 0
@@ -53,8 +52,10 @@ narrow:
 br i1 %has_narrow, label %loop, label %rest
 loop:
 %i = phi i64 [ %wide_end, %narrow ], [ %j, %loop ], [ %full, %tail ]
-%v0b = load ptr, ptr %at0
-%v0t = load i64, ptr %by0
+%v0ba = getelementptr i64, ptr %state, i64 0
+%v0b = load ptr, ptr %v0ba
+%v0ta = getelementptr i64, ptr %state, i64 1
+%v0t = load i64, ptr %v0ta
 %v0o = mul i64 %i, %v0t
 %v0p0 = getelementptr i64, ptr %v0b, i64 %v0o
 %v0e0 = load i64, ptr %v0p0
@@ -91,18 +92,22 @@ loop:
 %v2s = add <8 x i64> %v2r, %v2u
 %v2 = select <8 x i1> %v2e, <8 x i64> %v2s, <8 x i64> %v2r
 %v4 = icmp eq <8 x i64> %v2, splat (i64 0)
-%v5a = load i64, ptr %where0
-%v5c = add i64 %v5a, %i
+%v5xa = getelementptr i64, ptr %state, i64 6
+%v5x = load i64, ptr %v5xa
+%v5c = add i64 %v5x, %i
 %v5sf = insertelement <8 x i64> poison, i64 %v5c, i32 0
 %v5s = shufflevector <8 x i64> %v5sf, <8 x i64> poison, <8 x i32> zeroinitializer
 %v5 = add <8 x i64> %v5s, <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7>
 %v6 = select <8 x i1> %v4, <8 x i64> %v5, <8 x i64> splat (i64 0)
 %o0m = zext <8 x i1> %v4 to <8 x i8>
-%o0wb = load ptr, ptr %at1
+%o0wba = getelementptr i64, ptr %state, i64 2
+%o0wb = load ptr, ptr %o0wba
 %o0wp = getelementptr i8, ptr %o0wb, i64 %i
 store <8 x i8> %o0m, ptr %o0wp, align 1
-%o1wb = load ptr, ptr %at2
-%o1wt = load i64, ptr %by2
+%o1wba = getelementptr i64, ptr %state, i64 4
+%o1wb = load ptr, ptr %o1wba
+%o1wta = getelementptr i64, ptr %state, i64 5
+%o1wt = load i64, ptr %o1wta
 %o1wo = mul i64 %i, %o1wt
 %o1wp0 = getelementptr i64, ptr %o1wb, i64 %o1wo
 %o1we0 = extractelement <8 x i64> %v6, i32 0
@@ -137,68 +142,18 @@ rest:
 %is_partly = icmp sgt i64 %left, 0
 br i1 %is_partly, label %tail, label %whole
 tail:
-%back = sub i64 0, %full
-store <8 x i64> splat (i64 1), ptr %buffer0, align 64
-%to0 = mul i64 %full, %s0_0
-%tp0 = getelementptr i64, ptr %base0, i64 %to0
-call void @mask_index_copy8(ptr %buffer0, i64 1, ptr %tp0, i64 %s0_0, i64 %left)
-%tb0 = getelementptr i64, ptr %buffer0, i64 %back
-store ptr %tb0, ptr %at0
-store i64 1, ptr %by0
-%tb1 = getelementptr i8, ptr %buffer1, i64 %back
-store ptr %tb1, ptr %at1
-%tb2 = getelementptr i64, ptr %buffer2, i64 %back
-store ptr %tb2, ptr %at2
-store i64 1, ptr %by2
+call void @tj_tail_in(ptr %state, ptr %pads, ptr @mask_index_tail, i64 3, i64 %full, i64 %left)
 br label %loop
 whole:
 %is_padded = icmp slt i64 %left, 0
 br i1 %is_padded, label %unpad, label %unit_end
 unpad:
 %r = sub i64 %count, %full
-%rp1 = getelementptr i8, ptr %base1, i64 %full
-call void @mask_index_copy1(ptr %rp1, i64 1, ptr %buffer1, i64 1, i64 %r)
-%ro2 = mul i64 %full, %s2_0
-%rp2 = getelementptr i64, ptr %base2, i64 %ro2
-call void @mask_index_copy8(ptr %rp2, i64 %s2_0, ptr %buffer2, i64 1, i64 %r)
+call void @tj_tail_out(ptr %state, ptr %pads, ptr @mask_index_tail, i64 3, i64 %full, i64 %r)
 br label %unit_end
 unit_end:
 %u_next = add i64 %u, 1
 br label %units
 exit:
-ret void
-}
-define internal void @mask_index_copy1(ptr %to, i64 %by, ptr %from, i64 %step, i64 %n) nounwind {
-entry:
-br label %one
-one:
-%e = phi i64 [ 0, %entry ], [ %next, %one ]
-%f = mul i64 %e, %step
-%g = getelementptr i8, ptr %from, i64 %f
-%x = load i8, ptr %g
-%t = mul i64 %e, %by
-%h = getelementptr i8, ptr %to, i64 %t
-store i8 %x, ptr %h
-%next = add i64 %e, 1
-%more = icmp slt i64 %next, %n
-br i1 %more, label %one, label %done
-done:
-ret void
-}
-define internal void @mask_index_copy8(ptr %to, i64 %by, ptr %from, i64 %step, i64 %n) nounwind {
-entry:
-br label %one
-one:
-%e = phi i64 [ 0, %entry ], [ %next, %one ]
-%f = mul i64 %e, %step
-%g = getelementptr i64, ptr %from, i64 %f
-%x = load i64, ptr %g
-%t = mul i64 %e, %by
-%h = getelementptr i64, ptr %to, i64 %t
-store i64 %x, ptr %h
-%next = add i64 %e, 1
-%more = icmp slt i64 %next, %n
-br i1 %more, label %one, label %done
-done:
 ret void
 }
