@@ -1,9 +1,9 @@
 """Single operations on large arrays through our own kernels, where NumPy computes one by one.
 
-NumPy has vector code for exp, log and tanh, but sin of float64 costs 9 ns an element (tan and asin
-too where the processor lacks AVX-512), and erf, which it lacks, 150 ns through Python; our vector
-mathematics costs 1 to 3 ns.  From `KERNEL_FROM` elements an eager operation of `SLOW_IN_NUMPY`
-therefore runs as a program of one row.  Everything else is the operation's own NumPy function.
+NumPy has vector code for exp, log and tanh, but sin of float64 costs 9 ns an element, and erf,
+which it lacks, 150 ns through Python; our vector mathematics costs 1 to 3 ns.  From `KERNEL_FROM`
+elements an eager operation of `SLOW_IN_NUMPY` therefore runs as a program of one row.  Everything
+else is the operation's own NumPy function.
 
 Start at `evaluator`.
 """
@@ -18,8 +18,9 @@ from tapejit.build import Builder
 from tapejit.config import settings
 from tapejit.dtypes import float32, float64
 from tapejit.registry import Op
+from tapejit.runtime.blocks import take
 from tapejit.runtime.compiled import Compiled, compile_program
-from tapejit.shapes import aval
+from tapejit.shapes import Aval, aval
 from tapejit.tape import Program
 
 KERNEL_FROM = 4096
@@ -28,14 +29,15 @@ KERNEL_FROM = 4096
 KERNEL_FROM_IN_PYTHON = 64
 """As above for erf and erfc, which NumPy lacks: 0.15 us an element against 1 us a launch."""
 
-SLOW_IN_NUMPY = frozenset(
-    {
-        "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh",
-        "erf", "erfc",
-    }
-)  # fmt: skip
+SLOW_IN_NUMPY = frozenset({"sin", "cos", "erf", "erfc"})
 
 _DTYPES = {np.dtype(np.float64): float64, np.dtype(np.float32): float32}
+
+
+def into_slab(ufunc: np.ufunc, aval: Aval, operands) -> np.ndarray:
+    """A large result of a NumPy function in memory of the trace's slab."""
+    out = take(aval.shape, aval.dtype.dtype, aval.nbytes)
+    return ufunc(*operands, out=out)
 
 
 def evaluator(op: Op) -> Callable:

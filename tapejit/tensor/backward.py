@@ -147,6 +147,8 @@ def sweep_for(recording: Recording, roots, wanted, watch, unit_seed) -> SweepEnt
 def run_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence) -> list:
     """The cotangent arrays of `entry.wanted` (None where zero)."""
     check_not_freed(recording, entry)
+    if recording.is_trace:
+        recording.restore(entry.saved)
     entry.times += 1
     if entry.times > entry.compile_after and settings.jit and not entry.watch:
         if entry.compiled is None:
@@ -281,6 +283,8 @@ def _owned(gradient):
 def replay_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence[Tensor]) -> list:
     """As `run_sweep`, but every row of the sweep is an operation on tensors, hence recorded."""
     check_not_freed(recording, entry)
+    if recording.is_trace:
+        recording.restore(entry.saved)
     check_saved(recording, entry)
     sweep = entry.sweep
     tape, n = sweep.tape, sweep.n_primal
