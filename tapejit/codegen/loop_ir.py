@@ -199,11 +199,25 @@ class _Emitter:
 
     def load(self, result, k, position):
         operand = self.operands[k]
+        if operand.steps == "0" and operand.dtype == "f64" and self.lanes == 8:
+            return self.load_number(result, k)
         if operand.dtype != "bool":
             return loop_memory.read(result, k, operand, self.lanes, position)
         kind = memory_vector("bool", self.lanes)
         text = loop_memory.read(f"{result}m", k, operand, self.lanes, position)
         return f"{text}{result} = icmp ne {kind} {result}m, zeroinitializer\n"
+
+    def load_number(self, result, k):
+        """One number in all lanes, by a call: fast instruction selection knows no shuffles.
+
+        Only where a unit is a whole block, so that the call (1 ns) is nothing.
+        """
+        kind = vector("f64", self.lanes)
+        self.call_support("tj_tail_splat", kind, "ptr")
+        return (
+            loop_memory.load_slot(f"{result}b", "ptr", 2 * k)
+            + f"{result} = call {kind} @tj_tail_splat(ptr {result}b)\n"
+        )
 
     def index(self, result, dtype, axis, position):
         """The loop index along `axis`; along the inner one every lane has its own."""

@@ -3,6 +3,7 @@
     tj_tail_in(state, pads, table, n, full, left)     before the loop's last run
     tj_tail_out(state, pads, table, n, full, left)    after it
     tj_tail_keep(sum, old, size, left, lanes)         lanes that saw padding take their old value
+    tj_tail_splat(number)                             a float64 in eight lanes
 
 One library for all kernels, compiled once per machine: written out in each kernel, the tail was
 half of the time to compile ten operations.  A row of `table` says for one operand:
@@ -28,7 +29,7 @@ ONES = {
     "bool": 0x0101010101010101,
 }
 
-NAMES = ("tj_tail_in", "tj_tail_out", "tj_tail_keep")
+NAMES = ("tj_tail_in", "tj_tail_out", "tj_tail_keep", "tj_tail_splat")
 
 _COPY = """
 define internal void @copy{size}(ptr %to, i64 %by, ptr %from, i64 %step, i64 %n) nounwind {{
@@ -144,6 +145,15 @@ define void @tj_tail_keep(ptr %sum, ptr %old, i64 %size, i64 %left, i64 %lanes) 
 }
 """
 
+_SPLAT = """
+define <8 x double> @tj_tail_splat(ptr %number) nounwind {
+  %x = load double, ptr %number
+  %one = insertelement <8 x double> poison, double %x, i32 0
+  %all = shufflevector <8 x double> %one, <8 x double> poison, <8 x i32> zeroinitializer
+  ret <8 x double> %all
+}
+"""
+
 # ---------------------------------------------------------------- operations
 
 
@@ -151,4 +161,4 @@ def emit_tail() -> str:
     """The library as one LLVM module, which exports NAMES."""
     copies = [_COPY.format(size=size, bits=8 * size) for size in (1, 4, 8)]
     moves = [_MOVE.format(where=where, body=body) for where, body in (("in", _IN), ("out", _OUT))]
-    return "".join([*copies, _COPY_ANY, _KEEP, *moves])
+    return "".join([*copies, _COPY_ANY, _KEEP, _SPLAT, *moves])

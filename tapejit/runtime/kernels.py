@@ -116,7 +116,7 @@ def _compile(keys):
     for name in dict.fromkeys(name for text in texts for name in text.support):
         libraries.append(_support_library(name))
         imports[name] = libraries[-1].address(name)
-    library = native.compile_cached(ir, exports, imports)
+    library = native.compile_cached(ir, exports, imports, is_urgent=True)
     for number, (key, text) in enumerate(zip(keys, texts, strict=True)):
         start, finish = (
             library.address(name) if name in text.exports else 0

@@ -29,6 +29,7 @@ import threading
 from typing import NamedTuple
 
 from tapejit.cache import ObjectStore, shared_store
+from tapejit.config import settings
 from tapejit.errors import KernelError
 
 FORMAT = 1
@@ -159,8 +160,8 @@ def _machine(tier: int):
 # ------------------------------------------------------------------------------ text to object
 
 
-def compile_object(ir_text: str, tier: int = 0) -> bytes:
-    """Compile LLVM IR text to the bytes of an object file.
+def compile_object(ir_text: str, tier: int = 0, is_trusted: bool = False) -> bytes:
+    """Compile LLVM IR text to the bytes of an object file; a trusted text is not verified.
 
     Errors  KernelError with the first lines of what LLVM said
     """
@@ -170,12 +171,17 @@ def compile_object(ir_text: str, tier: int = 0) -> bytes:
         # A context of its own: LLVM never frees constants and types of the global one.
         module = llvm.parse_assembly(ir_text, llvm.create_context())
         with module:
-            module.verify()
+            if not is_trusted or settings.check:  # 0.1 ms; the emitters' tests verify
+                module.verify()
             if tier:
                 _optimise(module, machine)
             return machine.emit_object(module)
     except RuntimeError as error:
         raise KernelError(f"LLVM refused the IR: {_first_lines(error)}") from error
+
+
+def _compile_trusted(ir_text, tier):
+    return compile_object(ir_text, tier, is_trusted=True)
 
 
 def _optimise(module, machine):
@@ -258,10 +264,13 @@ def compile_cached(
     imports: dict[str, int] | None = None,
     tier: int = 0,
     store: ObjectStore | None = None,
+    *,
+    is_urgent: bool = False,
 ) -> NativeLibrary:
     """Load the code of an IR text, from disk if it is there, else compiled and put there.
 
-    `store` is the process's shared store unless another is given.
+    `store` is the process's shared store unless another is given.  What is urgent is written to it
+    a little later, and its text trusted.
     """
     store = shared_store() if store is None else store
     key = content_key(ir_text, tier)
@@ -271,7 +280,8 @@ def compile_cached(
             return load(kept, exports, imports)
         except KernelError:
             pass  # an object from elsewhere, or a symbol gone: compile, and say what is wrong then
-    fresh = compile_object(ir_text, tier)
+    compiler = _compile_trusted if is_urgent else compile_object
+    fresh = compiler(ir_text, tier)
     library = load(fresh, exports, imports)
-    store.put(key, fresh)
+    (store.put_later if is_urgent else store.put)(key, fresh)
     return library

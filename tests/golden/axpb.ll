@@ -1,3 +1,4 @@
+declare <8 x double> @tj_tail_splat(ptr) nounwind
 declare void @tj_tail_in(ptr, ptr, ptr, i64, i64, i64) nounwind
 declare void @tj_tail_out(ptr, ptr, ptr, i64, i64, i64) nounwind
 @axpb_f64_2 = private constant <8 x double> splat (double 0x4004000000000000), align 64
@@ -34,9 +35,7 @@ store ptr %arg1, ptr %at1
 store ptr %b2_0, ptr %at2
 %v1ba = getelementptr i64, ptr %state, i64 2
 %v1b = load ptr, ptr %v1ba
-%v1e = load double, ptr %v1b
-%v1f = insertelement <8 x double> poison, double %v1e, i32 0
-%v1 = shufflevector <8 x double> %v1f, <8 x double> poison, <8 x i32> zeroinitializer
+%v1 = call <8 x double> @tj_tail_splat(ptr %v1b)
 %full = and i64 %count, -8
 %wide_end = and i64 %count, -32
 %has_wide = icmp ne i64 %wide_end, 0
