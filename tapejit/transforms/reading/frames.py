@@ -143,6 +143,10 @@ NO_RESULT = frozenset(  # what these push is a new number, string or truth value
 ENDS = frozenset(words("RERAISE RAISE_VARARGS"))
 
 
+def _goes_back(step) -> bool:
+    return "BACKWARD" in step.opname
+
+
 # ---- the machine -------------------------------------------------------------------------------
 
 
@@ -168,7 +172,8 @@ class Frame:
             self.changed = False
             self._pass(steps, handlers)
             self._run_nested()
-            if not self.changed:
+            # without a way back, nothing that turned up can reach an earlier instruction
+            if not self.changed or not (self.nested or any(map(_goes_back, steps))):
                 return self.result
         raise NotUnderstood(f"{self.place()}: too tangled to follow")
 
