@@ -385,3 +385,24 @@ def test_eight_processes_share_a_directory(tmp_path):
         assert worker.returncode == 0, errors.decode()
         assert int(hits) > 20
     assert not [file for file in (tmp_path / "o").iterdir() if file.suffix != ".tjo"]
+
+
+# ---------------------------------------------------------------- later
+
+
+def test_later_is_soon(store):
+    store.put_later(KEY, PAYLOAD)
+    assert store.get(KEY) is None
+    until = time.monotonic() + 10
+    while store.get(KEY) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert store.get(KEY) == PAYLOAD
+
+
+def test_later_is_at_exit_at_the_latest(tmp_path):
+    code = (
+        "from tapejit.cache import ObjectStore\n"
+        f"ObjectStore({str(tmp_path / 'objects')!r}).put_later({KEY!r}, {PAYLOAD!r})"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert ObjectStore(tmp_path / "objects").get(KEY) == PAYLOAD
