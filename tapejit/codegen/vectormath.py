@@ -335,7 +335,7 @@ class _Body:
         vector = self.type("f")
         header = f"define {vector} @{self.name}({', '.join(f'{vector} {n}' for n in names)})"
         if self.rare is not None:
-            return self.define_rare(header, result)
+            return self.define_rare(header, result, *self.rare)
         body = "\n".join(self.lines)
         if self.large is None:
             end = f"  ret {vector} {result.name}\n}}\n"
@@ -343,12 +343,11 @@ class _Body:
         end = _large_angle_exit(self, result)
         return f"{header} {_ATTRIBUTES} {{\n{body}\n{end}\n{_large_angle_function(self)}"
 
-    def define_rare(self, header, result):
+    def define_rare(self, header, result, mask, implementation):
         """A definition that leaves for a cold function, all cases in it, if a lane is rare.
 
         Both give a lane that is not rare the same bits.
         """
-        mask, implementation = self.rare
         vector, reduce = self.type("f"), f"llvm.vector.reduce.or.v{self.lanes}i1"
         self.declarations[f"declare i1 @{reduce}({self.type('m')})"] = None
         body = "\n".join(self.lines)
