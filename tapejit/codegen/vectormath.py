@@ -237,7 +237,7 @@ class _Body:
         self.lines: list[str] = []
         self.declarations: dict[str, None] = {}
         self.large = None
-        self.rare = None  # a mask of lanes, and what computes them
+        self.rare: tuple | None = None  # a mask of lanes, and what computes them
 
     def type(self, kind):
         """LLVM's name of a kind of vector."""
