@@ -269,6 +269,14 @@ def quick_key(args) -> tuple:
     return tuple([(x.shape, x.dtype) if x.__class__ is np.ndarray else x.__class__ for x in args])
 
 
+def quick_answer(entries: dict, args, kwargs):
+    """The answer of the entry for such a call; None if there is none or it stepped aside."""
+    if kwargs:
+        return None
+    entry = entries.get(quick_key(args))
+    return None if entry is None else entry(args)
+
+
 def is_bare(args, kwargs) -> bool:
     return not kwargs and all(
         x.__class__ is float or (x.__class__ is np.ndarray and x.dtype.isnative) for x in args

@@ -25,7 +25,7 @@ from tapejit.transforms.dispatch import (
     is_recorded,
     leave,
     no_seeds,
-    quick_key,
+    quick_answer,
     rebuild,
     scalar_output,
     signature_of,
@@ -54,12 +54,9 @@ def jit(function: Callable) -> Callable:
     entries: dict[tuple, Callable] = {}
 
     def call(*args, **kwargs):
-        if not kwargs:
-            entry = entries.get(quick_key(args))
-            if entry is not None:
-                answer = entry(args)
-                if answer is not None:
-                    return answer
+        answer = quick_answer(entries, args, kwargs)
+        if answer is not None:
+            return answer
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
         if is_recorded(leaves):
@@ -123,12 +120,9 @@ def value_and_grad(function: Callable | None = None, argnums=0, has_aux: bool = 
     entries: dict[tuple, Callable] = {}
 
     def call(*args, **kwargs):
-        if not kwargs:
-            entry = entries.get(quick_key(args))
-            if entry is not None:
-                answer = entry(args)
-                if answer is not None:
-                    return answer
+        answer = quick_answer(entries, args, kwargs)
+        if answer is not None:
+            return answer
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
         spans = tuple(arguments.positions(args))
