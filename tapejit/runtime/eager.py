@@ -18,9 +18,8 @@ from tapejit.build import Builder
 from tapejit.config import settings
 from tapejit.dtypes import float32, float64
 from tapejit.registry import Op
-from tapejit.runtime.blocks import take
 from tapejit.runtime.compiled import Compiled, compile_program
-from tapejit.shapes import Aval, aval
+from tapejit.shapes import aval
 from tapejit.tape import Program
 
 KERNEL_FROM = 4096
@@ -32,12 +31,6 @@ KERNEL_FROM_IN_PYTHON = 64
 SLOW_IN_NUMPY = frozenset({"sin", "cos", "erf", "erfc"})
 
 _DTYPES = {np.dtype(np.float64): float64, np.dtype(np.float32): float32}
-
-
-def into_slab(ufunc: np.ufunc, aval: Aval, operands) -> np.ndarray:
-    """A large result of a NumPy function in memory of the trace's slab."""
-    out = take(aval.shape, aval.dtype.dtype, aval.nbytes)
-    return ufunc(*operands, out=out)
 
 
 def evaluator(op: Op) -> Callable:

@@ -22,7 +22,7 @@ from tapejit import dtypes
 from tapejit.dtypes import BOOL, INTEGER, DType, of_number, promote, to_float
 from tapejit.errors import DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind
-from tapejit.runtime.eager import evaluator, evaluator_for, into_slab
+from tapejit.runtime.eager import evaluator, evaluator_for
 from tapejit.shapes import Aval, aval
 from tapejit.tensor.recording import (
     ROW_LIMIT,
@@ -302,19 +302,10 @@ def apply(op: Op, operands: Sequence, attrs: tuple = (), value=None) -> Tensor:
     if value is None:
         token = ERROR_STATE.set(SILENT)
         try:
-            value = _evaluate(kind, [x._value for x in tensors])
+            value = EVALUATE[op.code](*[x._value for x in tensors], **kind.attributes())
         finally:
             ERROR_STATE.reset(token)
     return record(kind, tensors, value)
-
-
-def _evaluate(kind, values):
-    """The value of an operation; the large ones of a trace lie in its slab."""
-    evaluate = EVALUATE[kind.op.code]
-    is_traced = kind.is_large and state.parked.is_trace
-    if is_traced and evaluate.__class__ is np.ufunc and kind.aval.dtype.is_floating_point:
-        return into_slab(evaluate, kind.aval, values)
-    return evaluate(*values, **kind.attributes())
 
 
 def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:

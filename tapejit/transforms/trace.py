@@ -14,7 +14,6 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.errors import TraceError
-from tapejit.runtime.blocks import Slabs
 from tapejit.tensor.core import Tensor, from_array, wrap
 from tapejit.tensor.recording import Recording, state
 from tapejit.transforms import trees
@@ -65,7 +64,7 @@ def trace(function: Callable, structure, leaves: Sequence) -> Trace:
     tensors = [as_input(leaf) for leaf in leaves]
     inputs = tuple([recording.adopt(tensor) for tensor in tensors])
     args, kwargs = trees.unflatten(structure, tensors)
-    with _recording_on(recording, uses_numpy(leaves)), Slabs():
+    with _recording_on(recording, uses_numpy(leaves)):
         result = function(*args, **kwargs)
         rows, structure, values = _outputs(recording, result)
     shapes = tuple(np.shape(value) for value in values)
