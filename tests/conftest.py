@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import zlib
@@ -26,3 +27,21 @@ def seeds(request):
     random.seed(seed)
     np.random.seed(seed)
     tapejit.manual_seed(seed)
+
+
+PEERS = {
+    "torch": "pip install torch==2.13.0",
+    "jax": "pip install jax",
+    "scipy": "pip install scipy",
+}
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say aloud which peers are missing: the comparisons with them were skipped."""
+    skipped = len(terminalreporter.stats.get("skipped", ()))
+    for name, remedy in PEERS.items():
+        if importlib.util.find_spec(name) is None:
+            terminalreporter.write_line(
+                f"{name} is not installed: comparisons with it are among the {skipped} skipped "
+                f"tests\n  try  {remedy}"
+            )
