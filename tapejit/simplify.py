@@ -42,13 +42,11 @@ def simplify(program: Program) -> Program:
     for row in program.inputs:
         refs[row] = builder.input(tape.kind(row).aval)
     needed = needed_rows(tape, program.outputs)
-    kinds = tape.kinds
     for row in range(len(tape)):
         if needed[row] and refs[row] is None:
             kind = tape.kind(row)
             operands = [refs[operand] for operand in tape.operands(row)]
             refs[row] = rewrite(builder, kind, operands)
-    assert len(kinds) == len(refs)
     outputs = [refs[row].row for row in program.outputs]
     inputs = [refs[row].row for row in program.inputs]
     return drop_unused(Program(builder.tape, inputs, outputs))
@@ -170,9 +168,9 @@ def _add(x, n):
         return x[0]
     (kind0, under0), (kind1, under1) = (_negated(x[0]), _negated(x[1]))
     if kind1:
-        return _same_size(sub(x[0], under1), x)
+        return sub(x[0], under1)
     if kind0:
-        return _same_size(sub(x[1], under0), x)
+        return sub(x[1], under0)
     return None
 
 
@@ -181,10 +179,6 @@ def _negated(x):
     if tape.kind(x.row).op.name == "neg":
         return True, x.builder.ref(tape.left[x.row])
     return False, x
-
-
-def _same_size(result, operands):
-    return result
 
 
 def _sub(x, n):

@@ -27,7 +27,6 @@ from tapejit.shapes import Aval, aval
 from tapejit.tensor.recording import (
     ROW_LIMIT,
     Recording,
-    root,
     seal_if_long,
     state,
     user_site,
@@ -532,8 +531,3 @@ def from_array(array) -> Tensor:
     if isinstance(array, np.ndarray):
         array = np.asarray(array)
     return wrap(array)
-
-
-def same_storage(x: Tensor, y: Tensor) -> bool:
-    """Whether two tensors share memory."""
-    return root(x._value) is root(y._value)

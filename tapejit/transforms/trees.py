@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,11 +40,6 @@ class Static(NamedTuple):
 
 
 _STATIC = (str, bytes, bool, type(None), enum.Enum, DType, np.dtype, type, slice, complex)
-
-
-def is_dynamic(value) -> bool:
-    """Whether a leaf is an input of a program."""
-    return isinstance(value, Tensor | np.ndarray | np.generic) or type(value) is float
 
 
 # ---------------------------------------------------------------- flatten
@@ -125,13 +120,6 @@ def _build(structure, leaves):
     if names:
         return container(**dict(zip(names, values, strict=True)))
     return container(values)
-
-
-def map_leaves(function: Callable, tree):
-    """The tree with `function` applied to its dynamic leaves."""
-    leaves: list = []
-    structure = flatten(tree, leaves)
-    return unflatten(structure, [function(leaf) for leaf in leaves])
 
 
 def code_in(structure) -> list:
