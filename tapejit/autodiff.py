@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 from tapejit import registry
 from tapejit.build import Builder, Ref
 from tapejit.errors import NotDifferentiable
-from tapejit.ops.elementwise import cast, logical_and, logical_not, where
+from tapejit.ops.comparison import logical_and, logical_not
+from tapejit.ops.copies import cast
 from tapejit.ops.movement import expand
 from tapejit.ops.reductions import sum_
+from tapejit.ops.selection import where
 from tapejit.registry import OPS, Kind
 from tapejit.shapes import Aval
 from tapejit.tape import Tape, dependent_rows, needed_rows

@@ -18,7 +18,7 @@ import numpy as np
 from tapejit.build import Builder, Ref
 from tapejit.config import settings
 from tapejit.errors import TapejitError
-from tapejit.ops.elementwise import neg, sub
+from tapejit.ops.arithmetic import neg, sub
 from tapejit.ops.movement import expand, reshape
 from tapejit.ops.reductions import sum_
 from tapejit.pretty import program_text

@@ -8,7 +8,7 @@ import pytest
 import tapejit as tj
 from tapejit import autodiff, config, dtypes
 from tapejit.build import Builder
-from tapejit.ops.elementwise import sin
+from tapejit.ops.trigonometry import sin
 from tapejit.plan import KernelStep
 from tapejit.registry import OPS
 from tapejit.runtime import reference

@@ -6,8 +6,9 @@ import pytest
 
 from tapejit import config, dtypes
 from tapejit.build import Builder
-from tapejit.ops.elementwise import mul, sin
+from tapejit.ops.arithmetic import mul
 from tapejit.ops.reductions import sum_
+from tapejit.ops.trigonometry import sin
 from tapejit.pretty import graphviz, program_text
 from tapejit.registry import OPS, kind
 from tapejit.runtime.compiled import compile_program

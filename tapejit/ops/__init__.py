@@ -1,17 +1,47 @@
 """The vocabulary: every operation, declared once.
 
     movement      inputs, literals, reshape, expand, permute, slice, cat
-    elementwise   arithmetic, exponentials, trigonometry, kinks, selection, logic
+    arithmetic powers exponential trigonometry special rounding selection comparison copies
+                  one value per element
     reductions    sum, mean, extremes, statistics, softmax, cumsum
     linear        matrix products
     indexing      index, gather, sort and their transposes
+    probes        where tests look at them
 
 Importing this package fills `tapejit.registry.OPS` and gives Refs their operators.
 """
 
 from tapejit.build import install_operators
-from tapejit.ops import elementwise, indexing, linear, movement, reductions
+from tapejit.ops import (
+    arithmetic,
+    comparison,
+    copies,
+    exponential,
+    indexing,
+    linear,
+    movement,
+    powers,
+    reductions,
+    rounding,
+    selection,
+    special,
+    trigonometry,
+)
 
-__all__ = ["elementwise", "indexing", "linear", "movement", "reductions"]
+__all__ = [
+    "arithmetic",
+    "comparison",
+    "copies",
+    "exponential",
+    "indexing",
+    "linear",
+    "movement",
+    "powers",
+    "reductions",
+    "rounding",
+    "selection",
+    "special",
+    "trigonometry",
+]
 
 install_operators()

@@ -13,8 +13,11 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.families import REDUCED, accumulated, operation, reduction
-from tapejit.ops.elementwise import eq, exp, indicator, log, ne, sqrt, where
+from tapejit.ops.comparison import eq, ne
+from tapejit.ops.exponential import exp, log
 from tapejit.ops.movement import expand, flip, iota, reshape
+from tapejit.ops.powers import sqrt
+from tapejit.ops.selection import indicator, where
 from tapejit.registry import Alias, Probe
 from tapejit.shapes import aval, reduced
 

@@ -1,0 +1,155 @@
+"""Arithmetic on each element: sums, products, quotients, remainders, signs.
+
+Each record states its value as text and its slopes as traced code over (inputs…, y).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapejit.errors import DivisionByZero
+from tapejit.families import elementwise
+from tapejit.ops.probes import ANY, KINKED, PAIRS, PAIRS_POSITIVE, POSITIVE, QUOTIENTS
+from tapejit.ops.rounding import floor, trunc
+from tapejit.registry import Alias
+
+add = elementwise(
+    "add",
+    summary="Sum of two tensors, broadcast together.",
+    code="u + v",
+    partials=lambda u, v, y: (1.0, 1.0),
+    linear=True,
+    alias=Alias("add", "add", "add"),
+    grad_name="AddBackward0",
+    probe=PAIRS,
+)
+sub = elementwise(
+    "sub",
+    summary="Difference of two tensors, broadcast together.",
+    code="u - v",
+    partials=lambda u, v, y: (1.0, -1.0),
+    linear=True,
+    bools="refused",
+    alias=Alias("sub", "subtract", "sub"),
+    grad_name="SubBackward0",
+    number_grad_names=("RsubBackward1", ""),
+    probe=PAIRS,
+)
+mul = elementwise(
+    "mul",
+    summary="Product of two tensors, broadcast together.",
+    code="u * v",
+    partials=lambda u, v, y: (v, u),
+    alias=Alias("mul", "multiply", "mul"),
+    grad_name="MulBackward0",
+    probe=PAIRS,
+)
+div = elementwise(
+    "div",
+    summary="True quotient of two tensors; integers give the default float dtype.",
+    code="u / v",
+    partials=lambda u, v, y: (1.0 / v, -(u / v) / v),
+    rule="float",
+    note="Slopes read u and v, not y, as in PyTorch: the quotient may be changed in place.",
+    alias=Alias("div", "true_divide", "truediv"),
+    grad_name="DivBackward0",
+    number_grad_names=("MulBackward0", ""),
+    probe=PAIRS_POSITIVE,
+)
+
+# ---------------------------------------------------------------- remainders
+
+
+def _dividing(function):
+    """A NumPy function that raises where integers are divided by zero, instead of giving 0."""
+
+    def evaluate(u, v):
+        y = function(u, v)
+        if y.dtype.kind != "f" and not np.all(v):
+            raise DivisionByZero("ZeroDivisionError: integers divided by zero\n  try  .float()")
+        return y
+
+    return evaluate
+
+
+remainder = elementwise(
+    "remainder",
+    summary="Remainder of division with the sign of the divisor, as Python's %.",
+    code="u % v",
+    evaluate=_dividing(np.remainder),
+    partials=lambda u, v, y: (1.0, -floor(u / v)),
+    bools="refused alone",
+    alias=Alias("remainder", "remainder", "mod"),
+    grad_name="RemainderBackward1",
+    number_grad_names=("", "RemainderBackward0"),
+    probe=QUOTIENTS,
+)
+fmod = elementwise(
+    "fmod",
+    summary="Remainder of division with the sign of the dividend, as C's fmod.",
+    code="abs(u) % abs(v) if u >= 0.0 else -(abs(u) % abs(v))",
+    evaluate=_dividing(np.fmod),
+    partials=lambda u, v, y: (1.0, -trunc(u / v)),
+    bools="refused alone",
+    alias=Alias("fmod", "fmod"),
+    grad_name="FmodBackward1",
+    number_grad_names=("", "FmodBackward0"),
+    probe=QUOTIENTS,
+)
+floor_divide = elementwise(
+    "floor_divide",
+    summary="The largest whole number not above the quotient, as Python's //.",
+    code="math.floor(u / v)",
+    evaluate=_dividing(np.floor_divide),
+    partials=lambda u, v, y: (None, None),
+    bools="refused alone",
+    alias=Alias("floor_divide", "floor_divide", "floordiv"),
+    grad_name="NotImplemented",
+    probe=QUOTIENTS,
+)
+
+# ---------------------------------------------------------------- signs
+
+neg = elementwise(
+    "neg",
+    summary="Negative of each element.",
+    code="-x",
+    partials=lambda x, y: (-1.0,),
+    linear=True,
+    bools="refused",
+    alias=Alias("neg", "negative", "neg"),
+    grad_name="NegBackward0",
+    probe=ANY,
+)
+reciprocal = elementwise(
+    "reciprocal",
+    summary="1 / x of each element.",
+    code="1.0 / x",
+    partials=lambda x, y: (-(y * y),),
+    rule="float",
+    alias=Alias("reciprocal", "reciprocal"),
+    grad_name="ReciprocalBackward0",
+    probe=POSITIVE,
+)
+abs_ = elementwise(
+    "abs",
+    summary="Absolute value of each element.",
+    code="abs(x)",
+    partials=lambda x, y: (sign(x),),
+    bools="refused",
+    alias=Alias("abs", "absolute", "abs"),
+    grad_name="AbsBackward0",
+    probe=KINKED,
+    note="Slope 0 at 0, the subgradient of least norm, and at NaN, as in PyTorch.",
+)
+sign = elementwise(
+    "sign",
+    summary="-1, 0 or 1 by the sign of each element; 0 for NaN.",
+    code="1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)",
+    evaluate=lambda x: np.subtract(x > 0, x < 0, dtype=x.dtype) if x.dtype.kind != "b" else x,
+    partials=lambda x, y: (0.0,),
+    alias=Alias("sign", "sign"),
+    grad_name="SignBackward0",
+    note="sign(NaN) is 0 as in PyTorch; NumPy has NaN.",
+    probe=KINKED,
+)

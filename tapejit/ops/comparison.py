@@ -1,0 +1,127 @@
+"""Comparisons, logic, bits, and questions about one number; none has a slope."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapejit.errors import DtypeError
+from tapejit.families import elementwise, operation
+from tapejit.ops.probes import ANY, BOTH
+from tapejit.registry import Alias, Probe
+from tapejit.shapes import aval, broadcast
+
+
+def _comparison(name, code, numpy_name):
+    return elementwise(
+        name,
+        summary=f"{code}, elementwise.",
+        code=code,
+        rule="compare",
+        alias=Alias(name, numpy_name, name),
+        probe=BOTH,
+    )
+
+
+lt = _comparison("lt", "u < v", "less")
+le = _comparison("le", "u <= v", "less_equal")
+gt = _comparison("gt", "u > v", "greater")
+ge = _comparison("ge", "u >= v", "greater_equal")
+eq = _comparison("eq", "u == v", "equal")
+ne = _comparison("ne", "u != v", "not_equal")
+
+# ---------------------------------------------------------------- logic
+
+logical_and = elementwise(
+    "logical_and",
+    summary="True where both are nonzero.",
+    code="u and v",
+    rule="logical",
+    alias=Alias("logical_and", "logical_and", "and"),
+    probe=BOTH,
+)
+logical_or = elementwise(
+    "logical_or",
+    summary="True where at least one is nonzero.",
+    code="u or v",
+    rule="logical",
+    alias=Alias("logical_or", "logical_or", "or"),
+    probe=BOTH,
+)
+logical_xor = elementwise(
+    "logical_xor",
+    summary="True where exactly one is nonzero.",
+    code="u != v",
+    evaluate=np.logical_xor,
+    rule="logical",
+    alias=Alias("logical_xor", "logical_xor", "xor"),
+    probe=BOTH,
+)
+logical_not = elementwise(
+    "logical_not",
+    summary="True where the element is zero.",
+    code="not x",
+    rule="logical",
+    alias=Alias("logical_not", "logical_not", "invert"),
+)
+
+# ---------------------------------------------------------------- bits
+
+
+def _infer_bitwise(avals):
+    dtype = avals[0].dtype
+    if dtype.is_floating_point:
+        raise DtypeError(
+            "bitwise operators are only implemented on integer and Boolean-type tensors, got "
+            f"{dtype}\n  try  .long(), or a comparison to get a mask"
+        )
+    return aval(broadcast("operands", *(a.shape for a in avals)), dtype)
+
+
+def _bitwise(name, summary, function, probe=BOTH):
+    """Integers only; kernels do not have them, so compiled programs call NumPy."""
+    return operation(
+        name,
+        "bitwise",
+        summary=summary,
+        infer=_infer_bitwise,
+        evaluate=function,
+        rule="promote",
+        alias=Alias(name, name),
+        probe=probe,
+    )
+
+
+bitwise_and = _bitwise("bitwise_and", "The bits that both have.", np.bitwise_and)
+bitwise_or = _bitwise("bitwise_or", "The bits that at least one has.", np.bitwise_or)
+bitwise_xor = _bitwise("bitwise_xor", "The bits that exactly one has.", np.bitwise_xor)
+bitwise_not = _bitwise("bitwise_not", "The bits that are not set.", np.bitwise_not, Probe())
+
+# ---------------------------------------------------------------- one number
+
+isnan = elementwise(
+    "isnan",
+    summary="True where the element is NaN.",
+    code="x != x",
+    evaluate=np.isnan,
+    rule="predicate",
+    alias=Alias("isnan", "isnan"),
+    probe=ANY,
+)
+isinf = elementwise(
+    "isinf",
+    summary="True where the element is infinite.",
+    code="abs(x) == math.inf",
+    evaluate=np.isinf,
+    rule="predicate",
+    alias=Alias("isinf", "isinf"),
+    probe=ANY,
+)
+isfinite = elementwise(
+    "isfinite",
+    summary="True where the element is neither NaN nor infinite.",
+    code="abs(x) < math.inf",
+    evaluate=np.isfinite,
+    rule="predicate",
+    alias=Alias("isfinite", "isfinite"),
+    probe=ANY,
+)

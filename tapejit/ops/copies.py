@@ -1,0 +1,61 @@
+"""The same numbers in another dtype, in memory of their own, or cut off from the derivative."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapejit import dtypes
+from tapejit.families import operation
+from tapejit.ops.movement import expand
+from tapejit.registry import Alias, Probe
+from tapejit.shapes import aval, broadcast
+
+cast = operation(
+    "cast",
+    "cast",
+    summary="The same numbers in another dtype.",
+    infer=lambda avals, dtype: aval(avals[0].shape, dtypes.named(dtype)),
+    evaluate=lambda x, dtype: np.asarray(x).astype(dtypes.named(dtype).dtype)[()],
+    attributes=("dtype",),
+    vjp=lambda gy, x, y, dtype: (gy,),
+    linear=True,
+    grad_name="ToCopyBackward0",
+    probe=Probe(attrs=({"dtype": "float64"},)),
+)
+clone = operation(
+    "clone",
+    "copy",
+    summary="A copy that shares no memory.",
+    infer=lambda avals: avals[0],
+    evaluate=lambda x: np.array(x, copy=True),
+    vjp=lambda gy, x, y: (gy,),
+    linear=True,
+    alias=Alias("clone", "copy"),
+    grad_name="CloneBackward0",
+)
+
+
+def _as(x, dtype):
+    return x if x.dtype is dtype else cast(x, dtype=dtype.name)
+
+
+copy_into = operation(
+    "copy_into",
+    "copy",
+    summary="The second operand in the shape and dtype of the first (what x.copy_(v) writes).",
+    infer=lambda avals: aval(broadcast("copy_", avals[0].shape, avals[1].shape), avals[0].dtype),
+    evaluate=lambda x, v: np.broadcast_to(np.asarray(v), np.shape(x)).astype(x.dtype),
+    vjp=lambda gy, x, v, y: (None, gy),
+    jvp=lambda tangents, x, v, y: tangents[1],
+    decompose=lambda x, v: expand(_as(v, x.dtype), shape=x.shape),
+    rule="first",
+    grad_name="CopyBackwards",
+    probe=Probe(shapes=(((2, 3), (3,)),)),
+)
+detach = operation(
+    "detach",
+    "copy",
+    summary="The same value, cut off from the derivative (on traces; eager tensors just share).",
+    infer=lambda avals: avals[0],
+    evaluate=lambda x: x,
+)

@@ -1,0 +1,128 @@
+"""Exponentials and logarithms, and what is made of them without overflow."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tapejit.families import elementwise
+from tapejit.ops.probes import ANY, INF, NAN, PAIRS, POSITIVE
+from tapejit.registry import Alias, Probe
+
+exp = elementwise(
+    "exp",
+    summary="e to the power of each element.",
+    code="math.exp(x)",
+    partials=lambda x, y: (y,),
+    rule="float",
+    alias=Alias("exp", "exp"),
+    grad_name="ExpBackward0",
+    probe=ANY,
+)
+exp2 = elementwise(
+    "exp2",
+    summary="2 to the power of each element.",
+    code="math.exp2(x)",
+    partials=lambda x, y: (math.log(2.0) * y,),
+    rule="float",
+    alias=Alias("exp2", "exp2"),
+    grad_name="Exp2Backward0",
+    probe=ANY,
+)
+expm1 = elementwise(
+    "expm1",
+    summary="exp(x) - 1, exact for small x.",
+    code="math.expm1(x)",
+    partials=lambda x, y: (y + 1.0,),
+    rule="float",
+    alias=Alias("expm1", "expm1"),
+    grad_name="Expm1Backward0",
+    probe=ANY,
+)
+log = elementwise(
+    "log",
+    summary="Natural logarithm of each element; -inf at 0, NaN below.",
+    code="math.log(x)",
+    partials=lambda x, y: (1.0 / x,),
+    rule="float",
+    alias=Alias("log", "log"),
+    grad_name="LogBackward0",
+    probe=POSITIVE,
+)
+log2 = elementwise(
+    "log2",
+    summary="Logarithm to base 2 of each element.",
+    code="math.log2(x)",
+    partials=lambda x, y: (1.0 / (x * math.log(2.0)),),
+    rule="float",
+    alias=Alias("log2", "log2"),
+    grad_name="Log2Backward0",
+    probe=POSITIVE,
+)
+log10 = elementwise(
+    "log10",
+    summary="Logarithm to base 10 of each element.",
+    code="math.log10(x)",
+    partials=lambda x, y: (1.0 / (x * math.log(10.0)),),
+    rule="float",
+    alias=Alias("log10", "log10"),
+    grad_name="Log10Backward0",
+    probe=POSITIVE,
+)
+log1p = elementwise(
+    "log1p",
+    summary="log(1 + x), exact for small x.",
+    code="math.log1p(x)",
+    partials=lambda x, y: (1.0 / (x + 1.0),),
+    rule="float",
+    alias=Alias("log1p", "log1p"),
+    grad_name="Log1PBackward0",
+    probe=Probe(domain=(-0.8, 3.0), points=(0.0, -1.0, -2.0, INF, NAN)),
+)
+
+# ---------------------------------------------------------------- without overflow
+
+logaddexp = elementwise(
+    "logaddexp",
+    summary="log(exp(u) + exp(v)) without overflow.",
+    code="u + math.log(2.0) if u == v else (u if u > v else v) + math.log1p(math.exp(-abs(u - v)))",
+    partials=lambda u, v, y: (exp(u - y), exp(v - y)),
+    rule="float",
+    alias=Alias("logaddexp", "logaddexp"),
+    grad_name="LogaddexpBackward0",
+    probe=PAIRS,
+)
+sigmoid = elementwise(
+    "sigmoid",
+    summary="Logistic function 1 / (1 + exp(-x)) of each element.",
+    code="1.0 / (1.0 + math.exp(-x))",
+    partials=lambda x, y: (y * (1.0 - y),),
+    rule="float",
+    alias=Alias("sigmoid"),
+    grad_name="SigmoidBackward0",
+    probe=ANY,
+)
+softplus = elementwise(
+    "softplus",
+    summary="log(1 + exp(x)) of each element, without overflow.",
+    code="(x if x > 0.0 or x != x else 0.0) + math.log1p(math.exp(-abs(x)))",
+    evaluate=lambda x: np.logaddexp(x, x.dtype.type(0)),
+    partials=lambda x, y: (sigmoid(x),),
+    rule="float",
+    alias=Alias("softplus"),
+    grad_name="SoftplusBackward0",
+    note="Exact everywhere: no linear threshold as in PyTorch (beta = 1, threshold = 20).",
+    probe=ANY,
+)
+logsigmoid = elementwise(
+    "logsigmoid",
+    summary="log(sigmoid(x)) of each element, without overflow.",
+    code="(x if x < 0.0 or x != x else 0.0) - math.log1p(math.exp(-abs(x)))",
+    evaluate=lambda x: -np.logaddexp(-x, x.dtype.type(0)),
+    partials=lambda x, y: (sigmoid(-x),),
+    rule="float",
+    alias=Alias("logsigmoid"),
+    grad_name="LogSigmoidBackward0",
+    probe=ANY,
+)

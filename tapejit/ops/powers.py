@@ -1,0 +1,137 @@
+"""Powers and roots: a fixed exponent belongs to the structure (`power`), others are data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapejit.families import elementwise
+from tapejit.ops.exponential import log
+from tapejit.ops.probes import ANY, NAN, PAIRS_POSITIVE, POSITIVE
+from tapejit.ops.selection import where
+from tapejit.registry import Alias, Probe
+
+square = elementwise(
+    "square",
+    summary="x * x of each element.",
+    code="x * x",
+    partials=lambda x, y: (2.0 * x,),
+    alias=Alias("square", "square"),
+    grad_name="PowBackward0",
+    probe=ANY,
+)
+
+
+def _run_pow(u, v):
+    try:
+        return np.power(u, v)
+    except ValueError:  # integers to negative powers: PyTorch rounds toward zero
+        whole = np.power(u, np.maximum(v, 0))
+        odd = np.where(v % 2 == 0, 1, -1)
+        small = np.where(u == 1, 1, np.where(u == -1, odd, 0)).astype(whole.dtype)
+        return np.where(v < 0, small, whole)[()]
+
+
+pow_ = elementwise(
+    "pow",
+    summary="u to the power of v, broadcast together.",
+    code="math.pow(u, v)",
+    evaluate=_run_pow,
+    partials=lambda u, v, y: (
+        where(v == 0.0, 0.0, v * pow_(u, v - 1.0)),
+        where((u == 0.0) & (v >= 0.0), 0.0, y * log(u)),
+    ),
+    alias=Alias("pow", "power", "pow"),
+    grad_name="PowBackward1",
+    number_grad_names=("PowBackward2", "PowBackward0"),
+    note="Slopes (0, 0) at (0, 0); a slope by v of 0 where u = 0 and v >= 0, as in PyTorch.",
+    probe=PAIRS_POSITIVE,
+)
+
+# ---------------------------------------------------------------- fixed exponents
+
+LARGEST_PRODUCT = 16
+"""Whole exponents up to this become products: at most 7 multiplications."""
+
+
+def ones_like(x):
+    """Ones in the shape and dtype of a Ref."""
+    return x.builder.literal(1, x.aval)
+
+
+def expand_power(x, exponent):
+    """x to a fixed power, through products or roots where those are cheaper than pow."""
+    if exponent in (0.5, -0.5):
+        return sqrt(x) if exponent > 0 else rsqrt(x)
+    if exponent != int(exponent) or abs(exponent) > LARGEST_PRODUCT:
+        return pow_(x, float(exponent))
+    result, base, n = None, x, abs(int(exponent))
+    while n:
+        if n & 1:
+            result = base if result is None else result * base
+        n >>= 1
+        if n:
+            base = base * base
+    if result is None:
+        return ones_like(x)
+    return 1.0 / result if exponent < 0 else result
+
+
+def _power_slopes(x, y, exponent):
+    if exponent == 0:
+        return (0.0,)
+    if exponent == 2:
+        return (2.0 * x,)
+    return (float(exponent) * power(x, exponent=exponent - 1),)
+
+
+power = elementwise(
+    "power",
+    summary="Each element to the power of one fixed number.",
+    code="x",
+    evaluate=lambda x, exponent: x**exponent,
+    attributes=("exponent",),
+    decompose=expand_power,
+    partials=_power_slopes,
+    grad_name="PowBackward0",
+    note="The exponent belongs to the structure: whole ones up to 16 become products.",
+    probe=Probe(
+        domain=(0.2, 3.0),
+        points=(0.0, -1.0, NAN),
+        attrs=tuple({"exponent": e} for e in (0, 1, 2, 3, 0.5, 1.5, -1, -2)),
+    ),
+)
+
+# ---------------------------------------------------------------- roots
+
+sqrt = elementwise(
+    "sqrt",
+    summary="Square root of each element; NaN below 0.",
+    code="math.sqrt(x)",
+    partials=lambda x, y: (0.5 / y,),
+    rule="float",
+    alias=Alias("sqrt", "sqrt"),
+    grad_name="SqrtBackward0",
+    probe=POSITIVE,
+)
+rsqrt = elementwise(
+    "rsqrt",
+    summary="1 / sqrt(x) of each element.",
+    code="1.0 / math.sqrt(x)",
+    partials=lambda x, y: (-0.5 * y * y * y,),
+    rule="float",
+    alias=Alias("rsqrt"),
+    grad_name="RsqrtBackward0",
+    probe=POSITIVE,
+)
+hypot = elementwise(
+    "hypot",
+    summary="sqrt(u * u + v * v), broadcast together.",
+    code="math.sqrt(u * u + v * v)",
+    evaluate=np.hypot,
+    partials=lambda u, v, y: (where(y == 0.0, 0.0, u / y), where(y == 0.0, 0.0, v / y)),
+    rule="float",
+    alias=Alias("hypot", "hypot"),
+    grad_name="HypotBackward0",
+    note="Slopes (0, 0) at (0, 0), where PyTorch has NaN; compiled, the squares may overflow.",
+    probe=PAIRS_POSITIVE,
+)
