@@ -14,7 +14,14 @@ import pytest
 
 from tapejit.errors import KernelError
 from tapejit.runtime import launcher, native
-from tapejit.runtime.launcher import make_launcher
+from tapejit.runtime.launcher import (
+    RELEASE_GIL,
+    RUN_TEXT,
+    Cell,
+    make_launcher,
+    make_record,
+    run_imports,
+)
 
 # Kernels of plan.py's machine interface, which write down what they were given: every call adds
 # its mark to the number args[0] points to, times ten; the loop also copies the rest.
@@ -91,18 +98,18 @@ def witness():
     return native.load(native.compile_object(WITNESS, 1), SYMBOLS, {})
 
 
+def make_cell(library, loop="nothing", start=None, finish=None):
+    """A cell of the witness's functions, by name."""
+    start, finish = (library.address(name) if name else 0 for name in (start, finish))
+    return Cell(start, library.address(loop), finish, library)
+
+
 def make(library, loop="nothing", n=2, meta=NO_META, start=None, finish=None, **options):
     """A launcher of the witness's functions, by name."""
-    address = library.address
-    return make_launcher(
-        (start and address(start)) or 0,
-        address(loop),
-        (finish and address(finish)) or 0,
-        options.pop("units", 1),
-        meta,
-        owner=library,
-        **{"offsets": (0,) * n} | options,
-    )
+    cell = make_cell(library, loop, start, finish)
+    flags = RELEASE_GIL if options.get("release_gil") else 0
+    offsets = options.get("offsets", (0,) * n)
+    return make_launcher(make_record(cell, options.get("units", 1), meta, offsets, flags=flags))
 
 
 # ------------------------------------------------------------------------------ what is passed
@@ -249,11 +256,11 @@ def test_a_cycle_through_the_owner_is_collected():
     library = native.load(native.compile_object(WITNESS), SYMBOLS, {})
     program = Program()
     alive = weakref.ref(program)
-    program.launch = make_launcher(
-        0, library.address("nothing"), 0, 1, NO_META, offsets=(), owner=(program, library)
-    )
+    cell = make_cell(library)
+    cell.owner = (program, library)
+    program.launch = make_launcher(make_record(cell, 1, NO_META))
     program.launch()
-    del program
+    del program, cell
     gc.collect()
     assert alive() is None
 
@@ -282,3 +289,38 @@ def test_entry_is_compiled_once(witness):
     make(witness)
     assert launcher._entry() is launcher._entry()
     assert ctypes.sizeof(launcher._MethodDef) == 4 * ctypes.sizeof(ctypes.c_void_p)
+
+
+def test_other_code_in_a_cell_is_what_every_launcher_runs_next(witness):
+    cell, log = make_cell(witness, "loop", "start"), np.zeros(6, np.int64)
+    launchers = [make_launcher(make_record(cell, 1, (0, 0), (0,))) for _ in range(2)]
+    launchers[0](log)
+    assert log[0] == 12
+    cell.addresses[:] = (0, witness.address("loop"), witness.address("finish"))
+    log[0] = 0
+    launchers[1](log)
+    assert log[0] == 23
+
+
+@pytest.mark.parametrize("flags", [0, RELEASE_GIL])
+def test_run_is_for_any_native_entry(witness, flags):
+    """A program of two steps, in IR of its own, on one array."""
+    log = np.zeros(6, np.int64)
+    records = [
+        make_record(make_cell(witness, "loop", start, finish), 7, (5, 6), flags=flags)
+        for start, finish in (("start", None), (None, "finish"))
+    ]
+    text = (
+        RUN_TEXT
+        + """
+    define void @program(ptr %first, ptr %second, ptr %args) {
+      call void @run(ptr %first, ptr %args)
+      call void @run(ptr %second, ptr %args)
+      ret void
+    }"""
+    )
+    library = native.load(native.compile_object(text), ("program",), run_imports())
+    program = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 3)(library.address("program"))
+    args = np.array([log.ctypes.data])
+    program(*(record.ctypes.data for record in records), args.ctypes.data)
+    assert log.tolist() == [1223, 0, 7, 5, 6, not flags]

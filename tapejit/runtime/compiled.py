@@ -34,12 +34,12 @@ import numpy as np
 
 from tapejit import config
 from tapejit.errors import KernelError
-from tapejit.plan import BLOCK, KernelStep, LibraryStep, Plan, View, is_total
+from tapejit.plan import KernelStep, LibraryStep, Plan, View, is_total
 from tapejit.pretty import program_text
 from tapejit.runtime import kernels, reference
 from tapejit.runtime.blocks import is_pooled, take
 from tapejit.runtime.kernels import statistics
-from tapejit.runtime.launcher import make_launcher
+from tapejit.runtime.launcher import make_launcher, record_of
 from tapejit.runtime.python_kernels import make_python_launcher
 from tapejit.schedule.describe import describe
 from tapejit.schedule.memory import Block, lay_out
@@ -49,9 +49,6 @@ from tapejit.tape import Program
 from tapejit.verify import verify_program
 
 __all__ = ["Compiled", "compile_program", "statistics"]
-
-RELEASE_GIL_ABOVE = 1 << 18
-"""Elements times nodes from which a launch gives the GIL away (about 20 us of work)."""
 
 ARENAS = 4
 """Arenas that are kept for later calls; more are in use only while as many calls run at once."""
@@ -148,11 +145,11 @@ class _Writer:
         self.place_temporaries()
         self.take_inputs()
         head, self.lines = self.lines, []
-        entries = iter(self.entries())
+        cells = iter(self.cells())
         for number, step in enumerate(plan.steps):
             if isinstance(step, KernelStep):
                 self.allocate(step)
-                self.launch(number, step, next(entries))
+                self.launch(number, step, next(cells))
             else:
                 self.library(number, step)
         self.lines.append(f"r = [{', '.join(map(self.result, plan.results))}]")
@@ -166,7 +163,7 @@ class _Writer:
         exec(compile(source, "<tapejit plan>", "exec"), self.scope)
         return self.scope["call"], source
 
-    def entries(self):
+    def cells(self):
         """The machine code of each kernel step; None where Python runs it."""
         wanted = [step.kernel for step in self.plan.steps if isinstance(step, KernelStep)]
         return kernels.fetch(wanted) if self.is_native else [None] * len(wanted)
@@ -252,7 +249,7 @@ class _Writer:
 
     # ------------------------------------------------------------ steps
 
-    def launch(self, number, step, entry):
+    def launch(self, number, step, cell):
         buffers = self.plan.buffers
         for view in step.views:
             if buffers[view.buffer].role == "constant":
@@ -264,21 +261,12 @@ class _Writer:
         ]
         names += ["t"] * len(self.scratch[number])
         offsets += self.scratch[number]
-        if entry is None:
+        if cell is None:
             launcher = make_python_launcher(step, tuple(offsets))
         else:
-            launcher = self.native_launcher(step, entry, tuple(offsets))
+            launcher = make_launcher(record_of(step, cell, tuple(offsets)))
         self.scope[f"k{number}"] = launcher
         self.lines.append(f"k{number}({', '.join(names)})")
-
-    def native_launcher(self, step, entry, offsets):
-        meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
-        elements = step.units * (BLOCK if len(step.lengths) == 1 else step.lengths[-1])
-        work = 0 if step.lengths == (1,) else len(step.kernel.nodes) * elements
-        return make_launcher(
-            entry.start, entry.loop, entry.finish, step.units, np.array(meta, np.int64),
-            work > RELEASE_GIL_ABOVE, offsets=offsets, owner=entry.owner,
-        )  # fmt: skip
 
     def library(self, number, step):
         """One call of `evaluate`; what it returns is made an array of its own."""

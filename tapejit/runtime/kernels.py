@@ -1,7 +1,8 @@
 """Loop kernels as loaded machine code, one of each content in a process.
 
-`fetch(kernels)` gives the entry points of each.  New ones are printed into one LLVM module, since
-a module costs 1 ms to compile and link whatever is in it; the disk cache is keyed by that text.
+`fetch(kernels)` gives the cell of each, with its entry points.  New ones are printed into one LLVM
+module, since a module costs 1 ms to compile and link whatever is in it; the disk cache is keyed by
+that text.
 A kernel's key is the LoopKernel itself: it holds no sizes, so a new batch size finds its kernels
 here and compiles nothing (`statistics.kernels_compiled` counts).
 
@@ -17,7 +18,6 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from tapejit import config
 from tapejit.codegen import vectormath
@@ -26,17 +26,9 @@ from tapejit.codegen.loop_reduce import emit_reduction
 from tapejit.codegen.loop_tail import NAMES, emit_tail
 from tapejit.plan import LoopKernel
 from tapejit.runtime import native
+from tapejit.runtime.launcher import Cell
 
 # ---------------------------------------------------------------- data
-
-
-class Entry(NamedTuple):
-    """Addresses of a kernel's functions (0: it has none), and what keeps them valid."""
-
-    start: int
-    loop: int
-    finish: int
-    owner: object
 
 
 class _Key:
@@ -71,25 +63,25 @@ class Statistics:
 
 
 statistics = Statistics()
-_ENTRIES: dict[_Key, Entry] = {}
+_CELLS: dict[_Key, Cell] = {}
 _MATH: dict[tuple[str, str, int], native.NativeLibrary] = {}
 _LOCK = threading.RLock()
 
 # ---------------------------------------------------------------- operations
 
 
-def fetch(kernels: Iterable[LoopKernel]) -> list[Entry]:
-    """The entry points of each kernel; those not seen before are compiled.
+def fetch(kernels: Iterable[LoopKernel]) -> list[Cell]:
+    """The cell of each kernel; those not seen before are compiled.
 
     Errors  KernelError if one cannot be compiled
     """
     keys = [_Key(kernel) for kernel in kernels]
-    if any(key not in _ENTRIES for key in keys):
+    if any(key not in _CELLS for key in keys):
         with _LOCK:
-            missing = [key for key in dict.fromkeys(keys) if key not in _ENTRIES]
+            missing = [key for key in dict.fromkeys(keys) if key not in _CELLS]
             if missing:
                 _compile(missing)
-    return [_ENTRIES[key] for key in keys]
+    return [_CELLS[key] for key in keys]
 
 
 def _compile(keys):
@@ -123,7 +115,7 @@ def _compile(keys):
             for name in (f"k{number}_start", f"k{number}_finish")
         )
         owner = (library, *libraries)
-        _ENTRIES[key] = Entry(start, library.address(f"k{number}"), finish, owner)
+        _CELLS[key] = Cell(start, library.address(f"k{number}"), finish, owner)
     statistics.kernels_compiled += len(keys)
     statistics.modules_compiled += 1
     statistics.emit_ms += (emitted - begin) * 1e3

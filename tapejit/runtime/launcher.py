@@ -1,21 +1,31 @@
 """Kernel addresses become Python callables: launching a kernel on six arrays costs 35 to 40 ns.
 
-The one idea: a builtin function needs a C entry point and nothing else, and C entry points are
-what LLVM makes.  So one generic entry, written below as IR, is compiled once per process (from
-disk the next time) and wrapped by CPython's own `PyCFunction_NewEx`.  Everything that differs
-between launches is in a record of int64, the `self` of the builtin:
+The one idea: a step of a program is a *record* of int64, and `@run(record, args)` runs it.  It is
+a few lines of IR (`RUN_TEXT`) which every native entry includes as its own; the callables made
+here have the smallest such entry, compiled once per process (from disk the next time) and wrapped
+by CPython's own `PyCFunction_NewEx`.
 
-    number of arrays | start | loop | finish | units | an offset per array... | meta...
+    record  cell | flags | units | number of arrays | place of the offsets | meta... | offsets...
+    cell    start | loop | finish      addresses of the kernel's functions, 0: it has none
+
+    def run(record, args):                                # args: a data pointer per array
+        if record.flags: return tj_run_long(record, args) # may give the GIL away meanwhile
+        if cell.start: cell.start(args, record.meta)
+        cell.loop(args, record.meta, 0, record.units)
+        if cell.finish: cell.finish(args, record.meta)
 
     def launch(*arrays):                                  # what the entry does
-        args = [address(array) + offset for array, offset in zip(arrays, offsets)]
-        if start: start(args, meta)
-        loop(args, meta, 0, units)
-        if finish: finish(args, meta)
+        run(record, [address(array) + offset for array, offset in zip(arrays, offsets)])
 
-Start reading at `make_launcher`.  The entry looks at an argument's type and data pointer only:
-dtype, size, strides and who else reads the memory are its caller's business.  It takes exactly
-np.ndarray, so a masked array cannot lose its mask, nor any subclass its meaning, unnoticed.
+A kernel has one cell, which all its records point to: putting other code into it is one aligned
+store of 8 bytes, and everything that runs the kernel sees it.  Who writes an entry needs the
+record's address (`record.ctypes.data`), `RUN_TEXT`, `run_imports()` and no more; it holds the GIL
+when it calls `@run`, and keeps the record alive, which keeps the rest.
+
+Start reading at `record_of` and `make_launcher`.  The entry looks at an argument's type and data
+pointer only: dtype, size, strides and who else reads the memory are its caller's business.  It
+takes exactly np.ndarray, so a masked array cannot lose its mask, nor any subclass its meaning,
+unnoticed.
 
 Source: CPython's Include/methodobject.h; NumPy's ndarraytypes.h (PyArrayObject_fields).
 """
@@ -25,44 +35,91 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tapejit.errors import KernelError
+from tapejit.plan import BLOCK, KernelStep
 from tapejit.runtime import native
 
 _HEAD = object.__basicsize__
 """Bytes of a PyObject's head (16; more without a GIL).  The type is its last pointer, and an
 ndarray's data pointer the first thing after it."""
 
-_FUNCTIONS = ("Py_IncRef", "PyErr_Format", "PyEval_SaveThread", "PyEval_RestoreThread")
-
 _METH_FASTCALL = 0x0080
 
-# ---------------------------------------------------------------------------- the entry, in IR
+# ---------------------------------------------------------------------------- cells and records
 
-_ENTRY = r"""
-@Ndarray = external global i8
-@None = external global i8
-@TypeError = external global i8
-@text_count = private constant [42 x i8] c"launch() takes %zd arrays, %zd were given\00"
-@text_type = private constant [54 x i8] c"launch() takes np.ndarray exactly; argument %zd is %R\00"
-declare void @Py_IncRef(ptr)
-declare ptr @PyErr_Format(ptr, ptr, ...)
-declare ptr @PyEval_SaveThread()
-declare void @PyEval_RestoreThread(ptr)
+RELEASE_GIL = 1
+"""A flag: the kernel takes long enough for other Python threads to run meanwhile."""
 
-define internal void @run(ptr %record, ptr %args, ptr %meta) nounwind {
-  %start_at = getelementptr i64, ptr %record, i64 1
-  %start = load ptr, ptr %start_at
-  %loop_at = getelementptr i64, ptr %record, i64 2
-  %loop = load ptr, ptr %loop_at
-  %finish_at = getelementptr i64, ptr %record, i64 3
-  %finish = load ptr, ptr %finish_at
-  %units_at = getelementptr i64, ptr %record, i64 4
+RELEASE_GIL_ABOVE = 1 << 18
+"""Elements times nodes from which a launch gives the GIL away (about 20 us of work)."""
+
+_COUNT, _OFFSETS, _META = 3, 4, 5
+
+
+class Cell:
+    """A kernel's entry points, in memory that records point to, and what keeps them valid."""
+
+    __slots__ = ("__weakref__", "addresses", "owner")
+
+    def __init__(self, start: int, loop: int, finish: int, owner: object):
+        assert loop, "a kernel without a loop"
+        self.addresses = np.array((start, loop, finish), np.int64)
+        self.owner = owner
+
+
+class Record(np.ndarray):
+    """The int64 record of one step.  A subclass, so that it can also own what it names."""
+
+    owner: Cell
+
+
+def make_record(
+    cell: Cell,
+    units: int,
+    meta: Sequence[int] | np.ndarray,
+    offsets: tuple[int, ...] = (),
+    *,
+    flags: int = 0,
+) -> Record:
+    """What `@run` needs to know of one step: a kernel of plan.py's machine interface, its units and
+    meta (copied).  `offsets`, bytes to add to each array's address, are for launchers only.
+    """
+    head = (cell.addresses.ctypes.data, flags, units, len(offsets), _META + len(meta))
+    record = np.array([*head, *meta, *offsets], np.int64).view(Record)
+    record.flags.writeable = False
+    record.owner = cell
+    return record
+
+
+def record_of(step: KernelStep, cell: Cell, offsets: tuple[int, ...] = ()) -> Record:
+    """The record of a plan's step."""
+    meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
+    elements = step.units * (BLOCK if len(step.lengths) == 1 else step.lengths[-1])
+    work = 0 if step.lengths == (1,) else len(step.kernel.nodes) * elements
+    flags = RELEASE_GIL if work > RELEASE_GIL_ABOVE else 0
+    return make_record(cell, step.units, meta, offsets, flags=flags)
+
+
+# ---------------------------------------------------------------------------- running, in IR
+
+_FIELDS = f"""\
+  %cell = load ptr, ptr %record
+  %units_at = getelementptr i64, ptr %record, i64 2
   %units = load i64, ptr %units_at
+  %meta = getelementptr i64, ptr %record, i64 {_META}
+"""
+
+_STEPS = """\
+  %start = load ptr, ptr %cell
+  %loop_at = getelementptr i64, ptr %cell, i64 1
+  %loop = load ptr, ptr %loop_at
+  %finish_at = getelementptr i64, ptr %cell, i64 2
+  %finish = load ptr, ptr %finish_at
   %no_start = icmp eq ptr %start, null
   br i1 %no_start, label %body, label %first
 first:
@@ -76,22 +133,77 @@ last:
   call void %finish(ptr %args, ptr %meta)
   br label %done
 done:
-  ret void
-}
 """
 
-_ENTRY_FUNCTION = """
-define ptr @NAME(ptr %self, ptr %given, i64 %count) nounwind {
+RUN_TEXT = f"""
+declare void @tj_run_long(ptr, ptr)
+
+define internal void @run(ptr %record, ptr %args) nounwind {{
+  %flags_at = getelementptr i64, ptr %record, i64 1
+  %flags = load i64, ptr %flags_at
+  %is_short = icmp eq i64 %flags, 0
+  br i1 %is_short, label %short, label %long
+long:
+  call void @tj_run_long(ptr %record, ptr %args)
+  ret void
+short:
+{_FIELDS}{_STEPS}  ret void
+}}
+"""
+"""Define `@run(ptr %record, ptr %args)` for a module whose imports include `run_imports()`."""
+
+_LONG = f"""
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+
+define void @tj_run_long(ptr %record, ptr %args) nounwind {{
+{_FIELDS}  %thread = call ptr @PyEval_SaveThread()
+{_STEPS}  call void @PyEval_RestoreThread(ptr %thread)
+  ret void
+}}
+"""
+
+
+def run_imports() -> dict[str, int]:
+    """Addresses of what RUN_TEXT calls; they stay valid."""
+    return {"tj_run_long": _long_run().address("tj_run_long")}
+
+
+@functools.cache
+def _long_run():
+    imports = python_addresses("PyEval_SaveThread", "PyEval_RestoreThread")
+    return native.compile_cached(_LONG, ("tj_run_long",), imports, tier=1)
+
+
+def python_addresses(*names: str) -> dict[str, int]:
+    """Where functions of CPython's C API start."""
+    return {name: _address(getattr(ctypes.pythonapi, name)) for name in names}
+
+
+# ---------------------------------------------------------------------------- the entry, in IR
+
+_ENTRY = r"""
+@Ndarray = external global i8
+@None = external global i8
+@TypeError = external global i8
+@text_count = private constant [42 x i8] c"launch() takes %zd arrays, %zd were given\00"
+@text_type = private constant [54 x i8] c"launch() takes np.ndarray exactly; argument %zd is %R\00"
+declare void @Py_IncRef(ptr)
+declare ptr @PyErr_Format(ptr, ptr, ...)
+
+define ptr @launch(ptr %self, ptr %given, i64 %count) nounwind {
 begin:
   %record_at = getelementptr i8, ptr %self, i64 DATA
   %record = load ptr, ptr %record_at
-  %wanted = load i64, ptr %record
+  %wanted_at = getelementptr i64, ptr %record, i64 COUNT
+  %wanted = load i64, ptr %wanted_at
   %fits = icmp eq i64 %count, %wanted
   br i1 %fits, label %enter, label %bad_count
 enter:
   %args = alloca ptr, i64 %count
-  %offsets = getelementptr i64, ptr %record, i64 5
-  %meta = getelementptr i64, ptr %offsets, i64 %count
+  %place_at = getelementptr i64, ptr %record, i64 OFFSETS
+  %place = load i64, ptr %place_at
+  %offsets = getelementptr i64, ptr %record, i64 %place
   br label %head
 head:
   %i = phi i64 [0, %enter], [%next, %take]
@@ -115,7 +227,7 @@ take:
   %next = add i64 %i, 1
   br label %head
 go:
-  RUN
+  call void @run(ptr %record, ptr %args)
   call void @Py_IncRef(ptr @None)
   ret ptr @None
 bad_count:
@@ -130,21 +242,13 @@ bad_type:
 }
 """
 
-_RUN = "call void @run(ptr %record, ptr %args, ptr %meta)"
-
-_RUN_WITHOUT_GIL = f"""%thread = call ptr @PyEval_SaveThread()
-  {_RUN}
-  call void @PyEval_RestoreThread(ptr %thread)"""
-
 
 def _entry_text() -> str:
-    """Both entries: @launch keeps the GIL, @launch_without_gil gives it away meanwhile."""
-    function = _ENTRY_FUNCTION.replace("DATA", str(_HEAD)).replace("TYPE", str(_HEAD - 8))
-    return (
-        _ENTRY
-        + function.replace("NAME", "launch").replace("RUN", _RUN)
-        + function.replace("NAME", "launch_without_gil").replace("RUN", _RUN_WITHOUT_GIL)
-    )
+    numbers = {"DATA": _HEAD, "TYPE": _HEAD - 8, "COUNT": _COUNT, "OFFSETS": _OFFSETS}
+    text = _ENTRY
+    for name, number in numbers.items():
+        text = text.replace(f"i64 {name}\n", f"i64 {number}\n")
+    return RUN_TEXT + text
 
 
 # ------------------------------------------------------------------------- the entry, compiled
@@ -162,11 +266,10 @@ class _MethodDef(ctypes.Structure):
 
 
 class _Entry(NamedTuple):
-    """The compiled entries; as long as a launcher lives it keeps this alive."""
+    """The compiled entry, which lives as long as the process."""
 
     library: native.NativeLibrary
-    with_gil: _MethodDef
-    without_gil: _MethodDef
+    method: _MethodDef
     new_function: Callable
 
 
@@ -193,56 +296,27 @@ def _address(function) -> int:
 def _entry() -> _Entry:
     """Compile the entry, or fetch it from disk: once per process."""
     _check_layout()
-    api = ctypes.pythonapi
-    imports = {name: _address(getattr(api, name)) for name in _FUNCTIONS}
+    imports = run_imports() | python_addresses("Py_IncRef", "PyErr_Format")
     imports |= {"Ndarray": id(np.ndarray), "None": id(None), "TypeError": id(TypeError)}
-    names = ("launch", "launch_without_gil")
-    library = native.compile_cached(_entry_text(), names, imports, tier=1)
-    with_gil, without_gil = (
-        _MethodDef(b"launch", library.address(name), _METH_FASTCALL, b"Run one kernel on arrays.")
-        for name in names
-    )
+    library = native.compile_cached(_entry_text(), ("launch",), imports, tier=1)
+    address = library.address("launch")
+    method = _MethodDef(b"launch", address, _METH_FASTCALL, b"Run one kernel on arrays.")
     new_function = ctypes.PYFUNCTYPE(
         ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
-    )(("PyCFunction_NewEx", api))
-    return _Entry(library, with_gil, without_gil, new_function)
+    )(("PyCFunction_NewEx", ctypes.pythonapi))
+    return _Entry(library, method, new_function)
 
 
 # ----------------------------------------------------------------------------------- launchers
 
 
-class _Record(np.ndarray):
-    """The int64 record of one launcher.  A subclass, so that it can also own what it names."""
+def make_launcher(record: Record) -> Callable[..., None]:
+    """Make `launch(*arrays) -> None`, which runs a record on arrays, one for each of its offsets.
 
-    owner: tuple
-
-
-def make_launcher(
-    start: int,
-    loop: int,
-    finish: int,
-    units: int,
-    meta: np.ndarray,
-    release_gil: bool = False,
-    *,
-    offsets: tuple[int, ...],
-    owner: object = None,
-) -> Callable[..., None]:
-    """Make `launch(*arrays) -> None`, which runs a kernel of plan.py's machine interface.
-
-    `start` and `finish` are 0 where the kernel has none.  `offsets` has one number of bytes per
-    array, added to its data pointer.  `meta` is copied.  `owner` is kept alive as long as the
-    launcher is: give it the NativeLibrary that the addresses come from.
+    The launcher keeps the record alive, hence the kernel's cell and its code.
 
     Errors  launch raises TypeError for a wrong number of arguments, or one that is not an
             ndarray (a subclass is not), before it runs anything
     """
     entry = _entry()
-    assert loop, "a kernel without a loop"
-    head = (len(offsets), start, loop, finish, units, *offsets)
-    record = np.concatenate([np.array(head, np.int64), np.asarray(meta, np.int64).ravel()])
-    record = record.view(_Record)
-    record.flags.writeable = False
-    record.owner = (owner, entry)
-    definition = entry.without_gil if release_gil else entry.with_gil
-    return entry.new_function(ctypes.addressof(definition), record, None)
+    return entry.new_function(ctypes.addressof(entry.method), record, None)
