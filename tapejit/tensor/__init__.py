@@ -5,7 +5,9 @@ core              Tensor, `apply` (the one way an operation runs), its fast path
 front             the table of public names
 arithmetic shaping reducing products picking indexing creation functional random
                                                               the functions
-attributes        properties, conversion, detach, hooks, printing
+attributes        shape, dtype, device, memory
+history           requires_grad, grad_fn, grad, hooks, backward, detach
+conversion        numbers, lists, arrays, text, other dtypes, copies
 inplace inplace_methods    changes in place and views
 backward          the engine
 autograd autograd_functional modes    PyTorch's autograd module

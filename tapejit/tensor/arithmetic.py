@@ -161,7 +161,7 @@ POWERS = {n: unary_method(OPS["power"], (n,)) for n in (*range(-16, 17), 0.5, -0
 """Exponents that become part of the structure (products and roots); others are data."""
 
 
-@export("pow", "__pow__", numpy=("power",))
+@export("pow", numpy=("power",))
 def pow_(input, exponent):
     """input to the power of exponent (a number or tensors broadcast together)."""
     if not isinstance(input, Tensor):
@@ -182,6 +182,7 @@ def _keeps_dtype(x, exponent):
     return isinstance(exponent, int) and x._aval.dtype.category == dtypes.INTEGER
 
 
+Tensor.__pow__ = pow_
 Tensor.__rpow__ = lambda x, base: _rpow(x, base)
 Tensor.__pos__ = lambda x: x
 
@@ -249,7 +250,7 @@ def _where_method(input, condition, other):
 Tensor.where = _where_method
 
 
-@export("round", "round_to")
+@export("round")
 def round_(input, *, decimals=0):
     """The nearest multiple of 10**-decimals, halves to even."""
     if decimals == 0:

@@ -36,6 +36,22 @@ def export(*names: str, method: bool = True, function: bool = True, numpy: tuple
     return enter
 
 
+def method(*names: str):
+    """Publish a function of a tensor under `names`, as a method only."""
+    return export(*names, function=False)
+
+
+def attribute(*names: str):
+    """Publish a function of a tensor under `names`, as a property."""
+
+    def enter(implementation: Callable) -> Callable:
+        for name in names:
+            setattr(Tensor, name, property(implementation))
+        return implementation
+
+    return enter
+
+
 def answer_in_kind(function: Callable) -> Callable:
     """Let a function of tensors take NumPy arrays and numbers, and then return such."""
 

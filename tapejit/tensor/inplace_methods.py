@@ -8,6 +8,7 @@ from tapejit.registry import OPS
 from tapejit.tensor import random
 from tapejit.tensor.arithmetic import POWERS, clamp_bounds
 from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.front import method
 from tapejit.tensor.indexing import set_item
 from tapejit.tensor.inplace import change, change_value
 
@@ -48,12 +49,7 @@ for _op in OPS.values():
         setattr(Tensor, f"__i{_op.alias.operator}__", _method)
 
 
-def _attach(function):
-    setattr(Tensor, function.__name__, function)
-    return function
-
-
-@_attach
+@method("pow_")
 def pow_(x, exponent):
     """x to the power of exponent, in place."""
     if isinstance(exponent, int | float) and exponent in POWERS:
@@ -65,28 +61,25 @@ def pow_(x, exponent):
 Tensor.__ipow__ = pow_
 
 
-@_attach
+@method("clamp_", "clip_")
 def clamp_(x, min=None, max=None):
     """Each element brought into [min, max], in place."""
     return change(x, OPS["clamp"], (x, *clamp_bounds(x, min, max)))
 
 
-Tensor.clip_ = clamp_
-
-
-@_attach
+@method("copy_")
 def copy_(x, source, non_blocking=False):
     """The elements of `source`, broadcast, into x's memory."""
     return change(x, OPS["copy_into"], (x, _operand(source)))
 
 
-@_attach
+@method("zero_")
 def zero_(x):
     """All elements 0, in place."""
     return change_value(x, 0, "ZeroBackward0")
 
 
-@_attach
+@method("fill_")
 def fill_(x, value):
     """All elements `value`, in place."""
     if isinstance(value, Tensor):
@@ -94,21 +87,21 @@ def fill_(x, value):
     return change_value(x, value)
 
 
-@_attach
+@method("masked_fill_")
 def masked_fill_(x, mask, value):
     """`value` where the mask holds, in place."""
     value = value if isinstance(value, Tensor) else x._aval.dtype.dtype.type(value).item()
     return change(x, OPS["where"], (mask, value, x), name="MaskedFillBackward0")
 
 
-@_attach
+@method("index_fill_")
 def index_fill_(x, dim, index, value):
     """`value` at the given indices of an axis, in place."""
     set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), value, "IndexFillBackward0")
     return x
 
 
-@_attach
+@method("index_copy_")
 def index_copy_(x, dim, index, source):
     """The parts of `source` at the given indices of an axis, in place."""
     set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), source, "IndexCopyBackward0")

@@ -16,7 +16,7 @@ from tapejit.tensor.shaping import permute, ravel, reshape, unsqueeze
 _MATMUL = OPS["matmul"]
 
 
-@export("matmul", "__matmul__", numpy=("matmul",))
+@export("matmul", numpy=("matmul",))
 def matmul(input, other):
     """Matrix product; vectors count as rows or columns, batch axes broadcast."""
     x, y = (v if isinstance(v, Tensor) else as_data(v) for v in (input, other))
@@ -33,6 +33,7 @@ def matmul(input, other):
     return named(result, "CloneBackward0" if n == 2 else "UnsafeViewBackward0")
 
 
+Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda x, y: matmul(y, x)
 
 

@@ -1,0 +1,239 @@
+"""A tensor as something else: a copy, a number, a list, an array, text, another dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapejit import dtypes
+from tapejit.dtypes import DType
+from tapejit.errors import AutogradError, ShapeError
+from tapejit.registry import OPS
+from tapejit.tensor import printing
+from tapejit.tensor.attributes import check_device
+from tapejit.tensor.core import Tensor, apply, optional, storage, wrap
+from tapejit.tensor.front import method
+from tapejit.tensor.guards import read
+from tapejit.tensor.history import grad_fn, tracks
+from tapejit.tensor.recording import state
+
+# ---------------------------------------------------------------- copies
+
+
+@method("clone")
+def clone(x, *, memory_format=None):
+    """A copy with memory of its own; gradients flow through."""
+    return apply(OPS["clone"], (x,))
+
+
+@method("__deepcopy__")
+def deep_copy(x, memo):
+    """A leaf's copy; computed tensors refuse, as in PyTorch."""
+    if x._tape is not None and x._tracked:
+        raise AutogradError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+            "protocol at the moment.  try  .detach().clone()"
+        )
+    result = wrap(np.array(x._value, copy=True), x._aval.dtype, tracked=x._tracked)
+    memo[id(x)] = result
+    grad = optional(x, "_grad")
+    if grad is not None:
+        result._grad = deep_copy(grad, memo)
+    return result
+
+
+@method("__reduce__")
+def reduce(x):
+    """Pickle a tensor as its array (leaves and data only)."""
+    if x._tape is not None and x._tracked:
+        raise AutogradError("only leaf tensors can be pickled\n  try  .detach()")
+    return (_rebuild, (np.asarray(x._value), x._aval.dtype.name, x._tracked))
+
+
+def _rebuild(array, name, tracked):
+    return wrap(array, dtypes.named(name), tracked=tracked)
+
+
+# ---------------------------------------------------------------- values
+
+
+@method("item")
+def item(x):
+    """The one element as a Python number."""
+    if x._aval.size != 1:
+        raise AutogradError(
+            f"a Tensor with {x._aval.size} elements cannot be converted to Scalar\n  try  .tolist()"
+        )
+    return read(x).item()
+
+
+@method("tolist")
+def tolist(x):
+    """The elements as nested lists (a number for 0-d)."""
+    return np.asarray(read(x)).tolist()
+
+
+@method("numpy")
+def numpy(x, *, force=False):
+    """The elements as a NumPy array on the same memory.
+
+    Errors  AutogradError if the tensor requires grad (force=True detaches)
+    """
+    if tracks(x) and not force:
+        raise AutogradError(
+            "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+        )
+    read(x)
+    return storage(x)
+
+
+def _array(x, dtype=None, copy=None):
+    value = numpy(x)
+    return value if dtype is None else value.astype(dtype)
+
+
+Tensor.__array__ = _array
+
+
+def _scalar(kind):
+    def convert(x):
+        if x._aval.size != 1:
+            words = "only one element tensors can be converted to Python scalars"
+            if kind is bool:
+                words = "Boolean value of Tensor with " + (
+                    "more than one value is ambiguous" if x._aval.size else "no values is ambiguous"
+                )
+            raise ShapeError(words)
+        if kind is bool and not _is_bool(x) and x._tracked and state.parked.is_trace:
+            x = apply(OPS["ne"], (x, 0))  # the guard is on the truth, not on the number
+        value = read(x).item()
+        return kind(value)
+
+    return convert
+
+
+def _is_bool(x):
+    return x._aval.dtype is dtypes.bool_
+
+
+Tensor.__bool__ = _scalar(bool)
+Tensor.__float__ = _scalar(float)
+Tensor.__int__ = _scalar(int)
+
+
+@method("__index__")
+def index(x):
+    """An integer tensor where Python needs an index."""
+    if x._aval.size != 1 or x._aval.dtype.is_floating_point:
+        raise TypeError("only integer tensors of a single element can be converted to an index")
+    return int(read(x).item())
+
+
+@method("__len__")
+def length(x):
+    """The length of the first axis."""
+    if not x._aval.ndim:
+        raise TypeError("len() of a 0-d tensor")
+    return x._aval.shape[0]
+
+
+@method("__iter__")
+def iterate(x):
+    """The parts along the first axis."""
+    if not x._aval.ndim:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(x.unbind(0))
+
+
+@method("__contains__")
+def contains(x, value):
+    """Whether an element equals `value`."""
+    return bool((x == value).any())
+
+
+Tensor.__hash__ = object.__hash__
+
+# ---------------------------------------------------------------- printing
+
+
+@method("__repr__", "__str__")
+def represent(x):
+    """The tensor as PyTorch prints it."""
+    node = grad_fn(x)
+    return printing.format_tensor(
+        np.asarray(x._value),
+        dtype_name=x._aval.dtype.name,
+        default_float=dtypes.get_default_dtype().name,
+        requires_grad=node is None and tracks(x),
+        grad_fn_name=None if node is None else type(node).__name__,
+    )
+
+
+@method("__format__")
+def format_(x, spec):
+    """0-d tensors format as their number."""
+    if x._aval.ndim == 0:
+        return printing.format_scalar(np.asarray(x._value), spec)
+    return object.__format__(x, spec)
+
+
+# ---------------------------------------------------------------- dtype changes
+
+
+@method("to")
+def to(x, *args, dtype: Any = None, device: Any = None, copy: bool = False, **ignored):
+    """The tensor in another dtype (or on another device, of which there is one)."""
+    for argument in args:
+        if isinstance(argument, Tensor):
+            dtype = argument._aval.dtype
+        elif isinstance(argument, str) and argument.partition(":")[0] in ("cpu", "cuda"):
+            device = argument
+        elif not isinstance(argument, bool):
+            dtype = argument
+    check_device(device)
+    if dtype is None or dtypes.as_dtype(dtype) is x._aval.dtype:
+        return clone(x) if copy else x
+    return apply(OPS["cast"], (x,), (dtypes.as_dtype(dtype).name,))
+
+
+def _cast_method(target: DType):
+    def method(x):
+        return to(x, target)
+
+    method.__doc__ = f"The tensor in {target.name}; itself if it is so already."
+    return method
+
+
+for _name, _dtype in {
+    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
+    "int": dtypes.int32, "long": dtypes.int64, "short": dtypes.int16, "bool": dtypes.bool_,
+}.items():  # fmt: skip
+    setattr(Tensor, _name, _cast_method(_dtype))
+
+
+@method("type")
+def type_(x, dtype=None):
+    """PyTorch's name of the tensor type, or the tensor in another dtype."""
+    if dtype is not None:
+        return to(x, dtype)
+    names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int"}
+    return f"torch.{names.get(x._aval.dtype.name, x._aval.dtype.name.title())}Tensor"
+
+
+@method("type_as")
+def type_as(x, other):
+    """The tensor in the dtype of another."""
+    return to(x, other._aval.dtype)
+
+
+@method("astype")
+def astype(x, dtype, copy=True):
+    """NumPy's name for `to`."""
+    return to(x, dtype)
+
+
+@method("cpu")
+def stay(x):
+    """The tensor itself: it is on the CPU."""
+    return x

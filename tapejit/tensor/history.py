@@ -1,0 +1,327 @@
+"""The autograd side of a tensor: requires_grad, grad_fn, grad, hooks, backward, detach.
+
+Names, words of errors and the classes that `grad_fn` shows are PyTorch's.  The engine is in
+`backward`, changes in place in `inplace`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+import weakref
+from typing import Any
+
+from tapejit.errors import AutogradError, NotDifferentiable
+from tapejit.registry import OPS
+from tapejit.tensor import backward as engine
+from tapejit.tensor.core import Tensor, apply, optional, storage, wrap
+from tapejit.tensor.front import attribute, method
+from tapejit.tensor.inplace import base_of, name_of
+from tapejit.tensor.recording import Recording, Unnoted, live, state
+
+# ---------------------------------------------------------------- requires_grad and grad_fn
+
+
+def tracks(x) -> bool:
+    """Whether operations on a tensor are recorded: its `requires_grad`."""
+    return x._tracked and x._aval.dtype.is_floating_point
+
+
+def set_requires_grad(x, value=True):
+    """Begin or stop recording operations on a leaf; the tensor itself is returned.
+
+    Errors  NotDifferentiable for integers; AutogradError for a non-leaf that would stop
+    """
+    value = bool(value)
+    if value and not x._aval.dtype.is_floating_point:
+        raise NotDifferentiable("only Tensors of floating point dtype can require gradients")
+    if x._tape is not None and not value:
+        raise AutogradError(
+            "you can only change requires_grad flags of leaf variables. If you want to use a "
+            "computed variable in a subgraph that doesn't require differentiation use "
+            "var_no_grad = var.detach()."
+        )
+    if x._tape is None and x._tracked != value:
+        x._tracked = value
+        x._stamp = None
+        state.parked.forget(x)
+    return x
+
+
+Tensor.requires_grad = property(tracks, set_requires_grad)
+Tensor.requires_grad_ = set_requires_grad
+
+
+@attribute("is_leaf")
+def is_leaf(x):
+    """Whether no recorded operation made it."""
+    return x._tape is None or not tracks(x)
+
+
+_BY_HAND = ("AccumulateGrad", "CopyBackwards", "CopySlices")
+
+
+class Node:
+    """A backward node, as `grad_fn` shows it: a view of one row of the tape."""
+
+    __slots__ = ("_leaf", "_name", "_recording", "_row")
+
+    def __init__(self, recording: Recording | None, row: int, leaf=None):
+        self._recording: Any = recording  # None of a leaf
+        self._row = row
+        self._leaf = leaf
+        self._name = "AccumulateGrad" if leaf is not None else name_of(recording, row)
+
+    def name(self) -> str:
+        """PyTorch's name of the node, with the namespace of those it writes by hand."""
+        return f"torch::autograd::{self._name}" if self._name in _BY_HAND else self._name
+
+    @property
+    def next_functions(self) -> tuple:
+        """((node, 0), ...) of the operands; (None, 0) where one needs no gradient."""
+        if self._leaf is not None:
+            return ()
+        recording = self._recording
+        kind = recording.kind(self._row)
+        operands = recording.operands(self._row)
+        if kind.op.name == "cast" and not operands:
+            return ()
+        return tuple(
+            (_node_of(recording, row), 0) for row in operands if not _is_number(recording, row)
+        )
+
+    @property
+    def variable(self):
+        """The leaf that an AccumulateGrad node adds to."""
+        return self._leaf
+
+    def register_hook(self, hook):
+        """Call `hook` on the gradient that arrives here."""
+        return _add_row_hook(self._recording, self._row, hook)
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, Node)
+            and (self._recording, self._row) == (other._recording, other._row)
+            and self._leaf is other._leaf
+        )
+
+    def __hash__(self):
+        return hash((id(self._recording), self._row, id(self._leaf)))
+
+    def __repr__(self):
+        return f"<{self._name} object at {id(self._recording) + self._row:#x}>"
+
+
+def _is_number(recording, row):
+    return recording.kind(row).op.family == "input" and row in recording.constants.values()
+
+
+def _node_of(recording, row):
+    if recording.kind(row).op.family == "input":
+        source = recording.sources.get(row)
+        if source is None:
+            return None
+        return _node(*source) if source.__class__ is tuple else _node(None, row, source)
+    if not recording.kind(row).aval.dtype.is_floating_point:
+        return None
+    return _node(recording, row)
+
+
+def _node(recording, row, leaf=None):
+    """A Node of a class with PyTorch's name."""
+    name = "AccumulateGrad" if leaf is not None else name_of(recording, row)
+    cls = _node_classes.get(name)
+    if cls is None:
+        cls = _node_classes[name] = type(name, (Node,), {"__slots__": ()})
+    return cls(recording, row, leaf)
+
+
+_node_classes: dict[str, type] = {}
+
+
+@attribute("grad_fn")
+def grad_fn(x):
+    """The backward node of a computed tensor; None for a leaf."""
+    if x._tape is None or not tracks(x):
+        return None
+    return _node(x._tape, x._row)
+
+
+# ---------------------------------------------------------------- grad
+
+
+def _get_grad(x):
+    known = optional(x, "_grad")
+    if known is None and x._tape is not None and tracks(x) and not optional(x, "_retains"):
+        warnings.warn(
+            "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
+            ".grad attribute won't be populated during autograd.backward(). If you indeed want "
+            "the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the "
+            "non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access "
+            "the leaf Tensor instead.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return known
+
+
+def _set_grad(x, value):
+    if value is not None:
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
+            )
+        if value._aval.shape != x._aval.shape:
+            raise AutogradError(
+                f"assigned grad has data of a different size: {list(value._aval.shape)} for a "
+                f"tensor of {list(x._aval.shape)}"
+            )
+        if value._aval.dtype is not x._aval.dtype:
+            raise AutogradError(
+                f"assigned grad has data of a different type: {value.dtype} for a tensor of "
+                f"{x.dtype}"
+            )
+    x._grad = value
+
+
+def _delete_grad(x):
+    x._grad = None
+
+
+Tensor.grad = property(_get_grad, _set_grad, _delete_grad)
+
+
+@method("retain_grad")
+def retain_grad(x):
+    """Keep `.grad` of a computed tensor too."""
+    if not tracks(x):
+        raise AutogradError("can't retain_grad on Tensor that has requires_grad=False")
+    if x._tape is not None:
+        x._retains = True
+        x._tape.retained[x._row] = weakref.ref(x)
+
+
+@attribute("retains_grad")
+def retains_grad(x):
+    """Whether `retain_grad` was called on a computed tensor."""
+    return bool(optional(x, "_retains"))
+
+
+class RemovableHandle:
+    """Takes a hook away again."""
+
+    _ids = itertools.count()
+
+    def __init__(self, remove):
+        self._remove = remove
+        self.id = next(self._ids)
+
+    def remove(self) -> None:
+        """Take the hook away; once is enough."""
+        self._remove()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.remove()
+
+
+def _add_row_hook(recording, row, hook):
+    hooks = recording.hooks.setdefault(row, [])
+    hooks.append(hook)
+
+    def remove():
+        if hook in hooks:
+            hooks.remove(hook)
+
+    return RemovableHandle(remove)
+
+
+@method("register_hook")
+def register_hook(x, hook):
+    """Call `hook(grad)` when the gradient is computed; what it returns replaces the gradient."""
+    if not tracks(x):
+        raise AutogradError("cannot register a hook on a tensor that doesn't require gradient")
+    if x._tape is not None:
+        return _add_row_hook(x._tape, x._row, hook)
+    hooks = optional(x, "_hooks")
+    if hooks is None:
+        hooks = x._hooks = {}
+    key = next(RemovableHandle._ids)
+    hooks[key] = hook
+    return RemovableHandle(lambda: hooks.pop(key, None))
+
+
+@method("backward")
+def backward(x, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+    """Compute the gradient of this tensor and add it to `.grad` of the leaves.
+
+    gradient      cotangent of a non-scalar tensor, in its shape
+    retain_graph  keep the saved values for another backward
+    create_graph  record the backward itself, for higher derivatives
+    inputs        the only tensors whose `.grad` is filled
+    """
+    if isinstance(inputs, Tensor):
+        inputs = [inputs]
+    if inputs is not None and len(inputs) == 0:
+        raise AutogradError("`inputs` argument to `backward()` cannot be empty.")
+    engine.backward(
+        [x],
+        None if gradient is None else [gradient],
+        retain_graph=retain_graph,
+        create_graph=create_graph,
+        inputs=inputs,
+    )
+
+
+# ---------------------------------------------------------------- detach and copies
+
+
+@method("detach")
+def detach(x):
+    """The same memory, without history."""
+    if state.parked.is_trace and x._tracked:
+        return apply(OPS["detach"], (x,))
+    return wrap(storage(x), x._aval.dtype)
+
+
+@method("detach_")
+def detach_(x):
+    """Cut this tensor off from its history; it becomes a leaf."""
+    if base_of(x) is not x and x._tracked:
+        raise AutogradError("Can't detach views in-place. Use detach() instead.")
+    state.parked.forget(x)
+    x._tape = x._stamp = None
+    x._row = -1
+    x._tracked = False
+    return x
+
+
+def _get_data(x):
+    return wrap(Unnoted.view(storage(x)), x._aval.dtype)
+
+
+def _set_data(x, value):
+    if value._aval.dtype is not x._aval.dtype:
+        raise AutogradError(f"data set to a tensor that requires gradients must be {x.dtype}")
+    x._value = storage(value)
+    x._aval = value._aval
+    for recording in list(live):
+        recording.forget(x)
+
+
+Tensor.data = property(_get_data, _set_data)
+
+
+@attribute("_base")
+def base(x):
+    """The tensor whose memory this view shows; None if it is no view."""
+    return optional(x, "_base_tensor")
+
+
+@method("_is_view")
+def is_view(x):
+    """Whether the tensor shows the memory of another."""
+    return base_of(x) is not x
