@@ -4,20 +4,21 @@ The one idea: an entry proves itself.  Its file carries a digest of all that fol
 key it was stored under, so whatever happened to it (half written, a bit flipped, renamed, from
 another version) makes it a miss, and the next `put` replaces it:
 
-    magic 8 | sha256 of the rest 32 | lengths of meta and payload 4 + 8 | meta, JSON | payload
+    magic 8 | sha256 of the rest 32 | lengths of key and payload 4 + 8 | key, ASCII | payload
 
-There is no index, so nothing can disagree with it; no lock, because a file appears complete
-(os.replace) or not at all; no pickle, because reading must not run anything.  Start reading at
-`ObjectStore.get` and `ObjectStore.put`.
+There is no index, so nothing can disagree with it; no lock, so no process waits for another, and
+none is needed, because a file appears complete (os.replace) or not at all; no pickle, because
+reading must not run anything.  Start reading at `ObjectStore.get` and `ObjectStore.put`.
 
-A digest stops accidents, not an attacker: who can write in the directory can run code here, as
-with every compile cache.  Therefore the directory is 0700, and one that belongs to somebody else,
-or that others can write in, is refused.  A directory that cannot be used costs one warning in a
-process, never an error.  What the bytes mean is not known here: the key must say all of it.
+Trust: a digest stops accidents, not an attacker.  Who can write in the directory can run code
+here, as with every compile cache (JAX's says the same of itself).  Therefore the directory is
+0700, and one that belongs to somebody else, or that others can write in, is refused.  A directory
+that cannot be used costs one warning in a process, never an error.  What the bytes mean is not
+known here: the key must say all of it.
 
-Sources: field/reliability.md section 5, with what JAX (bad entries stay for ever) and Numba (an
-index file, pickles) get wrong.  Not taken from it: fsync (the digest catches what a power cut
-tore, and it costs more than a compile).
+benchmarks/attacks.py damages entries, directories and every single system call made here.  JAX
+leaves bad entries for ever, Numba has an index file and pickles; neither is copied.  No fsync: the
+digest catches what a power cut tore, and it would cost more than a compile.
 """
 
 from __future__ import annotations
@@ -26,18 +27,15 @@ import atexit
 import contextlib
 import functools
 import hashlib
-import json
 import os
-import random
 import stat
 import struct
-import tempfile
 import threading
 import time
 import warnings
 from pathlib import Path
 
-MAGIC = b"tapejit\x01"
+MAGIC = b"tapejit\x02"
 """Its last byte is the version of the frame."""
 
 LIMIT_BYTES = 256 * 2**20
@@ -45,6 +43,7 @@ LIMIT_BYTES = 256 * 2**20
 _LENGTHS = struct.Struct("<IQ")
 _HEAD_BYTES = len(MAGIC) + 32 + _LENGTHS.size
 _SUFFIX = ".tjo"
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _TOUCH_AFTER_S = 24 * 3600  # an entry in use gets a new date once a day, not at every read
 _STALE_AFTER_S = 3600  # a temporary file this old was left by a process that died
 
@@ -53,28 +52,27 @@ _STALE_AFTER_S = 3600  # a temporary file this old was left by a process that di
 
 def frame(key: str, payload: bytes) -> bytes:
     """An entry's file."""
-    meta = json.dumps({"key": key}).encode()
-    rest = _LENGTHS.pack(len(meta), len(payload)) + meta + payload
+    rest = _LENGTHS.pack(len(key), len(payload)) + key.encode() + payload
     return MAGIC + hashlib.sha256(rest).digest() + rest
 
 
 def unframe(key: str, data: bytes) -> bytes | None:
     """The payload of an entry's file, or None if anything about it is not as `frame` made it."""
-    if len(data) < _HEAD_BYTES or not data.startswith(MAGIC):
+    if not _is_head(key, data, len(data)):
         return None
-    rest = memoryview(data)[len(MAGIC) + 32 :]
-    if hashlib.sha256(rest).digest() != data[len(MAGIC) : len(MAGIC) + 32]:
+    digest = hashlib.sha256(memoryview(data)[len(MAGIC) + 32 :]).digest()
+    begin = _HEAD_BYTES + len(key)
+    if digest != data[len(MAGIC) : len(MAGIC) + 32] or data[_HEAD_BYTES:begin] != key.encode():
         return None
-    n_meta, n_payload = _LENGTHS.unpack_from(rest)
-    if len(data) != _HEAD_BYTES + n_meta + n_payload:
-        return None
-    try:
-        meta = json.loads(data[_HEAD_BYTES : _HEAD_BYTES + n_meta])
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(meta, dict) or meta.get("key") != key:
-        return None
-    return data[_HEAD_BYTES + n_meta :]
+    return data[begin:]
+
+
+def _is_head(key: str, head: bytes, size: int) -> bool:
+    """Whether a file of this size that begins with these bytes may be the key's entry."""
+    if len(head) < _HEAD_BYTES or not head.startswith(MAGIC):
+        return False
+    n_key, n_payload = _LENGTHS.unpack_from(head, len(MAGIC) + 32)
+    return n_key == len(key) and size == _HEAD_BYTES + n_key + n_payload
 
 
 # -------------------------------------------------------------------------------- the directory
@@ -102,10 +100,10 @@ def _prepare(directory: Path):
     """Make the directory, or raise OSError if it is not one that only we can write in."""
     if not directory.is_absolute():
         raise NotADirectoryError("there is no home directory")
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    os.makedirs(directory.parent, exist_ok=True)
     with contextlib.suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-    found = directory.stat()
+        os.mkdir(directory, 0o700)
+    found = os.stat(directory)
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError("it is no directory")
     if hasattr(os, "getuid"):  # Windows has neither owners by number nor these mode bits
@@ -137,29 +135,32 @@ def _warn_once(directory: Path, error: Exception):
 class _Writer:
     """Writes entries behind the program's back: 0.4 ms each, a tenth of a small program's compile.
 
-    The thread lives while there is something to write.  After a fork the child has the list but
-    no thread, and starts one with its next entry; what is written twice is the same.
+    The thread lives while there is something to write.  A child of fork has neither thread nor
+    list: what its parent had to write, its parent writes.
     """
 
     DELAY_S = 0.1
 
     def __init__(self):
-        self.waiting: list = []
-        self.thread: threading.Thread | None = None
-        self.lock = threading.Lock()
+        self.forget()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.forget)
 
     def forget(self):
-        self.lock = threading.Lock()
-        self.waiting, self.thread = [], None
+        self.waiting: list = []
+        self.thread: threading.Thread | None = None
+        self.lock = threading.Lock()  # of the two above
+        self.writing = threading.Lock()
 
     def add(self, entry):
         with self.lock:
             self.waiting.append(entry)
             if self.thread is None:
                 self.thread = threading.Thread(target=self.run, daemon=True, name="tapejit cache")
-                self.thread.start()
+                try:
+                    self.thread.start()
+                except RuntimeError:  # no more threads: the next entry tries again, or the exit
+                    self.thread = None
 
     def run(self):
         while True:
@@ -171,11 +172,13 @@ class _Writer:
                     return
 
     def flush(self):
-        """Write what waits."""
-        with self.lock:
-            waiting, self.waiting = self.waiting, []
-        for store, key, payload in waiting:
-            store.put(key, payload)
+        """Write what waits, and what the thread is just writing: at exit it would not finish."""
+        with self.writing:
+            with self.lock:
+                waiting, self.waiting = self.waiting, []
+            for store, key, payload in waiting:
+                with contextlib.suppress(Warning):  # as an error (-W error): nobody to catch it
+                    store.put(key, payload)
 
 
 _WRITER = _Writer()
@@ -198,15 +201,15 @@ class ObjectStore:
         self._is_usable: bool | None = None if is_enabled() else False
         # What may be written before the directory is looked through again.  That takes 2 us a
         # file, so a process that writes one kernel should seldom do it: one in limit/8 bytes.
-        self._room_bytes = random.Random().random() * limit_bytes / 8
+        self._room_bytes = int.from_bytes(os.urandom(2), "little") / 2**16 * limit_bytes / 8
 
     def get(self, key: str) -> bytes | None:
         """The payload stored under a key, or None."""
         if not self._usable():
             return None
         try:
-            data = self._read(self._path(key))
-        except OSError:
+            data = self._read(key)
+        except (OSError, MemoryError):
             return None
         return None if data is None else unframe(key, data)
 
@@ -218,8 +221,8 @@ class ObjectStore:
         """Store a payload, over whatever was there."""
         if not self._usable():
             return
-        data = frame(key, payload)
         try:
+            data = frame(key, payload)
             try:
                 self._write(self._path(key), data)
             except FileNotFoundError:  # somebody cleared the cache while we run
@@ -228,7 +231,7 @@ class ObjectStore:
             self._room_bytes -= len(data)
             if self._room_bytes < 0:
                 self._evict()
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             _warn_once(self.directory, error)
 
     def _path(self, key: str) -> Path:
@@ -246,27 +249,48 @@ class ObjectStore:
                 _warn_once(self.directory, error)
         return self._is_usable
 
-    def _read(self, path: Path) -> bytes | None:
-        """A file's bytes, if it is a file of a size that makes sense."""
-        with open(path, "rb", buffering=0, opener=_open) as file:
-            found = os.fstat(file.fileno())
+    def _read(self, key: str) -> bytes | None:
+        """The bytes of a key's file, if it is a file and its head fits its size."""
+        path = self._path(key)
+        # O_NONBLOCK: a FIFO in place of an entry must not hang us
+        handle = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode) or found.st_size > self.limit_bytes:
                 return None
-            if abs(time.time() - found.st_mtime) > _TOUCH_AFTER_S:
-                with contextlib.suppress(OSError):
-                    os.utime(path)
-            return file.read()
+            data = os.read(handle, _HEAD_BYTES)
+            if not _is_head(key, data, found.st_size):
+                return None
+            while len(data) < found.st_size:
+                more = os.read(handle, found.st_size - len(data))
+                if not more:
+                    return None
+                data += more
+        finally:
+            os.close(handle)
+        if abs(time.time() - found.st_mtime) > _TOUCH_AFTER_S:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+        return data
 
     def _write(self, path: Path, data: bytes):
         """Write a file that appears complete or not at all."""
-        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=self.directory)
+        temporary = self.directory / f"{os.urandom(16).hex()}.tmp"
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
         try:
-            with open(handle, "wb") as file:
-                file.write(data)
-            os.replace(temporary, path)
+            try:
+                written = 0
+                while written < len(data):
+                    written += os.write(handle, memoryview(data)[written:])
+            finally:
+                os.close(handle)
+            try:
+                os.replace(temporary, path)
+            except IsADirectoryError:  # not ours to delete, so out of the way
+                os.rename(path, temporary.with_suffix(".aside"))
+                os.replace(temporary, path)
         except BaseException:  # KeyboardInterrupt too
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            _unlink(temporary)
             raise
 
     def _evict(self):
@@ -301,12 +325,7 @@ class ObjectStore:
         return listing
 
 
-def _open(path, flags: int) -> int:
-    """An opener that a FIFO in place of an entry cannot hang."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _unlink(path: str):
+def _unlink(path: str | os.PathLike):
     """Delete a file, unless another process was faster or it cannot be deleted."""
     with contextlib.suppress(OSError):
         os.unlink(path)

@@ -11,6 +11,7 @@ PyTorch, float64 inside function transforms of NumPy data.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -78,6 +79,15 @@ _defaults = _Defaults()
 
 
 # ---------------------------------------------------------------- lookups
+
+
+def is_masked(array) -> bool:
+    """Whether it is one of NumPy's masked arrays.
+
+    Only who has imported numpy.ma has any; `np.ma` would import it now, which takes 9 ms.
+    """
+    known = sys.modules.get("numpy.ma")
+    return known is not None and isinstance(array, getattr(known, "MaskedArray", ()))
 
 
 def named(name: str) -> DType:

@@ -106,19 +106,18 @@ def test_every_flipped_bit_is_a_miss():
 
 
 LENGTHS = cache._LENGTHS.pack
-META = b'{"key": "%s"}' % KEY.encode()
+NAME = KEY.encode()
 FORGED = {
     "empty": b"",
     "zeros": bytes(500),
     "text": b"not an entry\n" * 50,
-    "other version": signed(LENGTHS(len(META), 1) + META + b"x", MAGIC[:-1] + b"\x02"),
+    "other version": signed(LENGTHS(64, 1) + NAME + b"x", MAGIC[:-1] + b"\x01"),
     "other key": frame("0" * 64, PAYLOAD),
-    "too long a payload": signed(LENGTHS(len(META), 2**60) + META + b"x"),
-    "too long a meta": signed(LENGTHS(2**32 - 1, 1) + META + b"x"),
-    "no meta": signed(LENGTHS(0, 1) + b"x"),
-    "meta is no JSON": signed(LENGTHS(4, 1) + b"\xff{{{" + b"x"),
-    "meta is a list": signed(LENGTHS(2, 1) + b"[]" + b"x"),
-    "meta is deep": signed(LENGTHS(10**5, 1) + b"[" * 10**5 + b"x"),
+    "too long a payload": signed(LENGTHS(64, 2**60) + NAME + b"x"),
+    "too long a key": signed(LENGTHS(2**32 - 1, 1) + NAME + b"x"),
+    "no key": signed(LENGTHS(0, 1) + b"x"),
+    "key in the payload": signed(LENGTHS(0, 65) + NAME + b"x"),
+    "key is no text": signed(LENGTHS(64, 1) + b"\xff" * 64 + b"x"),
     "head only": signed(LENGTHS(0, 0)),
 }
 
@@ -164,11 +163,11 @@ def test_other_things_in_place_of_an_entry(store):
     assert store.get(KEY) == PAYLOAD
     entry_of(store).unlink()
     entry_of(store).mkdir()
+    (entry_of(store) / "kept").write_text("")
     assert store.get(KEY) is None
-    with pytest.warns(RuntimeWarning, match="compiled code is not kept on disk"):
-        store.put(KEY, PAYLOAD)
-    store.put(KEY, PAYLOAD)  # the second time says nothing
-    assert [file.name for file in store.directory.iterdir()] == [f"{KEY}.tjo"]
+    store.put(KEY, PAYLOAD)
+    assert store.get(KEY) == PAYLOAD
+    assert [file.parent.suffix for file in store.directory.glob("*/kept")] == [".aside"]
 
 
 def test_an_entry_larger_than_the_store_is_not_read(store):
@@ -230,10 +229,12 @@ def test_no_home_directory(monkeypatch):
 def test_read_only_directory_is_read_and_not_written(monkeypatch, store):
     store.put(KEY, PAYLOAD)
 
-    def refuse(*args, **kwargs):
-        raise PermissionError(errno.EACCES, "Permission denied")
+    def refuse(path, flags, *mode, real=os.open):
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags, *mode)
 
-    monkeypatch.setattr(cache.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.warns(RuntimeWarning, match="Permission denied") as caught:
         store.put("a", PAYLOAD)
         store.put("b", PAYLOAD)
@@ -247,26 +248,17 @@ def test_full_disk_leaves_no_trace(monkeypatch, store, step):
     store.put(KEY, b"good")
     full = OSError(errno.ENOSPC, "No space left on device")
 
-    class Full:
-        def __init__(self, handle, mode):
-            self.file = os.fdopen(handle, mode)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *exception):
-            self.file.close()
-
-        def write(self, data):
-            self.file.write(data[: len(data) // 2])
+    def half(handle, data, real=os.write):
+        if len(data) < len(PAYLOAD):
             raise full
+        return real(handle, data[: len(data) // 2])
 
     def refuse(*args):
         raise full
 
     with monkeypatch.context() as patch:
         if step == "write":
-            patch.setattr(cache, "open", Full, raising=False)
+            patch.setattr(os, "write", half)
         else:
             patch.setattr(os, "replace", refuse)
         with pytest.warns(RuntimeWarning, match="No space left"):
@@ -397,6 +389,17 @@ def test_later_is_soon(store):
     while store.get(KEY) is None and time.monotonic() < until:
         time.sleep(0.01)
     assert store.get(KEY) == PAYLOAD
+
+
+def test_a_writer_whose_warnings_are_errors_goes_on(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(cache._WRITER, "waiting", [])
+    cache._WRITER.waiting.append((ObjectStore(tmp_path / "file"), KEY, PAYLOAD))
+    cache._WRITER.waiting.append((ObjectStore(tmp_path / "objects"), KEY, PAYLOAD))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache._WRITER.flush()
+    assert ObjectStore(tmp_path / "objects").get(KEY) == PAYLOAD
 
 
 def test_later_is_at_exit_at_the_latest(tmp_path):

@@ -521,7 +521,7 @@ def from_array(array) -> Tensor:
 
     Errors  DtypeError for masked, object, complex and other arrays that tensors cannot hold
     """
-    if isinstance(array, np.ma.MaskedArray):
+    if dtypes.is_masked(array):
         raise DtypeError(
             "tensor: a masked array would lose its mask silently\n"
             "  try  array.filled(value), or the mask as an argument of its own and where()"

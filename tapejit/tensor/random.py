@@ -6,13 +6,15 @@ import numpy as np
 
 from tapejit.tensor.recording import state
 
-_generators = {"default": np.random.default_rng()}
+_generators: dict[str, np.random.Generator] = {}  # numpy.random takes 8 ms to import: when asked
 
 
 def generator() -> np.random.Generator:
     """The generator that all random functions draw from."""
     if state.parked.is_trace:
         state.parked.impure = "draws random numbers"
+    if "default" not in _generators:
+        _generators.setdefault("default", np.random.default_rng())
     return _generators["default"]
 
 

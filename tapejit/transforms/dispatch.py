@@ -40,7 +40,7 @@ def signature_of(leaves: Sequence) -> tuple:
 def _signature_of_other(x):
     if isinstance(x, Tensor):
         return x._aval
-    if isinstance(x, np.ma.MaskedArray):
+    if dtypes.is_masked(x):
         from_array(x)  # raises
     return type(x), np.shape(x), getattr(x, "dtype", None)
 

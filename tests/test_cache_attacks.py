@@ -1,0 +1,109 @@
+"""The cache under attack: right answers, nothing raised, one warning at most, entries mended.
+
+What is done to it is in benchmarks/attacks.py.  TAPEJIT_TEST_ATTACKS=1000 for more of it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import attacks
+from tapejit import cache
+from tapejit.runtime import native
+
+N_ATTACKS = int(os.environ.get("TAPEJIT_TEST_ATTACKS", "150"))
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="attacks in POSIX's words")
+
+
+@pytest.mark.parametrize("first", range(10))
+def test_attacks_do_no_harm(first, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_warned", False)
+    monkeypatch.delenv("TAPEJIT_CACHE", raising=False)
+    for seed in range(first, N_ATTACKS, 10):
+        place = tmp_path / str(seed)
+        place.mkdir()
+        outcome = attacks.run(seed, place)
+        assert outcome.is_harmless, (seed, outcome)
+
+
+def test_every_attack_is_among_them():
+    assert N_ATTACKS >= len(attacks.ATTACKS) >= 45
+
+
+def seed_of(name):
+    return sorted(attacks.ATTACKS).index(name)
+
+
+def test_harm_would_be_noticed(tmp_path, monkeypatch):
+    """A cache that does not look at keys gives the wrong code; one that cannot write mends nothing;
+    one that lets errors out raises."""
+    monkeypatch.setattr(cache, "_warned", False)
+    places = [tmp_path / name for name in "abc"]
+    for place in places:
+        place.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "unframe", lambda key, data: data[cache._HEAD_BYTES + len(key) :])
+        assert attacks.run(seed_of("other_entry"), places[0]).wrong > 0
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.ObjectStore, "put", lambda *arguments: None)
+        outcome = attacks.run(seed_of("missing"), places[1])
+        assert not outcome.mended and not outcome.wrong
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.ObjectStore, "get", lambda store, key: store._read(key))
+        assert attacks.run(seed_of("missing"), places[2]).exceptions
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"features": "+avx10.9"},
+        {"cpu": "z80"},
+        {"triple": "z80-unknown-none"},
+        {"llvm": (3, 1, 4)},
+        {"llvmlite": "0.0"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_code_from_elsewhere_is_not_ours(change, monkeypatch):
+    here = native.content_key("text")
+    there = native.host()._replace(**change)
+    monkeypatch.setattr(native, "host", lambda: there)
+    assert native.content_key("text") != here
+
+
+# ---------------------------------------------------------------- whole processes
+
+GRADIENT = """
+import sys, numpy as np, tapejit as tj
+from tapejit.runtime.compiled import statistics
+f = tj.value_and_grad(lambda x: np.sum(np.tanh(x) * x))
+x = np.linspace(-2.0, 2.0, 7)
+for _ in range(2):
+    value, slope = f(x)
+    np.testing.assert_allclose(slope, np.tanh(x) + x / np.cosh(x) ** 2, rtol=1e-12)
+"""
+
+DAMAGE = {
+    "whole": lambda data: data,
+    "cut": lambda data: data[:-1],
+    "flipped": lambda data: data[:200] + bytes([data[200] ^ 4]) + data[201:],
+    "empty": lambda data: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_process_that_finds_every_entry_damaged(damage, tmp_path):
+    environment = {**os.environ, "TAPEJIT_CACHE_DIR": str(tmp_path), "TAPEJIT_CACHE": "1"}
+    command = [sys.executable, "-W", "error", "-c", GRADIENT]
+    subprocess.run(command, env=environment, check=True)
+    good = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(good) >= 3  # the kernel, tanh, the launcher's entry
+    for path, data in good.items():
+        path.write_bytes(DAMAGE[damage](data))
+    subprocess.run(command, env=environment, check=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == good
