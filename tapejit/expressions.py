@@ -20,7 +20,7 @@ from tapejit.errors import DeclarationError
 # ---------------------------------------------------------------- data
 
 # name -> number of operands.  The first group has a direct instruction or intrinsic in LLVM;
-# the second is our own vector math (codegen/vectormath.py).
+# the second is our own vector math (codegen/vectormath).
 INSTRUCTIONS = {
     "add": 2, "sub": 2, "mul": 2, "div": 2, "mod": 2, "neg": 1,
     "lt": 2, "le": 2, "gt": 2, "ge": 2, "eq": 2, "ne": 2,

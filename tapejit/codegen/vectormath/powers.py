@@ -1,0 +1,76 @@
+"""pow: exp(y · log|x|), with the logarithm and the product as pairs.
+
+Source: fdlibm's e_pow.c (the cases of C99 F.9.4.4).
+"""
+
+from __future__ import annotations
+
+import math
+
+from tapejit.codegen.vectormath.exponentials import exp_reduce, exp_tail, scale
+from tapejit.codegen.vectormath.language import defines
+from tapejit.codegen.vectormath.logarithms import log_normalised
+from tapejit.codegen.vectormath.pairs import at_least, at_most, fast_two_sum, two_product
+
+
+def log_double(b, x):
+    """log(x) for positive finite x as a pair with about 2^-66 (f64) or 2^-36 (f32) relative error.
+
+    log(m) = 2s + s·z·(2/3 + z·P(z)) with s = (m-1)/(m+1), z = s²: s, z and the products are pairs.
+    """
+    k, m = log_normalised(b, x)
+    f = m - 1.0
+    bottom = m + 1.0
+    bottom_low = (1.0 - bottom) + m
+    inverse = 1.0 / bottom
+    s = f * inverse
+    s_low = (b.residue(-s, bottom, f) - s * bottom_low) * inverse
+    z, z_low = two_product(b, s, s)
+    z_low = b.fma(s + s, s_low, z_low)
+    third, third_low = b.constant("TWO_THIRDS")
+    t, t_low = fast_two_sum(third, z * b.polynomial("POW", z))
+    t_low = t_low + third_low
+    w, w_low = two_product(b, z, t)
+    w_low = b.fma(z, t_low, b.fma(z_low, t, w_low))
+    v, v_low = two_product(b, s, w)
+    v_low = b.fma(s, w_low, b.fma(s_low, w, v_low))
+    head, tail, _ = b.constant("LN2")
+    total, first = fast_two_sum(s + s, v)
+    high, second = fast_two_sum(k * head, total)
+    low = b.fma(k, tail, (s_low + s_low) + v_low)
+    return fast_two_sum(high, second + (first + low))
+
+
+def is_whole(b, a):
+    """Lanes that are whole numbers, for a >= 0; without an instruction that rounds (SSE2)."""
+    unit = 2.0**b.format.mantissa
+    return (a > unit - 0.5) | ((a + unit) - unit).equals(a)
+
+
+@defines("pow", ulp=1.2)
+def _pow(b, x, y):
+    """exp(y · log|x|) with logarithm and product as pairs, then the cases of C99 F.9.4.4."""
+    a = x.abs()
+    high, low = log_double(b, a)
+    # 0 and inf need only the right infinity here: y times it then over- or underflows
+    high = b.select(a.equals(0.0), -math.inf, high)
+    high = b.select(a.equals(math.inf), math.inf, high)
+    p, p_low = two_product(b, y, high)
+    p_low = b.select(p.abs() < 2000.0, b.fma(y, low, p_low), 0.0)
+    p = at_least(b, at_most(b, p, b.pick(710.0, 89.0)), b.pick(-746.0, -104.5))
+    r, rest, k = exp_reduce(b, p)
+    # p_low is too large to stay out of the polynomial: p_low · r would be many ulp
+    r, rest = exp_tail(b, *fast_two_sum(r, rest + p_low))
+    result = scale(b, 1.0 + (r + rest), k)
+
+    size = y.abs()
+    whole = is_whole(b, size)
+    odd = whole & ~is_whole(b, size * 0.5)
+    sign = b.select(odd, x.bits() & b.format.sign, 0)
+    result = (result.bits() | sign).floats()
+    negative = (x < 0.0) & (x > -math.inf)
+    result = b.select(negative & ~whole, math.nan, result)
+    result = b.select(a.equals(1.0) & y.abs().equals(math.inf), 1.0, result)
+    result = b.select(x.is_nan(), x, result)
+    result = b.select(y.is_nan(), y, result)
+    return b.select(x.equals(1.0) | y.equals(0.0), 1.0, result)
