@@ -126,31 +126,34 @@ def scratch_of(case):
 
 
 @functools.cache
-def vector_math(fn, dtype, lanes):
+def vector_math(target, fn, dtype, lanes):
     """The library of one vector function."""
     symbol = vectormath.symbol(fn, dtype, lanes)
-    text = vectormath.emit_library([(fn, dtype, lanes)])
-    return machine.load(machine.compile_object(text), (symbol,))
+    text = vectormath.emit_library([(fn, dtype, lanes)], target.has_fma)
+    return machine.load(machine.compile_object(text, target=target), (symbol,))
 
 
 @functools.cache
-def support(name):
+def support(target, name):
     """The library that has a function which many kernels call."""
     text, names = (emit_tail(), NAMES) if name in NAMES else (emit_reduction(name), (name,))
-    return machine.load(machine.compile_object(text), names)
+    return machine.load(machine.compile_object(text, target=target), names)
 
 
-def load(text, tier=0):
-    imports = {name: support(name).address(name) for name in text.support}
+def load(text, tier=0, target=None):
+    target = target or machine.host()
+    imports = {name: support(target, name).address(name) for name in text.support}
     for call in text.imports:
-        imports[vectormath.symbol(*call)] = vector_math(*call).address(vectormath.symbol(*call))
-    return machine.load(machine.compile_object(text.ir, tier), text.exports, imports)
+        symbol = vectormath.symbol(*call)
+        imports[symbol] = vector_math(target, *call).address(symbol)
+    compiled = machine.compile_object(text.ir, tier, target=target)
+    return machine.load(compiled, text.exports, imports)
 
 
-def native(case, split=500, tier=0, cuts=()):
+def native(case, split=500, tier=0, cuts=(), target=None):
     """Run compiled; `cuts` are unit numbers where the range is handed out in pieces."""
     text = emit_loop(case.kernel, "k", split)
-    library = load(text, tier)
+    library = load(text, tier, target)
     bases = [layout.base.copy() for layout in case.outputs]
     firsts = [layout.first for layout in (*case.inputs, *case.outputs)]
     arrays = [*(layout.base for layout in case.inputs), *bases]

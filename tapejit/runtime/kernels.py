@@ -149,6 +149,7 @@ def _math_library(call):
     """One vector math function, compiled the first time it is needed on this machine."""
     library = _MATH.get(call)
     if library is None:
-        text, symbol = vectormath.emit_library([call]), vectormath.symbol(*call)
+        text = vectormath.emit_library([call], native.host().has_fma)
+        symbol = vectormath.symbol(*call)
         library = _MATH[call] = native.compile_cached(text, (symbol,), tier=1)
     return library

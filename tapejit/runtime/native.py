@@ -51,6 +51,12 @@ class Host(NamedTuple):
     cpu: str
     features: str
 
+    @property
+    def has_fma(self) -> bool:
+        """Whether `llvm.fma` is an instruction; only on x86 it may be a call of libm instead."""
+        is_x86 = self.triple.startswith(("x86_64", "amd64"))
+        return not is_x86 or "+fma" in self.features.split(",")
+
 
 class NativeLibrary:
     """Loaded machine code.  It is given back when the last reference to this object goes.
@@ -141,32 +147,36 @@ def host() -> Host:
 
 
 @functools.cache
-def _machine(tier: int):
-    """The target machine of a tier."""
+def machine(target: Host, tier: int):
+    """The target machine of a tier, for this host or another."""
+    llvm = _llvm()
     with _LOCK:
-        return (
-            _llvm()
-            .Target.from_triple(host().triple)
-            .create_target_machine(
-                cpu=host().cpu,
-                features=host().features,
-                opt=tier,
-                reloc="pic",
-                codemodel="small",
-            )
+        if target != host():
+            llvm.initialize_all_targets()
+            llvm.initialize_all_asmprinters()
+        return llvm.Target.from_triple(target.triple).create_target_machine(
+            cpu=target.cpu,
+            features=target.features,
+            opt=tier,
+            reloc="pic",
+            codemodel="small",
         )
 
 
 # ------------------------------------------------------------------------------ text to object
 
 
-def compile_object(ir_text: str, tier: int = 0, is_trusted: bool = False) -> bytes:
+def compile_object(
+    ir_text: str, tier: int = 0, is_trusted: bool = False, target: Host | None = None
+) -> bytes:
     """Compile LLVM IR text to the bytes of an object file; a trusted text is not verified.
+
+    `target` is the machine it is for, if not this one.
 
     Errors  KernelError with the first lines of what LLVM said
     """
     assert tier in (0, 1), tier
-    machine, llvm = _machine(tier), _llvm()
+    llvm, to = _llvm(), machine(target or host(), tier)
     try:
         # A context of its own: LLVM never frees constants and types of the global one.
         module = llvm.parse_assembly(ir_text, llvm.create_context())
@@ -174,8 +184,8 @@ def compile_object(ir_text: str, tier: int = 0, is_trusted: bool = False) -> byt
             if not is_trusted or settings.check:  # 0.1 ms; the emitters' tests verify
                 module.verify()
             if tier:
-                _optimise(module, machine)
-            return machine.emit_object(module)
+                _optimise(module, to)
+            return to.emit_object(module)
     except RuntimeError as error:
         raise KernelError(f"LLVM refused the IR: {_first_lines(error)}") from error
 
@@ -184,14 +194,14 @@ def _compile_trusted(ir_text, tier):
     return compile_object(ir_text, tier, is_trusted=True)
 
 
-def _optimise(module, machine):
+def _optimise(module, to):
     """The O1 pipeline.  The IR has explicit vectors, so vectorisers and unrolling only cost."""
     llvm = _llvm()
     options = llvm.create_pipeline_tuning_options(speed_level=1)
     options.loop_vectorization = False
     options.slp_vectorization = False
     options.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, options)
+    builder = llvm.create_pass_builder(to, options)
     builder.getModulePassManager().run(module, builder)
 
 
@@ -217,7 +227,7 @@ class _Linker:
         if number % LIBRARIES_PER_JIT == 0:
             # The old one lives on until the last of its libraries is dropped.
             self._jit = _llvm().create_lljit_compiler(
-                _machine(0), use_jit_link=True, suppress_errors=True
+                machine(host(), 0), use_jit_link=True, suppress_errors=True
             )
         return self._jit, f"tapejit{number}"
 
@@ -237,6 +247,8 @@ def load(
     """
     llvm = _llvm()
     builder = llvm.JITLibraryBuilder().add_object_img(object_bytes).add_current_process()
+    if host().triple.endswith("-msvc"):  # a mark of code with floats, which no library exports
+        builder.import_symbol("_fltused", 0)
     for name, address in (imports or {}).items():
         builder.import_symbol(name, address)
     for name in exports:

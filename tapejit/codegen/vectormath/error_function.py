@@ -43,7 +43,7 @@ def _erf(b, x):
     return b.select(a < 1.0, near, b.copy_sign(far, x))
 
 
-@defines("erfc", ulp=1.7)
+@defines("erfc", ulp=2.0)
 def _erfc(b, x):
     a = x.abs()
     y = b.polynomial("ERF", x * x)
