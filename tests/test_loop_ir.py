@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import platform
 import time
 import types
 
@@ -28,7 +27,6 @@ from tapejit.codegen.vector_ops import constant, splat
 from tapejit.errors import KernelError
 from tapejit.expressions import INSTRUCTIONS, MATH
 from tapejit.plan import LoopKernel, Node, Operand, Output
-from tapejit.runtime import native as machine
 
 LENGTHS = (0, 1, 7, 8, 9, 31, 32, 33, 63, 4095, 4096, 4097, 10000)
 INF, NAN = math.inf, math.nan
@@ -230,24 +228,6 @@ def test_split_bodies_have_the_same_bits(seed):
     for split in (1, 37, 100):
         assert_same(native(case, split=split), whole)
     assert_same(native(case, tier=1), whole)
-
-
-@pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "AMD64"), reason="compiles for other x86 processors"
-)
-@pytest.mark.parametrize("cpu", ["haswell", "x86-64"])
-def test_narrower_processors_give_the_same_bits(cpu, monkeypatch):
-    """The vectors are 512 bits wide in the text: LLVM cuts them to 256 or 128."""
-    kernels = [random_kernel(np.random.default_rng(seed), 1, 20) for seed in range(6)]
-    kernels += [reduction("sum", dtype, "1", "0") for dtype in ("f64", "f32")]
-    cases = [make_case(kernel, (4500,)) for kernel in kernels]
-    here = [native(case) for case in cases]
-    llvm = machine._llvm()
-    target = llvm.Target.from_triple(machine.host().triple)
-    other = target.create_target_machine(cpu=cpu, features="", opt=0, reloc="pic")
-    monkeypatch.setattr(machine, "_machine", lambda tier: other)
-    for case, want in zip(cases, here, strict=True):
-        assert_same(native(case), want)
 
 
 def test_long_bodies_are_split_by_themselves():

@@ -24,6 +24,7 @@ from kernel_case import NUMPY, make_case
 from kernel_case import native as run_kernel
 from object_symbols import undefined_symbols
 from test_golden_kernels import KERNELS
+from test_loop_ir import assert_same, random_kernel, reduction
 from test_vectormath import DTYPES, WIDEST, caller, function, loop_text, points
 
 from tapejit import expressions
@@ -234,6 +235,18 @@ def test_kernels_give_the_same_bits(name):
                 np.testing.assert_array_equal(mine, theirs, err_msg=fn)
             elif fn != "tanh":  # of the golden kernel, whose sum and square are in ulp too
                 assert_ulp(mine, theirs, 2 * vectormath.FUNCTIONS[fn].ulp, fn)
+
+
+@pytest.mark.parametrize("name", ["sse2", "haswell"])
+def test_random_kernels_give_the_same_bits(name):
+    """The vectors are 512 bits wide in the text: LLVM cuts them to 256 or 128."""
+    if not can_run(name):
+        pytest.skip(f"this processor does not run code for {name}")
+    kernels = [random_kernel(np.random.default_rng(seed), 1, 20) for seed in range(6)]
+    kernels += [reduction("sum", dtype, "1", "0") for dtype in ("f64", "f32")]
+    for kernel in kernels:
+        case = make_case(kernel, (4500,))
+        assert_same(run_kernel(case, target=target(name)), run_kernel(case))
 
 
 def assert_ulp(mine, theirs, bound, fn):
