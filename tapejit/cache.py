@@ -43,6 +43,7 @@ LIMIT_BYTES = 256 * 2**20
 _LENGTHS = struct.Struct("<IQ")
 _HEAD_BYTES = len(MAGIC) + 32 + _LENGTHS.size
 _SUFFIX = ".tjo"
+_TEXT = ".py"
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _TOUCH_AFTER_S = 24 * 3600  # an entry in use gets a new date once a day, not at every read
 _STALE_AFTER_S = 3600  # a temporary file this old was left by a process that died
@@ -234,6 +235,27 @@ class ObjectStore:
         except (OSError, MemoryError) as error:
             _warn_once(self.directory, error)
 
+    def put_text(self, key: str, text: str) -> Path | None:
+        """Write a text as KEY.py, for people and debuggers: nothing runs what is in it.
+
+        Returns where it is, with this text in it whatever was there before, or None if the disk
+        cannot be used.
+        """
+        if not self._usable():
+            return None
+        path, data = self._path(key).with_suffix(_TEXT), text.encode()
+        with contextlib.suppress(OSError):
+            if path.stat().st_size == len(data) and path.read_bytes() == data:
+                return path
+        try:
+            _prepare(self.directory)  # somebody may have cleared the cache while we run
+            self._write(path, data)
+        except (OSError, MemoryError) as error:
+            _warn_once(self.directory, error)
+            return None
+        self._room_bytes -= len(data)
+        return path
+
     def _path(self, key: str) -> Path:
         assert key.isascii() and key.isalnum(), key
         return self.directory / (key + _SUFFIX)
@@ -318,7 +340,7 @@ class ObjectStore:
         listing = []
         with os.scandir(self.directory) as files:
             for file in files:
-                if file.name.endswith((_SUFFIX, ".tmp")):
+                if file.name.endswith((_SUFFIX, _TEXT, ".tmp")):
                     with contextlib.suppress(OSError):
                         found = file.stat(follow_symlinks=False)
                         listing.append((file.path, found.st_size, found.st_mtime))

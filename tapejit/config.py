@@ -6,6 +6,7 @@
                               3 also run each program against the row-by-row reference
     jit      TAPEJIT_JIT      1 compiled kernels · 0 the same kernels as plain Python text
     explain  TAPEJIT_EXPLAIN  1 says why a function is recorded again
+    backend  TAPEJIT_BACKEND  ir: kernels as LLVM text · numba: as Python text that Numba compiles
 
 `TAPEJIT_CACHE`, `TAPEJIT_CACHE_DIR` belong to tapejit.cache.  Start at `set`.
 """
@@ -27,6 +28,11 @@ class Settings:
     check: int = 0
     jit: int = 1
     explain: int = 0
+    backend: str = "ir"
+
+
+CHOICES = {"backend": ("ir", "numba")}
+"""The words that a switch may have; the other switches are whole numbers."""
 
 
 def read_environment() -> Settings:
@@ -36,15 +42,22 @@ def read_environment() -> Settings:
         variable = f"TAPEJIT_{field.name.upper()}"
         text = os.environ.get(variable)
         if text is not None and text.strip():
-            setattr(settings, field.name, _number(variable, text))
+            setattr(settings, field.name, _value(field.name, text.strip(), variable))
     return settings
 
 
-def _number(name, text):
+def _value(switch, given, name):
+    """What a switch is set to; `name` is what messages call it."""
+    if switch in CHOICES:
+        if given not in CHOICES[switch]:
+            raise ConfigError(
+                f"{name}: one of {', '.join(CHOICES[switch])} is needed, got {given!r}"
+            )
+        return given
     try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"{name}: a whole number is needed, got {text!r}") from None
+        return int(given)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name}: a whole number is needed, got {given!r}") from None
 
 
 settings = read_environment()
@@ -53,19 +66,19 @@ settings = read_environment()
 class set(ContextDecorator):
     """Change switches for a block or a function.
 
-    Errors  ConfigError for a switch that does not exist
+    Errors  ConfigError for a switch that does not exist, or a value that it cannot have
 
     >>> with set(debug=0):
     ...     pass
     """
 
-    def __init__(self, **switches: int):
-        known = {field.name for field in fields(Settings)}
+    def __init__(self, **switches: int | str):
+        known = [field.name for field in fields(Settings)]
         for name in switches:
             if name not in known:
                 raise ConfigError(f"config: no switch {name!r}; there are {', '.join(known)}")
-        self.switches = switches
-        self.previous: list[dict[str, int]] = []
+        self.switches = {name: _value(name, given, name) for name, given in switches.items()}
+        self.previous: list[dict[str, int | str]] = []
 
     def __enter__(self):
         self.previous.append({name: getattr(settings, name) for name in self.switches})

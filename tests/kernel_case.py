@@ -1,7 +1,8 @@
-"""Running one loop kernel three ways: native code, its Python text, and NumPy node by node.
+"""Running one loop kernel four ways: native code, its Python text plain and through Numba, and
+NumPy node by node.
 
-`Case` holds a kernel, a shape and arrays laid out as the kernel's steps say.  `native`, `python`
-and `expected` each give the list of outputs.  Start at `make_case`.
+`Case` holds a kernel, a shape and arrays laid out as the kernel's steps say.  `native`, `python`,
+`through_numba` and `expected` each give the list of outputs.  Start at `make_case`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tapejit.codegen.loop_tail import NAMES, emit_tail
 from tapejit.codegen.loop_text import emit_source
 from tapejit.plan import BLOCK, LoopKernel
 from tapejit.runtime import native as machine
+from tapejit.runtime.numba_kernels import compile_functions
 
 NUMPY = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
 SENTINEL = 77
@@ -154,6 +156,18 @@ def native(case, split=500, tier=0, cuts=(), target=None):
     """Run compiled; `cuts` are unit numbers where the range is handed out in pieces."""
     text = emit_loop(case.kernel, "k", split)
     library = load(text, tier, target)
+    return launched(case, {name: library.address(name) for name in text.exports}, "k", cuts)
+
+
+def through_numba(case, cuts=()):
+    """Run the Python text as compiled by the numba backend, by the same interface."""
+    libraries = compile_functions(case.kernel)
+    addresses = {name: library.address(name) for name, library in libraries.items()}
+    return launched(case, addresses, "kernel", cuts)
+
+
+def launched(case, functions, name, cuts):
+    """Call functions of the machine's interface (plan.py) on a case."""
     bases = [layout.base.copy() for layout in case.outputs]
     firsts = [layout.first for layout in (*case.inputs, *case.outputs)]
     arrays = [*(layout.base for layout in case.inputs), *bases]
@@ -166,14 +180,14 @@ def native(case, split=500, tier=0, cuts=(), target=None):
     meta = meta_of(case)
     args = (ctypes.addressof(pointers), meta.ctypes.data)
     short = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-    if "k_start" in text.exports:
-        short(library.address("k_start"))(*args)
+    if f"{name}_start" in functions:
+        short(functions[f"{name}_start"])(*args)
     whole = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 2)
     edges = [0, *cuts, units_of(case)]
     for begin, end in reversed(list(itertools.pairwise(edges))):
-        whole(library.address("k"))(*args, begin, end)
-    if "k_finish" in text.exports:
-        short(library.address("k_finish"))(*args)
+        whole(functions[name])(*args, begin, end)
+    if f"{name}_finish" in functions:
+        short(functions[f"{name}_finish"])(*args)
     return result(case, bases)
 
 

@@ -24,38 +24,54 @@ added in plain order here and in lanes there.  Functions come from scalar_math.p
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from tapejit.codegen.loop_memory import is_kept_reduction, is_total, operands_of
 from tapejit.errors import KernelError
+from tapejit.expressions import MATH
 from tapejit.plan import BLOCK, LoopKernel
 
 # ---------------------------------------------------------------- data
 
+_FLOAT = ("f64", "f32")
 _INFIX = {
     "add": "+", "sub": "-", "mul": "*", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
     "ne": "!=", "and": "and", "or": "or",
 }  # fmt: skip
+_FLOAT_ONLY = ("div", "sqrt", "copysign")
 _CONVERSION = {"f32": "float32", "i64": "int64", "i32": "int32"}
-_FLOAT = ("f64", "f32")
+_FROM_NUMPY = {"float32", "float64", "int64", "int32"}
 _LIMIT = {"i64": 2**63 - 1, "i32": 2**31 - 1}
 
 
-def emit_source(kernel: LoopKernel, name: str) -> str:
-    """Print `kernel` as Python: NAME, and NAME_start and NAME_finish where it needs them."""
+class Function(NamedTuple):
+    """One function of a kernel's text."""
+
+    name: str
+    text: str
+    dtypes: tuple[str | None, ...]
+    """Per element of `args`: its dtype, or None if the function does not touch it."""
+
+
+def emit_functions(kernel: LoopKernel, name: str) -> tuple[str, list[Function]]:
+    """Print `kernel` as Python: the import lines; NAME, and NAME_start and NAME_finish where it
+    needs them.
+
+    Errors  KernelError if a node's function does not exist for its dtype
+    """
     writer = _Writer(kernel, name)
     functions = [writer.main()]
     if any(map(is_kept_reduction, kernel.outputs)):
         functions.append(writer.start())
     if any(map(is_total, kernel.outputs)):
         functions.append(writer.finish())
-    imports = ""
-    numpy_names = sorted(writer.used & set(_CONVERSION.values()))
-    if numpy_names:
-        imports += f"from numpy import {', '.join(numpy_names)}\n\n"
-    helpers = sorted(writer.used - set(_CONVERSION.values()))
-    if helpers:
-        imports += f"from tapejit.codegen.scalar_math import {', '.join(helpers)}\n\n"
-    return imports + ("\n" if imports else "") + "\n\n".join(functions)
+    return writer.imports(), functions
+
+
+def emit_source(kernel: LoopKernel, name: str) -> str:
+    """Print `kernel` as the whole text of a Python file."""
+    imports, functions = emit_functions(kernel, name)
+    return imports + "\n\n".join(function.text for function in functions)
 
 
 class _Writer:
@@ -70,6 +86,14 @@ class _Writer:
     def use(self, name):
         self.used.add(name)
         return name
+
+    def imports(self):
+        """The lines before the functions."""
+        from_numpy, helpers = sorted(self.used & _FROM_NUMPY), sorted(self.used - _FROM_NUMPY)
+        lines = [f"from numpy import {', '.join(from_numpy)}\n\n"] if from_numpy else []
+        if helpers:
+            lines.append(f"from tapejit.codegen.scalar_math import {', '.join(helpers)}\n\n")
+        return "".join([*lines, "\n"] if lines else [])
 
     # ------------------------------------------------------------ values
 
@@ -89,8 +113,13 @@ class _Writer:
         if fn == "literal":
             return self.literal(operands[0], dtype)
         if fn == "load":
-            return f"x{operands[0]}[{self.place(operands[0])}]"
+            element = f"x{operands[0]}[{self.place(operands[0])}]"
+            return f"{element} != 0" if dtype == "bool" else element  # a byte, where it is no array
         if fn == "index":
+            if dtype != "i64":
+                raise KernelError(
+                    f"codegen: an index is i64, not {dtype}\n  try  a cast node after it"
+                )
             return f"{self.use('int64')}(i{operands[0]})"
         source = self.kernel.nodes[operands[-1]].dtype
         values = [f"v{node}" for node in operands]
@@ -100,6 +129,8 @@ class _Writer:
 
     def call(self, fn, dtype, source, values):
         is_int = source in ("i64", "i32")
+        if source not in _FLOAT and (fn in MATH or fn in _FLOAT_ONLY):
+            raise KernelError(f"codegen: no {fn} of {source}\n  try  a cast node before it")
         if fn in _INFIX:
             text = f"{values[0]} {_INFIX[fn]} {values[1]}"
             # Numba widens int32 arithmetic to int64
@@ -122,8 +153,8 @@ class _Writer:
             return value
         if dtype == "bool":
             return f"{value} != 0"
-        if dtype == "f64":
-            return f"float({value})"
+        if dtype == "f64":  # Numba has no float(bool)
+            return f"{self.use('float64') if source == 'bool' else 'float'}({value})"
         if dtype != "f32" and source in _FLOAT:
             to_int = "to_int64" if dtype == "i64" else "to_int32"
             return f"{self.use(_CONVERSION[dtype])}({self.use(to_int)}({value}))"
@@ -146,15 +177,22 @@ class _Writer:
         mentioned = set(re.findall(r"\b[a-z]+\d+(?:_\d+)?\b", "\n".join(body)))
         lines = [*comments, *self.head(mentioned), *body]
         signature = f"def {self.name}{suffix}({parameters}):"
-        return "\n".join([signature, *_indented(lines)]) + "\n"
+        text = "\n".join([signature, *_indented(lines)]) + "\n"
+        dtypes = [dtype if name in mentioned else None for name, dtype in self.args()]
+        return Function(f"{self.name}{suffix}", text, tuple(dtypes))
+
+    def args(self):
+        """Name and dtype of every element of `args`."""
+        kernel = self.kernel
+        yield from ((f"x{k}", operand.dtype) for k, operand in enumerate(kernel.inputs))
+        yield from ((f"y{j}", output.operand.dtype) for j, output in enumerate(kernel.outputs))
+        for j, output in enumerate(kernel.outputs):
+            if is_total(output):
+                yield f"part{j}", output.operand.dtype
 
     def head(self, mentioned):
-        rank, n_inputs = self.kernel.rank, len(self.kernel.inputs)
-        outputs = enumerate(self.kernel.outputs)
-        names = [f"x{k}" for k in range(n_inputs)]
-        names += [f"y{j}" for j in range(len(self.kernel.outputs))]
-        names += [f"part{j}" for j, output in outputs if is_total(output)]
-        names = [name if name in mentioned else "_" for name in names]
+        rank = self.kernel.rank
+        names = [name if name in mentioned else "_" for name, _ in self.args()]
         lines = [f"{', '.join(names)}{',' if len(names) == 1 else ''} = args"]
         lines += [f"n{axis} = meta[{axis}]" for axis in range(rank) if f"n{axis}" in mentioned]
         for k, operand in enumerate(self.operands):
@@ -234,6 +272,12 @@ class _Writer:
     def body(self):
         lines = [f"v{i} = {self.node(i)}" for i in range(len(self.kernel.nodes))]
         for j, output in enumerate(self.kernel.outputs):
+            given = self.kernel.nodes[output.node].dtype
+            if given != output.operand.dtype:
+                raise KernelError(
+                    f"codegen: output {j} is {output.operand.dtype}, its node {output.node} is "
+                    f"{given}\n  try  a cast node before it"
+                )
             value, target = f"v{output.node}", f"y{j}[{self.place(len(self.kernel.inputs) + j)}]"
             if output.reduce is None:
                 lines.append(f"{target} = {value}")

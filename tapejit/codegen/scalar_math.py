@@ -43,10 +43,15 @@ def mod_int(x, y):
 
 
 def maximum(x, y):
+    """The larger, nan if there is one; 0.0 is larger than -0.0."""
+    if x == y:
+        return x if x != 0 or math.copysign(1.0, x) > 0 else y
     return x if x > y or x != x else y
 
 
 def minimum(x, y):
+    if x == y:
+        return y if x != 0 or math.copysign(1.0, x) > 0 else x
     return x if x < y or x != x else y
 
 

@@ -24,25 +24,27 @@ from tapejit.codegen import vectormath
 from tapejit.codegen.loop_ir import emit_loop
 from tapejit.codegen.loop_reduce import emit_reduction
 from tapejit.codegen.loop_tail import NAMES, emit_tail
+from tapejit.errors import KernelError
 from tapejit.plan import LoopKernel
 from tapejit.runtime import native
 from tapejit.runtime.launcher import Cell
+from tapejit.runtime.numba_kernels import compile_functions
 
 # ---------------------------------------------------------------- data
 
 
 class _Key:
-    """A kernel as a dictionary key; hashing takes 0.5 us a node, so it is done once.
+    """A kernel of a backend as a dictionary key; hashing takes 0.5 us a node, so it is done once.
 
     Literals count by their text: 0.0 and -0.0 are equal numbers but not the same kernel.
     """
 
     __slots__ = ("content", "hash", "kernel")
 
-    def __init__(self, kernel):
+    def __init__(self, kernel, backend):
         self.kernel: LoopKernel = kernel
         texts = tuple([repr(node[2][0]) for node in kernel.nodes if node[0] == "literal"])
-        self.content = (kernel, texts)
+        self.content = (kernel, texts, backend)
         self.hash = hash(self.content)
 
     def __hash__(self):
@@ -75,16 +77,47 @@ def fetch(kernels: Iterable[LoopKernel]) -> list[Cell]:
 
     Errors  KernelError if one cannot be compiled
     """
-    keys = [_Key(kernel) for kernel in kernels]
+    backend = config.settings.backend
+    keys = [_Key(kernel, backend) for kernel in kernels]
     if any(key not in _CELLS for key in keys):
         with _LOCK:
             missing = [key for key in dict.fromkeys(keys) if key not in _CELLS]
             if missing:
-                _compile(missing)
+                _compile(missing, backend)
     return [_CELLS[key] for key in keys]
 
 
-def _compile(keys):
+def _compile(keys, backend):
+    """By the backend's lowering; by Numba also where this machine's IR or LLVM refuses."""
+    if backend == "numba":
+        return _compile_texts(keys)
+    try:
+        return _compile_ir(keys)
+    except KernelError as refusal:
+        if config.settings.debug >= 1:
+            print(f"tapejit: {len(keys)} kernels by Numba: {refusal}", file=sys.stderr)
+        try:
+            return _compile_texts(keys)
+        except KernelError as second:
+            raise KernelError(f"{refusal}\n  nor can Numba compile it: {second}") from refusal
+
+
+def _compile_texts(keys):
+    """Kernels as Python texts, each function compiled by itself."""
+    begin = time.perf_counter()
+    for key in keys:
+        functions = compile_functions(key.kernel)
+        start, loop, finish = (
+            functions[name].address(name) if name in functions else 0
+            for name in ("kernel_start", "kernel", "kernel_finish")
+        )
+        _CELLS[key] = Cell(start, loop, finish, tuple(functions.values()))
+        statistics.kernels_compiled += 1
+        statistics.modules_compiled += len(functions)
+    statistics.llvm_ms += (time.perf_counter() - begin) * 1e3
+
+
+def _compile_ir(keys):
     """Print, compile and load kernels as one module."""
     begin = time.perf_counter()
     texts = [emit_loop(key.kernel, f"k{number}") for number, key in enumerate(keys)]

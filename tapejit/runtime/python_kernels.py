@@ -1,39 +1,26 @@
 """Kernels run as plain Python (TAPEJIT_JIT=0): slow, and every error is an ordinary traceback.
 
 `make_python_launcher` gives what launcher.make_launcher gives, `launch(*arrays)`, for the text of
-codegen/loop_text.py.  The text is known to `linecache`, so tracebacks and debuggers show its lines.
+codegen/loop_text.py.  The text lies in a file (sources.py), so tracebacks and debuggers show it.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import linecache
 from collections.abc import Callable
 
 import numpy as np
 
 from tapejit.codegen.loop_text import emit_source
 from tapejit.plan import KernelStep, is_total
+from tapejit.runtime.sources import namespace
 
 _NUMPY = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
-
-
-@functools.lru_cache(256)
-def _functions(kernel):
-    """The kernel's functions by name."""
-    source = emit_source(kernel, "kernel")
-    name = f"<tapejit {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    scope: dict = {}
-    exec(compile(source, name, "exec"), scope)
-    return scope
 
 
 def make_python_launcher(step: KernelStep, offsets: tuple[int, ...]) -> Callable[..., None]:
     """`launch(*arrays)` for one step; `offsets` are bytes, as for native launchers."""
     kernel, n_inputs = step.kernel, len(step.kernel.inputs)
-    scope = _functions(kernel)
+    scope = namespace(emit_source(kernel, "kernel"))
     operands = [*kernel.inputs, *(output.operand for output in kernel.outputs)]
     dtypes = [_NUMPY[operand.dtype] for operand in operands]
     dtypes += [_NUMPY[o.operand.dtype] for o in kernel.outputs if is_total(o)]

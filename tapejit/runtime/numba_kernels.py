@@ -1,0 +1,273 @@
+"""Loop kernels through Numba: the text that people read, compiled for the machine's interface.
+
+The one idea: Numba is a front end only.  It turns each function of codegen/loop_text.py into LLVM
+IR; from there on the way is that of our own IR (native.py): compiled to object bytes, kept in our
+cache, loaded from there, given back when dropped.  Nothing of Numba's executable memory (which is
+never freed), nor of its disk cache, is used, and a process that finds its kernels on disk imports
+no Numba at all.
+
+    text       def kernel(args, meta, begin, end): …          loop_text.py
+    Numba      i32 @mangled(retptr, excinfo, x0, y0, …, meta, begin, end)
+    entry      void @kernel(args, meta, begin, end)           plan.py; `_entry` prints it
+
+`args` is a tuple of typed pointers there, so `x0[i]` is one load, with no array record, reference
+count or negative index behind it.  NAME, NAME_start and NAME_finish are compiled one by one: the
+latter two depend on the reductions only, and many kernels share them.
+
+Start at `compile_functions`; `dispatcher` is the same text for callers that are @njit themselves.
+
+Sources: Numba's compile_extra with a library of one's own is how its CUDA target works; where a
+Numba has no such door, `_lower_publicly` asks for the IR of an ordinary @njit function (twice the
+time, 1 MiB a kernel).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from tapejit import config
+from tapejit.cache import shared_store
+from tapejit.codegen import scalar_math
+from tapejit.codegen.loop_text import Function, emit_functions, emit_source
+from tapejit.errors import KernelError
+from tapejit.plan import LoopKernel
+from tapejit.runtime import native
+from tapejit.runtime.sources import namespace
+
+FORMAT = 1
+"""Enters every key: bump it when this file compiles the same text differently."""
+
+_NUMBA = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32", "bool": "uint8"}
+"""Numbers in memory.  A pointer to Numba's own boolean stores a byte where it reads a bit."""
+_LOADED: weakref.WeakValueDictionary[str, native.NativeLibrary] = weakref.WeakValueDictionary()
+
+_OPTIONS = {"error_model": "numpy", "nogil": True, "fastmath": False}
+"""NumPy's division by zero; no fast-math, so + - * / sqrt have NumPy's bits."""
+
+_FLAGS = {
+    "error_model": _OPTIONS["error_model"],
+    "no_compile": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "no_rewrites": True,  # they look for array expressions and constant exponents: 7 ms
+}
+
+# ---------------------------------------------------------------- operations
+
+
+def compile_functions(kernel: LoopKernel) -> dict[str, native.NativeLibrary]:
+    """The functions of a kernel by name ("kernel", "kernel_start"…), each exported by its library.
+
+    Errors  KernelError if Numba is not there or refuses the text
+    """
+    source = emit_source(kernel, "kernel")
+    return {
+        function.name: _library(function, source)
+        for function in emit_functions(kernel, "kernel")[1]
+    }
+
+
+def dispatcher(kernel: LoopKernel, name: str = "kernel") -> Callable:
+    """A function of the kernel's text as @njit has it, to be called from other @njit functions.
+
+    `args` is a tuple of flat arrays, `meta` an int64 array (plan.py).  Numba compiles it for its
+    caller, in whose cache and memory it then is.
+    """
+    return _numba().njit(**_OPTIONS)(_scope(emit_source(kernel, "kernel"))[name])
+
+
+# ---------------------------------------------------------------- one function
+
+
+def _library(function: Function, source: str) -> native.NativeLibrary:
+    """The machine code of one function: in this process, on disk, else compiled."""
+    key = _key(function)
+    library = _LOADED.get(key)
+    if library is None:
+        library = _LOADED[key] = _from_disk(key, function) or _compile(key, function, source)
+    return library
+
+
+def _key(function):
+    """Name of the machine code: the hash of all that it depends on."""
+    versions = (FORMAT, _numba_version(), _helpers_digest(), tuple(native.host()))
+    text = repr((versions, function.dtypes, function.text))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def _helpers_digest():
+    return hashlib.sha256(inspect.getsource(scalar_math).encode()).hexdigest()
+
+
+def _from_disk(key, function):
+    kept = shared_store().get(key)
+    if kept is None:
+        return None
+    try:
+        return native.load(kept, (function.name,))
+    except KernelError:  # a symbol that is gone: compile, and say what is wrong then
+        return None
+
+
+def _compile(key, function, source):
+    llvm, symbol = _lower(function, source)
+    text = llvm + _entry(function, symbol)
+    if config.settings.debug >= 5:
+        print(text, file=sys.stderr)
+    code = native.compile_object(text, tier=1)
+    imports = _addresses(llvm)
+    library = native.load(code, (function.name,), imports)
+    # What holds an address of this process, or asks Numba for one, is of no use to another.
+    if not imports and b"numba.dynamic.globals" not in code:
+        shared_store().put_later(key, code)
+    return library
+
+
+def _entry(function, symbol):
+    """The machine's interface around Numba's: takes `args` apart and drops the status, which is
+    that of exceptions, and the text raises none."""
+    loads = "".join(
+        f"%p{k} = getelementptr ptr, ptr %args, i64 {k}\n%a{k} = load ptr, ptr %p{k}\n"
+        for k in range(len(function.dtypes))
+    )
+    operands = [f"ptr %a{k}" for k in range(len(function.dtypes))]
+    is_loop = "begin" in _parameters(function)
+    units = ", i64 %begin, i64 %end" if is_loop else ""
+    return (
+        f"\ndefine void @{function.name}(ptr %args, ptr %meta{units}) nounwind {{\n{loads}"
+        "%ret = alloca ptr\n%exception = alloca ptr\n"
+        f"%status = call i32 @{symbol}(ptr %ret, ptr %exception, {', '.join(operands)}, ptr %meta"
+        f"{units})\nret void\n}}\n"
+    )
+
+
+def _parameters(function):
+    return function.text.split(")", 1)[0].split("(", 1)[1].split(", ")
+
+
+def _addresses(llvm):
+    """Addresses of what only Numba knows of all that the code declares: on some systems, none."""
+    binding, found = native._llvm(), {}
+    for line in llvm.splitlines():
+        if line.startswith("declare ") and "@numba" in line:
+            name = line.split("@", 1)[1].split("(", 1)[0].strip('"')
+            address = binding.address_of_symbol(name)
+            if address:
+                found[name] = address
+    return found
+
+
+# ---------------------------------------------------------------- Numba
+
+
+@functools.cache
+def _numba():
+    """110 to 240 ms, so only when there is something to compile."""
+    try:
+        import numba
+    except ImportError as error:
+        raise KernelError(f"numba: cannot be used: {error}") from error
+    return numba
+
+
+@functools.cache
+def _numba_version():
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("numba")
+    except PackageNotFoundError as error:
+        raise KernelError(f"numba: cannot be used: {error}") from error
+
+
+def _scope(source):
+    """The text's functions, with compiled helpers in the place of those of scalar_math.py."""
+    scope = namespace(source)
+    for name, value in scope.items():
+        if getattr(value, "__module__", "") == scalar_math.__name__:
+            scope[name] = _helper(name)
+    return scope
+
+
+@functools.cache
+def _helper(name):
+    return _numba().njit(**_OPTIONS)(getattr(scalar_math, name))
+
+
+def _signature(function):
+    """Numba's types of the parameters; what a function does not touch counts as float64."""
+    types = _numba().types
+    pointers = [types.CPointer(getattr(types, _NUMBA[dtype or "f64"])) for dtype in function.dtypes]
+    units = [types.int64] * (len(_parameters(function)) - 2)
+    return (types.Tuple(pointers), types.CPointer(types.int64), *units)
+
+
+def _lower(function, source):
+    """LLVM IR of a function and the symbol that it has there.
+
+    Errors  KernelError with the first lines of what Numba said
+    """
+    numba, pyfunc = _numba(), _scope(source)[function.name]
+    for lower in (_lower_only, _lower_publicly):
+        try:
+            return lower(pyfunc, _signature(function))
+        except numba.core.errors.NumbaError as error:
+            text = native._first_lines(error)
+            raise KernelError(f"Numba refused the text of a kernel: {text}") from error
+        except (AttributeError, ImportError, TypeError) as error:
+            closed = error  # another Numba: its internals have moved
+    raise KernelError(f"numba {numba.__version__}: {closed}") from closed
+
+
+def _lower_only(pyfunc, signature):
+    """Through the front end alone: 35 ms, where @njit takes 100 with two rounds of O3."""
+    from numba.core import codegen, compiler, registry, types
+    from numba.core.compiler_lock import global_compiler_lock
+
+    class Module(codegen.CPUCodeLibrary):
+        """Collects IR, and what it links to; compiles nothing."""
+
+        def add_llvm_module(self, ll_module):
+            self._final_module.link_in(ll_module)
+
+        def finalize(self):
+            for library in dict.fromkeys(self._linking_libraries):
+                self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+            self._finalized = True
+
+        def _finalize_specific(self):
+            pass
+
+    target: Any = registry.cpu_target
+    flags = compiler.Flags()
+    for name, value in _FLAGS.items():
+        setattr(flags, name, value)
+    with global_compiler_lock:
+        target.target_context.refresh()
+        target.typing_context.refresh()
+        module = Module(target.target_context.codegen(), pyfunc.__name__)
+        result = compiler.compile_extra(
+            target.typing_context, target.target_context, pyfunc, signature, types.none,
+            flags, {}, library=module,
+        )  # fmt: skip
+        module.finalize()
+        return module.get_llvm_str(), result.fndesc.llvm_func_name
+
+
+def _lower_publicly(pyfunc, signature):
+    """Through an ordinary compile, of which only the text is kept."""
+    function = _numba().njit(signature, **_OPTIONS)(pyfunc)
+    text = function.inspect_llvm(function.signatures[0])
+    names = [
+        line.split("@", 1)[1].split("(", 1)[0]
+        for line in text.splitlines()
+        if line.startswith("define") and " i32 @" in line and pyfunc.__name__ in line
+    ]
+    return text, names[0]
