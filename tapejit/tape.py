@@ -15,7 +15,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from tapejit.registry import KINDS, Kind
+from tapejit.registry import KINDS, OPS, Kind, kind
 
 # ---------------------------------------------------------------- data
 
@@ -122,3 +122,15 @@ def dependent_rows(tape: Tape, sources: Sequence[int], end: int) -> bytearray:
         ):
             flags[row] = 1
     return flags
+
+
+def with_inputs(tape: Tape, rows: Sequence[int]) -> Tape:
+    """The tape with the given rows turned into input rows."""
+    result = Tape()
+    result.kinds, result.left, result.right = tape.kinds[:], tape.left[:], tape.right[:]
+    result.more = dict(tape.more)
+    for row in rows:
+        result.kinds[row] = kind(OPS["input"], (), tape.kind(row).aval).number
+        result.left[row] = result.right[row] = -1
+        result.more.pop(row, None)
+    return result

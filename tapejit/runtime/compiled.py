@@ -129,7 +129,7 @@ class _Writer:
         self.plan = plan
         self.is_native = is_native
         self.scope = {
-            "ndarray": np.ndarray, "empty": np.empty, "array": np.array, "plain": _plain,
+            "ndarray": np.ndarray, "empty": np.empty, "array": np.array, "plain": plain,
             "settle": _settle, "take": take, "errstate": np.errstate,
         }  # fmt: skip
         self.lines: list[str] = []
@@ -334,7 +334,7 @@ class _Writer:
 # ---------------------------------------------------------------- what the function calls
 
 
-def _plain(value):
+def plain(value):
     """An input as an exact, aligned, row-major ndarray."""
     if not np.ndim(value):
         return np.array(value)

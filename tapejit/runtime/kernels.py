@@ -134,7 +134,7 @@ def _compile_ir(keys):
         print(ir, file=sys.stderr)
     imports, libraries = {}, []
     for call in dict.fromkeys(call for text in texts for call in text.imports):
-        library = _math_library(call)
+        library = math_library(call)
         symbol = vectormath.symbol(*call)
         imports[symbol] = library.address(symbol)
         libraries.append(library)
@@ -178,7 +178,7 @@ def _tail_library():
     return native.compile_cached(emit_tail(), NAMES, tier=1)
 
 
-def _math_library(call):
+def math_library(call):
     """One vector math function, compiled the first time it is needed on this machine."""
     library = _MATH.get(call)
     if library is None:

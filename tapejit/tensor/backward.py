@@ -22,11 +22,11 @@ import numpy as np
 from tapejit import autodiff
 from tapejit.config import settings
 from tapejit.errors import AutogradError, StaleTape
-from tapejit.registry import KINDS, OPS, kind
+from tapejit.registry import KINDS
 from tapejit.runtime import reference
 from tapejit.runtime.compiled import compile_program
 from tapejit.simplify import simplify
-from tapejit.tape import Program, Tape, needed_rows
+from tapejit.tape import Program, Tape, needed_rows, with_inputs
 from tapejit.tensor.core import Tensor, optional, record, wrap
 from tapejit.tensor.recording import Recording, describe_site, open_new, state
 
@@ -91,7 +91,7 @@ class SweepEntry:
         ]
         outputs = [row for row in sweep.results if row >= 0]
         inputs = [row for row in inputs if self.slice[row]]
-        program = simplify(Program(cut(tape, inputs), [*inputs, *sweep.seeds], outputs))
+        program = simplify(Program(with_inputs(tape, inputs), [*inputs, *sweep.seeds], outputs))
         used = needed_rows(program.tape, program.outputs)
         # values nobody reads may have been dropped: they are no inputs
         ends = zip([*inputs, *sweep.seeds], program.inputs, strict=True)
@@ -99,18 +99,6 @@ class SweepEntry:
         self.compiled_inputs = tuple(row for row, _ in kept if row < n)
         places = [place for _, place in kept]
         self.compiled = compile_program(Program(program.tape, places, program.outputs))
-
-
-def cut(tape: Tape, rows: Sequence[int]) -> Tape:
-    """The tape with the given rows turned into input rows."""
-    result = Tape()
-    result.kinds, result.left, result.right = tape.kinds[:], tape.left[:], tape.right[:]
-    result.more = dict(tape.more)
-    for row in rows:
-        result.kinds[row] = kind(OPS["input"], (), tape.kind(row).aval).number
-        result.left[row] = result.right[row] = -1
-        result.more.pop(row, None)
-    return result
 
 
 _entries: dict[tuple, SweepEntry] = {}

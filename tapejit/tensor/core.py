@@ -369,8 +369,10 @@ def unary_method(
                 raise
             return foreign(x)
         tape = state.recording
-        if entry is None or not gives_float or (tape is not None and tape.is_trace):
+        if entry is None or (tape is not None and tape.is_trace and _is_slow(entry[0])):
             result = apply(op, (x,), attrs)
+            if entry is not None or not gives_float:
+                return result
             # remember only what needs no cast, so that the fast path is exactly this
             found = op.kinds.get((x._aval, *attrs))
             if (
@@ -444,7 +446,7 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
         is_tensor = y.__class__ is Tensor
         kind = known.get((x._aval, y._aval if is_tensor else y.__class__))
         tape = state.recording
-        if kind is None or (tape is not None and tape.is_trace):
+        if kind is None or (tape is not None and tape.is_trace and _is_slow(kind)):
             return first_time(x, y)
         other = y._value if is_tensor else y
         token = ERROR_STATE.set(SILENT)
@@ -486,6 +488,11 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
         return result
 
     return _named(method, op)
+
+
+def _is_slow(kind):
+    """Whether a trace has more to do for a row: drop its large value, cut its history."""
+    return kind.is_large or not state.grad_enabled
 
 
 def _named(method, op):

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tapejit import autodiff
 from tapejit.errors import NotDifferentiable
 from tapejit.tensor import backward as engine
 from tapejit.tensor.core import Tensor
@@ -32,7 +31,7 @@ from tapejit.transforms.dispatch import (
     with_aliases,
     zeros_of,
 )
-from tapejit.transforms.paths import Derived
+from tapejit.transforms.paths import Derived, Gradient
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 
 # ---------------------------------------------------------------- jit
@@ -142,14 +141,13 @@ def value_and_grad(function: Callable | None = None, argnums=0, has_aux: bool = 
     return as_function(call, function)
 
 
-def _derive_gradient(recorded: Trace, wanted, has_aux) -> Derived:
+def _derive_gradient(recorded: Trace, wanted, has_aux) -> Derived | Gradient:
     root = scalar_output(recorded, has_aux)
     values = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
     rows = tuple(recorded.inputs[i] for i in wanted)
     if root is None:
         return Derived(recorded.recording, (), (*values, *(-1 for _ in rows)))
-    sweep = autodiff.reverse(recorded.recording, (root,), rows, unit_seed=True)
-    return Derived(sweep.tape, (), (*values, *sweep.results))
+    return Gradient(recorded.recording, values, root, rows)
 
 
 def _answer_gradient(arguments, args, leaves, wanted, recorded, results, has_aux):

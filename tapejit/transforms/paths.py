@@ -17,9 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tapejit import autodiff
 from tapejit.config import settings
 from tapejit.runtime import reference
 from tapejit.runtime.compiled import Compiled, compile_program
+from tapejit.runtime.interpreter import Output, interpret
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
 from tapejit.tensor.core import Tensor
@@ -45,25 +47,46 @@ class Derived(NamedTuple):
     """Rows to return; -1 where the answer is zero."""
 
 
+class Gradient(NamedTuple):
+    """Values and the cotangents of one of the rows, not yet derived: the interpreter needs no tape
+    of the derivative, kernels do.
+    """
+
+    tape: Tape
+    values: tuple[int, ...]
+    root: int
+    wanted: tuple[int, ...]
+
+    def derived(self) -> Derived:
+        """The same as a tape."""
+        sweep = autodiff.reverse(self.tape, (self.root,), self.wanted, unit_seed=True)
+        return Derived(sweep.tape, (), (*self.values, *sweep.results))
+
+
 class Path:
     """One recorded run, compiled."""
 
     __slots__ = ("captures", "compiled", "guards", "program", "reads", "sites", "trace", "zeros")
 
-    def __init__(self, recorded: Trace, derived: Derived, guards: Guards):
+    def __init__(self, recorded: Trace, derivation: Derived | Gradient, guards: Guards):
         recording = recorded.recording
         self.trace = recorded._replace(values=())
         self.guards = tuple(value for _, value, _ in recording.guards)
         self.sites = tuple(site for _, _, site in recording.guards)
-        arguments = set(recorded.inputs)
-        self.captures = _captures(recording, arguments)
-        rows = [row for row in derived.results if row >= 0]
-        self.zeros = tuple(row < 0 for row in derived.results)
-        outputs = [*rows, *(row for row, _, _ in recording.guards)]
-        inputs = [*recorded.inputs, *derived.seeds, *(row for row, _ in self.captures)]
-        self.program = Program(derived.tape, inputs, outputs)
         self.reads = guards
-        self.compiled: Compiled | None = None
+        self.compiled: Compiled | None = _interpreted(recorded, derivation)
+        if self.compiled is not None:
+            self.program = self.compiled.program
+            self.captures = _captured_tensors(recording, recorded.inputs)
+            self.zeros = ()
+        else:
+            derived = derivation if isinstance(derivation, Derived) else derivation.derived()
+            rows = [row for row in derived.results if row >= 0]
+            self.zeros = tuple(row < 0 for row in derived.results)
+            self.captures = _captured_tensors(recording, recorded.inputs) + _constants(recording)
+            inputs = [*recorded.inputs, *derived.seeds, *(row for row, _ in self.captures)]
+            outputs = [*rows, *(row for row, _, _ in recording.guards)]
+            self.program = Program(derived.tape, inputs, outputs)
         # the caller's arrays and this run's values are not needed again
         recording.values = []
         recording.sites = []
@@ -72,8 +95,9 @@ class Path:
         recording.constants = {}
 
     def compile(self) -> None:
-        """Make kernels of the path."""
-        self.compiled = compile_program(simplify(self.program))
+        """Make kernels of the path, unless it is interpreted."""
+        if self.compiled is None:
+            self.compiled = compile_program(simplify(self.program))
 
     def __call__(self, inputs: list) -> list:
         """Results and then guard values, for argument and seed arrays."""
@@ -87,15 +111,36 @@ class Path:
         return self.compiled(inputs)
 
 
-def _captures(recording, arguments):
-    """Input rows that are no arguments: captured tensors (read afresh) and numbers."""
-    rows = []
-    for row, tensor in recording.inputs.items():
-        if row not in arguments:
-            rows.append((row, tensor))
-    # as arrays: a kernel reads memory, and this saves a conversion at every call
-    rows += [(row, np.array(recording.values[row])) for row in recording.constants.values()]
-    return tuple(rows)
+def _captured_tensors(recording, arguments):
+    """Input rows that are no arguments: captured tensors, read afresh at every call."""
+    known = frozenset(arguments)
+    return tuple([(row, x) for row, x in recording.inputs.items() if row not in known])
+
+
+def _constants(recording):
+    """Numbers, as arrays: a kernel reads memory, and this saves a conversion at every call."""
+    return tuple([(row, np.array(recording.values[row])) for row in recording.constants.values()])
+
+
+def _interpreted(recorded: Trace, derivation: Derived | Gradient) -> Compiled | None:
+    """The path run by the interpreter, if it is one for it."""
+    recording = recorded.recording
+    if isinstance(derivation, Derived):
+        if derivation.tape is not recording or derivation.seeds or -1 in derivation.results:
+            return None
+        results, root = [Output(row) for row in derivation.results], -1
+    else:
+        results = [Output(row) for row in derivation.values]
+        results += [Output(row, is_cotangent=True) for row in derivation.wanted]
+        root = derivation.root
+    results += [Output(row) for row, _, _ in recording.guards]
+    inputs = [*recorded.inputs, *(row for row, _ in _captured_tensors(recording, recorded.inputs))]
+    constants = {row: recording.values[row].item() for row in recording.constants.values()}
+    run = interpret(recording, inputs, results, constants=constants, root=root)
+    if run is None:
+        return None
+    program = Program(recording, inputs, [x.row for x in results if not x.is_cotangent])
+    return Compiled(program, None, run, "")
 
 
 # ---------------------------------------------------------------- one function's paths
@@ -104,7 +149,7 @@ def _captures(recording, arguments):
 class Paths:
     """All paths of one function under one transform."""
 
-    def __init__(self, function: Callable, derive: Callable[[Trace], Derived]):
+    def __init__(self, function: Callable, derive: Callable[[Trace], Derived | Gradient]):
         self.function = function
         self.derive = derive
         self.by_signature: dict[tuple, list[Path]] = {}
