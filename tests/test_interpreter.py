@@ -392,3 +392,9 @@ def test_handlers_are_shared_by_programs():
     tj.value_and_grad(tape_function(900, seed=5))(x)
     assert len(handlers._HANDLERS) == known
     assert shared_store() is not None
+
+
+def test_explain_says_that_a_path_is_interpreted():
+    g = tj.value_and_grad(tape_function(90))
+    g(np.random.default_rng(1).uniform(0.1, 1.0, 8))
+    assert "rows, interpreted" in tj.explain(g)

@@ -218,7 +218,7 @@ class Layout:
 
     def handlers_of(self, number, truth, active):
         kind = KINDS[number]
-        n = len(OPS["where"].expression.parameters) if kind.op is OPS["where"] else _arity(kind)
+        n = _arity(kind)
         avals = tuple(_TRUTH if truth >> i & 1 else aval((), self.dtype) for i in range(n))
         wanted = tuple(i for i in range(n) if active >> i & 1)
         dtype = self.dtype.kernel
@@ -277,7 +277,7 @@ def interpret(
 
     root  the row whose derivatives with respect to other rows are among the outputs
     """
-    if not settings.jit:
+    if not settings.jit or settings.backend != "ir":
         return None
     wanted = tuple(output.row for output in outputs if output.is_cotangent)
     try:

@@ -8,7 +8,7 @@ from tapejit.errors import TraceError
 from tapejit.plan import KernelStep
 from tapejit.tensor.recording import describe_site
 from tapejit.transforms.dispatch import Transform
-from tapejit.transforms.paths import Path, Paths, describe_signature
+from tapejit.transforms.paths import INTERPRETED, Path, Paths, describe_signature
 
 
 def explain(function: Callable) -> str:
@@ -55,6 +55,8 @@ def _count(n, noun):
 
 def _summary(path: Path) -> str:
     rows = len(path.program.tape)
+    if path.compiled is not None and path.compiled.source == INTERPRETED:
+        return f"{rows} rows, interpreted"
     if path.compiled is None or path.compiled.plan is None:
         return f"{rows} rows, run row by row"
     steps = path.compiled.plan.steps

@@ -31,6 +31,9 @@ from tapejit.transforms.reading.guards import Guards
 from tapejit.transforms.reading.reads import take
 from tapejit.transforms.trace import Trace, trace
 
+INTERPRETED = "interpreted"
+"""In place of the text that calls a path's kernels."""
+
 MAX_PATHS = 64
 """Paths kept per signature; more branches than this run recorded, with one warning."""
 
@@ -140,7 +143,7 @@ def _interpreted(recorded: Trace, derivation: Derived | Gradient) -> Compiled | 
     if run is None:
         return None
     program = Program(recording, inputs, [x.row for x in results if not x.is_cotangent])
-    return Compiled(program, None, run, "")
+    return Compiled(program, None, run, INTERPRETED)
 
 
 # ---------------------------------------------------------------- one function's paths
