@@ -28,7 +28,6 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     autograd,
     conversion,
     creation,
-    functional,
     history,
     indexing,
     inplace_methods,

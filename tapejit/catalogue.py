@@ -7,6 +7,9 @@ with it, so a new operation cannot be forgotten there).
 
 from __future__ import annotations
 
+import inspect
+import textwrap
+
 from tapejit import autodiff, dtypes
 from tapejit.build import Builder
 from tapejit.errors import TapejitError
@@ -76,6 +79,8 @@ def record(name: str) -> str:
         "source": op.source,
     }
     lines = [op.name, *(f"  {key:<11} {value}" for key, value in fields.items() if value)]
+    if op.example:
+        lines += ["", textwrap.indent(inspect.cleandoc(op.example), "  ")]
     return "\n".join([*lines, "", *_derivative(op)])
 
 

@@ -26,7 +26,8 @@ from tapejit.errors import DtypeError
 class DType:
     """A dtype: its PyTorch name, its NumPy dtype, and its place in the order of promotion.
 
-    >>> float32, np.zeros(3, float32).dtype
+    >>> import numpy as np, tapejit as tj
+    >>> tj.float32, np.zeros(3, tj.float32).dtype
     (torch.float32, dtype('float32'))
     """
 
@@ -133,7 +134,8 @@ def of_number(value) -> DType:
 def get_default_dtype() -> DType:
     """The dtype that Python floats take.
 
-    >>> get_default_dtype()
+    >>> import tapejit as tj
+    >>> tj.get_default_dtype()
     torch.float32
     """
     return _defaults.float_dtype
@@ -142,11 +144,13 @@ def get_default_dtype() -> DType:
 def set_default_dtype(dtype) -> None:
     """Let Python floats take `dtype` from now on, in this thread.
 
-    >>> set_default_dtype("float64"); get_default_dtype()
-    torch.float64
-    >>> set_default_dtype("float32")
-
     Errors  DtypeError unless it is a float dtype
+
+    >>> import tapejit as tj
+    >>> tj.set_default_dtype(tj.float64)
+    >>> tj.tensor(0.5).dtype
+    torch.float64
+    >>> tj.set_default_dtype(tj.float32)
     """
     dtype = as_dtype(dtype)
     if not dtype.is_floating_point:
@@ -161,7 +165,12 @@ def set_default_dtype(dtype) -> None:
 
 
 def promote_pair(x: DType, y: DType) -> DType:
-    """The smaller dtype that holds both (two dtypes of equal standing)."""
+    """The smaller dtype that holds both (two dtypes of equal standing).
+
+    >>> import tapejit as tj
+    >>> tj.promote_types(tj.int64, tj.float16)
+    torch.float16
+    """
     if x is y:
         return x
     if x.category != y.category:

@@ -45,6 +45,7 @@ def elementwise(
     probe: Probe = Probe(),
     note: str = "",
     source: str = "",
+    example: str = "",
     version: int = 1,
 ) -> Op:
     """Declare an operation on each element; `code` is its value text."""
@@ -71,6 +72,7 @@ def elementwise(
         probe=probe,
         note=note,
         source=source,
+        example=example,
         version=version,
     )
 
@@ -168,6 +170,7 @@ def reduction(
     probe: Probe = REDUCED,
     note: str = "",
     source: str = "",
+    example: str = "",
     version: int = 1,
 ) -> Op:
     """Declare an operation that combines elements along `axes` (always a tuple).
@@ -193,6 +196,7 @@ def reduction(
         probe=probe,
         note=note,
         source=source,
+        example=example,
         version=version,
     )
 
@@ -236,6 +240,7 @@ def operation(
     probe: Probe = Probe(),
     note: str = "",
     source: str = "",
+    example: str = "",
     version: int = 1,
 ) -> Op:
     """Declare an operation whose rules are its own."""
@@ -244,5 +249,6 @@ def operation(
     return Op(
         name=name, family=family, summary=summary, infer=infer, evaluate=evaluate,
         attributes=attributes, vjp=vjp, jvp=jvp, decompose=decompose, linear=linear, rule=rule,
-        alias=alias, grad_name=grad_name, probe=probe, note=note, source=source, version=version,
+        alias=alias, grad_name=grad_name, probe=probe, note=note, source=source, example=example,
+        version=version,
     )  # fmt: skip

@@ -85,6 +85,8 @@ class Op:
     probe: Probe = Probe()
     note: str = ""
     source: str = ""
+    example: str = ""
+    """A doctest, without the import of tapejit as tj: printed in docstrings, run by the tests."""
     version: int = 1
     code: int = field(init=False)
     kinds: dict = field(init=False, default_factory=dict)

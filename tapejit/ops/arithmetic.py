@@ -22,6 +22,11 @@ add = elementwise(
     alias=Alias("add", "add", "add"),
     grad_name="AddBackward0",
     probe=PAIRS,
+    example="""
+    >>> tj.add(tj.tensor([1.0, 2.0]), tj.tensor([[10.0], [20.0]]))
+    tensor([[11., 12.],
+            [21., 22.]])
+    """,
 )
 sub = elementwise(
     "sub",
@@ -34,6 +39,10 @@ sub = elementwise(
     grad_name="SubBackward0",
     number_grad_names=("RsubBackward1", ""),
     probe=PAIRS,
+    example="""
+    >>> tj.sub(tj.tensor([5, 7]), 2, alpha=2)  # x - 2 * alpha
+    tensor([1, 3])
+    """,
 )
 mul = elementwise(
     "mul",
@@ -43,6 +52,11 @@ mul = elementwise(
     alias=Alias("mul", "multiply", "mul"),
     grad_name="MulBackward0",
     probe=PAIRS,
+    example="""
+    >>> tj.mul(tj.tensor([1.0, 2.0]), tj.tensor([[1.0], [10.0]]))
+    tensor([[ 1.,  2.],
+            [10., 20.]])
+    """,
 )
 div = elementwise(
     "div",
@@ -83,6 +97,12 @@ remainder = elementwise(
     grad_name="RemainderBackward1",
     number_grad_names=("", "RemainderBackward0"),
     probe=QUOTIENTS,
+    example="""
+    >>> tj.remainder(tj.tensor([-7.0, 7.0]), 3)
+    tensor([2., 1.])
+    >>> tj.fmod(tj.tensor([-7.0, 7.0]), 3)
+    tensor([-1.,  1.])
+    """,
 )
 fmod = elementwise(
     "fmod",
@@ -95,6 +115,12 @@ fmod = elementwise(
     grad_name="FmodBackward1",
     number_grad_names=("", "FmodBackward0"),
     probe=QUOTIENTS,
+    example="""
+    >>> tj.fmod(tj.tensor([-7.0, 7.0]), 3)
+    tensor([-1.,  1.])
+    >>> tj.remainder(tj.tensor([-7.0, 7.0]), 3)
+    tensor([2., 1.])
+    """,
 )
 floor_divide = elementwise(
     "floor_divide",
@@ -106,6 +132,10 @@ floor_divide = elementwise(
     alias=Alias("floor_divide", "floor_divide", "floordiv"),
     grad_name="NotImplemented",
     probe=QUOTIENTS,
+    example="""
+    >>> tj.floor_divide(tj.tensor([-7, 7]), 2)
+    tensor([-4,  3])
+    """,
 )
 
 # ---------------------------------------------------------------- signs
@@ -120,6 +150,10 @@ neg = elementwise(
     alias=Alias("neg", "negative", "neg"),
     grad_name="NegBackward0",
     probe=ANY,
+    example="""
+    >>> tj.neg(tj.tensor([1.0, -2.0]))
+    tensor([-1.,  2.])
+    """,
 )
 reciprocal = elementwise(
     "reciprocal",
@@ -130,6 +164,10 @@ reciprocal = elementwise(
     alias=Alias("reciprocal", "reciprocal"),
     grad_name="ReciprocalBackward0",
     probe=POSITIVE,
+    example="""
+    >>> tj.reciprocal(tj.tensor([4.0, 0.0]))
+    tensor([0.2500,    inf])
+    """,
 )
 abs_ = elementwise(
     "abs",
@@ -141,6 +179,12 @@ abs_ = elementwise(
     grad_name="AbsBackward0",
     probe=KINKED,
     note="Slope 0 at 0, the subgradient of least norm, and at NaN, as in PyTorch.",
+    example="""
+    >>> tj.abs(tj.tensor([-2.0, 3.0]))
+    tensor([2., 3.])
+    >>> tj.grad(tj.abs)(-2.0), tj.grad(tj.abs)(0.0)
+    (-1.0, 0.0)
+    """,
 )
 sign = elementwise(
     "sign",
@@ -152,4 +196,8 @@ sign = elementwise(
     grad_name="SignBackward0",
     note="sign(NaN) is 0 as in PyTorch; NumPy has NaN.",
     probe=KINKED,
+    example="""
+    >>> tj.sign(tj.tensor([-2.0, 0.0, float("nan")]))
+    tensor([-1.,  0.,  0.])
+    """,
 )

@@ -11,7 +11,7 @@ from tapejit.registry import Alias, Probe
 from tapejit.shapes import aval, broadcast
 
 
-def _comparison(name, code, numpy_name):
+def _comparison(name, code, numpy_name, result):
     return elementwise(
         name,
         summary=f"{code}, elementwise.",
@@ -19,15 +19,19 @@ def _comparison(name, code, numpy_name):
         rule="compare",
         alias=Alias(name, numpy_name, name),
         probe=BOTH,
+        example=f"""
+        >>> tj.{name}(tj.tensor([1.0, 2.0, 3.0, float("nan")]), 2.0)
+        tensor({result})
+        """,
     )
 
 
-lt = _comparison("lt", "u < v", "less")
-le = _comparison("le", "u <= v", "less_equal")
-gt = _comparison("gt", "u > v", "greater")
-ge = _comparison("ge", "u >= v", "greater_equal")
-eq = _comparison("eq", "u == v", "equal")
-ne = _comparison("ne", "u != v", "not_equal")
+lt = _comparison("lt", "u < v", "less", "[ True, False, False, False]")
+le = _comparison("le", "u <= v", "less_equal", "[ True,  True, False, False]")
+gt = _comparison("gt", "u > v", "greater", "[False, False,  True, False]")
+ge = _comparison("ge", "u >= v", "greater_equal", "[False,  True,  True, False]")
+eq = _comparison("eq", "u == v", "equal", "[False,  True, False, False]")
+ne = _comparison("ne", "u != v", "not_equal", "[ True, False,  True,  True]")
 
 # ---------------------------------------------------------------- logic
 
@@ -38,6 +42,10 @@ logical_and = elementwise(
     rule="logical",
     alias=Alias("logical_and", "logical_and", "and"),
     probe=BOTH,
+    example="""
+    >>> tj.logical_and(tj.tensor([0, 1, 2]), tj.tensor([1, 1, 0]))
+    tensor([False,  True, False])
+    """,
 )
 logical_or = elementwise(
     "logical_or",
@@ -46,6 +54,10 @@ logical_or = elementwise(
     rule="logical",
     alias=Alias("logical_or", "logical_or", "or"),
     probe=BOTH,
+    example="""
+    >>> tj.logical_or(tj.tensor([0, 1, 0]), tj.tensor([1, 1, 0]))
+    tensor([ True,  True, False])
+    """,
 )
 logical_xor = elementwise(
     "logical_xor",
@@ -55,6 +67,10 @@ logical_xor = elementwise(
     rule="logical",
     alias=Alias("logical_xor", "logical_xor", "xor"),
     probe=BOTH,
+    example="""
+    >>> tj.logical_xor(tj.tensor([0, 1, 2]), tj.tensor([1, 1, 0]))
+    tensor([ True, False,  True])
+    """,
 )
 logical_not = elementwise(
     "logical_not",
@@ -62,6 +78,10 @@ logical_not = elementwise(
     code="not x",
     rule="logical",
     alias=Alias("logical_not", "logical_not", "invert"),
+    example="""
+    >>> tj.logical_not(tj.tensor([0.0, 1.0, float("nan")]))
+    tensor([ True, False, False])
+    """,
 )
 
 # ---------------------------------------------------------------- bits
@@ -77,7 +97,7 @@ def _infer_bitwise(avals):
     return aval(broadcast("operands", *(a.shape for a in avals)), dtype)
 
 
-def _bitwise(name, summary, function, probe=BOTH):
+def _bitwise(name, summary, function, example, probe=BOTH):
     """Integers only; kernels do not have them, so compiled programs call NumPy."""
     return operation(
         name,
@@ -88,13 +108,47 @@ def _bitwise(name, summary, function, probe=BOTH):
         rule="promote",
         alias=Alias(name, name),
         probe=probe,
+        example=example,
     )
 
 
-bitwise_and = _bitwise("bitwise_and", "The bits that both have.", np.bitwise_and)
-bitwise_or = _bitwise("bitwise_or", "The bits that at least one has.", np.bitwise_or)
-bitwise_xor = _bitwise("bitwise_xor", "The bits that exactly one has.", np.bitwise_xor)
-bitwise_not = _bitwise("bitwise_not", "The bits that are not set.", np.bitwise_not, Probe())
+bitwise_and = _bitwise(
+    "bitwise_and",
+    "The bits that both have.",
+    np.bitwise_and,
+    """
+    >>> tj.bitwise_and(tj.tensor([0b1100, 0b1010]), 0b0110)
+    tensor([4, 2])
+    """,
+)
+bitwise_or = _bitwise(
+    "bitwise_or",
+    "The bits that at least one has.",
+    np.bitwise_or,
+    """
+    >>> tj.bitwise_or(tj.tensor([0b1100, 0b1010]), 0b0110)
+    tensor([14, 14])
+    """,
+)
+bitwise_xor = _bitwise(
+    "bitwise_xor",
+    "The bits that exactly one has.",
+    np.bitwise_xor,
+    """
+    >>> tj.bitwise_xor(tj.tensor([0b1100, 0b1010]), 0b0110)
+    tensor([10, 12])
+    """,
+)
+bitwise_not = _bitwise(
+    "bitwise_not",
+    "The bits that are not set.",
+    np.bitwise_not,
+    """
+    >>> tj.bitwise_not(tj.tensor([0, 5])), tj.bitwise_not(tj.tensor([True, False]))
+    (tensor([-1, -6]), tensor([False,  True]))
+    """,
+    Probe(),
+)
 
 # ---------------------------------------------------------------- one number
 
@@ -106,6 +160,10 @@ isnan = elementwise(
     rule="predicate",
     alias=Alias("isnan", "isnan"),
     probe=ANY,
+    example="""
+    >>> tj.isnan(tj.tensor([1.0, float("nan"), float("inf")]))
+    tensor([False,  True, False])
+    """,
 )
 isinf = elementwise(
     "isinf",
@@ -115,6 +173,10 @@ isinf = elementwise(
     rule="predicate",
     alias=Alias("isinf", "isinf"),
     probe=ANY,
+    example="""
+    >>> tj.isinf(tj.tensor([1.0, float("nan"), -float("inf")]))
+    tensor([False, False,  True])
+    """,
 )
 isfinite = elementwise(
     "isfinite",
@@ -124,4 +186,8 @@ isfinite = elementwise(
     rule="predicate",
     alias=Alias("isfinite", "isfinite"),
     probe=ANY,
+    example="""
+    >>> tj.isfinite(tj.tensor([1.0, float("nan"), float("inf")]))
+    tensor([ True, False, False])
+    """,
 )

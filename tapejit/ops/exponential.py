@@ -19,6 +19,10 @@ exp = elementwise(
     alias=Alias("exp", "exp"),
     grad_name="ExpBackward0",
     probe=ANY,
+    example="""
+    >>> tj.exp(tj.tensor([0.0, 1.0, 1000.0]))
+    tensor([1.0000, 2.7183,    inf])
+    """,
 )
 exp2 = elementwise(
     "exp2",
@@ -29,6 +33,10 @@ exp2 = elementwise(
     alias=Alias("exp2", "exp2"),
     grad_name="Exp2Backward0",
     probe=ANY,
+    example="""
+    >>> tj.exp2(tj.tensor([-1.0, 0.0, 3.0]))
+    tensor([0.5000, 1.0000, 8.0000])
+    """,
 )
 expm1 = elementwise(
     "expm1",
@@ -39,6 +47,12 @@ expm1 = elementwise(
     alias=Alias("expm1", "expm1"),
     grad_name="Expm1Backward0",
     probe=ANY,
+    example="""
+    >>> tj.expm1(tj.tensor(1e-10))
+    tensor(1.0000e-10)
+    >>> tj.exp(tj.tensor(1e-10)) - 1
+    tensor(0.)
+    """,
 )
 log = elementwise(
     "log",
@@ -49,6 +63,10 @@ log = elementwise(
     alias=Alias("log", "log"),
     grad_name="LogBackward0",
     probe=POSITIVE,
+    example="""
+    >>> tj.log(tj.tensor([1.0, 0.0, -1.0]))
+    tensor([0., -inf, nan])
+    """,
 )
 log2 = elementwise(
     "log2",
@@ -59,6 +77,10 @@ log2 = elementwise(
     alias=Alias("log2", "log2"),
     grad_name="Log2Backward0",
     probe=POSITIVE,
+    example="""
+    >>> tj.log2(tj.tensor([0.5, 1.0, 8.0]))
+    tensor([-1.,  0.,  3.])
+    """,
 )
 log10 = elementwise(
     "log10",
@@ -69,6 +91,10 @@ log10 = elementwise(
     alias=Alias("log10", "log10"),
     grad_name="Log10Backward0",
     probe=POSITIVE,
+    example="""
+    >>> tj.log10(tj.tensor([1.0, 10.0, 0.5]))
+    tensor([ 0.0000,  1.0000, -0.3010])
+    """,
 )
 log1p = elementwise(
     "log1p",
@@ -79,6 +105,12 @@ log1p = elementwise(
     alias=Alias("log1p", "log1p"),
     grad_name="Log1PBackward0",
     probe=Probe(domain=(-0.8, 3.0), points=(0.0, -1.0, -2.0, INF, NAN)),
+    example="""
+    >>> tj.log1p(tj.tensor(1e-10))
+    tensor(1.0000e-10)
+    >>> tj.log(1 + tj.tensor(1e-10))
+    tensor(0.)
+    """,
 )
 
 # ---------------------------------------------------------------- without overflow
@@ -92,6 +124,10 @@ logaddexp = elementwise(
     alias=Alias("logaddexp", "logaddexp"),
     grad_name="LogaddexpBackward0",
     probe=PAIRS,
+    example="""
+    >>> tj.logaddexp(tj.tensor(1000.0), 1000.0)
+    tensor(1000.6932)
+    """,
 )
 sigmoid = elementwise(
     "sigmoid",
@@ -102,6 +138,12 @@ sigmoid = elementwise(
     alias=Alias("sigmoid"),
     grad_name="SigmoidBackward0",
     probe=ANY,
+    example="""
+    >>> tj.sigmoid(tj.tensor([-100.0, 0.0, 100.0]))
+    tensor([0.0000, 0.5000, 1.0000])
+    >>> tj.grad(tj.sigmoid)(0.0)
+    0.25
+    """,
 )
 softplus = elementwise(
     "softplus",
@@ -114,6 +156,10 @@ softplus = elementwise(
     grad_name="SoftplusBackward0",
     note="Exact everywhere: no linear threshold as in PyTorch (beta = 1, threshold = 20).",
     probe=ANY,
+    example="""
+    >>> tj.softplus(tj.tensor([0.0, 100.0]))
+    tensor([  0.6931, 100.0000])
+    """,
 )
 logsigmoid = elementwise(
     "logsigmoid",
@@ -125,4 +171,8 @@ logsigmoid = elementwise(
     alias=Alias("logsigmoid"),
     grad_name="LogSigmoidBackward0",
     probe=ANY,
+    example="""
+    >>> tj.logsigmoid(tj.tensor([-1000.0, 0.0]))
+    tensor([-1.0000e+03, -6.9315e-01])
+    """,
 )

@@ -112,6 +112,12 @@ sqrt = elementwise(
     alias=Alias("sqrt", "sqrt"),
     grad_name="SqrtBackward0",
     probe=POSITIVE,
+    example="""
+    >>> tj.sqrt(tj.tensor([4.0, 0.0, -1.0]))
+    tensor([2., 0., nan])
+    >>> tj.grad(tj.sqrt)(4.0)
+    0.25
+    """,
 )
 rsqrt = elementwise(
     "rsqrt",
@@ -122,6 +128,10 @@ rsqrt = elementwise(
     alias=Alias("rsqrt"),
     grad_name="RsqrtBackward0",
     probe=POSITIVE,
+    example="""
+    >>> tj.rsqrt(tj.tensor([4.0, 0.0]))
+    tensor([0.5000,    inf])
+    """,
 )
 hypot = elementwise(
     "hypot",
@@ -134,4 +144,10 @@ hypot = elementwise(
     grad_name="HypotBackward0",
     note="Slopes (0, 0) at (0, 0), where PyTorch has NaN; compiled, the squares may overflow.",
     probe=PAIRS_POSITIVE,
+    example="""
+    >>> tj.hypot(tj.tensor(3.0), 4.0)
+    tensor(5.)
+    >>> tj.grad(tj.hypot)(0.0, 0.0)
+    0.0
+    """,
 )

@@ -41,7 +41,7 @@ def _numpy(function):
 
 sum_ = reduction(
     "sum",
-    summary="Sum over `axes`.",
+    summary="Sum over axes.",
     evaluate=lambda x, axes, keepdim: np.sum(
         x, axis=axes, keepdims=keepdim, dtype=None if x.dtype.kind == "f" else np.int64
     ),
@@ -52,6 +52,13 @@ sum_ = reduction(
     dtype=accumulated,
     alias=Alias("sum", "sum"),
     grad_name="SumBackward0",
+    example="""
+    >>> x = tj.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> tj.sum(x), tj.sum(x, 0), tj.sum(x, 1)
+    (tensor(10.), tensor([4., 6.]), tensor([3., 7.]))
+    >>> tj.sum(x, 1, keepdim=True).shape
+    torch.Size([2, 1])
+    """,
 )
 
 
@@ -63,7 +70,7 @@ def _run_mean(x, axes, keepdim):
 
 mean = reduction(
     "mean",
-    summary="Mean over `axes`; NaN of no elements.",
+    summary="Mean over axes; NaN of no elements.",
     evaluate=_run_mean,
     decompose=lambda x, axes, keepdim: sum_(x, axes=axes, keepdim=keepdim) / float(_count(x, axes)),
     vjp=lambda gy, x, y, axes, keepdim: (
@@ -74,6 +81,10 @@ mean = reduction(
     rule="need_float",
     alias=Alias("mean", "mean"),
     grad_name="MeanBackward0",
+    example="""
+    >>> tj.mean(tj.tensor([[1.0, 2.0], [3.0, 6.0]]), 1)
+    tensor([1.5000, 4.5000])
+    """,
 )
 
 
@@ -96,7 +107,7 @@ def cast_like(condition, x):
 
 prod = reduction(
     "prod",
-    summary="Product over `axes`.",
+    summary="Product over axes.",
     evaluate=lambda x, axes, keepdim: np.prod(
         x, axis=axes, keepdims=keepdim, dtype=None if x.dtype.kind == "f" else np.int64
     ),
@@ -112,6 +123,13 @@ prod = reduction(
     grad_name="ProdBackward0",
     note="Zeros among the elements give the exact product of the others.",
     probe=Probe(shapes=(((3,),), ((2, 3),)), attrs=({"axes": (0,)},), points=(0.0,)),
+    example="""
+    >>> x = tj.tensor([2.0, 0.0, 4.0], requires_grad=True)
+    >>> y = tj.prod(x)
+    >>> y.backward()
+    >>> y.item(), x.grad
+    (0.0, tensor([0., 8., 0.]))
+    """,
 )
 
 # ---------------------------------------------------------------- extremes
@@ -137,7 +155,7 @@ def _share_tangent(tangents, x, y, axes, keepdim):
 
 amax = reduction(
     "amax",
-    summary="The largest element over `axes`; NaN if there is one.",
+    summary="The largest element over axes; NaN if there is one.",
     evaluate=_numpy(np.max),
     reduce="max",
     vjp=_share,
@@ -146,10 +164,16 @@ amax = reduction(
     needs_elements=True,
     grad_name="AmaxBackward0",
     note="Ties share the cotangent evenly.",
+    example="""
+    >>> x = tj.tensor([3.0, 1.0, 3.0], requires_grad=True)
+    >>> tj.amax(x).backward()
+    >>> x.grad
+    tensor([0.5000, 0.0000, 0.5000])
+    """,
 )
 amin = reduction(
     "amin",
-    summary="The smallest element over `axes`; NaN if there is one.",
+    summary="The smallest element over axes; NaN if there is one.",
     evaluate=_numpy(np.min),
     reduce="min",
     vjp=_share,
@@ -158,6 +182,10 @@ amin = reduction(
     needs_elements=True,
     grad_name="AminBackward0",
     note="Ties share the cotangent evenly.",
+    example="""
+    >>> tj.amin(tj.tensor([[3.0, 1.0], [2.0, 4.0]]), (0, 1))
+    tensor(1.)
+    """,
 )
 
 
@@ -181,6 +209,10 @@ argmax = reduction(
     needs_elements=True,
     alias=Alias("argmax", "argmax"),
     probe=_ONE_OR_ALL,
+    example="""
+    >>> tj.argmax(tj.tensor([[3.0, 5.0, 5.0], [2.0, 0.0, 1.0]]), 1)
+    tensor([1, 0])
+    """,
 )
 argmin = reduction(
     "argmin",
@@ -190,6 +222,10 @@ argmin = reduction(
     needs_elements=True,
     alias=Alias("argmin", "argmin"),
     probe=_ONE_OR_ALL,
+    example="""
+    >>> tj.argmin(tj.tensor([[3.0, 5.0], [2.0, 0.0]]))  # in the flattened tensor
+    tensor(3)
+    """,
 )
 
 
@@ -199,7 +235,7 @@ def _chosen(index, x, axes, keepdim):
     return eq(places, restore(index, x, axes, keepdim))
 
 
-def _extreme_at_index(name, summary, function, argument):
+def _extreme_at_index(name, summary, function, argument, example):
     """The extreme along one axis, whose slope belongs to the returned index alone."""
 
     def vjp(gy, x, y, axes, keepdim):
@@ -221,27 +257,62 @@ def _extreme_at_index(name, summary, function, argument):
         grad_name=name[:3].capitalize() + "Backward0",
         note="As PyTorch's max(dim): only the element at the returned index has a slope.",
         probe=Probe(shapes=(((2, 3),),), attrs=({"axes": (1,)},)),
+        example=example,
     )
 
 
-max_at = _extreme_at_index("max_at", "The largest element along one axis.", np.max, argmax)
-min_at = _extreme_at_index("min_at", "The smallest element along one axis.", np.min, argmin)
+max_at = _extreme_at_index(
+    "max_at",
+    "The largest element along one axis.",
+    np.max,
+    argmax,
+    """
+    >>> x = tj.tensor([[1.0, 4.0], [3.0, 2.0]])
+    >>> tj.max(x)
+    tensor(4.)
+    >>> largest, where = tj.max(x, 1)
+    >>> largest, where
+    (tensor([4., 3.]), tensor([1, 0]))
+    """,
+)
+min_at = _extreme_at_index(
+    "min_at",
+    "The smallest element along one axis.",
+    np.min,
+    argmin,
+    """
+    >>> x = tj.tensor([[1.0, 4.0], [3.0, 2.0]])
+    >>> tj.min(x)
+    tensor(1.)
+    >>> smallest, where = tj.min(x, 1)
+    >>> smallest, where
+    (tensor([1., 2.]), tensor([0, 1]))
+    """,
+)
 
 # ---------------------------------------------------------------- truth
 
 all_ = reduction(
     "all",
-    summary="True where every element along `axes` is nonzero.",
+    summary="True where every element along axes is nonzero.",
     evaluate=_numpy(np.all),
     dtype=lambda dtype: dtypes.bool_,
     alias=Alias("all", "all"),
+    example="""
+    >>> tj.all(tj.tensor([[1, 0], [2, 3]]), 1)
+    tensor([False,  True])
+    """,
 )
 any_ = reduction(
     "any",
-    summary="True where an element along `axes` is nonzero.",
+    summary="True where an element along axes is nonzero.",
     evaluate=_numpy(np.any),
     dtype=lambda dtype: dtypes.bool_,
     alias=Alias("any", "any"),
+    example="""
+    >>> tj.any(tj.tensor([[0, 0], [2, 0]]), 1)
+    tensor([False,  True])
+    """,
 )
 
 # ---------------------------------------------------------------- statistics
@@ -277,7 +348,7 @@ _STATISTIC_PROBE = Probe(
 
 var = reduction(
     "var",
-    summary="Variance over `axes`; divided by n - correction.",
+    summary="Variance over axes; divided by n - correction.",
     evaluate=_run_var,
     attributes=_STATISTIC,
     decompose=_var,
@@ -290,6 +361,11 @@ var = reduction(
     rule="need_float",
     grad_name="VarBackward0",
     probe=_STATISTIC_PROBE,
+    example="""
+    >>> x = tj.tensor([1.0, 2.0, 3.0, 4.0])
+    >>> tj.var(x), tj.var(x, correction=0)  # NumPy's var is the second
+    (tensor(1.6667), tensor(1.2500))
+    """,
 )
 
 
@@ -300,7 +376,7 @@ def _std_scale(gy, y):
 
 std = reduction(
     "std",
-    summary="Standard deviation over `axes`; n - correction in the denominator.",
+    summary="Standard deviation over axes; n - correction in the denominator.",
     evaluate=lambda x, **attrs: np.sqrt(_run_var(x, **attrs)),
     attributes=_STATISTIC,
     decompose=lambda x, **attrs: sqrt(_var(x, **attrs)),
@@ -314,6 +390,11 @@ std = reduction(
     grad_name="StdBackward0",
     note="Slope 0 where all elements are equal.",
     probe=_STATISTIC_PROBE,
+    example="""
+    >>> x = tj.tensor([1.0, 2.0, 3.0, 4.0])
+    >>> tj.std(x), tj.std(x, correction=0)  # NumPy's std is the second
+    (tensor(1.2910), tensor(1.1180))
+    """,
 )
 
 # ---------------------------------------------------------------- exponentials in rows
@@ -342,7 +423,7 @@ def _run_logsumexp(x, axes, keepdim):
 
 logsumexp = reduction(
     "logsumexp",
-    summary="log(sum(exp(x))) over `axes`, without overflow.",
+    summary="log(sum(exp(x))) over axes, without overflow.",
     evaluate=_run_logsumexp,
     decompose=_logsumexp,
     vjp=lambda gy, x, y, axes, keepdim: (
@@ -354,6 +435,10 @@ logsumexp = reduction(
     rule="need_float",
     alias=Alias("logsumexp"),
     grad_name="LogsumexpBackward0",
+    example="""
+    >>> tj.logsumexp(tj.tensor([1000.0, 1000.0]), 0)
+    tensor(1000.6932)
+    """,
 )
 
 
@@ -386,6 +471,11 @@ softmax = operation(
     rule="need_float",
     grad_name="SoftmaxBackward0",
     probe=Probe(attrs=({"axis": 1}, {"axis": 0})),
+    example="""
+    >>> tj.softmax(tj.tensor([[1000.0, 1001.0], [0.0, 0.0]]), 1)
+    tensor([[0.2689, 0.7311],
+            [0.5000, 0.5000]])
+    """,
 )
 log_softmax = operation(
     "log_softmax",
@@ -402,6 +492,10 @@ log_softmax = operation(
     rule="need_float",
     grad_name="LogSoftmaxBackward0",
     probe=Probe(attrs=({"axis": 1}, {"axis": 0})),
+    example="""
+    >>> tj.log_softmax(tj.tensor([0.0, 1000.0]), 0)
+    tensor([-1000.,     0.])
+    """,
 )
 
 # ---------------------------------------------------------------- running sums

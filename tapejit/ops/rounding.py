@@ -16,6 +16,10 @@ floor = elementwise(
     alias=Alias("floor", "floor"),
     grad_name="FloorBackward0",
     probe=KINKED,
+    example="""
+    >>> tj.floor(tj.tensor([-1.5, 1.5]))
+    tensor([-2.,  1.])
+    """,
 )
 ceil = elementwise(
     "ceil",
@@ -25,6 +29,10 @@ ceil = elementwise(
     alias=Alias("ceil", "ceil"),
     grad_name="CeilBackward0",
     probe=KINKED,
+    example="""
+    >>> tj.ceil(tj.tensor([-1.5, 1.5]))
+    tensor([-1.,  2.])
+    """,
 )
 trunc = elementwise(
     "trunc",
@@ -34,6 +42,10 @@ trunc = elementwise(
     alias=Alias("trunc", "trunc"),
     grad_name="TruncBackward0",
     probe=KINKED,
+    example="""
+    >>> tj.trunc(tj.tensor([-1.5, 1.5]))
+    tensor([-1.,  1.])
+    """,
 )
 round_ = elementwise(
     "round",

@@ -55,6 +55,12 @@ relu = elementwise(
     grad_name="ReluBackward0",
     note="Slope 0 at 0 and 1 at NaN, as in PyTorch.",
     probe=KINKED,
+    example="""
+    >>> tj.relu(tj.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+    >>> tj.grad(tj.relu)(0.0)
+    0.0
+    """,
 )
 maximum = elementwise(
     "maximum",
@@ -65,6 +71,12 @@ maximum = elementwise(
     grad_name="MaximumBackward0",
     note="A tie is shared half and half; with a NaN both slopes are 1, as in PyTorch.",
     probe=PAIRS,
+    example="""
+    >>> tj.maximum(tj.tensor([1.0, 3.0, float("nan")]), 2.0)
+    tensor([2., 3., nan])
+    >>> tj.grad(tj.maximum)(1.0, 1.0)  # a tie
+    0.5
+    """,
 )
 minimum = elementwise(
     "minimum",
@@ -74,6 +86,12 @@ minimum = elementwise(
     alias=Alias("minimum", "minimum"),
     grad_name="MinimumBackward0",
     probe=PAIRS,
+    example="""
+    >>> tj.minimum(tj.tensor([1.0, 3.0, float("nan")]), 2.0)
+    tensor([1., 2., nan])
+    >>> tj.grad(tj.minimum)(1.0, 1.0)  # a tie
+    0.5
+    """,
 )
 
 

@@ -18,6 +18,12 @@ erf = elementwise(
     alias=Alias("erf"),
     grad_name="ErfBackward0",
     probe=ANY,
+    example="""
+    >>> tj.erf(tj.tensor([0.0, 0.5, 5.0]))
+    tensor([0.0000, 0.5205, 1.0000])
+    >>> tj.grad(tj.erf)(0.0)
+    1.1283791670955126
+    """,
 )
 erfc = elementwise(
     "erfc",
@@ -28,4 +34,10 @@ erfc = elementwise(
     alias=Alias("erfc"),
     grad_name="ErfcBackward0",
     probe=ANY,
+    example="""
+    >>> tj.erfc(tj.tensor(6.0))
+    tensor(2.1520e-17)
+    >>> 1 - tj.erf(tj.tensor(6.0))
+    tensor(0.)
+    """,
 )

@@ -17,6 +17,12 @@ sin = elementwise(
     alias=Alias("sin", "sin"),
     grad_name="SinBackward0",
     probe=ANY,
+    example="""
+    >>> tj.sin(tj.tensor([0.0, 1.5707963]))
+    tensor([0., 1.])
+    >>> tj.grad(tj.sin)(0.0)
+    1.0
+    """,
 )
 cos = elementwise(
     "cos",
@@ -27,6 +33,12 @@ cos = elementwise(
     alias=Alias("cos", "cos"),
     grad_name="CosBackward0",
     probe=ANY,
+    example="""
+    >>> tj.cos(tj.tensor([0.0, 3.1415927]))
+    tensor([ 1., -1.])
+    >>> tj.grad(tj.grad(tj.cos))(0.0)
+    -1.0
+    """,
 )
 tan = elementwise(
     "tan",
@@ -37,6 +49,10 @@ tan = elementwise(
     alias=Alias("tan", "tan"),
     grad_name="TanBackward0",
     probe=Probe(domain=(-1.2, 1.2), points=ANY.points),
+    example="""
+    >>> tj.tan(tj.tensor([0.0, 0.7853982]))
+    tensor([0., 1.])
+    """,
 )
 asin = elementwise(
     "asin",
@@ -47,6 +63,10 @@ asin = elementwise(
     alias=Alias("asin", "arcsin"),
     grad_name="AsinBackward0",
     probe=UNIT,
+    example="""
+    >>> tj.asin(tj.tensor([0.5, 1.0, 2.0]))
+    tensor([0.5236, 1.5708,    nan])
+    """,
 )
 acos = elementwise(
     "acos",
@@ -57,6 +77,10 @@ acos = elementwise(
     alias=Alias("acos", "arccos"),
     grad_name="AcosBackward0",
     probe=UNIT,
+    example="""
+    >>> tj.acos(tj.tensor([1.0, 0.0, -1.0]))
+    tensor([0.0000, 1.5708, 3.1416])
+    """,
 )
 atan = elementwise(
     "atan",
@@ -67,6 +91,10 @@ atan = elementwise(
     alias=Alias("atan", "arctan"),
     grad_name="AtanBackward0",
     probe=ANY,
+    example="""
+    >>> tj.atan(tj.tensor([0.0, 1.0, float("inf")]))
+    tensor([0.0000, 0.7854, 1.5708])
+    """,
 )
 
 
@@ -86,6 +114,10 @@ atan2 = elementwise(
     grad_name="Atan2Backward0",
     note="Slopes (0, 0) at (0, 0), as in PyTorch.",
     probe=PAIRS_POSITIVE,
+    example="""
+    >>> tj.atan2(tj.tensor([1.0, 1.0, -1.0]), tj.tensor([1.0, -1.0, -1.0]))
+    tensor([ 0.7854,  2.3562, -2.3562])
+    """,
 )
 
 # ---------------------------------------------------------------- hyperbolic functions
@@ -99,6 +131,10 @@ sinh = elementwise(
     alias=Alias("sinh", "sinh"),
     grad_name="SinhBackward0",
     probe=ANY,
+    example="""
+    >>> tj.sinh(tj.tensor([-1.0, 0.0, 1.0]))
+    tensor([-1.1752,  0.0000,  1.1752])
+    """,
 )
 cosh = elementwise(
     "cosh",
@@ -109,6 +145,10 @@ cosh = elementwise(
     alias=Alias("cosh", "cosh"),
     grad_name="CoshBackward0",
     probe=ANY,
+    example="""
+    >>> tj.cosh(tj.tensor([-1.0, 0.0, 1.0]))
+    tensor([1.5431, 1.0000, 1.5431])
+    """,
 )
 tanh = elementwise(
     "tanh",
@@ -120,6 +160,12 @@ tanh = elementwise(
     grad_name="TanhBackward0",
     note="Slope comes from y, so x need not be kept; relative error 3e-10 at x = 8.",
     probe=ANY,
+    example="""
+    >>> tj.tanh(tj.tensor([-20.0, 0.0, 0.5]))
+    tensor([-1.0000,  0.0000,  0.4621])
+    >>> tj.grad(tj.tanh)(0.0)
+    1.0
+    """,
 )
 asinh = elementwise(
     "asinh",
@@ -130,6 +176,10 @@ asinh = elementwise(
     alias=Alias("asinh", "arcsinh"),
     grad_name="AsinhBackward0",
     probe=ANY,
+    example="""
+    >>> tj.asinh(tj.tensor([0.0, 1.0, 1e10]))
+    tensor([ 0.0000,  0.8814, 23.7190])
+    """,
 )
 acosh = elementwise(
     "acosh",
@@ -140,6 +190,10 @@ acosh = elementwise(
     alias=Alias("acosh", "arccosh"),
     grad_name="AcoshBackward0",
     probe=Probe(domain=(1.2, 4.0), points=(1.0, 0.0, INF, NAN)),
+    example="""
+    >>> tj.acosh(tj.tensor([1.0, 2.0, 0.5]))
+    tensor([0.0000, 1.3170,    nan])
+    """,
 )
 atanh = elementwise(
     "atanh",
@@ -150,4 +204,8 @@ atanh = elementwise(
     alias=Alias("atanh", "arctanh"),
     grad_name="AtanhBackward0",
     probe=UNIT,
+    example="""
+    >>> tj.atanh(tj.tensor([0.0, 0.5, 1.0]))
+    tensor([0.0000, 0.5493,    inf])
+    """,
 )

@@ -24,7 +24,16 @@ from tapejit.tensor.core import (
     common_dtype,
     unary_method,
 )
-from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, answer_in_kind, check_tensor, export, named
+from tapejit.tensor.docstrings import described
+from tapejit.tensor.front import (
+    FOR_NUMPY,
+    FUNCTIONS,
+    answer_in_kind,
+    check_tensor,
+    export,
+    method,
+    named,
+)
 
 # ---------------------------------------------------------------- from the registry
 
@@ -63,9 +72,7 @@ def _with_out_of_order_operands(op):
             check_tensor(op.name, other if isinstance(input, Tensor) else input)
         return result
 
-    function.__name__ = function.__qualname__ = op.name
-    function.__doc__ = op.summary
-    return function
+    return described(function, op)
 
 
 for _op in list(OPS.values()):
@@ -99,9 +106,7 @@ def _scaled(name, plain):
             other = other * alpha
         return plain(input, other) if isinstance(input, Tensor) else operators[name](input, other)
 
-    function.__name__ = name
-    function.__doc__ = OPS[name].summary
-    return function
+    return described(function, OPS[name])
 
 
 operators = {"add": operator.add, "sub": operator.sub}
@@ -111,11 +116,29 @@ export("sub", "subtract")(_scaled("sub", _sub))
 
 @export("div", "divide", "true_divide")
 def div(input, other, *, rounding_mode=None):
-    """True quotient; rounding_mode "floor" or "trunc" rounds it."""
+    """True quotient; rounding_mode "floor" or "trunc" rounds it.
+
+    >>> import tapejit as tj
+    >>> tj.div(tj.tensor([7, -7]), 2)
+    tensor([ 3.5000, -3.5000])
+    >>> tj.div(tj.tensor([7, -7]), 2, rounding_mode="floor")
+    tensor([ 3, -4])
+    >>> tj.div(tj.tensor([7, -7]), 2, rounding_mode="trunc")
+    tensor([ 3, -3])
+    """
+    if rounding_mode not in (None, "floor", "trunc"):
+        raise ArgumentError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"{rounding_mode!r}"
+        )
     if rounding_mode == "floor":
         return _floor_divide(input, other)
     result = _div(input, other) if isinstance(input, Tensor) else input / other
-    return result.trunc() if rounding_mode == "trunc" else result
+    if rounding_mode is None:
+        return result
+    if common_dtype(OPS["remainder"], (input, other)).is_floating_point:
+        return result.trunc()
+    return _floor_divide(input + -FUNCTIONS["fmod"](input, other), other)
 
 
 # ---------------------------------------------------------------- bits
@@ -133,9 +156,7 @@ def _bits(name, reflected=False):
         op = logical if common_dtype(bitwise, pair) is dtypes.bool_ else bitwise
         return apply(op, pair)
 
-    method.__name__ = f"bitwise_{name}"
-    method.__doc__ = bitwise.summary
-    return method
+    return described(method, bitwise)
 
 
 for _name in ("and", "or", "xor"):
@@ -144,14 +165,12 @@ for _name in ("and", "or", "xor"):
     setattr(Tensor, f"__r{_name}__", _bits(_name, reflected=True))
 
 
-@export("bitwise_not", numpy=("invert",))
-def bitwise_not(input):
-    """The bits that are not set; of booleans the opposite."""
+def _not(input):
     op = OPS["logical_not" if input._aval.dtype is dtypes.bool_ else "bitwise_not"]
     return apply(op, (input,))
 
 
-Tensor.__invert__ = bitwise_not
+Tensor.__invert__ = export("bitwise_not", numpy=("invert",))(described(_not, OPS["bitwise_not"]))
 
 
 # ---------------------------------------------------------------- powers
@@ -163,7 +182,16 @@ POWERS = {n: unary_method(OPS["power"], (n,)) for n in (*range(-16, 17), 0.5, -0
 
 @export("pow", numpy=("power",))
 def pow_(input, exponent):
-    """input to the power of exponent (a number or tensors broadcast together)."""
+    """input to the power of exponent (a number or tensors broadcast together).
+
+    >>> import tapejit as tj
+    >>> tj.pow(tj.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    >>> tj.pow(2.0, tj.tensor([1.0, 2.0, 3.0]))
+    tensor([2., 4., 8.])
+    >>> tj.grad(tj.pow)(0.0, 0.0)  # 0 ** 0 is 1, its slope 0
+    0.0
+    """
     if not isinstance(input, Tensor):
         return _rpow(exponent, input)
     if exponent.__class__ is int or exponent.__class__ is float:
@@ -182,14 +210,19 @@ def _keeps_dtype(x, exponent):
     return isinstance(exponent, int) and x._aval.dtype.category == dtypes.INTEGER
 
 
-Tensor.__pow__ = pow_
+method("__pow__")(pow_)
 Tensor.__rpow__ = lambda x, base: _rpow(x, base)
 Tensor.__pos__ = lambda x: x
 
 
 @export("square", numpy=("square",))
 def square(input):
-    """input * input."""
+    """input * input.
+
+    >>> import tapejit as tj
+    >>> tj.square(tj.tensor([-3.0, 2.0]))
+    tensor([9., 4.])
+    """
     return pow_(input, 2)
 
 
@@ -198,7 +231,16 @@ def square(input):
 
 @export("clamp", "clip")
 def clamp(input, min=None, max=None):
-    """Each element brought into [min, max]; either may be None."""
+    """Each element brought into [min, max]; either may be None.
+
+    >>> import tapejit as tj
+    >>> tj.clamp(tj.tensor([-3.0, 0.5, 7.0]), 0.0, 1.0)
+    tensor([0.0000, 0.5000, 1.0000])
+    >>> tj.clamp(tj.tensor([-3.0, 0.5, 7.0]), min=0.0)
+    tensor([0.0000, 0.5000, 7.0000])
+    >>> tj.grad(tj.clamp)(1.0, 0.0, 1.0)  # the slope at an edge is 1
+    1.0
+    """
     low, high = clamp_bounds(input, min, max)
     is_tensor = isinstance(min, Tensor) or isinstance(max, Tensor)
     result = apply(OPS["clamp"], (input, low, high))
@@ -231,7 +273,15 @@ FOR_NUMPY[np.clip] = lambda x, a_min=None, a_max=None, *, min=None, max=None: cl
 
 @export("where", method=False)
 def where(condition, input=None, other=None):
-    """input where condition holds, else other."""
+    """input where condition holds, else other.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([4.0, -1.0], requires_grad=True)
+    >>> y = tj.where(x > 0, x.sqrt(), 0.0)
+    >>> y.sum().backward()
+    >>> y.detach(), x.grad  # the slope of sqrt(-1), NaN, does not leak
+    (tensor([2., 0.]), tensor([0.2500, 0.0000]))
+    """
     if input is None:
         return FUNCTIONS["nonzero"](condition, as_tuple=True)
     return apply(OPS["where"], (condition, input, other))
@@ -243,7 +293,13 @@ FOR_NUMPY[np.where] = lambda condition, x=None, y=None: where(
 
 
 def _where_method(input, condition, other):
-    """The tensor where condition holds, else other."""
+    """The tensor where condition holds, else other.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([4.0, -1.0])
+    >>> x.where(x > 0, 0.0)
+    tensor([4., 0.])
+    """
     return where(condition, input, other)
 
 
@@ -252,7 +308,14 @@ Tensor.where = _where_method
 
 @export("round")
 def round_(input, *, decimals=0):
-    """The nearest multiple of 10**-decimals, halves to even."""
+    """The nearest multiple of 10**-decimals, halves to even.
+
+    >>> import tapejit as tj
+    >>> tj.round(tj.tensor([0.5, 1.5, 2.6]))
+    tensor([0., 2., 3.])
+    >>> tj.round(tj.tensor([3.14159, 2.71828]), decimals=2)
+    tensor([3.1400, 2.7200])
+    """
     if decimals == 0:
         return _round(input)
     scale = 10.0**decimals

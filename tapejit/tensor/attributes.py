@@ -24,7 +24,12 @@ class Size(tuple):
         return f"torch.Size({list(self)})"
 
     def numel(self) -> int:
-        """The number of elements."""
+        """The number of elements.
+
+        >>> import tapejit as tj
+        >>> tj.zeros(2, 3).shape.numel()
+        6
+        """
         return int(np.prod(self, dtype=np.int64))
 
 
@@ -38,7 +43,12 @@ class Device(str):
 
     @property
     def type(self) -> str:
-        """ "cpu" or "cuda"."""
+        """ "cpu" or "cuda".
+
+        >>> import tapejit as tj
+        >>> tj.device("cuda:0").type
+        'cuda'
+        """
         return str(self).partition(":")[0]
 
     def __repr__(self):
@@ -59,43 +69,79 @@ def check_device(device) -> None:
 
 @attribute("shape")
 def shape(x):
-    """The lengths of the axes."""
+    """The lengths of the axes.
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2, 3)
+    >>> x.shape, x.shape[-1]
+    (torch.Size([2, 3]), 3)
+    """
     return Size(x._aval.shape)
 
 
 @attribute("dtype")
 def dtype(x):
-    """What an element is."""
+    """What an element is.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([1.0]).dtype, tj.tensor([1]).dtype
+    (torch.float32, torch.int64)
+    """
     return x._aval.dtype
 
 
 @attribute("ndim")
 def ndim(x):
-    """The number of axes."""
+    """The number of axes.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2, 3).ndim
+    2
+    """
     return x._aval.ndim
 
 
 @attribute("device")
 def device(x):
-    """Where the elements lie."""
+    """Where the elements lie.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2).device
+    device(type='cpu')
+    """
     return CPU
 
 
 @attribute("is_cuda")
 def is_cuda(x):
-    """Whether the elements lie on a GPU."""
+    """Whether the elements lie on a GPU.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2).is_cuda
+    False
+    """
     return False
 
 
 @attribute("itemsize")
 def itemsize(x):
-    """Bytes of one element."""
+    """Bytes of one element.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2).itemsize, tj.zeros(2, dtype=tj.float64).itemsize
+    (4, 8)
+    """
     return x._aval.dtype.itemsize
 
 
 @attribute("nbytes")
 def nbytes(x):
-    """Bytes of all elements."""
+    """Bytes of all elements.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2, 3).nbytes
+    24
+    """
     return x._aval.nbytes
 
 
@@ -107,37 +153,70 @@ def version_(x):
 
 @method("size")
 def size(x, dim=None):
-    """The shape, or the length of one axis."""
+    """The shape, or the length of one axis.
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2, 3)
+    >>> x.size(), x.size(1)
+    (torch.Size([2, 3]), 3)
+    """
     return Size(x._aval.shape) if dim is None else x._aval.shape[dim]
 
 
 @method("numel", "nelement")
 def numel(x):
-    """The number of elements."""
+    """The number of elements.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2, 3).numel()
+    6
+    """
     return x._aval.size
 
 
 @method("dim", "ndimension")
 def dim(x):
-    """The number of axes."""
+    """The number of axes.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2, 3).dim()
+    2
+    """
     return x._aval.ndim
 
 
 @method("is_floating_point")
 def is_floating_point(x):
-    """Whether the dtype is a float."""
+    """Whether the dtype is a float.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([1.0]).is_floating_point(), tj.tensor([1]).is_floating_point()
+    (True, False)
+    """
     return x._aval.dtype.is_floating_point
 
 
 @method("is_contiguous")
 def is_contiguous(x):
-    """Whether the memory is in row-major order."""
+    """Whether the memory is in row-major order.
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2, 3)
+    >>> x.is_contiguous(), x.t().is_contiguous()
+    (True, False)
+    """
     return bool(np.asarray(x._value).flags.c_contiguous)
 
 
 @method("stride")
 def stride(x, dim=None):
-    """Elements between neighbours along each axis."""
+    """Elements between neighbours along each axis.
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2, 3)
+    >>> x.stride(), x.t().stride(), x[:, :1].expand(2, 3).stride()
+    ((3, 1), (1, 3), (3, 0))
+    """
     value = np.asarray(x._value)
     strides = tuple(s // value.itemsize for s in value.strides)
     return strides if dim is None else strides[dim]
@@ -145,7 +224,12 @@ def stride(x, dim=None):
 
 @method("storage_offset")
 def storage_offset(x):
-    """Elements between the beginning of the memory and the first element."""
+    """Elements between the beginning of the memory and the first element.
+
+    >>> import tapejit as tj
+    >>> tj.arange(10)[4:].storage_offset()
+    4
+    """
     value = storage(x)
     first, beginning = (a.__array_interface__["data"][0] for a in (value, root(value)))
     return (first - beginning) // value.itemsize
@@ -153,17 +237,34 @@ def storage_offset(x):
 
 @method("data_ptr")
 def data_ptr(x):
-    """The address of the first element."""
+    """The address of the first element.
+
+    >>> import tapejit as tj
+    >>> x = tj.arange(4)
+    >>> x[1:].data_ptr() - x.data_ptr()  # one int64 further
+    8
+    """
     return storage(x).__array_interface__["data"][0]
 
 
 @method("element_size")
 def element_size(x):
-    """Bytes of one element, as `itemsize`."""
+    """Bytes of one element, as `itemsize`.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2, dtype=tj.float16).element_size()
+    2
+    """
     return x._aval.dtype.itemsize
 
 
 @method("is_set_to")
 def is_set_to(x, other):
-    """Whether both are the same memory, shape and strides."""
+    """Whether both are the same memory, shape and strides.
+
+    >>> import tapejit as tj
+    >>> x = tj.arange(4)
+    >>> x.is_set_to(x.view(4)), x.is_set_to(x.clone())
+    (True, False)
+    """
     return data_ptr(x) == data_ptr(other) and x._aval is other._aval

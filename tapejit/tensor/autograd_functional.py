@@ -67,7 +67,14 @@ def _shape_of(results, is_tuple):
 
 
 def vjp(func, inputs, v=None, create_graph=False, strict=False):
-    """(func(inputs), v^T J)."""
+    """(func(inputs), v^T J).
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, 2.0])
+    >>> value, cotangent = tj.autograd.functional.vjp(lambda x: x**2, x, tj.tensor([1.0, 10.0]))
+    >>> value, cotangent
+    (tensor([1., 4.]), tensor([ 2., 40.]))
+    """
     with enable_grad():
         many, inputs = _as_tuple(inputs)
         inputs = _fresh(inputs, create_graph)
@@ -92,7 +99,14 @@ def _seeds(outputs, v, name):
 
 
 def jvp(func, inputs, v=None, create_graph=False, strict=False):
-    """(func(inputs), J v), by differentiating v^T J with respect to v."""
+    """(func(inputs), J v), by differentiating v^T J with respect to v.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, 2.0])
+    >>> value, tangent = tj.autograd.functional.jvp(lambda x: x**2, x, tj.tensor([1.0, 10.0]))
+    >>> value, tangent
+    (tensor([1., 4.]), tensor([ 2., 40.]))
+    """
     with enable_grad():
         _, inputs = _as_tuple(inputs)
         inputs = _fresh(inputs, create_graph)
@@ -117,7 +131,13 @@ def jvp(func, inputs, v=None, create_graph=False, strict=False):
 def jacobian(
     func, inputs, create_graph=False, strict=False, vectorize=False, strategy="reverse-mode"
 ):
-    """The Jacobian of func at inputs: output shape followed by input shape."""
+    """The Jacobian of func at inputs: output shape followed by input shape.
+
+    >>> import tapejit as tj
+    >>> tj.autograd.functional.jacobian(lambda x: x**2, tj.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
+    """
     with enable_grad():
         many, inputs = _as_tuple(inputs)
         inputs = _fresh(inputs, create_graph)
@@ -153,7 +173,13 @@ def hessian(
     vectorize=False,
     outer_jacobian_strategy="reverse-mode",
 ):
-    """The matrix of second derivatives of a scalar function."""
+    """The matrix of second derivatives of a scalar function.
+
+    >>> import tapejit as tj
+    >>> tj.autograd.functional.hessian(lambda x: (x**3).sum(), tj.tensor([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
     many, _ = _as_tuple(inputs)
 
     def gradient(*xs):
@@ -172,7 +198,14 @@ def hessian(
 
 
 def vhp(func, inputs, v=None, create_graph=False, strict=False):
-    """(func(inputs), v^T H)."""
+    """(func(inputs), v^T H).
+
+    >>> import tapejit as tj
+    >>> x, v = tj.tensor([1.0, 2.0]), tj.tensor([1.0, 1.0])
+    >>> value, product = tj.autograd.functional.vhp(lambda x: x.prod(), x, v)
+    >>> value, product
+    (tensor(2.), tensor([1., 1.]))
+    """
     with enable_grad():
         many, inputs = _as_tuple(inputs)
         inputs = _fresh(inputs, create_graph)
@@ -184,5 +217,12 @@ def vhp(func, inputs, v=None, create_graph=False, strict=False):
 
 
 def hvp(func, inputs, v=None, create_graph=False, strict=False):
-    """(func(inputs), H v); the Hessian is symmetric, so this is vhp."""
+    """(func(inputs), H v); the Hessian is symmetric, so this is vhp.
+
+    >>> import tapejit as tj
+    >>> x, v = tj.tensor([1.0, 2.0]), tj.tensor([1.0, 0.0])
+    >>> value, product = tj.autograd.functional.hvp(lambda x: (x**3).sum(), x, v)
+    >>> value, product
+    (tensor(9.), tensor([6., 0.]))
+    """
     return vhp(func, inputs, v, create_graph, strict)

@@ -12,7 +12,7 @@ from tapejit.errors import AutogradError, ShapeError
 from tapejit.registry import OPS
 from tapejit.tensor import printing
 from tapejit.tensor.attributes import check_device
-from tapejit.tensor.core import Tensor, apply, optional, storage, wrap
+from tapejit.tensor.core import Tensor, apply, legacy_name, optional, storage, wrap
 from tapejit.tensor.front import method
 from tapejit.tensor.guards import read
 from tapejit.tensor.history import grad_fn, tracks
@@ -23,7 +23,16 @@ from tapejit.tensor.recording import state
 
 @method("clone")
 def clone(x, *, memory_format=None):
-    """A copy with memory of its own; gradients flow through."""
+    """A copy with memory of its own; gradients flow through.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, 2.0], requires_grad=True)
+    >>> y = x.clone()
+    >>> y[0] = 0.0  # x keeps its memory and gets its gradient
+    >>> y.sum().backward()
+    >>> x.grad
+    tensor([0., 1.])
+    """
     return apply(OPS["clone"], (x,))
 
 
@@ -60,7 +69,12 @@ def _rebuild(array, name, tracked):
 
 @method("item")
 def item(x):
-    """The one element as a Python number."""
+    """The one element as a Python number.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([2.5]).item()
+    2.5
+    """
     if x._aval.size != 1:
         raise AutogradError(
             f"a Tensor with {x._aval.size} elements cannot be converted to Scalar\n  try  .tolist()"
@@ -70,7 +84,12 @@ def item(x):
 
 @method("tolist")
 def tolist(x):
-    """The elements as nested lists (a number for 0-d)."""
+    """The elements as nested lists (a number for 0-d).
+
+    >>> import tapejit as tj
+    >>> tj.tensor([[1, 2], [3, 4]]).tolist()
+    [[1, 2], [3, 4]]
+    """
     return np.asarray(read(x)).tolist()
 
 
@@ -79,6 +98,12 @@ def numpy(x, *, force=False):
     """The elements as a NumPy array on the same memory.
 
     Errors  AutogradError if the tensor requires grad (force=True detaches)
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2)
+    >>> x.numpy()[0] = 5.0  # one memory
+    >>> x
+    tensor([5., 0.])
     """
     if tracks(x) and not force:
         raise AutogradError(
@@ -183,7 +208,13 @@ def format_(x, spec):
 
 @method("to")
 def to(x, *args, dtype: Any = None, device: Any = None, copy: bool = False, **ignored):
-    """The tensor in another dtype (or on another device, of which there is one)."""
+    """The tensor in another dtype (or on another device, of which there is one).
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.7, -1.7])
+    >>> x.to(tj.int64), x.to(tj.float32) is x
+    (tensor([ 1, -1]), True)
+    """
     for argument in args:
         if isinstance(argument, Tensor):
             dtype = argument._aval.dtype
@@ -197,43 +228,70 @@ def to(x, *args, dtype: Any = None, device: Any = None, copy: bool = False, **ig
     return apply(OPS["cast"], (x,), (dtypes.as_dtype(dtype).name,))
 
 
-def _cast_method(target: DType):
-    def method(x):
+def _cast_method(name: str, target: DType):
+    def cast(x):
         return to(x, target)
 
-    method.__doc__ = f"The tensor in {target.name}; itself if it is so already."
-    return method
+    cast.__name__ = cast.__qualname__ = name
+    cast.__doc__ = f"""The tensor in {target.name}; itself if it is so already.
+
+>>> import tapejit as tj
+>>> tj.tensor([0, 1]).{name}().dtype
+{target}"""
+    setattr(Tensor, name, cast)
 
 
 for _name, _dtype in {
     "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
     "int": dtypes.int32, "long": dtypes.int64, "short": dtypes.int16, "bool": dtypes.bool_,
 }.items():  # fmt: skip
-    setattr(Tensor, _name, _cast_method(_dtype))
+    _cast_method(_name, _dtype)
 
 
 @method("type")
 def type_(x, dtype=None):
-    """PyTorch's name of the tensor type, or the tensor in another dtype."""
+    """PyTorch's name of the tensor type, or the tensor in another dtype.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0])
+    >>> x.type(), x.type(tj.int64)
+    ('torch.FloatTensor', tensor([1]))
+    """
     if dtype is not None:
         return to(x, dtype)
-    names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int"}
-    return f"torch.{names.get(x._aval.dtype.name, x._aval.dtype.name.title())}Tensor"
+    return f"torch.{legacy_name(x._aval.dtype)}Tensor"
 
 
 @method("type_as")
 def type_as(x, other):
-    """The tensor in the dtype of another."""
+    """The tensor in the dtype of another.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([1, 2]).type_as(tj.tensor(0.5))
+    tensor([1., 2.])
+    """
     return to(x, other._aval.dtype)
 
 
 @method("astype")
 def astype(x, dtype, copy=True):
-    """NumPy's name for `to`."""
+    """NumPy's name for `to`.
+
+    >>> import tapejit as tj
+    >>> import numpy as np
+    >>> tj.tensor([1, 2]).astype(np.float64)
+    tensor([1., 2.], dtype=torch.float64)
+    """
     return to(x, dtype)
 
 
 @method("cpu")
 def stay(x):
-    """The tensor itself: it is on the CPU."""
+    """The tensor itself: it is on the CPU.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0])
+    >>> x.cpu() is x
+    True
+    """
     return x

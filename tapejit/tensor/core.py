@@ -24,6 +24,7 @@ from tapejit.errors import DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind
 from tapejit.runtime.eager import evaluator, evaluator_for
 from tapejit.shapes import Aval, aval
+from tapejit.tensor.docstrings import described
 from tapejit.tensor.recording import (
     ROW_LIMIT,
     Recording,
@@ -115,6 +116,7 @@ class Tensor:
         __rmatmul__: Any
         __ge__: Any
         __add__: Any
+        __sub__: Any
         __radd__: Any
 
         def __getattr__(self, name: str) -> Any: ...
@@ -275,10 +277,15 @@ def _check_bools(op, dtype, operands):
         )
 
 
+_LEGACY = {
+    "float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long", "int32": "Int",
+    "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
+}  # fmt: skip
+
+
 def legacy_name(dtype: DType) -> str:
-    """What PyTorch's older messages call a dtype: Float, Long, ..."""
-    names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int"}
-    return names.get(dtype.name, dtype.name.capitalize())
+    """What PyTorch's older messages and type names call a dtype: Float, Long, ..."""
+    return _LEGACY[dtype.name]
 
 
 def _operand(op, x):
@@ -361,41 +368,41 @@ def unary_method(
     known: dict[Aval, tuple[Kind, Callable]] = {}
     gives_float = op.rule not in ("compare", "predicate", "logical")
 
-    def method(x):
+    def method(input):
         try:
-            entry = known.get(x._aval)
+            entry = known.get(input._aval)
         except AttributeError:
             if foreign is None:
                 raise
-            return foreign(x)
+            return foreign(input)
         tape = state.recording
         if entry is None or (tape is not None and tape.is_trace and _is_slow(entry[0])):
-            result = apply(op, (x,), attrs)
+            result = apply(op, (input,), attrs)
             if entry is not None or not gives_float:
                 return result
             # remember only what needs no cast, so that the fast path is exactly this
-            found = op.kinds.get((x._aval, *attrs))
+            found = op.kinds.get((input._aval, *attrs))
             if (
                 found is not None
                 and found.aval is result._aval
-                and (op.rule != "float" or x._aval.dtype.is_floating_point)
+                and (op.rule != "float" or input._aval.dtype.is_floating_point)
             ):
-                evaluate = evaluator_for(op, x._aval.size)
-                known[x._aval] = found, functools.partial(evaluate, **names) if names else evaluate
+                run = evaluator_for(op, input._aval.size)
+                known[input._aval] = found, functools.partial(run, **names) if names else run
             return result
         kind, evaluate = entry
         token = ERROR_STATE.set(SILENT)
-        value = evaluate(x._value)
+        value = evaluate(input._value)
         ERROR_STATE.reset(token)
         result = Tensor()
         result._value = value
         result._aval = kind.aval
-        if tape is None or not x._tracked:
+        if tape is None or not input._tracked:
             result._stamp = result._tape = None
             result._row = -1
             result._tracked = False
             return result
-        left = x._row if x._stamp is tape.stamp else tape.adopt(x)
+        left = input._row if input._stamp is tape.stamp else tape.adopt(input)
         values = tape.values
         result._row = len(values)
         tape.push_kind(kind.number)
@@ -413,7 +420,7 @@ def unary_method(
             seal_if_long(tape)
         return result
 
-    return _named(method, op)
+    return described(method, op)
 
 
 def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Callable:
@@ -487,18 +494,12 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
             seal_if_long(tape)
         return result
 
-    return _named(method, op)
+    return described(method, op)
 
 
 def _is_slow(kind):
     """Whether a trace has more to do for a row: drop its large value, cut its history."""
     return kind.is_large or not state.grad_enabled
-
-
-def _named(method, op):
-    method.__name__ = method.__qualname__ = op.name
-    method.__doc__ = op.summary
-    return method
 
 
 # ---------------------------------------------------------------- foreign operands

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeEr
 from tapejit.tensor import random
 from tapejit.tensor.attributes import check_device
 from tapejit.tensor.core import Tensor, from_array, wrap
-from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, answer_in_kind
+from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, answer_in_kind, method
 from tapejit.tensor.guards import read
 from tapejit.tensor.shaping import numbers
 
@@ -147,8 +148,12 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     """As `tensor`, but sharing memory with NumPy arrays and tensors where it can.
 
     >>> import tapejit as tj
-    >>> tj.as_tensor([1.0, 2.0])
-    tensor([1., 2.])
+    >>> import numpy as np
+    >>> array = np.zeros(2)
+    >>> shared = tj.as_tensor(array)
+    >>> array[0] = 1.0
+    >>> shared
+    tensor([1., 0.], dtype=torch.float64)
     """
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
@@ -181,7 +186,12 @@ def from_numpy(array) -> Tensor:
 
 @_publish
 def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """A 0-d tensor; numbers take the default float dtype."""
+    """A 0-d tensor; numbers take the default float dtype.
+
+    >>> import tapejit as tj
+    >>> tj.scalar_tensor(3)
+    tensor(3.)
+    """
     return _finish(np.array(value, _named_dtype(dtype)), None, requires_grad, device)
 
 
@@ -191,27 +201,82 @@ FOR_NUMPY[np.copy] = lambda x, order="K", subok=False: x.clone()
 # ---------------------------------------------------------------- filled
 
 
-def _filled(name, fill):
+def _filled(name, summary, example, fill):
     def function(*lengths, size=None, dtype=None, device=None, requires_grad=False):
         shape = _lengths(name, lengths if size is None else (size,))
         return _finish(fill(shape, _named_dtype(dtype)), None, requires_grad, device)
 
-    function.__name__ = name
-    function.__doc__ = f"A tensor of the given shape: {name}."
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""{summary}
+
+Shapes  as given, number by number or as one sequence
+Dtypes  `dtype`, else the default float dtype
+Like    torch.{name}
+
+>>> import tapejit as tj
+{inspect.cleandoc(example)}"""
     FUNCTIONS[name] = function
     return function
 
 
-zeros = _filled("zeros", np.zeros)
-ones = _filled("ones", np.ones)
-empty = _filled("empty", np.zeros)
-rand = _filled("rand", lambda s, d: random.generator().random(s).astype(d))
-randn = _filled("randn", lambda s, d: random.generator().standard_normal(s).astype(d))
+zeros = _filled(
+    "zeros",
+    "A tensor of zeros.",
+    """
+    >>> tj.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """,
+    np.zeros,
+)
+ones = _filled(
+    "ones",
+    "A tensor of ones.",
+    """
+    >>> tj.ones((2,), dtype=tj.int64)
+    tensor([1, 1])
+    """,
+    np.ones,
+)
+empty = _filled(
+    "empty",
+    "A tensor to be filled; its elements are 0, but do not rely on them.",
+    """
+    >>> tj.empty(2, 3).shape
+    torch.Size([2, 3])
+    """,
+    np.zeros,
+)
+rand = _filled(
+    "rand",
+    "Random numbers, uniform in [0, 1).",
+    """
+    >>> x = tj.rand(1000)
+    >>> bool((x >= 0).all() and (x < 1).all())
+    True
+    """,
+    lambda s, d: random.generator().random(s).astype(d),
+)
+randn = _filled(
+    "randn",
+    "Random numbers of mean 0 and variance 1, normally distributed.",
+    """
+    >>> _ = tj.manual_seed(0)
+    >>> bool(tj.randn(10_000).mean().abs() < 0.05)
+    True
+    """,
+    lambda s, d: random.generator().standard_normal(s).astype(d),
+)
 
 
 @_publish
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """A tensor filled with one number."""
+    """A tensor filled with one number.
+
+    >>> import tapejit as tj
+    >>> tj.full((2,), 7), tj.full((2,), 0.5)
+    (tensor([7, 7]), tensor([0.5000, 0.5000]))
+    """
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     chosen = _named_dtype(dtype, dtypes.of_number(fill_value))
@@ -221,7 +286,13 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
 
 @_publish
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """The identity matrix."""
+    """The identity matrix.
+
+    >>> import tapejit as tj
+    >>> tj.eye(2, 3)
+    tensor([[1., 0., 0.],
+            [0., 1., 0.]])
+    """
     if n < 0 or (m or 0) < 0:
         raise ArgumentError(f"n must be greater or equal to 0, got {n if n < 0 else m}: eye")
     return _finish(np.eye(n, m, dtype=_named_dtype(dtype)), None, requires_grad, device)
@@ -229,7 +300,12 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
 
 @_publish
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """start, start + step, ... below end."""
+    """start, start + step, ... below end.
+
+    >>> import tapejit as tj
+    >>> tj.arange(5), tj.arange(1.0, 2.0, 0.25)
+    (tensor([0, 1, 2, 3, 4]), tensor([1.0000, 1.2500, 1.5000, 1.7500]))
+    """
     start, end = (0, start) if end is None else (start, end)
     values = [v.item() if isinstance(v, Tensor) else v for v in (start, end, step)]
     first, last, by = values
@@ -247,7 +323,12 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
 
 @_publish
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """`steps` numbers from start to end, both included."""
+    """`steps` numbers from start to end, both included.
+
+    >>> import tapejit as tj
+    >>> tj.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
     if steps < 0:
         raise ArgumentError(f"number of steps must be non-negative, got {steps}: linspace")
     return _finish(np.linspace(start, end, steps), _named_dtype(dtype), requires_grad, device)
@@ -255,14 +336,29 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False)
 
 @_publish
 def logspace(start, end, steps, base=10.0, *, dtype=None, requires_grad=False) -> Tensor:
-    """base to the powers linspace(start, end, steps)."""
+    """base to the powers linspace(start, end, steps).
+
+    >>> import tapejit as tj
+    >>> tj.logspace(0, 3, 4)
+    tensor([   1.,   10.,  100., 1000.])
+    """
     array = np.logspace(start, end, steps, base=base)
     return _finish(array, _named_dtype(dtype), requires_grad)
 
 
 @_publish
 def meshgrid(*tensors, indexing="ij"):
-    """The coordinates of a grid, one tensor per axis."""
+    """The coordinates of a grid, one tensor per axis.
+
+    >>> import tapejit as tj
+    >>> rows, columns = tj.meshgrid(tj.tensor([1, 2]), tj.tensor([10, 20, 30]), indexing="ij")
+    >>> rows
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    >>> columns
+    tensor([[10, 20, 30],
+            [10, 20, 30]])
+    """
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tuple(tensors[0])
     n = len(tensors)
@@ -279,7 +375,13 @@ def meshgrid(*tensors, indexing="ij"):
 
 @_publish
 def randint(low, high=None, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """Random integers in [low, high)."""
+    """Random integers in [low, high).
+
+    >>> import tapejit as tj
+    >>> x = tj.randint(0, 6, (100,))
+    >>> bool((x >= 0).all() and (x < 6).all())
+    True
+    """
     if size is None:
         low, high, size = 0, low, high
     array = random.generator().integers(low, high, numbers((size,)))
@@ -288,13 +390,25 @@ def randint(low, high=None, size=None, *, dtype=None, device=None, requires_grad
 
 @_publish
 def randperm(n, *, dtype=None) -> Tensor:
-    """The numbers 0 … n-1 in random order."""
+    """The numbers 0 … n-1 in random order.
+
+    >>> import tapejit as tj
+    >>> tj.randperm(4).sort().values
+    tensor([0, 1, 2, 3])
+    """
     return _finish(random.generator().permutation(n), dtype, False)
 
 
 @_publish
 def normal(mean, std=1.0, size=None) -> Tensor:
-    """Normally distributed numbers."""
+    """Normally distributed numbers.
+
+    >>> import tapejit as tj
+    >>> _ = tj.manual_seed(0)
+    >>> x = tj.normal(10.0, 0.5, (10_000,))
+    >>> bool((x.mean() - 10.0).abs() < 0.05)
+    True
+    """
     parts = [p.detach().numpy() if isinstance(p, Tensor) else p for p in (mean, std)]
     shape = numbers((size,)) if size is not None else None
     mean, std = parts
@@ -303,7 +417,12 @@ def normal(mean, std=1.0, size=None) -> Tensor:
 
 @_publish
 def bernoulli(input) -> Tensor:
-    """1 with the given probabilities, else 0."""
+    """1 with the given probabilities, else 0.
+
+    >>> import tapejit as tj
+    >>> tj.bernoulli(tj.tensor([0.0, 1.0, 1.0]))
+    tensor([0., 1., 1.])
+    """
     draws = random.generator().random(input._aval.shape)
     return _finish((draws < input._value).astype(input._aval.dtype.dtype), None, False)
 
@@ -311,65 +430,109 @@ def bernoulli(input) -> Tensor:
 # ---------------------------------------------------------------- like another
 
 
-def _like(name, make):
+def _like(name, make, example):
     def function(input, *, dtype=None, device=None, requires_grad=False, memory_format=None):
         chosen = input._aval.dtype if dtype is None else dtype
         return make(input._aval.shape, dtype=chosen, device=device, requires_grad=requires_grad)
 
-    function.__name__ = f"{name}_like"
-    function.__doc__ = f"As `{name}`, in the shape and dtype of another tensor."
+    function.__name__ = function.__qualname__ = f"{name}_like"
+    function.__doc__ = f"""As `{name}`, in the shape and dtype of another tensor.
+
+Like    torch.{name}_like
+
+>>> import tapejit as tj
+{example}"""
     FUNCTIONS[f"{name}_like"] = function
 
 
-for _name in ("zeros", "ones", "empty", "rand", "randn"):
-    _like(_name, FUNCTIONS[_name])
+for _name, _example in {
+    "zeros": ">>> tj.zeros_like(tj.tensor([1, 2]))\ntensor([0, 0])",
+    "ones": ">>> tj.ones_like(tj.tensor([0.5, 2.0]))\ntensor([1., 1.])",
+    "empty": ">>> tj.empty_like(tj.tensor([1, 2])).dtype\ntorch.int64",
+    "rand": ">>> tj.rand_like(tj.zeros(2, 3)).shape\ntorch.Size([2, 3])",
+    "randn": ">>> tj.randn_like(tj.zeros(2, dtype=tj.float64)).dtype\ntorch.float64",
+}.items():
+    _like(_name, FUNCTIONS[_name], _example)
 
 
 @_publish
 def full_like(input, fill_value, *, dtype=None, requires_grad=False) -> Tensor:
-    """A tensor filled with one number, in the shape and dtype of another."""
+    """A tensor filled with one number, in the shape and dtype of another.
+
+    >>> import tapejit as tj
+    >>> tj.full_like(tj.tensor([1.0, 2.0]), 7)
+    tensor([7., 7.])
+    """
     dtype = input._aval.dtype if dtype is None else dtype
     return full(input._aval.shape, fill_value, dtype=dtype, requires_grad=requires_grad)
 
 
-def _new(name, make):
-    def method(x, *size, dtype=None, device=None, requires_grad=False):
+def _new(name, make, example):
+    def make_new(x, *size, dtype=None, device=None, requires_grad=False):
         chosen = x._aval.dtype if dtype is None else dtype
         return make(*size, dtype=chosen, device=device, requires_grad=requires_grad)
 
-    method.__name__ = f"new_{name}"
-    method.__doc__ = f"As `{name}`, in the dtype of this tensor."
-    setattr(Tensor, f"new_{name}", method)
+    make_new.__name__ = make_new.__qualname__ = f"new_{name}"
+    make_new.__doc__ = f"""As `{name}`, in the dtype of this tensor.
+
+Like    torch.Tensor.new_{name}
+
+>>> import tapejit as tj
+{example}"""
+    method(f"new_{name}")(make_new)
 
 
-for _name in ("zeros", "ones", "empty", "full"):
-    _new(_name, FUNCTIONS[_name])
+for _name, _example in {
+    "zeros": ">>> tj.tensor([1, 2]).new_zeros(3)\ntensor([0, 0, 0])",
+    "ones": ">>> tj.tensor([1, 2]).new_ones(3)\ntensor([1, 1, 1])",
+    "empty": ">>> tj.tensor([1, 2]).new_empty(3).dtype\ntorch.int64",
+    "full": ">>> tj.tensor([1.0, 2.0]).new_full((3,), 7)\ntensor([7., 7., 7.])",
+}.items():
+    _new(_name, FUNCTIONS[_name], _example)
 
 
-def _new_tensor(x, data, *, dtype=None, requires_grad=False):
-    """A tensor from data, with the dtype of this one unless another is named."""
+@method("new_tensor")
+def new_tensor(x, data, *, dtype=None, requires_grad=False):
+    """A tensor from data, with the dtype of this one unless another is named.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([1.0]).new_tensor([2, 3])
+    tensor([2., 3.])
+    """
     own = x._aval.dtype if dtype is None else dtype
     return tensor(data, dtype=own, requires_grad=requires_grad)
 
 
-Tensor.new_tensor = _new_tensor
-
-
 @_publish
 def is_tensor(value) -> bool:
-    """Whether a value is a Tensor."""
+    """Whether a value is a Tensor.
+
+    >>> import tapejit as tj
+    >>> tj.is_tensor(tj.zeros(1)), tj.is_tensor([0.0])
+    (True, False)
+    """
     return isinstance(value, Tensor)
 
 
 @_publish
 def numel(input) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> import tapejit as tj
+    >>> tj.numel(tj.zeros(2, 3))
+    6
+    """
     return input._aval.size
 
 
 @_publish
 def result_type(x, y):
-    """The dtype of x + y."""
+    """The dtype of x + y.
+
+    >>> import tapejit as tj
+    >>> tj.result_type(tj.tensor([1, 2]), 0.5)
+    torch.float32
+    """
     operands = [wrap(np.asarray(v)) if isinstance(v, np.ndarray) else v for v in (x, y)]
     groups = ([], [], [])
     for v in operands:
@@ -385,7 +548,12 @@ FUNCTIONS["promote_types"] = dtypes.promote_pair
 
 @_publish
 def can_cast(source, target) -> bool:
-    """Whether values of one dtype may be cast to another's category."""
+    """Whether values of one dtype may be cast to another's category.
+
+    >>> import tapejit as tj
+    >>> tj.can_cast(tj.int64, tj.float32), tj.can_cast(tj.float64, tj.int64)
+    (True, False)
+    """
     return source.category <= target.category
 
 
@@ -408,7 +576,12 @@ class FloatInfo(NamedTuple):
 
 @_publish
 def finfo(dtype=None) -> FloatInfo:
-    """The limits of a float dtype (None: the default), as Python numbers."""
+    """The limits of a float dtype (None: the default), as Python numbers.
+
+    >>> import tapejit as tj
+    >>> tj.finfo(tj.float32).eps, tj.finfo(tj.float64).max
+    (1.1920928955078125e-07, 1.7976931348623157e+308)
+    """
     facts = np.finfo(_named_dtype(dtype))
     names = ("eps", "max", "min", "tiny", "resolution")
     limits = {name: float(getattr(facts, name)) for name in names}
@@ -417,5 +590,10 @@ def finfo(dtype=None) -> FloatInfo:
 
 @_publish
 def iinfo(dtype):
-    """The limits of an integer dtype."""
+    """The limits of an integer dtype.
+
+    >>> import tapejit as tj
+    >>> tj.iinfo(tj.int8).max
+    127
+    """
     return np.iinfo(_named_dtype(dtype))

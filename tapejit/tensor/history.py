@@ -23,7 +23,13 @@ from tapejit.tensor.recording import Recording, Unnoted, live, state
 
 
 def tracks(x) -> bool:
-    """Whether operations on a tensor are recorded: its `requires_grad`."""
+    """Whether operations on a tensor are recorded: its `requires_grad`.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, 2.0], requires_grad=True)
+    >>> x.requires_grad, (2 * x).requires_grad, x.detach().requires_grad
+    (True, True, False)
+    """
     return x._tracked and x._aval.dtype.is_floating_point
 
 
@@ -31,6 +37,11 @@ def set_requires_grad(x, value=True):
     """Begin or stop recording operations on a leaf; the tensor itself is returned.
 
     Errors  NotDifferentiable for integers; AutogradError for a non-leaf that would stop
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, 2.0]).requires_grad_()
+    >>> x
+    tensor([1., 2.], requires_grad=True)
     """
     value = bool(value)
     if value and not x._aval.dtype.is_floating_point:
@@ -54,7 +65,13 @@ Tensor.requires_grad_ = set_requires_grad
 
 @attribute("is_leaf")
 def is_leaf(x):
-    """Whether no recorded operation made it."""
+    """Whether no recorded operation made it.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(2.0, requires_grad=True)
+    >>> x.is_leaf, (x * x).is_leaf
+    (True, False)
+    """
     return x._tape is None or not tracks(x)
 
 
@@ -142,7 +159,14 @@ _node_classes: dict[str, type] = {}
 
 @attribute("grad_fn")
 def grad_fn(x):
-    """The backward node of a computed tensor; None for a leaf."""
+    """The backward node of a computed tensor; None for a leaf.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(2.0, requires_grad=True)
+    >>> y = x.exp()
+    >>> y.grad_fn.name(), x.grad_fn
+    ('ExpBackward0', None)
+    """
     if x._tape is None or not tracks(x):
         return None
     return _node(x._tape, x._row)
@@ -152,6 +176,16 @@ def grad_fn(x):
 
 
 def _get_grad(x):
+    """The gradient that `backward` left on a leaf, or on a tensor told to `retain_grad`.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(3.0, requires_grad=True)
+    >>> (x * x).backward()
+    >>> (x * x).backward()  # gradients add up
+    >>> x.grad
+    tensor(12.)
+    >>> x.grad = None
+    """
     known = optional(x, "_grad")
     if known is None and x._tape is not None and tracks(x) and not optional(x, "_retains"):
         warnings.warn(
@@ -194,7 +228,16 @@ Tensor.grad = property(_get_grad, _set_grad, _delete_grad)
 
 @method("retain_grad")
 def retain_grad(x):
-    """Keep `.grad` of a computed tensor too."""
+    """Keep `.grad` of a computed tensor too.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(3.0, requires_grad=True)
+    >>> y = 2 * x
+    >>> y.retain_grad()
+    >>> (y * y).backward()
+    >>> y.grad
+    tensor(12.)
+    """
     if not tracks(x):
         raise AutogradError("can't retain_grad on Tensor that has requires_grad=False")
     if x._tape is not None:
@@ -204,7 +247,14 @@ def retain_grad(x):
 
 @attribute("retains_grad")
 def retains_grad(x):
-    """Whether `retain_grad` was called on a computed tensor."""
+    """Whether `retain_grad` was called on a computed tensor.
+
+    >>> import tapejit as tj
+    >>> y = 2 * tj.tensor(3.0, requires_grad=True)
+    >>> y.retain_grad()
+    >>> y.retains_grad
+    True
+    """
     return bool(optional(x, "_retains"))
 
 
@@ -241,7 +291,16 @@ def _add_row_hook(recording, row, hook):
 
 @method("register_hook")
 def register_hook(x, hook):
-    """Call `hook(grad)` when the gradient is computed; what it returns replaces the gradient."""
+    """Call `hook(grad)` when the gradient is computed; what it returns replaces the gradient.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(3.0, requires_grad=True)
+    >>> handle = x.register_hook(lambda gradient: gradient.clamp(max=1.0))
+    >>> (x * x).backward()
+    >>> x.grad
+    tensor(1.)
+    >>> handle.remove()
+    """
     if not tracks(x):
         raise AutogradError("cannot register a hook on a tensor that doesn't require gradient")
     if x._tape is not None:
@@ -262,6 +321,12 @@ def backward(x, gradient=None, retain_graph=None, create_graph=False, inputs=Non
     retain_graph  keep the saved values for another backward
     create_graph  record the backward itself, for higher derivatives
     inputs        the only tensors whose `.grad` is filled
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).backward(gradient=tj.tensor([1.0, 10.0]))
+    >>> x.grad
+    tensor([ 2., 40.])
     """
     if isinstance(inputs, Tensor):
         inputs = [inputs]
@@ -281,7 +346,14 @@ def backward(x, gradient=None, retain_graph=None, create_graph=False, inputs=Non
 
 @method("detach")
 def detach(x):
-    """The same memory, without history."""
+    """The same memory, without history.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(3.0, requires_grad=True)
+    >>> (x * x.detach()).backward()  # d(3 x)/dx
+    >>> x.grad
+    tensor(3.)
+    """
     if state.parked.is_trace and x._tracked:
         return apply(OPS["detach"], (x,))
     return wrap(storage(x), x._aval.dtype)
@@ -289,7 +361,14 @@ def detach(x):
 
 @method("detach_")
 def detach_(x):
-    """Cut this tensor off from its history; it becomes a leaf."""
+    """Cut this tensor off from its history; it becomes a leaf.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor(3.0, requires_grad=True)
+    >>> y = (x * x).detach_()
+    >>> y
+    tensor(9.)
+    """
     if base_of(x) is not x and x._tracked:
         raise AutogradError("Can't detach views in-place. Use detach() instead.")
     state.parked.forget(x)
@@ -300,6 +379,14 @@ def detach_(x):
 
 
 def _get_data(x):
+    """The same memory without history; changes through it are not recorded.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, 2.0], requires_grad=True)
+    >>> x.data -= 0.5  # as an optimiser does: not recorded
+    >>> x
+    tensor([0.5000, 1.5000], requires_grad=True)
+    """
     return wrap(Unnoted.view(storage(x)), x._aval.dtype)
 
 

@@ -8,6 +8,7 @@ from tapejit.registry import OPS
 from tapejit.tensor import random
 from tapejit.tensor.arithmetic import POWERS, clamp_bounds
 from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.docstrings import described_in_place
 from tapejit.tensor.front import method
 from tapejit.tensor.indexing import set_item
 from tapejit.tensor.inplace import change, change_value
@@ -17,7 +18,7 @@ def _unary(op):
     def method(x):
         return change(x, op, (x,))
 
-    return _named(method, op)
+    return described_in_place(method, op)
 
 
 def _binary(op):
@@ -26,17 +27,11 @@ def _binary(op):
             other = other * alpha
         return change(x, op, (x, _operand(other)))
 
-    return _named(method, op)
+    return described_in_place(method, op)
 
 
 def _operand(other):
     return as_data(other) if isinstance(other, np.ndarray | np.generic) else other
-
-
-def _named(method, op):
-    method.__name__ = method.__qualname__ = f"{op.alias.torch}_"
-    method.__doc__ = f"{op.summary}  In place; the tensor itself is returned."
-    return method
 
 
 for _op in OPS.values():
@@ -51,7 +46,12 @@ for _op in OPS.values():
 
 @method("pow_")
 def pow_(x, exponent):
-    """x to the power of exponent, in place."""
+    """x to the power of exponent, in place.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([1.0, 2.0, 3.0]).pow_(2)
+    tensor([1., 4., 9.])
+    """
     if isinstance(exponent, int | float) and exponent in POWERS:
         n = int(exponent) if exponent == int(exponent) else float(exponent)
         return change(x, OPS["power"], (x,), (n,))
@@ -63,25 +63,50 @@ Tensor.__ipow__ = pow_
 
 @method("clamp_", "clip_")
 def clamp_(x, min=None, max=None):
-    """Each element brought into [min, max], in place."""
+    """Each element brought into [min, max], in place.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([-3.0, 0.5, 7.0]).clamp_(0.0, 1.0)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     return change(x, OPS["clamp"], (x, *clamp_bounds(x, min, max)))
 
 
 @method("copy_")
 def copy_(x, source, non_blocking=False):
-    """The elements of `source`, broadcast, into x's memory."""
+    """The elements of `source`, broadcast, into x's memory.
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2, 2)
+    >>> x.copy_(tj.tensor([1.0, 2.0]))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
     return change(x, OPS["copy_into"], (x, _operand(source)))
 
 
 @method("zero_")
 def zero_(x):
-    """All elements 0, in place."""
+    """All elements 0, in place.
+
+    >>> import tapejit as tj
+    >>> x = tj.ones(2, 2)
+    >>> _ = x[0].zero_()  # a view: x changes
+    >>> x
+    tensor([[0., 0.],
+            [1., 1.]])
+    """
     return change_value(x, 0, "ZeroBackward0")
 
 
 @method("fill_")
 def fill_(x, value):
-    """All elements `value`, in place."""
+    """All elements `value`, in place.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(3).fill_(7)
+    tensor([7., 7., 7.])
+    """
     if isinstance(value, Tensor):
         return change(x, OPS["copy_into"], (x, value), name="FillBackward3")
     return change_value(x, value)
@@ -89,33 +114,62 @@ def fill_(x, value):
 
 @method("masked_fill_")
 def masked_fill_(x, mask, value):
-    """`value` where the mask holds, in place."""
+    """`value` where the mask holds, in place.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, -1.0])
+    >>> x.masked_fill_(x < 0, 0.0)
+    tensor([1., 0.])
+    """
     value = value if isinstance(value, Tensor) else x._aval.dtype.dtype.type(value).item()
     return change(x, OPS["where"], (mask, value, x), name="MaskedFillBackward0")
 
 
 @method("index_fill_")
 def index_fill_(x, dim, index, value):
-    """`value` at the given indices of an axis, in place."""
+    """`value` at the given indices of an axis, in place.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2, 3).index_fill_(1, tj.tensor([0, 2]), 1.0)
+    tensor([[1., 0., 1.],
+            [1., 0., 1.]])
+    """
     set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), value, "IndexFillBackward0")
     return x
 
 
 @method("index_copy_")
 def index_copy_(x, dim, index, source):
-    """The parts of `source` at the given indices of an axis, in place."""
+    """The parts of `source` at the given indices of an axis, in place.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(3).index_copy_(0, tj.tensor([2, 0]), tj.tensor([5.0, 6.0]))
+    tensor([6., 0., 5.])
+    """
     set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), source, "IndexCopyBackward0")
     return x
 
 
-def _random(name, draw):
-    def method(x, *args, generator=None, **kwargs):
-        return change_value(x, draw(x._aval.shape, *args, **kwargs))
+@method("normal_")
+def normal_(x, mean=0.0, std=1.0):
+    """Normally distributed elements, in place.
 
-    method.__name__ = name
-    method.__doc__ = "Random elements, in place."
-    setattr(Tensor, name, method)
+    >>> import tapejit as tj
+    >>> _ = tj.manual_seed(0)
+    >>> x = tj.empty(10_000).normal_(10.0, 0.5)
+    >>> bool((x.mean() - 10.0).abs() < 0.05)
+    True
+    """
+    return change_value(x, random.generator().normal(mean, std, x._aval.shape))
 
 
-_random("normal_", lambda shape, mean=0.0, std=1.0: random.generator().normal(mean, std, shape))
-_random("uniform_", lambda shape, low=0.0, high=1.0: random.generator().uniform(low, high, shape))
+@method("uniform_")
+def uniform_(x, low=0.0, high=1.0):
+    """Elements uniform in [low, high), in place.
+
+    >>> import tapejit as tj
+    >>> x = tj.empty(100).uniform_(-1.0, 1.0)
+    >>> bool((x.abs() <= 1).all())
+    True
+    """
+    return change_value(x, random.generator().uniform(low, high, x._aval.shape))

@@ -10,6 +10,7 @@ from tapejit.registry import OPS
 from tapejit.shapes import broadcast, normalize_axis
 from tapejit.tensor.core import Tensor, apply, as_data, number_as, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
+from tapejit.tensor.guards import read
 from tapejit.tensor.indexing import mask_places
 from tapejit.tensor.reducing import Extreme
 from tapejit.tensor.shaping import ravel
@@ -19,7 +20,13 @@ from tapejit.tensor.shaping import ravel
 
 @export("sort")
 def sort(input, dim=-1, descending=False, stable=False, *, axis=None):
-    """The elements in order along an axis, and where they came from."""
+    """The elements in order along an axis, and where they came from.
+
+    >>> import tapejit as tj
+    >>> values, places = tj.sort(tj.tensor([3.0, 1.0, 2.0]), descending=True)
+    >>> values, places
+    (tensor([3., 2., 1.]), tensor([0, 2, 1]))
+    """
     axis = normalize_axis("sort", dim if axis is None else axis, input._aval.ndim)
     order = (axis, bool(descending))
     return Extreme(apply(OPS["sort"], (input,), order), apply(OPS["argsort"], (input,), order))
@@ -32,7 +39,12 @@ FOR_NUMPY[np.sort] = lambda x, axis=-1, kind=None, order=None: (
 
 @export("argsort")
 def argsort(input, dim=-1, descending=False, stable=False, *, axis=None):
-    """The places of the elements in sorted order."""
+    """The places of the elements in sorted order.
+
+    >>> import tapejit as tj
+    >>> tj.argsort(tj.tensor([3.0, 1.0, 2.0]))
+    tensor([1, 2, 0])
+    """
     axis = normalize_axis("argsort", dim if axis is None else axis, input._aval.ndim)
     return apply(OPS["argsort"], (input,), (axis, bool(descending)))
 
@@ -42,7 +54,13 @@ FOR_NUMPY[np.argsort] = lambda x, axis=-1, kind=None, order=None: argsort(x, axi
 
 @export("topk")
 def topk(input, k, dim=-1, largest=True, sorted=True):
-    """The k largest (or smallest) elements along an axis, in order."""
+    """The k largest (or smallest) elements along an axis, in order.
+
+    >>> import tapejit as tj
+    >>> values, places = tj.topk(tj.tensor([3.0, 1.0, 2.0]), 2)
+    >>> values, places
+    (tensor([3., 2.]), tensor([0, 2]))
+    """
     axis = normalize_axis("topk", dim, input._aval.ndim)
     if k > input._aval.shape[axis]:
         raise ShapeError("selected index k out of range")
@@ -52,7 +70,14 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
 
 @export("gather")
 def gather(input, dim, index):
-    """Elements picked along an axis: y[i][j] = x[i][index[i][j]] for dim 1."""
+    """Elements picked along an axis: y[i][j] = x[i][index[i][j]] for dim 1.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> tj.gather(x, 1, tj.tensor([[1], [0]]))
+    tensor([[2.],
+            [3.]])
+    """
     axis = normalize_axis("gather", dim, input._aval.ndim)
     _check_index("gather", index, input, axis)
     return apply(OPS["gather"], (input, index), (axis,))
@@ -63,6 +88,8 @@ def _check_index(name, index, x, axis):
     if not isinstance(index, Tensor) or index._aval.dtype.category != dtypes.INTEGER:
         raise DtypeError(f"{name}(): Expected dtype int64 for index")
     value = index._value
+    if index._tracked:
+        read(apply(OPS["all"], (index >= 0,), (tuple(range(index._aval.ndim)), False)))
     n = x._aval.shape[axis] if x._aval.ndim else 1
     if np.size(value) and (np.min(value) < 0 or np.max(value) >= n):
         bad = int(np.max(value) if np.max(value) >= n else np.min(value))
@@ -78,7 +105,13 @@ FOR_NUMPY[np.take_along_axis] = lambda x, indices, axis: gather(
 
 @export("index_select")
 def index_select(input, dim, index):
-    """The parts at the given indices of an axis."""
+    """The parts at the given indices of an axis.
+
+    >>> import tapejit as tj
+    >>> tj.index_select(tj.tensor([[1, 2], [3, 4]]), 1, tj.tensor([1, 1, 0]))
+    tensor([[2, 2, 1],
+            [4, 4, 3]])
+    """
     axis = normalize_axis("index_select", dim, input._aval.ndim)
     _check_index("index_select", index, input, axis)
     key = (slice(None),) * axis + (index.reshape(-1),)
@@ -87,7 +120,12 @@ def index_select(input, dim, index):
 
 @export("take")
 def take(input, index, axis=None):
-    """Elements by their place in the flattened tensor (NumPy: or along an axis)."""
+    """Elements by their place in the flattened tensor (NumPy: or along an axis).
+
+    >>> import tapejit as tj
+    >>> tj.take(tj.tensor([[1, 2], [3, 4]]), tj.tensor([3, 0]))
+    tensor([4, 1])
+    """
     index = index if isinstance(index, Tensor) else as_data(index)
     if axis is not None:
         return input[(slice(None),) * normalize_axis("take", axis, input._aval.ndim) + (index,)]
@@ -99,7 +137,12 @@ FOR_NUMPY[np.take] = lambda x, indices, axis=None, **kw: take(x, indices, axis)
 
 @export("masked_fill")
 def masked_fill(input, mask, value):
-    """The tensor with `value` where the mask holds."""
+    """The tensor with `value` where the mask holds.
+
+    >>> import tapejit as tj
+    >>> tj.masked_fill(tj.tensor([1.0, 2.0]), tj.tensor([True, False]), -9.0)
+    tensor([-9.,  2.])
+    """
     if mask._aval.dtype is not dtypes.bool_:
         raise DtypeError(
             f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}"
@@ -116,14 +159,28 @@ def masked_fill(input, mask, value):
 
 @export("masked_select")
 def masked_select(input, mask):
-    """The elements where the mask holds, in one axis."""
+    """The elements where the mask holds, in one axis.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([[1.0, -2.0], [-3.0, 4.0]])
+    >>> tj.masked_select(x, x > 0)
+    tensor([1., 4.])
+    """
     shape = broadcast("masked_select", input._aval.shape, mask._aval.shape)
     return named(input.expand(shape)[mask.expand(shape)], "MaskedSelectBackward0")
 
 
 @export("nonzero", numpy=())
 def nonzero(input, *, as_tuple=False):
-    """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
+    """The places of the elements that are not zero: (n, axes), or one tensor per axis.
+
+    >>> import tapejit as tj
+    >>> tj.nonzero(tj.tensor([[0, 5], [6, 0]]))
+    tensor([[0, 1],
+            [1, 0]])
+    >>> tj.nonzero(tj.tensor([0, 5, 6]), as_tuple=True)
+    (tensor([1, 2]),)
+    """
     mask = input if input._aval.dtype is dtypes.bool_ else input != 0
     places = mask_places(mask, mask._aval.shape, 0)
     if as_tuple:
@@ -136,25 +193,56 @@ def nonzero(input, *, as_tuple=False):
 FOR_NUMPY[np.nonzero] = lambda x: nonzero(x, as_tuple=True)
 
 
-@export("unique", method=True)
+@export("unique")
 def unique(input, sorted=True, return_inverse=False, return_counts=False):
-    """The distinct elements in order (no derivative)."""
-    values = np.unique(input._value, return_inverse=return_inverse, return_counts=return_counts)
-    return tuple(wrap(v) for v in values) if isinstance(values, tuple) else wrap(values)
+    """The distinct elements in order; the slope of each belongs to its first occurrence.
+
+    >>> import tapejit as tj
+    >>> tj.unique(tj.tensor([3, 1, 3]))
+    tensor([1, 3])
+    >>> values, counts = tj.unique(tj.tensor([3, 1, 3]), return_counts=True)
+    >>> counts
+    tensor([1, 2])
+    """
+    _, first, inverse, counts = np.unique(read(input), True, True, True)
+    values = take(input, wrap(first))
+    if not (return_inverse or return_counts):
+        return values
+    asked = (inverse, return_inverse), (counts, return_counts)
+    return (values, *(wrap(part) for part, wanted in asked if wanted))
 
 
 @export("bincount", numpy=("bincount",))
 def bincount(input, weights=None, minlength=0):
-    """How often each whole number from 0 occurs, or the sum of its weights (no derivative)."""
-    weights = None if weights is None else weights._value
-    return wrap(np.bincount(input._value, weights, minlength))
+    """How often each whole number from 0 occurs, or the sum of its weights.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([0, 2, 2])
+    >>> tj.bincount(x), tj.bincount(x, tj.tensor([0.5, 1.0, 1.0]))
+    (tensor([1, 0, 2]), tensor([0.5000, 0.0000, 2.0000]))
+    """
+    input = input if isinstance(input, Tensor) else as_data(input)
+    counts = np.bincount(read(input), minlength=minlength)
+    if weights is None:
+        return wrap(counts)
+    weights = weights if isinstance(weights, Tensor) else as_data(weights)
+    if not weights._aval.dtype.is_floating_point:
+        weights = weights.double()
+    return apply(OPS["index_add"], (weights, input), (counts.shape,))
 
 
 @export("searchsorted", method=False)
 def searchsorted(sorted_sequence, input, *, right=False):
-    """Where the elements would be inserted in a sorted vector (no derivative)."""
-    values = input._value if isinstance(input, Tensor) else input
-    places = np.searchsorted(sorted_sequence._value, values, side="right" if right else "left")
+    """Where the elements would be inserted in a sorted vector to keep it sorted.
+
+    >>> import tapejit as tj
+    >>> tj.searchsorted(tj.tensor([1.0, 3.0, 5.0]), tj.tensor([3.0, 4.0]))
+    tensor([1, 2])
+    >>> tj.searchsorted(tj.tensor([1.0, 3.0, 5.0]), tj.tensor([3.0, 4.0]), right=True)
+    tensor([2, 2])
+    """
+    values, edges = (read(v) if isinstance(v, Tensor) else v for v in (input, sorted_sequence))
+    places = np.searchsorted(edges, values, side="right" if right else "left")
     return wrap(np.asarray(places, np.int64))
 
 
@@ -165,23 +253,43 @@ FOR_NUMPY[np.searchsorted] = lambda a, v, side="left", sorter=None: searchsorted
 
 @export("equal", "array_equal")
 def equal(input, other):
-    """Whether shape and all elements agree, as a Python bool."""
+    """Whether shape and all elements agree, as a Python bool.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, 2.0])
+    >>> tj.equal(x, x + 0), tj.equal(x, tj.tensor([1.0]))
+    (True, False)
+    """
     return input._aval.shape == other._aval.shape and bool((input == other).all())
 
 
 FOR_NUMPY[np.array_equal] = lambda x, y, equal_nan=False: equal(x, y)
 
 
-def _close(name, function):
-    def compare(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
-        other = other._value if isinstance(other, Tensor) else other
-        with np.errstate(all="ignore"):
-            result = function(input._value, other, rtol, atol, equal_nan)
-        return wrap(result) if name == "isclose" else bool(result)
+@export("isclose", numpy=("isclose",))
+def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Where |input - other| <= atol + rtol |other|; infinities are close to their like.
 
-    compare.__name__ = name
-    compare.__doc__ = "Whether |input - other| <= atol + rtol |other|."
-    return export(name, numpy=(name,))(compare)
+    >>> import tapejit as tj
+    >>> tj.isclose(tj.tensor([1.0, 2.0, float("inf")]), tj.tensor([1.0 + 1e-6, 2.1, float("inf")]))
+    tensor([ True, False,  True])
+    """
+    input, other = (x if isinstance(x, Tensor) else as_data(x) for x in (input, other))
+    result = input == other
+    if dtypes.bool_ not in (input._aval.dtype, other._aval.dtype):
+        near = (input - other).abs() <= atol + rtol * other.abs()
+        result = result | (near & other.isfinite())
+    if equal_nan:
+        result = result | (input.isnan() & other.isnan())
+    return result
 
 
-isclose, allclose = _close("isclose", np.isclose), _close("allclose", np.allclose)
+@export("allclose", numpy=("allclose",))
+def allclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Whether all elements are close, as a Python bool.
+
+    >>> import tapejit as tj
+    >>> tj.allclose(tj.tensor([1.0, 2.0]), tj.tensor([1.0 + 1e-6, 2.0]))
+    True
+    """
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())

@@ -8,7 +8,7 @@ from tapejit.errors import DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
 from tapejit.tensor.core import Tensor, apply, as_data, wrap
-from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
+from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, method, named
 from tapejit.tensor.shaping import permute, ravel, reshape, unsqueeze
 
 # ---------------------------------------------------------------- matrix products
@@ -18,7 +18,15 @@ _MATMUL = OPS["matmul"]
 
 @export("matmul", numpy=("matmul",))
 def matmul(input, other):
-    """Matrix product; vectors count as rows or columns, batch axes broadcast."""
+    """Matrix product; vectors count as rows or columns, batch axes broadcast.
+
+    >>> import tapejit as tj
+    >>> a, b = tj.tensor([[1.0, 2.0], [3.0, 4.0]]), tj.tensor([1.0, -1.0])
+    >>> tj.matmul(a, b), tj.matmul(b, b)
+    (tensor([-1., -1.]), tensor(2.))
+    >>> tj.matmul(tj.zeros(5, 1, 2, 3), tj.zeros(4, 3, 6)).shape
+    torch.Size([5, 4, 2, 6])
+    """
     x, y = (v if isinstance(v, Tensor) else as_data(v) for v in (input, other))
     result = apply(_MATMUL, (x, y))
     n, m = x._aval.ndim, y._aval.ndim
@@ -33,32 +41,75 @@ def matmul(input, other):
     return named(result, "CloneBackward0" if n == 2 else "UnsafeViewBackward0")
 
 
-Tensor.__matmul__ = matmul
+method("__matmul__")(matmul)
 Tensor.__rmatmul__ = lambda x, y: matmul(y, x)
 
 
-def _product(name, ndims, grad_name=None):
-    def function(input, other):
-        if (input._aval.ndim, other._aval.ndim) != ndims:
-            raise ShapeError(
-                f"{name}: expected {ndims[0]}D and {ndims[1]}D tensors, but got "
-                f"{input._aval.ndim}D and {other._aval.ndim}D tensors"
-            )
-        if input._aval.dtype is not other._aval.dtype:
-            raise DtypeError(
-                "expected m1 and m2 to have the same dtype, but got: "
-                f"{input.dtype} != {other.dtype}"
-            )
-        result = matmul(input, other)
-        return named(result, grad_name) if grad_name else result
-
-    function.__name__ = name
-    function.__doc__ = f"Matrix product of {ndims[0]}-D and {ndims[1]}-D tensors."
-    return export(name)(function)
+def _product(name, input, other, ndims):
+    """matmul of exactly these numbers of axes, and of equal dtypes."""
+    if (input._aval.ndim, other._aval.ndim) != ndims:
+        raise ShapeError(
+            f"{name}: expected {ndims[0]}D and {ndims[1]}D tensors, but got "
+            f"{input._aval.ndim}D and {other._aval.ndim}D tensors"
+        )
+    if input._aval.dtype is not other._aval.dtype:
+        raise DtypeError(
+            f"expected m1 and m2 to have the same dtype, but got: {input.dtype} != {other.dtype}"
+        )
+    return matmul(input, other)
 
 
-mm, mv = _product("mm", (2, 2)), _product("mv", (2, 1))
-dot, bmm = _product("dot", (1, 1)), _product("bmm", (3, 3), "BmmBackward0")
+@export("mm")
+def mm(input, mat2):
+    """Product of two matrices.
+
+    Errors  ShapeError unless both have 2 axes; DtypeError for two dtypes
+
+    >>> import tapejit as tj
+    >>> tj.mm(tj.tensor([[1, 2], [3, 4]]), tj.tensor([[0, 1], [1, 0]]))
+    tensor([[2, 1],
+            [4, 3]])
+    """
+    return _product("mm", input, mat2, (2, 2))
+
+
+@export("mv")
+def mv(input, vec):
+    """Product of a matrix and a vector.
+
+    Errors  ShapeError for other numbers of axes; DtypeError for two dtypes
+
+    >>> import tapejit as tj
+    >>> tj.mv(tj.tensor([[1, 2], [3, 4]]), tj.tensor([1, -1]))
+    tensor([-1, -1])
+    """
+    return _product("mv", input, vec, (2, 1))
+
+
+@export("dot")
+def dot(input, tensor):
+    """Sum of the products of two vectors.
+
+    Errors  ShapeError unless both have 1 axis; DtypeError for two dtypes
+
+    >>> import tapejit as tj
+    >>> tj.dot(tj.tensor([1, 2]), tj.tensor([3, 4]))
+    tensor(11)
+    """
+    return _product("dot", input, tensor, (1, 1))
+
+
+@export("bmm")
+def bmm(input, mat2):
+    """Products of two batches of matrices.
+
+    Errors  ShapeError unless both have 3 axes; DtypeError for two dtypes
+
+    >>> import tapejit as tj
+    >>> tj.bmm(tj.ones(5, 2, 3), tj.ones(5, 3, 4)).shape
+    torch.Size([5, 2, 4])
+    """
+    return named(_product("bmm", input, mat2, (3, 3)), "BmmBackward0")
 
 
 def _numpy_dot(x, y):
@@ -77,7 +128,13 @@ FOR_NUMPY[np.vdot] = lambda x, y: (ravel(x) * y.reshape(-1)).sum()
 
 @export("outer", "ger")
 def outer(input, vec2):
-    """All products of the elements of two vectors."""
+    """All products of the elements of two vectors.
+
+    >>> import tapejit as tj
+    >>> tj.outer(tj.tensor([1.0, 2.0]), tj.tensor([3.0, 4.0, 5.0]))
+    tensor([[ 3.,  4.,  5.],
+            [ 6.,  8., 10.]])
+    """
     for x, which in ((input, "self"), (vec2, "vec2")):
         if x._aval.ndim != 1:
             raise ShapeError(f"outer: Expected 1-D argument {which}, but got {x._aval.ndim}-D")
@@ -89,13 +146,24 @@ FOR_NUMPY[np.outer] = lambda x, y: outer(x if isinstance(x, Tensor) else as_data
 
 @export("trace", numpy=("trace",))
 def trace(input):
-    """The sum of the diagonal of a matrix."""
+    """The sum of the diagonal of a matrix.
+
+    >>> import tapejit as tj
+    >>> tj.trace(tj.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor(5.)
+    """
     return named(diagonal(input).sum(), "TraceBackward0")
 
 
 @export("diagonal")
 def diagonal(input, offset=0, dim1=0, dim2=1):
-    """The diagonal of two axes, as the last axis."""
+    """The diagonal of two axes, as the last axis.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([[1, 2, 3], [4, 5, 6]])
+    >>> tj.diagonal(x), tj.diagonal(x, 1)
+    (tensor([1, 5]), tensor([2, 6]))
+    """
     n = input._aval.ndim
     first, second = (normalize_axis("diagonal", d, n) for d in (dim1, dim2))
     order = (first, second, *(a for a in range(n) if a not in (first, second)))
@@ -111,7 +179,15 @@ def diagonal(input, offset=0, dim1=0, dim2=1):
 
 @export("diag", numpy=("diag",))
 def diag(input, diagonal_offset=0):
-    """A matrix with this diagonal, or the diagonal of a matrix."""
+    """A matrix with this diagonal, or the diagonal of a matrix.
+
+    >>> import tapejit as tj
+    >>> tj.diag(tj.tensor([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    >>> tj.diag(tj.tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
     if input._aval.ndim == 2:
         return named(diagonal(input, diagonal_offset), "DiagonalBackward0_copy")
     n = input._aval.size + abs(diagonal_offset)
@@ -121,23 +197,53 @@ def diag(input, diagonal_offset=0):
     return named(result, "DiagEmbedBackward0")
 
 
-def _triangle(name, numpy_function):
-    def function(input, diagonal=0):
-        mask = numpy_function(np.ones(input._aval.shape[-2:], bool), diagonal)
-        result = FUNCTIONS["where"](wrap(mask), input, 0)
-        return named(result, f"{name.capitalize()}Backward0")
-
-    function.__name__ = name
-    function.__doc__ = f"The {'lower' if name == 'tril' else 'upper'} triangle; 0 elsewhere."
-    return export(name, numpy=(name,))(function)
+def _masked(x, mask, name):
+    return named(FUNCTIONS["where"](wrap(mask), x, 0), name)
 
 
-tril, triu = _triangle("tril", np.tril), _triangle("triu", np.triu)
+@export("tril", numpy=("tril",))
+def tril(input, diagonal=0):
+    """The elements on and below a diagonal of the last two axes, 0 elsewhere.
+
+    >>> import tapejit as tj
+    >>> tj.tril(tj.tensor([[1, 2], [3, 4]]))
+    tensor([[1, 0],
+            [3, 4]])
+    >>> tj.tril(tj.tensor([[1, 2], [3, 4]]), -1)
+    tensor([[0, 0],
+            [3, 0]])
+    """
+    mask = np.tril(np.ones(input._aval.shape[-2:], bool), diagonal)
+    return _masked(input, mask, "TrilBackward0")
+
+
+@export("triu", numpy=("triu",))
+def triu(input, diagonal=0):
+    """The elements on and above a diagonal of the last two axes, 0 elsewhere.
+
+    >>> import tapejit as tj
+    >>> tj.triu(tj.tensor([[1, 2], [3, 4]]))
+    tensor([[1, 2],
+            [0, 4]])
+    >>> tj.triu(tj.tensor([[1, 2], [3, 4]]), 1)
+    tensor([[0, 2],
+            [0, 0]])
+    """
+    mask = np.triu(np.ones(input._aval.shape[-2:], bool), diagonal)
+    return _masked(input, mask, "TriuBackward0")
 
 
 @export("einsum", method=False)
 def einsum(equation, *operands):
-    """Sum of products over named axes, as np.einsum (explicit or implicit output)."""
+    """Sum of products over named axes, as np.einsum (explicit or implicit output).
+
+    >>> import tapejit as tj
+    >>> a, b = tj.arange(4).reshape(2, 2), tj.tensor([10, 100])
+    >>> tj.einsum("ij,j->i", a, b)
+    tensor([100, 320])
+    >>> tj.einsum("ii", a)  # the trace
+    tensor(3)
+    """
     if len(operands) == 1 and isinstance(operands[0], list | tuple):
         operands = tuple(operands[0])
     inputs, _, output = equation.replace(" ", "").partition("->")

@@ -25,7 +25,12 @@ class Generator:
         self._seed = seed
 
     def initial_seed(self) -> int:
-        """The seed it was given."""
+        """The seed it was given.
+
+        >>> import tapejit as tj
+        >>> tj.manual_seed(7).initial_seed()
+        7
+        """
         return self._seed
 
 

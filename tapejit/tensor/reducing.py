@@ -15,6 +15,7 @@ from tapejit.errors import ArgumentError, SelectionError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis
 from tapejit.tensor.core import Tensor, apply, wrap
+from tapejit.tensor.docstrings import described
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.shaping import named, ravel, reshape
 
@@ -49,9 +50,7 @@ def _reduction(name, numbered=True):
             named(result, op.grad_name.replace("0", "1"))
         return result
 
-    function.__name__ = name
-    function.__doc__ = op.summary
-    return function
+    return described(function, op)
 
 
 def _for_numpy(name, reduce):
@@ -90,9 +89,7 @@ def _statistic(name):
             raise TypeError(f"{name}() got an unexpected keyword argument {next(iter(numpy))!r}")
         return apply(op, (input,), (axes, keep, int(correction)))
 
-    function.__name__ = name
-    function.__doc__ = op.summary
-    return export(name)(function)
+    return export(name)(described(function, op))
 
 
 def _numpy_statistic(statistic):
@@ -133,9 +130,7 @@ def _extreme(name):
             return Extreme(reshape(input, ()), wrap(np.int64(0)))
         return Extreme(apply(at, (input,), (axes, keep)), apply(argument, (input,), (axes, keep)))
 
-    function.__name__ = name
-    function.__doc__ = full.summary
-    return export(name)(function)
+    return export(name)(described(function, at, name))
 
 
 for _name in ("max", "min"):
@@ -152,9 +147,7 @@ def _argument(name):
             _check_not_empty(name, input)
         return apply(op, (input,), (axes, bool(keepdim if keepdims is None else keepdims)))
 
-    function.__name__ = name
-    function.__doc__ = op.summary
-    return export(name, numpy=(name,))(function)
+    return export(name, numpy=(name,))(described(function, op))
 
 
 for _name in ("argmax", "argmin"):
@@ -163,7 +156,13 @@ for _name in ("argmax", "argmin"):
 
 @export("count_nonzero", numpy=("count_nonzero",))
 def count_nonzero(input, dim=None):
-    """How many elements are not zero."""
+    """How many elements are not zero.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([[0, 1], [2, 3]])
+    >>> tj.count_nonzero(x), tj.count_nonzero(x, 0)
+    (tensor(3), tensor([1, 2]))
+    """
     if dim is None:
         return apply(OPS["count_nonzero"], (input,))
     return (input != 0).sum(dim)
@@ -174,7 +173,16 @@ def count_nonzero(input, dim=None):
 
 @export("norm")
 def norm(input, p="fro", dim=None, keepdim=False, *, ord=None, axis=None):
-    """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
+    """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector.
+
+    >>> import tapejit as tj
+    >>> tj.norm(tj.tensor([3.0, 4.0])), tj.norm(tj.tensor([3.0, -4.0]), 1)
+    (tensor(5.), tensor(7.))
+    >>> x = tj.zeros(2, requires_grad=True)
+    >>> tj.norm(x).backward()
+    >>> x.grad
+    tensor([0., 0.])
+    """
     p = 2 if p in ("fro", None) and ord is None else (ord if ord is not None else p)
     axes = _axes("norm", input, dim, axis)
     result = _norm(input, float(p), axes, keepdim)
@@ -216,9 +224,7 @@ def _row_operation(name):
         place = normalize_axis(name, -1 if dim is None else dim, input._aval.ndim)
         return apply(op, (input,), (place,))
 
-    function.__name__ = name
-    function.__doc__ = op.summary
-    return export(name)(function)
+    return export(name)(described(function, op))
 
 
 softmax, log_softmax = _row_operation("softmax"), _row_operation("log_softmax")
@@ -226,7 +232,13 @@ softmax, log_softmax = _row_operation("softmax"), _row_operation("log_softmax")
 
 @export("cumsum", numpy=())
 def cumsum(input, dim=None, *, dtype=None, axis=None):
-    """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
+    """Running sum along an axis (NumPy: of the flattened tensor if none is given).
+
+    >>> import tapejit as tj
+    >>> tj.cumsum(tj.tensor([[1, 2, 3], [4, 5, 6]]), 1)
+    tensor([[ 1,  3,  6],
+            [ 4,  9, 15]])
+    """
     dim = axis if dim is None else dim
     if dim is None:
         input, dim = ravel(input), 0
@@ -242,7 +254,12 @@ FOR_NUMPY[np.cumsum] = lambda x, axis=None, dtype=None, out=None: cumsum(x, axis
 
 @export("diff")
 def diff(input, n=1, dim=-1):
-    """Differences of neighbours along an axis, n times."""
+    """Differences of neighbours along an axis, n times.
+
+    >>> import tapejit as tj
+    >>> tj.diff(tj.tensor([1.0, 4.0, 9.0, 16.0])), tj.diff(tj.tensor([1.0, 4.0, 9.0, 16.0]), 2)
+    (tensor([3., 5., 7.]), tensor([2., 2.]))
+    """
     for _ in range(n):
         length = input.shape[dim]
         input = input.narrow(dim, 1, length - 1) - input.narrow(dim, 0, length - 1)

@@ -10,7 +10,7 @@ from tapejit.errors import ArgumentError, AxisError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis, resolve_reshape
 from tapejit.tensor.core import Tensor, apply, as_data, storage
-from tapejit.tensor.front import FOR_NUMPY, export, named
+from tapejit.tensor.front import FOR_NUMPY, attribute, export, named
 from tapejit.tensor.inplace import view
 
 _RESHAPE, _PERMUTE, _SLICE, _EXPAND = (OPS[n] for n in ("reshape", "permute", "slice", "expand"))
@@ -32,7 +32,14 @@ def _reshaped(x, shape, name):
 
 @export("reshape")
 def reshape(input, *shape):
-    """The same elements in another shape; one length may be -1."""
+    """The same elements in another shape; one length may be -1.
+
+    >>> import tapejit as tj
+    >>> x = tj.arange(6)
+    >>> tj.reshape(x, (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     target = resolve_reshape(numbers(shape), input._aval.size)
     contiguous = np.asarray(input._value).flags.c_contiguous
     return _reshaped(input, target, "ViewBackward0" if contiguous else "UnsafeViewBackward0")
@@ -40,7 +47,15 @@ def reshape(input, *shape):
 
 @export("view", function=False)
 def view_(x, *shape):
-    """As reshape, but only where no copy is needed; or the bits in another dtype."""
+    """As reshape, but only where no copy is needed; or the bits in another dtype.
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2, 3)
+    >>> x.view(3, 2)[0, 0] = 7.0  # the same memory
+    >>> x
+    tensor([[7., 0., 0.],
+            [0., 0., 0.]])
+    """
     target = resolve_reshape(numbers(shape), x._aval.size)
     value = storage(x)
     try:
@@ -55,13 +70,25 @@ def view_(x, *shape):
 
 @export("view_as", "reshape_as", function=False)
 def view_as(x, other):
-    """The elements in the shape of another tensor."""
+    """The elements in the shape of another tensor.
+
+    >>> import tapejit as tj
+    >>> tj.arange(6).view_as(tj.zeros(2, 3))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     return view_(x, other._aval.shape)
 
 
 @export("flatten")
 def flatten(input, start_dim=0, end_dim=-1):
-    """Axes start_dim … end_dim as one."""
+    """Axes start_dim … end_dim as one.
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2, 3, 4)
+    >>> tj.flatten(x).shape, tj.flatten(x, 1).shape
+    (torch.Size([24]), torch.Size([2, 12]))
+    """
     n = input._aval.ndim
     if n == 0:
         return _reshaped(input, (1,), "ViewBackward0")
@@ -76,7 +103,12 @@ def flatten(input, start_dim=0, end_dim=-1):
 
 @export("ravel", numpy=("ravel",))
 def ravel(input, order="C"):
-    """All elements in one axis."""
+    """All elements in one axis.
+
+    >>> import tapejit as tj
+    >>> tj.ravel(tj.tensor([[1, 2], [3, 4]]).t())
+    tensor([1, 3, 2, 4])
+    """
     return reshape(input, (-1,))
 
 
@@ -87,7 +119,13 @@ FOR_NUMPY[np.reshape] = lambda x, shape=None, order="C", *, newshape=None, copy=
 
 @export("squeeze")
 def squeeze(input, dim=None, *, axis=None):
-    """Without axes of length 1 (all of them, or those named)."""
+    """Without axes of length 1 (all of them, or those named).
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(1, 3, 1)
+    >>> tj.squeeze(x).shape, tj.squeeze(x, 0).shape
+    (torch.Size([3]), torch.Size([3, 1]))
+    """
     dim = axis if dim is None else dim
     shape = input._aval.shape
     axes = range(len(shape)) if dim is None else normalize_axes("squeeze", dim, len(shape))
@@ -100,7 +138,13 @@ FOR_NUMPY[np.squeeze] = squeeze
 
 @export("unsqueeze")
 def unsqueeze(input, dim):
-    """A new axis of length 1."""
+    """A new axis of length 1.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([1.0, 2.0])
+    >>> tj.unsqueeze(x, 0).shape, tj.unsqueeze(x, -1).shape
+    (torch.Size([1, 2]), torch.Size([2, 1]))
+    """
     n = input._aval.ndim
     place = normalize_axis("unsqueeze", dim, n + 1)
     shape = input._aval.shape
@@ -112,7 +156,13 @@ FOR_NUMPY[np.expand_dims] = lambda x, axis: unsqueeze(x, axis)
 
 @export("contiguous", function=False)
 def contiguous(x, *, memory_format=None):
-    """The tensor itself if its memory is in row-major order, else a copy."""
+    """The tensor itself if its memory is in row-major order, else a copy.
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2, 3)
+    >>> x.contiguous() is x, x.t().contiguous() is x
+    (True, False)
+    """
     return x if np.asarray(x._value).flags.c_contiguous else apply(OPS["clone"], (x,))
 
 
@@ -121,7 +171,12 @@ def contiguous(x, *, memory_format=None):
 
 @export("permute")
 def permute(input, *dims):
-    """The axes in another order."""
+    """The axes in another order.
+
+    >>> import tapejit as tj
+    >>> tj.permute(tj.zeros(2, 3, 4), (2, 0, 1)).shape
+    torch.Size([4, 2, 3])
+    """
     axes = tuple(normalize_axis("permute", a, input._aval.ndim) for a in numbers(dims))
     if sorted(axes) != list(range(input._aval.ndim)):
         raise ShapeError(
@@ -147,7 +202,15 @@ def swap_axes(x, first, second, name):
 
 @export("transpose", "swapaxes", "swapdims")
 def transpose(input, *dims, dim0=None, dim1=None):
-    """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+    """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order.
+
+    >>> import tapejit as tj
+    >>> x = tj.zeros(2, 3, 4)
+    >>> tj.transpose(x, 0, 1).shape  # PyTorch's: two axes exchanged
+    torch.Size([3, 2, 4])
+    >>> tj.transpose(x).shape, tj.transpose(x, (0, 2, 1)).shape  # NumPy's
+    (torch.Size([4, 3, 2]), torch.Size([2, 4, 3]))
+    """
     if dim0 is not None:
         dims = (dim0, dim1)
     if len(dims) == 2 and not isinstance(dims[0], list | tuple):
@@ -163,7 +226,14 @@ FOR_NUMPY[np.moveaxis] = lambda x, source, destination: movedim(x, source, desti
 
 @export("t")
 def t(input):
-    """The transpose of a matrix; vectors as they are."""
+    """The transpose of a matrix; vectors as they are.
+
+    >>> import tapejit as tj
+    >>> tj.t(tj.tensor([[1, 2, 3], [4, 5, 6]]))
+    tensor([[1, 4],
+            [2, 5],
+            [3, 6]])
+    """
     if input._aval.ndim > 2:
         raise ShapeError(
             f"t() expects a tensor with <= 2 dimensions, but self is {input._aval.ndim}D"
@@ -171,13 +241,37 @@ def t(input):
     return input if input._aval.ndim < 2 else swap_axes(input, 0, 1, "TBackward0")
 
 
-Tensor.T = property(lambda x: permute(x, tuple(range(x._aval.ndim))[::-1]))
-Tensor.mT = property(lambda x: swap_axes(x, -2, -1, "TransposeBackward0"))
+@attribute("T")
+def all_axes_reversed(x):
+    """The axes in reverse order: of a matrix its transpose.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([[1, 2], [3, 4]]).T
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    return permute(x, tuple(range(x._aval.ndim))[::-1])
+
+
+@attribute("mT")
+def matrices_transposed(x):
+    """The last two axes exchanged.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(5, 2, 3).mT.shape
+    torch.Size([5, 3, 2])
+    """
+    return swap_axes(x, -2, -1, "TransposeBackward0")
 
 
 @export("movedim", "moveaxis")
 def movedim(input, source, destination):
-    """Axes moved to new places, the others in their order."""
+    """Axes moved to new places, the others in their order.
+
+    >>> import tapejit as tj
+    >>> tj.movedim(tj.zeros(2, 3, 4), 0, -1).shape
+    torch.Size([3, 4, 2])
+    """
     n = input._aval.ndim
     source = [normalize_axis("movedim", a, n) for a in numbers((source,))]
     destination = [normalize_axis("movedim", a, n) for a in numbers((destination,))]
@@ -189,7 +283,13 @@ def movedim(input, source, destination):
 
 @export("flip", numpy=())
 def flip(input, *dims):
-    """The elements in reverse order along axes."""
+    """The elements in reverse order along axes.
+
+    >>> import tapejit as tj
+    >>> tj.flip(tj.tensor([[1, 2], [3, 4]]), (0,))
+    tensor([[3, 4],
+            [1, 2]])
+    """
     axes = normalize_axes("flip", numbers(dims), input._aval.ndim)
     return named(apply(OPS["flip"], (input,), (axes,)), "FlipBackward0")
 
@@ -201,7 +301,12 @@ FOR_NUMPY[np.flip] = lambda x, axis=None: flip(
 
 @export("roll")
 def roll(input, shifts, dims=None, *, axis=None):
-    """The elements moved along axes, around the end."""
+    """The elements moved along axes, around the end.
+
+    >>> import tapejit as tj
+    >>> tj.roll(tj.tensor([1, 2, 3, 4]), 1)
+    tensor([4, 1, 2, 3])
+    """
     dims = axis if dims is None else dims
     if dims is None:
         return roll(ravel(input), shifts, 0).reshape(input._aval.shape)
@@ -222,7 +327,15 @@ FOR_NUMPY[np.roll] = roll
 
 @export("expand", function=False)
 def expand(x, *sizes):
-    """Axes of length 1 repeated without a copy; -1 keeps a length."""
+    """Axes of length 1 repeated without a copy; -1 keeps a length.
+
+    >>> import tapejit as tj
+    >>> x = tj.tensor([[1.0], [2.0]], requires_grad=True)
+    >>> y = x.expand(-1, 3)
+    >>> y.sum().backward()
+    >>> y.shape, x.grad.flatten()
+    (torch.Size([2, 3]), tensor([3., 3.]))
+    """
     sizes = numbers(sizes)
     known = (1,) * (len(sizes) - x._aval.ndim) + x._aval.shape
     if len(known) != len(sizes):
@@ -244,7 +357,13 @@ def expand(x, *sizes):
 
 @export("broadcast_to")
 def broadcast_to(input, size):
-    """The tensor repeated to a shape, without a copy."""
+    """The tensor repeated to a shape, without a copy.
+
+    >>> import tapejit as tj
+    >>> tj.broadcast_to(tj.tensor([1, 2]), (2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     return expand(input, size)
 
 
@@ -253,13 +372,25 @@ FOR_NUMPY[np.broadcast_to] = lambda x, shape, subok=False: expand(x, shape)
 
 @export("expand_as", function=False)
 def expand_as(x, other):
-    """Expanded to the shape of another tensor."""
+    """Expanded to the shape of another tensor.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([1, 2]).expand_as(tj.zeros(2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     return expand(x, other._aval.shape)
 
 
 @export("repeat", function=False)
 def repeat(x, *sizes):
-    """Copies one after the other along every axis."""
+    """Copies one after the other along every axis.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
     sizes = numbers(sizes)
     shape = (1,) * (len(sizes) - x._aval.ndim) + x._aval.shape
     if len(shape) != len(sizes):
@@ -275,7 +406,13 @@ def repeat(x, *sizes):
 
 @export("tile", numpy=("tile",))
 def tile(input, *dims):
-    """As repeat; missing factors count as 1."""
+    """As repeat; missing factors count as 1.
+
+    >>> import tapejit as tj
+    >>> tj.tile(tj.tensor([[1, 2], [3, 4]]), (2,))
+    tensor([[1, 2, 1, 2],
+            [3, 4, 3, 4]])
+    """
     dims = numbers(dims)
     return repeat(input, (1,) * (input._aval.ndim - len(dims)) + dims)
 
@@ -285,7 +422,12 @@ def tile(input, *dims):
 
 @export("narrow")
 def narrow(input, dim, start, length):
-    """`length` elements from `start` along an axis."""
+    """`length` elements from `start` along an axis.
+
+    >>> import tapejit as tj
+    >>> tj.narrow(tj.tensor([10, 11, 12, 13]), 0, 1, 2)
+    tensor([11, 12])
+    """
     dim = normalize_axis("narrow", dim, input._aval.ndim)
     shape = input._aval.shape
     start = start % shape[dim] if start < 0 else start
@@ -302,7 +444,12 @@ def narrow(input, dim, start, length):
 
 @export("select")
 def select(input, dim, index):
-    """The part at one index of an axis, without that axis."""
+    """The part at one index of an axis, without that axis.
+
+    >>> import tapejit as tj
+    >>> tj.select(tj.tensor([[1, 2], [3, 4]]), 1, 0)
+    tensor([1, 3])
+    """
     dim = normalize_axis("select", dim, input._aval.ndim)
     n = input._aval.shape[dim]
     if not -n <= index < n:
@@ -317,13 +464,25 @@ def select(input, dim, index):
 
 @export("unbind")
 def unbind(input, dim=0):
-    """The parts along an axis, as a tuple."""
+    """The parts along an axis, as a tuple.
+
+    >>> import tapejit as tj
+    >>> tj.unbind(tj.tensor([[1, 2], [3, 4]]))
+    (tensor([1, 2]), tensor([3, 4]))
+    """
     return tuple(named(select(input, dim, i), "UnbindBackward0") for i in range(input.shape[dim]))
 
 
 @export("split")
 def split(tensor, split_size_or_sections, dim=0):
-    """Parts of a given length, or of given lengths, along an axis."""
+    """Parts of a given length, or of given lengths, along an axis.
+
+    >>> import tapejit as tj
+    >>> tj.split(tj.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    >>> tj.split(tj.arange(5), [1, 4])
+    (tensor([0]), tensor([1, 2, 3, 4]))
+    """
     n = tensor.shape[dim]
     name = "SplitBackward0"
     if isinstance(split_size_or_sections, int):
@@ -350,7 +509,12 @@ def split(tensor, split_size_or_sections, dim=0):
 
 @export("chunk")
 def chunk(input, chunks, dim=0):
-    """About `chunks` parts of equal length along an axis."""
+    """About `chunks` parts of equal length along an axis.
+
+    >>> import tapejit as tj
+    >>> tj.chunk(tj.arange(5), 2)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
     if chunks <= 0:
         raise ArgumentError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     return split(input, max(1, -(-input.shape[dim] // chunks)), dim)
@@ -361,7 +525,14 @@ def chunk(input, chunks, dim=0):
 
 @export("cat", "concatenate", "concat", method=False)
 def cat(tensors, dim=0, *, axis=None):
-    """Tensors one after the other along an axis."""
+    """Tensors one after the other along an axis.
+
+    >>> import tapejit as tj
+    >>> tj.cat([tj.zeros(1, 2), tj.ones(2, 2)])
+    tensor([[0., 0.],
+            [1., 1.],
+            [1., 1.]])
+    """
     dim = dim if axis is None else axis
     tensors = [x if isinstance(x, Tensor) else as_data(x) for x in tensors]
     if not tensors:
@@ -374,7 +545,13 @@ def cat(tensors, dim=0, *, axis=None):
 
 @export("stack", method=False)
 def stack(tensors, dim=0, *, axis=None):
-    """Tensors of equal shape along a new axis."""
+    """Tensors of equal shape along a new axis.
+
+    >>> import tapejit as tj
+    >>> tj.stack([tj.tensor([1, 2]), tj.tensor([3, 4])], 1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
     dim = dim if axis is None else axis
     tensors = [x if isinstance(x, Tensor) else as_data(x) for x in tensors]
     if not tensors:
