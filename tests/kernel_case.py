@@ -194,17 +194,14 @@ def launched(case, functions, name, cuts):
 # ---------------------------------------------------------------- the Python text
 
 
-def python(case, wrap=None):
-    """Run the text un-jitted, or through `wrap`."""
+def python(case):
+    """Run the text un-jitted."""
     scope = {}
     exec(emit_source(case.kernel, "k"), scope)
     layouts = [*case.inputs, *case.outputs]
     # element 0 is the operand's first; what lies before it wraps to the end
     flat = [np.roll(layout.base, -layout.first) for layout in layouts]
     args, meta = [*flat, *scratch_of(case)], meta_of(case)
-    if wrap is not None:
-        args = tuple(args)
-        scope |= {name: wrap(scope[name]) for name in ("k", "k_start", "k_finish") if name in scope}
     with np.errstate(all="ignore"):
         if "k_start" in scope:
             scope["k_start"](args, meta)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-import types
 
 import numpy as np
 import pytest
@@ -365,30 +364,6 @@ def test_in_place():
         call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 2)
         call(library.address("k"))(ctypes.addressof(pointers), meta.ctypes.data, 0, units_of(case))
         np.testing.assert_array_equal(x[:n], want)
-
-
-def test_numba_compiles_the_python_text():
-    import numba
-
-    nodes = (
-        Node("load", "f32", (0,)), Node("exp", "f32", (0,)), Node("literal", "f32", (0.1,)),
-        Node("mod", "f32", (1, 2)), Node("round", "f32", (1,)), Node("div", "f32", (3, 4)),
-    )  # fmt: skip
-    outputs = (store(5, "f32"), Output(5, Operand("f32", "0"), "max"))
-    case = make_case(LoopKernel(1, (Operand("f32", "s"),), nodes, outputs), (11,))
-
-    def compiled(function):
-        helpers = {
-            name: numba.njit(value)
-            for name, value in function.__globals__.items()
-            if getattr(value, "__module__", "") == "tapejit.codegen.scalar_math"
-            and isinstance(value, types.FunctionType)
-        }
-        function.__globals__.update(helpers)
-        return numba.njit(function)
-
-    for got, want in zip(python(case, compiled), python(case), strict=True):
-        np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
 # ---------------------------------------------------------------- text

@@ -2,8 +2,9 @@
 
 Each gives what NumPy gives, where Python's `math` would raise or round to an int: division by
 zero, logarithm of zero, overflow, a sine of infinity, floor of nan.  The tests come before the
-call, and not as `except` clauses, so that Numba compiles the same text (whoever compiles a kernel
-puts `njit(function)` in the place of each of these in the kernel's globals).
+call, and not as `except` clauses, so that Numba compiles the same text.  Whoever compiles a kernel
+puts `njit(function)` in the place of each of these in the kernel's globals, or for those of
+`GUARDED`, which only keep `math` from raising, that function itself: compiled, it does not raise.
 
 Float functions may return a Python float for a float32 operand; the kernel's text rounds it.
 Warnings are the caller's: NumPy scalars warn on overflow, so run kernels under
@@ -14,6 +15,12 @@ from __future__ import annotations
 
 import math
 from math import erf, erfc, inf, nan  # noqa: F401 - generated text imports erf and erfc here
+
+GUARDED = frozenset({
+    "sqrt", "copysign", "exp", "expm1", "log", "log2", "log10", "log1p", "pow", "sin", "cos", "tan",
+    "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+})  # fmt: skip
+"""What gives, where it does not raise, `math`'s result of the same name, and C's where it does."""
 
 _WHOLE = 4503599627370496.0  # 2**52: from here on every float64 is an integer
 _EXP_MAX = 709.782712893384  # log of the largest float64

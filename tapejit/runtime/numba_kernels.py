@@ -26,6 +26,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import math
 import sys
 import weakref
 from collections.abc import Callable
@@ -188,7 +189,7 @@ def _numba_version():
 
 
 def _scope(source):
-    """The text's functions, with compiled helpers in the place of those of scalar_math.py."""
+    """The text's functions, with what Numba knows in the place of those of scalar_math.py."""
     scope = namespace(source)
     for name, value in scope.items():
         if getattr(value, "__module__", "") == scalar_math.__name__:
@@ -198,7 +199,10 @@ def _scope(source):
 
 @functools.cache
 def _helper(name):
-    return _numba().njit(**_OPTIONS)(getattr(scalar_math, name))
+    if name in scalar_math.GUARDED:
+        return getattr(math, name)
+    options = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time
+    return _numba().njit(**options)(getattr(scalar_math, name))
 
 
 def _signature(function):
