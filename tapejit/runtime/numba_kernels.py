@@ -48,7 +48,7 @@ _NUMBA = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32", "b
 """Numbers in memory.  A pointer to Numba's own boolean stores a byte where it reads a bit."""
 _LOADED: weakref.WeakValueDictionary[str, native.NativeLibrary] = weakref.WeakValueDictionary()
 
-_OPTIONS = {"error_model": "numpy", "nogil": True, "fastmath": False}
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": False}
 """NumPy's division by zero; no fast-math, so + - * / sqrt have NumPy's bits."""
 
 _FLAGS = {
@@ -169,7 +169,7 @@ def _addresses(llvm):
 
 
 @functools.cache
-def _numba():
+def _numba() -> Any:
     """110 to 240 ms, so only when there is something to compile."""
     try:
         import numba
