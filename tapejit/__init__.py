@@ -22,6 +22,7 @@ from tapejit.dtypes import (
     uint8,
 )
 from tapejit.interop import numpy_protocol  # noqa: F401 - it gives Tensor NumPy's protocols
+from tapejit.runtime.pool import get_num_threads, set_num_threads
 from tapejit.tensor import (  # noqa: F401 - these publish functions and methods when imported
     arithmetic,
     attributes,
@@ -75,6 +76,7 @@ __all__ = [
     "float32",
     "float64",
     "get_default_dtype",
+    "get_num_threads",
     "grad",
     "half",
     "hessian",
@@ -97,6 +99,7 @@ __all__ = [
     "ops",
     "set_default_dtype",
     "set_grad_enabled",
+    "set_num_threads",
     "set_printoptions",
     "short",
     "uint8",

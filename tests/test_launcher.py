@@ -15,7 +15,7 @@ import pytest
 from tapejit.errors import KernelError
 from tapejit.runtime import launcher, native
 from tapejit.runtime.launcher import (
-    RELEASE_GIL,
+    LONG,
     RUN_TEXT,
     Cell,
     make_launcher,
@@ -107,7 +107,7 @@ def make_cell(library, loop="nothing", start=None, finish=None):
 def make(library, loop="nothing", n=2, meta=NO_META, start=None, finish=None, **options):
     """A launcher of the witness's functions, by name."""
     cell = make_cell(library, loop, start, finish)
-    flags = RELEASE_GIL if options.get("release_gil") else 0
+    flags = LONG if options.get("release_gil") else 0
     offsets = options.get("offsets", (0,) * n)
     return make_launcher(make_record(cell, options.get("units", 1), meta, offsets, flags=flags))
 
@@ -302,7 +302,7 @@ def test_other_code_in_a_cell_is_what_every_launcher_runs_next(witness):
     assert log[0] == 23
 
 
-@pytest.mark.parametrize("flags", [0, RELEASE_GIL])
+@pytest.mark.parametrize("flags", [0, LONG])
 def test_run_is_for_any_native_entry(witness, flags):
     """A program of two steps, in IR of its own, on one array."""
     log = np.zeros(6, np.int64)

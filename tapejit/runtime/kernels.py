@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from tapejit.errors import KernelError
 from tapejit.plan import LoopKernel
 from tapejit.runtime import native
 from tapejit.runtime.launcher import Cell
+from tapejit.runtime.locks import Lock
 from tapejit.runtime.numba_kernels import compile_functions
 
 # ---------------------------------------------------------------- data
@@ -67,7 +67,7 @@ class Statistics:
 statistics = Statistics()
 _CELLS: dict[_Key, Cell] = {}
 _MATH: dict[tuple[str, str, int], native.NativeLibrary] = {}
-_LOCK = threading.RLock()
+_LOCK = Lock()
 
 # ---------------------------------------------------------------- operations
 

@@ -5,11 +5,12 @@ a few lines of IR (`RUN_TEXT`) which every native entry includes as its own; the
 here have the smallest such entry, compiled once per process (from disk the next time) and wrapped
 by CPython's own `PyCFunction_NewEx`.
 
-    record  cell | flags | units | number of arrays | place of the offsets | meta... | offsets...
+    record  cell | flags | units | atom | grain | threads (pool.py has these three) |
+            number of arrays | place of the offsets | meta... | offsets...
     cell    start | loop | finish      addresses of the kernel's functions, 0: it has none
 
     def run(record, args):                                # args: a data pointer per array
-        if record.flags: return tj_run_long(record, args) # may give the GIL away meanwhile
+        if record.flags: return tj_run_long(record, args) # the same without the GIL, on threads
         if cell.start: cell.start(args, record.meta)
         cell.loop(args, record.meta, 0, record.units)
         if cell.finish: cell.finish(args, record.meta)
@@ -33,7 +34,6 @@ Source: CPython's Include/methodobject.h; NumPy's ndarraytypes.h (PyArrayObject_
 from __future__ import annotations
 
 import ctypes
-import functools
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -41,8 +41,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tapejit.errors import KernelError
-from tapejit.plan import BLOCK, KernelStep
-from tapejit.runtime import native
+from tapejit.plan import KernelStep
+from tapejit.runtime import native, pool
+from tapejit.runtime.locks import once
+from tapejit.runtime.native import python_addresses
+from tapejit.runtime.work import atom_of, estimate_ns
 
 _HEAD = object.__basicsize__
 """Bytes of a PyObject's head (16; more without a GIL).  The type is its last pointer, and an
@@ -52,13 +55,20 @@ _METH_FASTCALL = 0x0080
 
 # ---------------------------------------------------------------------------- cells and records
 
-RELEASE_GIL = 1
-"""A flag: the kernel takes long enough for other Python threads to run meanwhile."""
+LONG = 1
+"""A flag: the step takes long enough to give the GIL away meanwhile, and perhaps for threads."""
 
-RELEASE_GIL_ABOVE = 1 << 18
-"""Elements times nodes from which a launch gives the GIL away (about 20 us of work)."""
+LONG_NS = 40_000
+"""Above this a step is long.  Two threads gain from 30 us on if the second has to be woken; and
+getting the GIL back costs up to 5 ms where another thread computes in Python."""
 
-_COUNT, _OFFSETS, _META = 3, 4, 5
+SHARE_NS = 20_000
+"""What one thread should have to do."""
+
+GRAIN_NS = 5_000
+"""What is taken at once, at least: that costs 20 ns."""
+
+_FLAGS, _UNITS, _ATOM, _GRAIN, _THREADS, _COUNT, _OFFSETS, _META = range(1, 9)
 
 
 class Cell:
@@ -85,11 +95,18 @@ def make_record(
     offsets: tuple[int, ...] = (),
     *,
     flags: int = 0,
+    atom: int = 1,
+    grain: int = 1,
+    threads: int = 1,
 ) -> Record:
     """What `@run` needs to know of one step: a kernel of plan.py's machine interface, its units and
     meta (copied).  `offsets`, bytes to add to each array's address, are for launchers only.
+
+    A long step (flags) runs on up to `threads`; each takes `grain` times `atom` units or more at
+    a time, beginning at a multiple of `atom`.
     """
-    head = (cell.addresses.ctypes.data, flags, units, len(offsets), _META + len(meta))
+    numbers = (flags, units, atom, grain, threads, len(offsets), _META + len(meta))
+    head = (cell.addresses.ctypes.data, *numbers)
     record = np.array([*head, *meta, *offsets], np.int64).view(Record)
     record.flags.writeable = False
     record.owner = cell
@@ -99,17 +116,23 @@ def make_record(
 def record_of(step: KernelStep, cell: Cell, offsets: tuple[int, ...] = ()) -> Record:
     """The record of a plan's step."""
     meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
-    elements = step.units * (BLOCK if len(step.lengths) == 1 else step.lengths[-1])
-    work = 0 if step.lengths == (1,) else len(step.kernel.nodes) * elements
-    flags = RELEASE_GIL if work > RELEASE_GIL_ABOVE else 0
-    return make_record(cell, step.units, meta, offsets, flags=flags)
+    nanoseconds = estimate_ns(step)
+    if nanoseconds < LONG_NS:
+        return make_record(cell, step.units, meta, offsets)
+    atom = atom_of(step)
+    atoms = step.units // atom
+    grain = -(-atoms * GRAIN_NS // nanoseconds)
+    threads = min(nanoseconds // SHARE_NS, atoms)
+    return make_record(
+        cell, step.units, meta, offsets, flags=LONG, atom=atom, grain=grain, threads=threads
+    )
 
 
 # ---------------------------------------------------------------------------- running, in IR
 
 _FIELDS = f"""\
   %cell = load ptr, ptr %record
-  %units_at = getelementptr i64, ptr %record, i64 2
+  %units_at = getelementptr i64, ptr %record, i64 {_UNITS}
   %units = load i64, ptr %units_at
   %meta = getelementptr i64, ptr %record, i64 {_META}
 """
@@ -126,7 +149,7 @@ first:
   call void %start(ptr %args, ptr %meta)
   br label %body
 body:
-  call void %loop(ptr %args, ptr %meta, i64 0, i64 %units)
+  LOOP
   %no_finish = icmp eq ptr %finish, null
   br i1 %no_finish, label %done, label %last
 last:
@@ -135,11 +158,15 @@ last:
 done:
 """
 
+_SHORT_LOOP = "call void %loop(ptr %args, ptr %meta, i64 0, i64 %units)"
+_LONG_LOOP = """call void @tj_pool_run(ptr %loop, ptr %args, ptr %meta, i64 %units,
+                         i64 %atom, i64 %grain, i64 %threads)"""
+
 RUN_TEXT = f"""
 declare void @tj_run_long(ptr, ptr)
 
 define internal void @run(ptr %record, ptr %args) nounwind {{
-  %flags_at = getelementptr i64, ptr %record, i64 1
+  %flags_at = getelementptr i64, ptr %record, i64 {_FLAGS}
   %flags = load i64, ptr %flags_at
   %is_short = icmp eq i64 %flags, 0
   br i1 %is_short, label %short, label %long
@@ -147,18 +174,25 @@ long:
   call void @tj_run_long(ptr %record, ptr %args)
   ret void
 short:
-{_FIELDS}{_STEPS}  ret void
+{_FIELDS}{_STEPS.replace("LOOP", _SHORT_LOOP)}  ret void
 }}
 """
 """Define `@run(ptr %record, ptr %args)` for a module whose imports include `run_imports()`."""
 
-_LONG = f"""
+_LONG_TEXT = f"""
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
 
 define void @tj_run_long(ptr %record, ptr %args) nounwind {{
-{_FIELDS}  %thread = call ptr @PyEval_SaveThread()
-{_STEPS}  call void @PyEval_RestoreThread(ptr %thread)
+{_FIELDS}  %atom_at = getelementptr i64, ptr %record, i64 {_ATOM}
+  %atom = load i64, ptr %atom_at
+  %grain_at = getelementptr i64, ptr %record, i64 {_GRAIN}
+  %grain = load i64, ptr %grain_at
+  %useful_at = getelementptr i64, ptr %record, i64 {_THREADS}
+  %useful = load i64, ptr %useful_at
+  %threads = call i64 @tj_threads(i64 %useful)
+  %python = call ptr @PyEval_SaveThread()
+{_STEPS.replace("LOOP", _LONG_LOOP)}  call void @PyEval_RestoreThread(ptr %python)
   ret void
 }}
 """
@@ -169,15 +203,11 @@ def run_imports() -> dict[str, int]:
     return {"tj_run_long": _long_run().address("tj_run_long")}
 
 
-@functools.cache
+@once
 def _long_run():
-    imports = python_addresses("PyEval_SaveThread", "PyEval_RestoreThread")
-    return native.compile_cached(_LONG, ("tj_run_long",), imports, tier=1)
-
-
-def python_addresses(*names: str) -> dict[str, int]:
-    """Where functions of CPython's C API start."""
-    return {name: _address(getattr(ctypes.pythonapi, name)) for name in names}
+    imports = python_addresses("PyEval_SaveThread", "PyEval_RestoreThread") | pool.imports()
+    exports = ("tj_run_long", "tj_worker", "tj_threads")
+    return native.compile_cached(pool.text() + _LONG_TEXT, exports, imports, tier=1)
 
 
 # ---------------------------------------------------------------------------- the entry, in IR
@@ -287,12 +317,7 @@ def _check_layout():
     )
 
 
-def _address(function) -> int:
-    """Where a C function of ctypes starts."""
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
-
-
-@functools.cache
+@once
 def _entry() -> _Entry:
     """Compile the entry, or fetch it from disk: once per process."""
     _check_layout()

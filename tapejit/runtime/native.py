@@ -20,6 +20,7 @@ is wrong.  Numba is never imported.  Departs from llvmlite's own examples in all
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import itertools
@@ -31,6 +32,7 @@ from typing import NamedTuple
 from tapejit.cache import ObjectStore, shared_store
 from tapejit.config import settings
 from tapejit.errors import KernelError
+from tapejit.runtime.locks import once
 
 FORMAT = 1
 """Enters every content key: bump it when this file compiles the same text differently."""
@@ -38,8 +40,8 @@ FORMAT = 1
 LIBRARIES_PER_JIT = 256
 
 _LOCK = threading.RLock()
-"""Held while llvmlite is set up and while a library is linked.  Each call into LLVM takes
-llvmlite's own lock besides, which is all that compiling needs: nothing of it is shared."""
+"""Held while a library is linked.  Each call into LLVM takes llvmlite's own lock besides, which is
+all that compiling needs: nothing of it is shared."""
 
 
 class Host(NamedTuple):
@@ -88,20 +90,19 @@ class NativeLibrary:
 # ------------------------------------------------------------------------------------- the host
 
 
-@functools.cache
+@once
 def _llvm():
     """llvmlite.binding, ready for the machine we run on.  28 to 50 ms, so only when needed."""
-    with _LOCK:
-        try:
-            import llvmlite.binding as llvm
+    try:
+        import llvmlite.binding as llvm
 
-            llvm.initialize_native_target()
-            llvm.initialize_native_asmprinter()
-            llvm.initialize_native_asmparser()  # inline assembler: the thread pool's `pause`
-            _hold_locks_at_fork(llvm.ffi)
-        except (ImportError, OSError, RuntimeError) as error:
-            raise KernelError(f"llvmlite: cannot be used: {_first_lines(error)}") from error
-        return llvm
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        llvm.initialize_native_asmparser()  # inline assembler: the thread pool's `pause`
+        _hold_locks_at_fork(llvm.ffi)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise KernelError(f"llvmlite: cannot be used: {_first_lines(error)}") from error
+    return llvm
 
 
 def _hold_locks_at_fork(ffi):
@@ -126,24 +127,23 @@ def _hold_locks_at_fork(ffi):
         os.register_at_fork(before=take, after_in_parent=release, after_in_child=release)
 
 
-@functools.cache
+@once
 def host() -> Host:
     """The versions and the processor that compiled code belongs to."""
     import llvmlite
 
     llvm = _llvm()
-    with _LOCK:
-        try:
-            features = llvm.get_host_cpu_features().flatten()
-        except RuntimeError:  # LLVM cannot tell on some platforms: plain code for the CPU's name
-            features = ""
-        return Host(
-            llvmlite.__version__,
-            tuple(llvm.llvm_version_info),
-            llvm.get_process_triple(),
-            llvm.get_host_cpu_name(),
-            features,
-        )
+    try:
+        features = llvm.get_host_cpu_features().flatten()
+    except RuntimeError:  # LLVM cannot tell on some platforms: plain code for the CPU's name
+        features = ""
+    return Host(
+        llvmlite.__version__,
+        tuple(llvm.llvm_version_info),
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        features,
+    )
 
 
 @functools.cache
@@ -259,6 +259,12 @@ def load(
             return NativeLibrary(builder.link(jit, name), jit, tuple(exports))
         except RuntimeError as error:
             raise KernelError(f"LLVM could not link: {_first_lines(error)}") from error
+
+
+def python_addresses(*names: str) -> dict[str, int]:
+    """Where functions of CPython's C API start: imports that every process has."""
+    functions = ((name, getattr(ctypes.pythonapi, name)) for name in names)
+    return {name: ctypes.cast(f, ctypes.c_void_p).value or 0 for name, f in functions}
 
 
 # -------------------------------------------------------------------------------- through disk

@@ -1,0 +1,103 @@
+"""How long a step takes, about, and where its units may be cut between threads.
+
+`estimate_ns` decides whether a step is worth threads, or giving the GIL away: within a factor of
+two is enough.  `atom_of` decides what is *right*: how many units in a row must stay together.
+
+Start at `atom_of`.  What runs the pieces is pool.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from tapejit.expressions import MATH
+from tapejit.plan import BLOCK, KernelStep, View, is_total
+
+# ---------------------------------------------------------------- how long
+
+# ns an element at tier 0, measured on one core with AVX-512 (field/numba_seam.md, sections 5 to 8)
+_ARITHMETIC, _MATH, _SLOW = 0.07, 1.5, 0.4
+_OPERAND, _STRIDED = 0.15, 1.0
+_UNIT = 15  # ns to begin a unit
+_SLOW_NODES = frozenset({"div", "mod", "sqrt", "index", "cast"})
+
+
+def estimate_ns(step: KernelStep) -> int:
+    """About how long one thread takes."""
+    kernel, element = step.kernel, 0.0
+    for node in kernel.nodes:
+        is_slow = node.fn in _SLOW_NODES
+        element += _MATH if node.fn in MATH else _SLOW if is_slow else _ARITHMETIC
+    operands = [*kernel.inputs, *(output.operand for output in kernel.outputs)]
+    for operand in operands:
+        element += {"1": _OPERAND, "s": _STRIDED, "0": 0.0}[operand.steps[-1]]
+    inner = min(step.lengths[-1], BLOCK) if len(step.lengths) == 1 else step.lengths[-1]
+    return int(step.units * (_UNIT + inner * element))
+
+
+# ---------------------------------------------------------------- where to cut
+
+
+def atom_of(step: KernelStep) -> int:
+    """The units that must run in one thread and in order, counted from any multiple of it.
+
+    1: every unit writes memory of its own (a partial of a total is such), or the same number as
+    all others.  Several: a reduction that keeps some axes adds units together in memory.  Those
+    that differ along a leading axis which it keeps are still apart; from the first outer axis on
+    that it reduces, they are not.  All of them: nothing says that they are apart.
+    """
+    rank, kernel = len(step.lengths), step.kernel
+    outputs = list(zip(kernel.outputs, step.views[len(kernel.inputs) :], strict=True))
+    kept = [(output, view) for output, view in outputs if not is_total(output)]
+    if not _are_apart(step, [view for _, view in kept]):
+        return max(step.units, 1)
+    first = rank - 1
+    for output, _ in kept:
+        place = -1 if output.reduce is None else output.operand.steps.find("0", 0, rank - 1)
+        first = first if place < 0 else min(first, place)
+    return max(math.prod(step.lengths[first : rank - 1]), 1)
+
+
+def _are_apart(step, written):
+    """Whether each element has one output and one index, and no input is in that memory."""
+    inputs = {view.buffer for view in step.views[: len(step.kernel.inputs)]}
+    if any(view.buffer in inputs for view in written):
+        return False
+    pairs = itertools.combinations(written, 2)
+    return all(map(_is_injective, written)) and all(itertools.starmap(_are_disjoint, pairs))
+
+
+def _is_injective(view: View) -> bool:
+    """Whether indices along the axes that move lead to different elements.
+
+    Sufficient, not necessary: each stride jumps over all that the smaller ones span.
+    """
+    span = 0
+    for stride, n in sorted((abs(s), n) for s, n in _moving(view)):
+        if stride <= span:
+            return False
+        span += stride * (n - 1)
+    return True
+
+
+def _are_disjoint(one: View, other: View) -> bool:
+    """Whether two views share no element: apart as ranges, or as combs (parts of a stack)."""
+    if one.buffer != other.buffer:
+        return True
+    (low, high), (other_low, other_high) = _range(one), _range(other)
+    if high < other_low or other_high < low:
+        return True
+    comb = math.gcd(*(s for view in (one, other) for s, _ in _moving(view)))
+    return comb > 1 and (one.offset - other.offset) % comb != 0
+
+
+def _moving(view):
+    return [(s, n) for s, n in zip(view.strides, view.shape, strict=True) if s and n > 1]
+
+
+def _range(view):
+    """The first and the last element of a view in its buffer."""
+    ends = [s * (n - 1) for s, n in _moving(view)]
+    low = view.offset + sum(end for end in ends if end < 0)
+    return low, view.offset + sum(end for end in ends if end > 0)
