@@ -30,7 +30,7 @@ from tapejit.registry import KINDS, OPS, Kind, infer_kind
 from tapejit.runtime import handlers
 from tapejit.runtime.compiled import plain
 from tapejit.runtime.handlers import Wanted
-from tapejit.runtime.launcher import RELEASE_GIL, Cell, make_launcher, make_record
+from tapejit.runtime.launcher import LONG, Cell, make_launcher, make_record
 from tapejit.shapes import aval
 from tapejit.tape import Tape, dependent_rows, needed_rows
 
@@ -339,7 +339,7 @@ class _Run:
         owner = (library, code, records, tables, gathers)
         cell = Cell(0, library.address("interpret"), 0, owner)
         count = len(layout.starts) + len(arrays) + 2
-        flags = RELEASE_GIL if layout.n_rows > RELEASE_GIL_ABOVE else 0
+        flags = LONG if layout.n_rows > RELEASE_GIL_ABOVE else 0
         return make_launcher(make_record(cell, 1, meta, (0,) * count, flags=flags))
 
     def arena(self):
