@@ -19,10 +19,10 @@ from tapejit.errors import DeclarationError
 
 # ---------------------------------------------------------------- data
 
-# name -> number of operands.  The first group has a direct instruction or intrinsic in LLVM;
-# the second is our own vector math (codegen/vectormath).
+# name -> number of operands.  The first group has a direct instruction or intrinsic in LLVM (its
+# DIVISIONS on integers only); the second is our own vector math (codegen/vectormath).
 INSTRUCTIONS = {
-    "add": 2, "sub": 2, "mul": 2, "div": 2, "mod": 2, "neg": 1,
+    "add": 2, "sub": 2, "mul": 2, "div": 2, "mod": 2, "fmod": 2, "floordiv": 2, "neg": 1,
     "lt": 2, "le": 2, "gt": 2, "ge": 2, "eq": 2, "ne": 2,
     "and": 2, "or": 2, "not": 1, "select": 3,
     "abs": 1, "sqrt": 1, "floor": 1, "ceil": 1, "trunc": 1, "round": 1, "copysign": 2,
@@ -31,13 +31,17 @@ MATH = {
     "exp": 1, "exp2": 1, "expm1": 1, "log": 1, "log2": 1, "log10": 1, "log1p": 1,
     "sin": 1, "cos": 1, "tan": 1, "asin": 1, "acos": 1, "atan": 1, "atan2": 2,
     "sinh": 1, "cosh": 1, "tanh": 1, "asinh": 1, "acosh": 1, "atanh": 1,
-    "pow": 2, "erf": 1, "erfc": 1,
+    "pow": 2, "hypot": 2, "erf": 1, "erfc": 1,
 }  # fmt: skip
 FUNCTIONS = INSTRUCTIONS | MATH
+DIVISIONS = ("mod", "fmod", "floordiv")
 PREDICATES = {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"}  # these give booleans
 COMMUTATIVE = {"add", "mul", "eq", "ne", "and", "or"}
 
-_BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Mod: "mod"}
+_BINARY = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Mod: "mod",
+    ast.FloorDiv: "floordiv",
+}  # fmt: skip
 _COMPARE = {
     ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne",
 }  # fmt: skip

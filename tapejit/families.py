@@ -94,13 +94,14 @@ def _numpy_function(name):
 
 _NUMPY_TEXT = {
     "add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "div": "({} / {})",
-    "mod": "np.remainder({}, {})", "neg": "(-{})", "lt": "({} < {})", "le": "({} <= {})",
-    "gt": "({} > {})", "ge": "({} >= {})", "eq": "({} == {})", "ne": "({} != {})",
-    "and": "np.logical_and({}, {})", "or": "np.logical_or({}, {})", "not": "np.logical_not({})",
-    "select": "np.where({}, {}, {})", "round": "np.rint({})", "pow": "np.power({}, {})",
-    "asin": "np.arcsin({})", "acos": "np.arccos({})", "atan": "np.arctan({})",
-    "atan2": "np.arctan2({}, {})", "asinh": "np.arcsinh({})", "acosh": "np.arccosh({})",
-    "atanh": "np.arctanh({})", "erf": "error_function({})", "erfc": "error_complement({})",
+    "mod": "np.remainder({}, {})", "floordiv": "np.floor_divide({}, {})", "neg": "(-{})",
+    "lt": "({} < {})", "le": "({} <= {})", "gt": "({} > {})", "ge": "({} >= {})",
+    "eq": "({} == {})", "ne": "({} != {})", "and": "np.logical_and({}, {})",
+    "or": "np.logical_or({}, {})", "not": "np.logical_not({})", "select": "np.where({}, {}, {})",
+    "round": "np.rint({})", "pow": "np.power({}, {})", "asin": "np.arcsin({})",
+    "acos": "np.arccos({})", "atan": "np.arctan({})", "atan2": "np.arctan2({}, {})",
+    "asinh": "np.arcsinh({})", "acosh": "np.arccosh({})", "atanh": "np.arctanh({})",
+    "erf": "error_function({})", "erfc": "error_complement({})",
 }  # fmt: skip
 
 

@@ -224,7 +224,7 @@ _REFERENCE = {
     "sqrt": np.sqrt, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "round": np.rint,
     "copysign": np.copysign, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "atan2": np.arctan2, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
-    "pow": np.power,
+    "pow": np.power, "floordiv": np.floor_divide,
 }  # fmt: skip
 _REDUCE = {
     "sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum,

@@ -287,8 +287,11 @@ def test_instructions_at_special_points(fn, dtype):
     check_on(one(fn, dtype, n, result), *columns)
 
 
+INTEGERS = ["add", "sub", "mul", "mod", "fmod", "neg", "abs", "lt", "eq", "floor"]
+
+
 @pytest.mark.parametrize("dtype", ["i64", "i32"])
-@pytest.mark.parametrize("fn", ["add", "sub", "mul", "mod", "neg", "abs", "lt", "eq", "floor"])
+@pytest.mark.parametrize("fn", INTEGERS)
 def test_integers_wrap_and_never_trap(fn, dtype):
     info = np.iinfo(NUMPY[dtype])
     values = np.array([info.min, info.max, -7, -1, 0, 1, 2, 7], NUMPY[dtype])

@@ -84,7 +84,7 @@ def kernel_of_everything(dtype):
     bools = ("lt", "le", "gt", "ge", "eq", "ne")
     names = [*bools, "and", "or", "not", "select"]
     if dtype != "bool":
-        names = [*bools, "add", "sub", "mul", "mod", "neg", "abs", "select"]
+        names = [*bools, "add", "sub", "mul", "mod", "fmod", "neg", "abs", "select"]
     if is_float:
         names = [name for name in expressions.FUNCTIONS if name not in ("and", "or", "not")]
     nodes = [Node("load", dtype, (k,)) for k in range(2)] + [Node("lt", "bool", (0, 1))]

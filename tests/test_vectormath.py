@@ -13,8 +13,9 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from tapejit.codegen import vectormath
-from tapejit.expressions import MATH
+from tapejit.codegen import scalar_math, vectormath
+from tapejit.expressions import DIVISIONS, FUNCTIONS, MATH, parse
+from tapejit.families import numpy_evaluator
 
 DTYPES = {"f64": np.float64, "f32": np.float32}
 WIDEST = {"f64": 8, "f32": 16}
@@ -38,7 +39,7 @@ def loop_text(fn, dtype, lanes):
     """A loop over whole vectors: void run_exp_f64x8(i64 n, ptr out, ptr x)."""
     element = vectormath.FORMATS[dtype].element
     vector = f"<{lanes} x {element}>"
-    names = [f"x{k}" for k in range(MATH[fn])]
+    names = [f"x{k}" for k in range(FUNCTIONS[fn])]
     loads = "\n".join(
         f"%p{n} = getelementptr {element}, ptr %{n}, i64 %i\n"
         f"%v{n} = load {vector}, ptr %p{n}, align 4"
@@ -67,7 +68,7 @@ end:
 @functools.cache
 def library(dtype, lanes, opt=0, has_fma=True):
     """Every function of one element type and width: name -> callable on arrays."""
-    triples = [(fn, dtype, lanes) for fn in MATH]
+    triples = [(fn, dtype, lanes) for fn in vectormath.FUNCTIONS]
     text = vectormath.emit_library(triples, has_fma) + "".join(
         loop_text(*triple) for triple in triples
     )
@@ -82,11 +83,11 @@ def library(dtype, lanes, opt=0, has_fma=True):
         builder.export_symbol(f"run_{fn}_{dtype}x{lanes}")
     engine = llvm.create_lljit_compiler(host(0))
     tracker = builder.link(engine, f"vectormath_{dtype}x{lanes}_{opt}{has_fma}")
-    return {fn: caller(engine, tracker, fn, dtype, lanes) for fn in MATH}
+    return {fn: caller(engine, tracker, fn, dtype, lanes) for fn in vectormath.FUNCTIONS}
 
 
 def caller(engine, tracker, fn, dtype, lanes):
-    entry = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (1 + MATH[fn]))(
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (1 + FUNCTIONS[fn]))(
         tracker[f"run_{fn}_{dtype}x{lanes}"]
     )
 
@@ -157,7 +158,7 @@ def points(fn, dtype, n):
             x = np.clip(np.where(np.abs(x) >= 1, 1 / x, x), -0.9999999, 0.9999999)
         case "acosh":
             x = np.abs(x) + np.where(np.abs(x) < 1, 1.0, 0.0)
-        case "atan2":
+        case "atan2" | "hypot" | "mod" | "fmod" | "floordiv":
             return x.astype(DTYPES[dtype]), rng.permutation(x).astype(DTYPES[dtype])
         case "pow":
             x = np.abs(x).astype(DTYPES[dtype])
@@ -277,7 +278,7 @@ EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 2.5, -2.5, 1e30,
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("fn", ["pow", "atan2"])
+@pytest.mark.parametrize("fn", ["pow", "atan2", "hypot"])
 def test_special_pairs_are_those_of_c99(fn, dtype):
     x, y = (np.array(column, DTYPES[dtype]) for column in zip(*PAIRS, strict=True))
     got = function(fn, dtype)(x, y)
@@ -359,5 +360,40 @@ def test_a_caller_may_declare_what_the_library_defines():
         llvm.parse_assembly(text + "\n").verify()
 
 
+@pytest.mark.parametrize("has_fma", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("fn", DIVISIONS)
+def test_remainders_are_exact(fn, dtype, has_fma):
+    """NumPy's bits: quotients small, huge, next to whole numbers; divisors of every size."""
+    rng = np.random.default_rng(11)
+    small, whole = rng.uniform(-50, 50, 4000), np.round(rng.uniform(-1e5, 1e5, 4000))
+    y = np.concatenate([rng.uniform(-3, 3, 4000), draw(rng, WIDE[dtype], 4000)])
+    with np.errstate(over="ignore", under="ignore"):
+        y = y.astype(DTYPES[dtype])
+        x = np.concatenate([small, draw(rng, WIDE[dtype], 4000)]).astype(y.dtype)
+        near = np.nextafter(
+            np.concatenate([whole, whole]).astype(y.dtype) * y, rng.normal(size=8000)
+        )
+        x, y = np.concatenate([x, near.astype(y.dtype), 3 * y]), np.concatenate([y, y, y])
+    # whole vectors of rare lanes, and vectors with one such lane
+    got = library(dtype, WIDEST[dtype], 0, has_fma)[fn](x, y)
+    with np.errstate(all="ignore"):
+        want = {"mod": np.remainder, "fmod": np.fmod, "floordiv": np.floor_divide}[fn](x, y)
+    np.testing.assert_array_equal(got, want)
+    number = ~np.isnan(want)
+    np.testing.assert_array_equal(np.signbit(got[number]), np.signbit(want[number]))
+
+
 def test_the_library_has_what_the_language_has():
-    assert {name: record.n_operands for name, record in vectormath.FUNCTIONS.items()} == MATH
+    """Each function of the language in all three forms: vector, scalar, NumPy."""
+    own = {name: record.n_operands for name, record in vectormath.FUNCTIONS.items()}
+    assert own == MATH | dict.fromkeys(DIVISIONS, 2)
+    x = np.array([0.5, 0.75])
+    for fn, n in own.items():
+        value = numpy_evaluator(parse(f"math.{fn}({', '.join('xu'[:n])})", tuple("xu"[:n])))
+        scalar = getattr(scalar_math, fn)
+        got = function(fn, "f64")(*[x, x[::-1]][:n])
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_allclose(got, value(*[x, x[::-1]][:n]), rtol=1e-14)
+        for k in range(2):
+            np.testing.assert_allclose(scalar(*[x[k], x[1 - k]][:n]), got[k], rtol=1e-14)

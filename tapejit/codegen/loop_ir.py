@@ -38,7 +38,7 @@ from tapejit.codegen.vector_ops import (
     vector,
 )
 from tapejit.errors import KernelError
-from tapejit.expressions import MATH
+from tapejit.expressions import DIVISIONS, MATH
 from tapejit.plan import BLOCK, LoopKernel
 
 SPLIT = 500
@@ -490,7 +490,7 @@ class _Emitter:
         for i in self.moving:
             fn, _, operands = self.kernel.nodes[i]
             is_strided = fn == "load" and self.operands[operands[0]].steps[-1] == "s"
-            weight += 8 if is_strided or fn in MATH or fn == "mod" else 1
+            weight += 8 if is_strided or fn in MATH or fn in DIVISIONS else 1
         weight += sum(8 for output in self.kernel.outputs if output.operand.steps[-1] == "s")
         return next((copies for limit, copies in _UNROLL if weight <= limit), 1)
 

@@ -38,7 +38,7 @@ _INFIX = {
     "add": "+", "sub": "-", "mul": "*", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
     "ne": "!=", "and": "and", "or": "or",
 }  # fmt: skip
-_FLOAT_ONLY = ("div", "sqrt", "copysign")
+_FLOAT_ONLY = ("div", "sqrt", "copysign", "floordiv")
 _CONVERSION = {"f32": "float32", "i64": "int64", "i32": "int32"}
 _FROM_NUMPY = {"float32", "float64", "int64", "int32"}
 _LIMIT = {"i64": 2**63 - 1, "i32": 2**31 - 1}
@@ -144,7 +144,7 @@ class _Writer:
             return f"{self.use('int32')}({text})" if dtype == "i32" else text
         if is_int and fn in ("floor", "ceil", "trunc", "round"):
             return values[0]
-        helper = {"round": "round_even", "mod": "mod_int" if is_int else "mod"}.get(fn, fn)
+        helper = f"{fn}_int" if is_int else {"round": "round_even"}.get(fn, fn)
         text = f"{self.use(helper)}({', '.join(values)})"
         return f"{self.use(_CONVERSION[dtype])}({text})" if dtype in _CONVERSION else text
 

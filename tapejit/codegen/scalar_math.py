@@ -49,6 +49,36 @@ def mod_int(x, y):
     return x * 0 if y == 0 or y == -1 else x % y
 
 
+def fmod(x, y):
+    """C's remainder: the result has the sign of the dividend; nan for division by zero."""
+    if y == 0 or x != x or y != y or abs(x) == inf:
+        return nan
+    return math.fmod(x, y)
+
+
+def fmod_int(x, y):
+    if y == 0 or y == -1:
+        return x * 0
+    rest = x % y
+    return rest - y if rest != 0 and (x < 0) != (y < 0) else rest
+
+
+def floordiv(x, y):
+    """Python's //: infinite or nan for division by zero."""
+    if y == 0:
+        return nan if x == 0 or x != x else math.copysign(inf, x) * math.copysign(1.0, y)
+    if x != x or y != y or abs(x) == inf:
+        return nan
+    rest = math.fmod(x, y)
+    near = (x - rest) / y
+    if rest != 0 and (rest < 0) != (y < 0):
+        near -= 1.0
+    whole = float(math.floor(near)) if abs(near) < _WHOLE else near
+    if near - whole > 0.5:
+        whole += 1.0
+    return math.copysign(0.0, x / y) if whole == 0 else whole
+
+
 def maximum(x, y):
     """The larger, nan if there is one; 0.0 is larger than -0.0."""
     if x == y:
@@ -60,6 +90,10 @@ def minimum(x, y):
     if x == y:
         return y if x != 0 or math.copysign(1.0, x) > 0 else x
     return x if x < y or x != x else y
+
+
+def hypot(x, y):
+    return math.hypot(x, y)
 
 
 def copysign(x, y):

@@ -106,7 +106,7 @@ def recipe(fn: str, dtype: str, source: str, lanes: int) -> Recipe:
     if fn == "select":
         kind = vector(dtype, lanes)
         return _instruction(f"select {vector('bool', lanes)} {{1}}, {kind} {{2}}, {kind} {{3}}")
-    if fn in expressions.MATH and is_float(dtype):
+    if fn in vectormath.FUNCTIONS and is_float(dtype):
         return _math(fn, dtype, lanes)
     by_source = _float if is_float(source) else _bool if source == "bool" else _integer
     found = by_source(fn, source, lanes)
@@ -132,7 +132,7 @@ def _intrinsic(name, dtype, lanes, n_operands):
 
 def _math(fn, dtype, lanes):
     kind = vector(dtype, lanes)
-    operands = ", ".join(f"{kind} {{{i + 1}}}" for i in range(expressions.MATH[fn]))
+    operands = ", ".join(f"{kind} {{{i + 1}}}" for i in range(expressions.FUNCTIONS[fn]))
     text = f"call {kind} @{vectormath.symbol(fn, dtype, lanes)}({operands})"
     declaration = vectormath.declaration(fn, dtype, lanes).rstrip("\n") + "\n"
     return _instruction(text, (declaration,), (fn, dtype, lanes))
@@ -148,25 +148,7 @@ def _float(fn, dtype, lanes):
         return _intrinsic(_FLOAT_INTRINSIC[fn], dtype, lanes, expressions.INSTRUCTIONS[fn])
     if fn in _FLOAT_COMPARE:
         return _instruction(f"fcmp {_FLOAT_COMPARE[fn]} {kind} {{1}}, {{2}}")
-    return _float_mod(dtype, lanes) if fn == "mod" else None
-
-
-def _float_mod(dtype, lanes):
-    """Python's %: the remainder of fmod, exact, moved once to the sign of the divisor."""
-    kind, mask = vector(dtype, lanes), vector("bool", lanes)
-    sign = f"@llvm.copysign.v{lanes}{_SUFFIX[dtype]}"
-    text = (
-        f"%v{{0}}r = frem {kind} {{1}}, {{2}}\n"
-        f"%v{{0}}z = call {kind} {sign}({kind} zeroinitializer, {kind} {{2}})\n"
-        f"%v{{0}}c = fcmp olt {kind} %v{{0}}r, zeroinitializer\n"
-        f"%v{{0}}d = fcmp olt {kind} {{2}}, zeroinitializer\n"
-        f"%v{{0}}x = xor {mask} %v{{0}}c, %v{{0}}d\n"
-        f"%v{{0}}s = fadd {kind} %v{{0}}r, {{2}}\n"
-        f"%v{{0}}n = select {mask} %v{{0}}x, {kind} %v{{0}}s, {kind} %v{{0}}r\n"
-        f"%v{{0}}e = fcmp oeq {kind} %v{{0}}r, zeroinitializer\n"
-        f"%v{{0}} = select {mask} %v{{0}}e, {kind} %v{{0}}z, {kind} %v{{0}}n\n"
-    )
-    return Recipe(text, (f"declare {kind} {sign}({kind}, {kind})\n",))
+    return None
 
 
 def _integer(fn, dtype, lanes):
@@ -183,18 +165,29 @@ def _integer(fn, dtype, lanes):
         return _instruction(f"call {kind} {name}({kind} {{1}}, i1 false)", (declaration,))
     if fn in _INT_COMPARE:
         return _instruction(f"icmp {_INT_COMPARE[fn]} {kind} {{1}}, {{2}}")
-    return _integer_mod(dtype, lanes) if fn == "mod" else None
+    if fn in ("mod", "fmod"):
+        return _integer_mod(dtype, lanes, moves=fn == "mod")
+    return None
 
 
-def _integer_mod(dtype, lanes):
-    """Python's %; zero for the divisors 0 and -1, on which the CPU's division may trap."""
+def _integer_mod(dtype, lanes, moves):
+    """C's % and, if it `moves` to the divisor's sign, Python's.
+
+    Zero for the divisors 0 and -1, on which the CPU's division may trap.
+    """
     kind, mask = vector(dtype, lanes), vector("bool", lanes)
     one = splat(1, dtype)
-    return Recipe(
+    rest = "r" if moves else ""
+    text = (
         f"%v{{0}}y = add {kind} {{2}}, {one}\n"
         f"%v{{0}}t = icmp ule {kind} %v{{0}}y, {one}\n"
         f"%v{{0}}u = select {mask} %v{{0}}t, {kind} {one}, {kind} {{2}}\n"
-        f"%v{{0}}r = srem {kind} {{1}}, %v{{0}}u\n"
+        f"%v{{0}}{rest} = srem {kind} {{1}}, %v{{0}}u\n"
+    )
+    if not moves:
+        return Recipe(text)
+    return Recipe(
+        f"{text}"
         f"%v{{0}}x = xor {kind} %v{{0}}r, %v{{0}}u\n"
         f"%v{{0}}c = icmp slt {kind} %v{{0}}x, zeroinitializer\n"
         f"%v{{0}}d = icmp ne {kind} %v{{0}}r, zeroinitializer\n"

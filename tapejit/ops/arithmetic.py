@@ -10,7 +10,7 @@ import numpy as np
 from tapejit.errors import DivisionByZero
 from tapejit.families import elementwise
 from tapejit.ops.probes import ANY, KINKED, PAIRS, PAIRS_POSITIVE, POSITIVE, QUOTIENTS
-from tapejit.ops.rounding import floor, trunc
+from tapejit.ops.rounding import trunc
 from tapejit.registry import Alias
 
 add = elementwise(
@@ -91,7 +91,7 @@ remainder = elementwise(
     summary="Remainder of division with the sign of the divisor, as Python's %.",
     code="u % v",
     evaluate=_dividing(np.remainder),
-    partials=lambda u, v, y: (1.0, -floor(u / v)),
+    partials=lambda u, v, y: (1.0, -floor_divide(u, v)),
     bools="refused alone",
     alias=Alias("remainder", "remainder", "mod"),
     grad_name="RemainderBackward1",
@@ -107,7 +107,7 @@ remainder = elementwise(
 fmod = elementwise(
     "fmod",
     summary="Remainder of division with the sign of the dividend, as C's fmod.",
-    code="abs(u) % abs(v) if u >= 0.0 else -(abs(u) % abs(v))",
+    code="math.fmod(u, v)",
     evaluate=_dividing(np.fmod),
     partials=lambda u, v, y: (1.0, -trunc(u / v)),
     bools="refused alone",
@@ -125,7 +125,7 @@ fmod = elementwise(
 floor_divide = elementwise(
     "floor_divide",
     summary="The largest whole number not above the quotient, as Python's //.",
-    code="math.floor(u / v)",
+    code="u // v",
     evaluate=_dividing(np.floor_divide),
     partials=lambda u, v, y: (None, None),
     bools="refused alone",

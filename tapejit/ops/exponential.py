@@ -164,7 +164,7 @@ softplus = elementwise(
 logsigmoid = elementwise(
     "logsigmoid",
     summary="log(sigmoid(x)) of each element, without overflow.",
-    code="(x if x < 0.0 or x != x else 0.0) - math.log1p(math.exp(-abs(x)))",
+    code="-((-x if x < 0.0 else 0.0) + math.log1p(math.exp(-abs(x))))",
     evaluate=lambda x: -np.logaddexp(-x, x.dtype.type(0)),
     partials=lambda x, y: (sigmoid(-x),),
     rule="float",

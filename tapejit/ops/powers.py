@@ -135,14 +135,13 @@ rsqrt = elementwise(
 )
 hypot = elementwise(
     "hypot",
-    summary="sqrt(u * u + v * v), broadcast together.",
-    code="math.sqrt(u * u + v * v)",
-    evaluate=np.hypot,
+    summary="sqrt(u * u + v * v) without overflow, broadcast together.",
+    code="math.hypot(u, v)",
     partials=lambda u, v, y: (where(y == 0.0, 0.0, u / y), where(y == 0.0, 0.0, v / y)),
     rule="float",
     alias=Alias("hypot", "hypot"),
     grad_name="HypotBackward0",
-    note="Slopes (0, 0) at (0, 0), where PyTorch has NaN; compiled, the squares may overflow.",
+    note="Slopes (0, 0) at (0, 0), where PyTorch has NaN.",
     probe=PAIRS_POSITIVE,
     example="""
     >>> tj.hypot(tj.tensor(3.0), 4.0)

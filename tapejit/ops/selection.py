@@ -103,10 +103,11 @@ def _clamp_slopes(x, u, v, y):
     )
 
 
+_RAISED = "(x if x > u or x != x else u)"
 clamp = elementwise(
     "clamp",
-    summary="Each element x brought into [u, v].",
-    code="v if v < u else (u if x < u else (v if x > v else x))",
+    summary="Each element x brought into [u, v]; NaN if any of the three is.",
+    code=f"{_RAISED} if {_RAISED} < v or {_RAISED} != {_RAISED} else v",
     evaluate=lambda x, u, v: np.minimum(np.maximum(x, u), v),
     partials=_clamp_slopes,
     grad_name="ClampBackward1",

@@ -31,9 +31,10 @@ class Template(NamedTuple):
 
 _FLOATS = ("f64", "f32")
 _ARITHMETIC_ON_BOOL = {"add": "or", "mul": "and"}
-_WEIGHTS = dict.fromkeys(expressions.MATH, 8) | {"div": 3, "mod": 8, "sqrt": 4, "literal": 0}
+_WEIGHTS = dict.fromkeys([*expressions.MATH, *expressions.DIVISIONS], 8)
+_WEIGHTS |= {"div": 3, "sqrt": 4, "literal": 0}
 _COMPARE = frozenset(["lt", "le", "gt", "ge", "eq", "ne"])
-_ON_INTEGERS = _COMPARE | {"add", "sub", "mul", "mod", "neg", "abs", "select"}
+_ON_INTEGERS = _COMPARE | {"add", "sub", "mul", "mod", "fmod", "neg", "abs", "select"}
 _ON_INTEGERS |= {"floor", "ceil", "trunc", "round"}
 _ON_BOOLS = _COMPARE | {"and", "or", "not", "select"}
 _TEMPLATES: dict[tuple, Template | None] = {}

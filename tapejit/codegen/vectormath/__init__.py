@@ -18,7 +18,8 @@ bits, never from fptosi, whose result is poison on NaN.
     hyperbolic        sinh cosh tanh asinh acosh atanh
     angles            sin cos tan                 large_angles: the cold path above 2^28
     inverse_angles    asin acos atan atan2
-    powers            pow
+    powers            pow hypot
+    remainders        mod fmod floordiv           exact
     error_function    erf erfc
     coefficients      polynomials and split constants, printed by tools/coefficients.py
 
@@ -57,6 +58,7 @@ from tapejit.codegen.vectormath import (  # noqa: F401 - each registers its func
     inverse_angles,
     logarithms,
     powers,
+    remainders,
 )
 from tapejit.codegen.vectormath.language import ATTRIBUTES, FORMATS, FUNCTIONS, Body, symbol
 

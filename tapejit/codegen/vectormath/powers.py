@@ -1,4 +1,4 @@
-"""pow: exp(y · log|x|), with the logarithm and the product as pairs.
+"""pow: exp(y · log|x|), with the logarithm and the product as pairs; hypot, scaled.
 
 Source: fdlibm's e_pow.c (the cases of C99 F.9.4.4).
 """
@@ -74,3 +74,19 @@ def _pow(b, x, y):
     result = b.select(x.is_nan(), x, result)
     result = b.select(y.is_nan(), y, result)
     return b.select(x.equals(1.0) | y.equals(0.0), 1.0, result)
+
+
+@defines("hypot", ulp=1.6)
+def _hypot(b, x, y):
+    """sqrt(x² + y²) with both scaled by a power of two where a square would leave the range."""
+    x, y = x.abs(), y.abs()
+    swap = x < y
+    a, c = b.select(swap, y, x), b.select(swap, x, y)
+    high, low = b.pick((2.0**500, 2.0**-450), (2.0**60, 2.0**-50))
+    down, up = b.pick((2.0**-600, 2.0**600), (2.0**-80, 2.0**100))
+    is_big, is_small = a > high, a < low
+    factor = b.select(is_big, down, b.select(is_small, up, 1.0))
+    inverse = b.select(is_big, 1.0 / down, b.select(is_small, 1.0 / up, 1.0))
+    a, c = a * factor, c * factor
+    result = b.fma(a, a, c * c).sqrt() * inverse
+    return b.select(x.equals(math.inf) | y.equals(math.inf), math.inf, result)
