@@ -53,7 +53,7 @@ def fmod(x, y):
     """C's remainder: the result has the sign of the dividend; nan for division by zero."""
     if y == 0 or x != x or y != y or abs(x) == inf:
         return nan
-    return math.fmod(x, y)
+    return math.copysign(abs(x) % abs(y), x)
 
 
 def fmod_int(x, y):
@@ -69,7 +69,7 @@ def floordiv(x, y):
         return nan if x == 0 or x != x else math.copysign(inf, x) * math.copysign(1.0, y)
     if x != x or y != y or abs(x) == inf:
         return nan
-    rest = math.fmod(x, y)
+    rest = math.copysign(abs(x) % abs(y), x)
     near = (x - rest) / y
     if rest != 0 and (rest < 0) != (y < 0):
         near -= 1.0
@@ -188,7 +188,7 @@ def pow(x, y):
     is_odd = abs(y) < 2 * _WHOLE and y % 2.0 != 0 and math.floor(y) == y
     if x == 0 and y < 0:
         return math.copysign(inf, x) if is_odd else inf
-    if x < 0 and math.floor(y) != y:
+    if x < 0 and abs(y) < _WHOLE and math.floor(y) != y:
         return nan
     magnitude = 0.0 if x == 0 else y * math.log2(abs(x))
     if magnitude < 1023.99:
