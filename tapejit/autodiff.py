@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tapejit import registry
+from tapejit.bounded import Bounded
 from tapejit.build import Builder, Ref
 from tapejit.errors import NotDifferentiable
 from tapejit.ops.comparison import logical_and, logical_not
@@ -209,7 +210,7 @@ def fit(cotangent: Ref, target: Aval) -> Ref:
 
 # ---------------------------------------------------------------- what a rule reads
 
-_READS: dict[tuple, tuple[frozenset[int], ...]] = {}
+_READS: Bounded[tuple, tuple[frozenset[int], ...]] = Bounded(4096)
 
 
 def rule_reads(kind: Kind, avals: tuple[Aval, ...]) -> tuple[frozenset[int], ...]:
@@ -221,7 +222,8 @@ def rule_reads(kind: Kind, avals: tuple[Aval, ...]) -> tuple[frozenset[int], ...
     key = (kind.number, avals)
     known = _READS.get(key)
     if known is None:
-        known = _READS[key] = _trace_reads(kind, avals)
+        known = _trace_reads(kind, avals)
+        _READS.put(key, known)
     return known
 
 

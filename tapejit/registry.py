@@ -17,14 +17,16 @@ its decomposition.
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tapejit import expressions
 from tapejit.errors import DeclarationError
-from tapejit.shapes import Aval
+from tapejit.shapes import Aval, drop_unheld
 
 # ---------------------------------------------------------------- data
 
@@ -133,9 +135,11 @@ class Kind:
         return dict(zip(self.op.attributes, self.attrs, strict=True))
 
 
-KINDS: list[Kind] = []
+KINDS: dict[int, Kind] = {}
+"""By number.  A number is never used again, so structure that was hashed once stays what it is."""
 _KIND_NUMBERS: dict[tuple, Kind] = {}
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()  # a finalizer may come back here
+_NUMBERS = itertools.count()
 
 
 def kind(op: Op, attrs: tuple, aval: Aval) -> Kind:
@@ -147,8 +151,10 @@ def kind(op: Op, attrs: tuple, aval: Aval) -> Kind:
         with _LOCK:
             known = _KIND_NUMBERS.get(key)
             if known is None:
-                known = Kind(op, attrs, aval, len(KINDS))
-                KINDS.append(known)
+                if len(KINDS) >= _sweep_at:
+                    sweep()
+                known = Kind(op, attrs, aval, next(_NUMBERS))
+                KINDS[known.number] = known
                 _KIND_NUMBERS[key] = known
     return known
 
@@ -159,3 +165,71 @@ def infer_kind(op: Op, avals: tuple[Aval, ...], attrs: tuple) -> Kind:
     known = kind(op, attrs, result)
     op.kinds[avals + attrs] = known
     return known
+
+
+# ---------------------------------------------------------------- letting Kinds go
+#
+# A loop over slices x[i:i+32], or over batches of any length, makes new Kinds for ever.  When there
+# are many, those that nobody holds are dropped: neither by reference nor, which only a look at all
+# tapes can tell, by number.
+
+SWEEP_AT = 1 << 14
+"""Kinds (half a kilobyte each) from which it pays to look which are in use."""
+
+LOOKUPS: list[dict] = []
+"""Tables that lead to Kinds by other keys; emptied by a sweep, refilled by use."""
+
+HOLDERS: list[Callable[[], Iterable[int]]] = []
+"""Each gives the numbers of Kinds that somebody holds by number."""
+
+_sweep_at = SWEEP_AT
+_HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def lookup() -> dict:
+    """A new table for LOOKUPS."""
+    LOOKUPS.append({})
+    return LOOKUPS[-1]
+
+
+def sweep() -> None:
+    """Drop the Kinds that nobody holds.
+
+    The order matters where threads run meanwhile: first nobody can find an idle Kind any more,
+    then it is asked whether somebody had just found it, then whether it is on a tape by now.
+    """
+    global _sweep_at
+    if _HAS_GIL:  # else counts of other threads' references may be late
+        with _LOCK:
+            for table in (*LOOKUPS, *(op.kinds for op in OPS.values())):
+                table.clear()
+            keys = {known.number: key for key, known in list(_KIND_NUMBERS.items())}
+            idle = _idle(list(KINDS.values()), _HELD_TWICE)
+            for number in [known.number for known in idle]:  # no variable that holds the last one
+                _KIND_NUMBERS.pop(keys.get(number), None)
+            idle = _idle(idle, _HELD_ONCE)
+            on_tapes = set().union(*(numbers() for numbers in HOLDERS))
+            dropped = {known.number for known in idle if known.number not in on_tapes}
+            del idle
+            for number in dropped:
+                del KINDS[number]
+            for number, key in keys.items():
+                if number in KINDS:
+                    _KIND_NUMBERS.setdefault(key, KINDS[number])
+        drop_unheld()
+    _sweep_at = max(SWEEP_AT, 2 * len(KINDS))
+
+
+def _idle(kinds: list[Kind], count: int) -> list[Kind]:
+    """Those whose only references are `count`: the tables', and those of this question."""
+    return [known for known in kinds if sys.getrefcount(known) <= count]
+
+
+def _count(n_tables: int) -> int:
+    """What getrefcount says, in `_idle`, of what that many tables and one list hold."""
+    things: list = [object()]
+    tables = [{0: things[0]} for _ in range(n_tables)]
+    return next(count for count in range(10 + len(tables)) if _idle(things, count))
+
+
+_HELD_TWICE, _HELD_ONCE = _count(2), _count(1)

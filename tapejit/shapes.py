@@ -1,13 +1,16 @@
 """Shapes: broadcasting, axes, and the abstract value (`Aval`) of a tape row.
 
 An Aval is the pair (shape, dtype), interned: two rows of equal shape and dtype share one object,
-so tapes hold small numbers and tables are keyed by identity.  Nothing here knows an operation.
+so tapes hold small numbers and tables are keyed by identity.  An Aval that nobody holds any more is
+let go, and never comes back with its old number.  Nothing here knows an operation.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
+import weakref
 
 from tapejit.dtypes import DType
 from tapejit.errors import AxisError, SelectionError, ShapeError
@@ -18,7 +21,7 @@ Shape = tuple[int, ...]
 class Aval:
     """What is known of a value without computing it: shape and dtype.  Make one with `aval`."""
 
-    __slots__ = ("dtype", "is_large", "nbytes", "ndim", "number", "shape", "size")
+    __slots__ = ("__weakref__", "dtype", "is_large", "nbytes", "ndim", "number", "shape", "size")
 
     def __init__(self, shape, dtype, number):
         self.shape: Shape = shape
@@ -34,19 +37,34 @@ class Aval:
         return f"{self.dtype.name}{list(self.shape)}"
 
 
-_AVALS: dict[tuple[Shape, DType], Aval] = {}
-_LOCK = threading.Lock()
+_AVALS: dict[tuple[Shape, DType], weakref.ref[Aval]] = {}
+_LOCK = threading.RLock()  # a finalizer may come back here
+_NUMBERS = itertools.count()
 
 
 def aval(shape: Shape, dtype: DType) -> Aval:
     """The one Aval of this shape and dtype."""
-    known = _AVALS.get((shape, dtype))
-    if known is None:
-        with _LOCK:
-            known = _AVALS.get((shape, dtype))
-            if known is None:
-                known = _AVALS[shape, dtype] = Aval(tuple(shape), dtype, len(_AVALS))
-    return known
+    held = _AVALS.get((shape, dtype))
+    known = held() if held is not None else None
+    return _intern(tuple(shape), dtype) if known is None else known
+
+
+def _intern(shape, dtype):
+    with _LOCK:
+        held = _AVALS.get((shape, dtype))
+        known = held() if held is not None else None
+        if known is None:
+            known = Aval(shape, dtype, next(_NUMBERS))
+            _AVALS[shape, dtype] = weakref.ref(known)
+        return known
+
+
+def drop_unheld() -> None:
+    """Forget the keys of Avals that are gone."""
+    with _LOCK:
+        for key, held in list(_AVALS.items()):
+            if held() is None:
+                del _AVALS[key]
 
 
 def broadcast(name: str, *shapes: Shape) -> Shape:

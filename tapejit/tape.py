@@ -12,10 +12,11 @@ What this file does not do: type rules (registry), recording values (tensor), de
 
 from __future__ import annotations
 
+import gc
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tapejit.registry import KINDS, OPS, Kind, kind
+from tapejit.registry import HOLDERS, KINDS, OPS, Kind, kind
 
 # ---------------------------------------------------------------- data
 
@@ -69,6 +70,18 @@ class Tape:
             self.right.tobytes(),
             tuple(self.more.items()),
         )
+
+
+def _numbers_on_tapes() -> Iterator[int]:
+    """The Kinds on all tapes there are, which hold them by number only."""
+    if gc.get_freeze_count():  # frozen objects are not listed: say that all are in use
+        yield from list(KINDS)
+    for thing in gc.get_objects():
+        if issubclass(type(thing), Tape):  # isinstance would ask proxies for their __class__
+            yield from set(thing.kinds)
+
+
+HOLDERS.append(_numbers_on_tapes)
 
 
 class Program:

@@ -102,13 +102,13 @@ class Context:
         return self.kernel.context(tuple(amap), shape)
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def bare(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape without axes of length 1."""
     return tuple(n for n in shape if n != 1)
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def home_map(shape: tuple[int, ...]) -> tuple[int, ...]:
     """For each axis of a shape the loop axis in its own space."""
     axes = iter(range(len(shape)))

@@ -44,7 +44,7 @@ _TEMPLATES: dict[tuple, Template | None] = {}
 
 def template(kind: Kind, dtypes: tuple[DType, ...]) -> Template | None:
     """The nodes of an elementwise or cast row, or None where kernels cannot say it."""
-    key = (kind.number, dtypes)
+    key = (kind.op.code, kind.aval.dtype, dtypes)
     try:
         return _TEMPLATES[key]
     except KeyError:

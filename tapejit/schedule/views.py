@@ -15,7 +15,7 @@ Place = tuple[int, tuple[int, ...]]
 VIEWS = frozenset({"reshape", "expand", "permute", "flip", "slice"})
 
 
-@functools.cache
+@functools.lru_cache(4096)
 def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides of row-major order."""
     strides, step = [], 1

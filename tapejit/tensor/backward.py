@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tapejit import autodiff
+from tapejit.bounded import Bounded
 from tapejit.config import settings
 from tapejit.errors import AutogradError, StaleTape
 from tapejit.registry import KINDS
@@ -101,9 +102,11 @@ class SweepEntry:
         self.compiled = compile_program(Program(program.tape, places, program.outputs))
 
 
-_entries: dict[tuple, SweepEntry] = {}
+MAX_SWEEPS = 4096
+"""Structures of up to 64 rows whose sweeps are remembered; longer ones count once per 64 rows."""
+
+_sweeps: Bounded[tuple, SweepEntry] = Bounded(MAX_SWEEPS)
 _LOCK = threading.Lock()
-MAX_ENTRIES = 4096
 
 
 def prefix(tape: Tape, end: int) -> Tape:
@@ -119,13 +122,11 @@ def sweep_for(recording: Recording, roots, wanted, watch, unit_seed) -> SweepEnt
     end = max(roots) + 1
     part = recording if end == len(recording) else prefix(recording, end)
     key = (*part.key(), roots, wanted, watch, unit_seed)
-    entry = _entries.get(key)
+    entry = _sweeps.get(key)
     if entry is None:
         entry = SweepEntry(prefix(part, end), roots, wanted, watch, unit_seed)
         with _LOCK:
-            if len(_entries) >= MAX_ENTRIES:
-                _entries.pop(next(iter(_entries)))
-            _entries[key] = entry
+            _sweeps.put(key, entry, 1 + end // 64)
     return entry
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.dtypes import BOOL, INTEGER, DType, of_number, promote, to_float
 from tapejit.errors import DtypeError
-from tapejit.registry import OPS, Kind, Op, infer_kind
+from tapejit.registry import OPS, Kind, Op, infer_kind, lookup
 from tapejit.runtime.eager import evaluator, evaluator_for
 from tapejit.shapes import Aval, aval
 from tapejit.tensor.docstrings import described
@@ -365,7 +365,7 @@ def unary_method(
     foreign  what answers for an operand that is no tensor
     """
     names = dict(zip(op.attributes, attrs, strict=True)) if attrs else {}
-    known: dict[Aval, tuple[Kind, Callable]] = {}
+    known: dict[Aval, tuple[Kind, Callable]] = lookup()
     gives_float = op.rule not in ("compare", "predicate", "logical")
 
     def method(input):
@@ -429,7 +429,7 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
     far  whether frames of ours lie between the method and the user's call
     """
     evaluate = EVALUATE[op.code]
-    known: dict[tuple, Kind] = {}  # (aval, aval or number type) -> Kind
+    known: dict[tuple, Kind] = lookup()  # (aval, aval or number type) -> Kind
     gives_float = op.rule not in ("compare", "predicate", "logical")
 
     def first_time(x, y):
@@ -446,7 +446,9 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
             plain = type(operand) in (float, int) and common_dtype(op, pair) is dtype
         if plain and gives_float and result._aval.dtype is dtype and dtype.is_floating_point:
             avals = tuple(p._aval if isinstance(p, Tensor) else aval((), dtype) for p in pair)
-            known[x._aval, operand._aval if tensor else type(operand)] = op.kinds[avals]
+            kind = op.kinds.get(avals)
+            if kind is not None:  # else dropped meanwhile
+                known[x._aval, operand._aval if tensor else type(operand)] = kind
         return result
 
     def method(x, y):

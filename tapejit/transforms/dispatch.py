@@ -289,4 +289,4 @@ def enter(entries, args, entry):
     if entry is None:
         entries.pop(key, None)
     else:
-        entries[key] = entry
+        entries.put(key, entry)

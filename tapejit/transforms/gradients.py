@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tapejit.bounded import Bounded
 from tapejit.errors import NotDifferentiable
 from tapejit.tensor import backward as engine
 from tapejit.tensor.core import Tensor
@@ -31,7 +32,7 @@ from tapejit.transforms.dispatch import (
     with_aliases,
     zeros_of,
 )
-from tapejit.transforms.paths import Derived, Gradient
+from tapejit.transforms.paths import MAX_SIGNATURES, Derived, Gradient
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 
 # ---------------------------------------------------------------- jit
@@ -50,7 +51,7 @@ def jit(function: Callable) -> Callable:
     0.0
     """
     transform = Transform(function, _all_outputs)
-    entries: dict[tuple, Callable] = {}
+    entries: Bounded[tuple, Callable] = Bounded(MAX_SIGNATURES)
 
     def call(*args, **kwargs):
         answer = quick_answer(entries, args, kwargs)
@@ -116,7 +117,7 @@ def value_and_grad(function: Callable | None = None, argnums=0, has_aux: bool = 
         return functools.partial(value_and_grad, argnums=argnums, has_aux=has_aux)
     arguments = Arguments(argnums)
     transforms = Transforms()
-    entries: dict[tuple, Callable] = {}
+    entries: Bounded[tuple, Callable] = Bounded(MAX_SIGNATURES)
 
     def call(*args, **kwargs):
         answer = quick_answer(entries, args, kwargs)

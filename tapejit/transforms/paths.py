@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tapejit import autodiff
+from tapejit.bounded import Bounded
 from tapejit.config import settings
 from tapejit.runtime import reference
 from tapejit.runtime.compiled import Compiled, compile_program
@@ -36,6 +37,9 @@ INTERPRETED = "interpreted"
 
 MAX_PATHS = 64
 """Paths kept per signature; more branches than this run recorded, with one warning."""
+
+MAX_SIGNATURES = 1024
+"""Paths of up to 256 rows kept per function; longer ones count once per 256 rows."""
 
 # ---------------------------------------------------------------- data
 
@@ -155,7 +159,7 @@ class Paths:
     def __init__(self, function: Callable, derive: Callable[[Trace], Derived | Gradient]):
         self.function = function
         self.derive = derive
-        self.by_signature: dict[tuple, list[Path]] = {}
+        self.by_signature: Bounded[tuple, list[Path]] = Bounded(MAX_SIGNATURES)
         self.lock = threading.RLock()
         self.has_warned = False
         self.recorded = 0
@@ -231,10 +235,11 @@ class Paths:
                 reason = None if guards.unchanged_since_taken() else "changes what it reads"
             seed_arrays = seeds(recorded)
             path = Path(recorded, derived, guards)
-            known = self.by_signature.setdefault(signature, [])
+            known = self.by_signature.get(signature, [])
             if reason is None and len(known) < MAX_PATHS:
                 path.compile()
                 known.insert(0, path)
+                self.by_signature.put(signature, known, 1 + len(derived.tape) // 256)
             else:
                 self.warn(reason, recorded.recording.guards)
             outputs = path([*arrays, *seed_arrays])
