@@ -87,8 +87,9 @@ class Layout:
     def sort_kinds(self):
         """What the kinds that occur are; the one float dtype of the slots."""
         present = np.flatnonzero(np.bincount(self.kinds[self.needed], minlength=1))
-        self.role = np.zeros(len(KINDS), np.int8)
-        self.is_truth = np.zeros(len(KINDS), np.bool_)
+        end = int(self.kinds.max(initial=0)) + 1  # numbers are never used again, so KINDS has gaps
+        self.role = np.zeros(end, np.int8)
+        self.is_truth = np.zeros(end, np.bool_)
         floats: dict[DType, None] = {}
         for number in present.tolist():
             kind = KINDS[number]
