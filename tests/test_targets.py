@@ -147,7 +147,8 @@ def program_texts():
         capture_output=True,
         text=True,
         timeout=120,
-        env=os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(__file__))},
+        env=os.environ
+        | {"PYTHONPATH": os.path.dirname(os.path.dirname(__file__)), "TAPEJIT_BACKEND": "ir"},
     )
     assert found.returncode == 0, found.stderr
     return json.loads(found.stdout)

@@ -44,6 +44,9 @@ from tapejit.runtime.sources import namespace
 FORMAT = 1
 """Enters every key: bump it when this file compiles the same text differently."""
 
+LOOP = "kernel"
+"""What the text calls the loop; start and finish are LOOP_start and LOOP_finish."""
+
 _NUMBA = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32", "bool": "uint8"}
 """Numbers in memory.  A pointer to Numba's own boolean stores a byte where it reads a bit."""
 _LOADED: weakref.WeakValueDictionary[str, native.NativeLibrary] = weakref.WeakValueDictionary()
@@ -74,13 +77,13 @@ def compile_functions(kernel: LoopKernel) -> dict[str, native.NativeLibrary]:
     }
 
 
-def dispatcher(kernel: LoopKernel, name: str = "kernel") -> Callable:
+def dispatcher(kernel: LoopKernel, name: str = LOOP) -> Callable:
     """A function of the kernel's text as @njit has it, to be called from other @njit functions.
 
     `args` is a tuple of flat arrays, `meta` an int64 array (plan.py).  Numba compiles it for its
     caller, in whose cache and memory it then is.
     """
-    return _numba().njit(**_OPTIONS)(_scope(emit_source(kernel, "kernel"))[name])
+    return _numba().njit(**_OPTIONS)(_scope(emit_source(kernel, LOOP))[name])
 
 
 # ---------------------------------------------------------------- one function
@@ -139,8 +142,7 @@ def _entry(function, symbol):
         for k in range(len(function.dtypes))
     )
     operands = [f"ptr %a{k}" for k in range(len(function.dtypes))]
-    is_loop = "begin" in _parameters(function)
-    units = ", i64 %begin, i64 %end" if is_loop else ""
+    units = ", i64 %begin, i64 %end" if function.name == LOOP else ""
     return (
         f"\ndefine void @{function.name}(ptr %args, ptr %meta{units}) nounwind {{\n{loads}"
         "%ret = alloca ptr\n%exception = alloca ptr\n"
@@ -149,17 +151,15 @@ def _entry(function, symbol):
     )
 
 
-def _parameters(function):
-    return function.text.split(")", 1)[0].split("(", 1)[1].split(", ")
-
-
 def _addresses(llvm):
     """Addresses of what only Numba knows of all that the code declares: on some systems, none."""
-    binding, found = native._llvm(), {}
+    from llvmlite.binding import address_of_symbol
+
+    found = {}
     for line in llvm.splitlines():
         if line.startswith("declare ") and "@numba" in line:
             name = line.split("@", 1)[1].split("(", 1)[0].strip('"')
-            address = binding.address_of_symbol(name)
+            address = address_of_symbol(name)
             if address:
                 found[name] = address
     return found
@@ -209,7 +209,7 @@ def _signature(function):
     """Numba's types of the parameters; what a function does not touch counts as float64."""
     types = _numba().types
     pointers = [types.CPointer(getattr(types, _NUMBA[dtype or "f64"])) for dtype in function.dtypes]
-    units = [types.int64] * (len(_parameters(function)) - 2)
+    units = [types.int64] * 2 if function.name == LOOP else []
     return (types.Tuple(pointers), types.CPointer(types.int64), *units)
 
 
@@ -223,11 +223,12 @@ def _lower(function, source):
         try:
             return lower(pyfunc, _signature(function))
         except numba.core.errors.NumbaError as error:
-            text = native._first_lines(error)
-            raise KernelError(f"Numba refused the text of a kernel: {text}") from error
-        except (AttributeError, ImportError, TypeError) as error:
-            closed = error  # another Numba: its internals have moved
-    raise KernelError(f"numba {numba.__version__}: {closed}") from closed
+            failure = error
+            break  # it understood, and refuses
+        except Exception as error:  # its internals have moved, or broke
+            failure = error
+    said = "\n  ".join(str(failure).splitlines()[:4])
+    raise KernelError(f"numba {numba.__version__}: {type(failure).__name__}: {said}") from failure
 
 
 def _lower_only(pyfunc, signature):
