@@ -29,6 +29,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,15 +57,40 @@ ARENAS = 4
 # ---------------------------------------------------------------- data
 
 
+class Launches(NamedTuple):
+    """A program of kernels alone, for who can run it without Python (`runtime.entry`).
+
+    Memory has the names that the calling function gives it: x0, x1... the inputs, o... outputs,
+    c... constants, t the arena.  Offsets are in bytes.
+    """
+
+    arena_bytes: int
+    constants: dict[str, np.ndarray]
+    outputs: dict[str, tuple[np.dtype, tuple[int, ...]]]
+    """Arrays to make afresh in each call."""
+    steps: list[tuple[np.ndarray, list[tuple[str, int]]]]
+    """The launcher's record, and where each of its operands begins."""
+    results: list[tuple[str, int, np.dtype, tuple[int, ...], bool]]
+    """Row-major results: where they lie, and whether that is an output which is handed out."""
+
+
 class Compiled:
     """A program ready to run: call it with its inputs."""
 
-    __slots__ = ("_call", "plan", "program", "source")
+    __slots__ = ("_call", "launches", "plan", "program", "source")
 
-    def __init__(self, program: Program, plan: Plan | None, call: Callable, source: str):
+    def __init__(
+        self,
+        program: Program,
+        plan: Plan | None,
+        call: Callable,
+        source: str,
+        launches: Launches | None = None,
+    ):
         self.program = program
         self.plan = plan
         self.source = source
+        self.launches = launches
         self._call = call
 
     def __call__(self, inputs: Sequence) -> list:
@@ -96,9 +122,11 @@ def _compile(program):
     n_compiled = statistics.kernels_compiled
     plan = schedule(program)
     scheduled = time.perf_counter()
-    call, source = _Writer(plan, config.settings.jit != 0).function()
+    writer = _Writer(plan, config.settings.jit != 0)
+    call, source = writer.function()
+    launches = writer.launches()
     if config.settings.check >= 3:
-        call = _checked(program, call)
+        call, launches = _checked(program, call), None
     if config.settings.debug >= 1:
         steps = [step for step in plan.steps if isinstance(step, KernelStep)]
         print(
@@ -116,7 +144,7 @@ def _compile(program):
         print(program_text(program), file=sys.stderr)
     if config.settings.debug >= 4:
         print(describe(plan), file=sys.stderr)
-    return Compiled(program, plan, call, source)
+    return Compiled(program, plan, call, source, launches)
 
 
 # ---------------------------------------------------------------- the calling function
@@ -138,6 +166,8 @@ class _Writer:
         self.dtypes: dict[str, np.dtype] = {}  # arena views that results are read from
         self.scratch: list[list[int]] = []  # per step: offsets of the scratch areas
         self.arena_bytes = 0
+        self.outputs: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+        self.records: list = []  # of each kernel step: its launcher's record, its operands
 
     def function(self):
         """The function and its text."""
@@ -241,6 +271,7 @@ class _Writer:
                 n_bytes = record.dtype.itemsize * math.prod(record.shape)
                 what, extra = ("take", f", {n_bytes}") if is_pooled(n_bytes) else ("empty", "")
                 dtype = self.dtype(record.dtype)
+                self.outputs[name] = record.dtype.dtype, record.shape
                 self.lines.append(f"{name} = {what}({record.shape!r}, {dtype}{extra})")
 
     def dtype(self, dtype):
@@ -264,7 +295,9 @@ class _Writer:
         if cell is None:
             launcher = make_python_launcher(step, tuple(offsets))
         else:
-            launcher = make_launcher(record_of(step, cell, tuple(offsets)))
+            record = record_of(step, cell, tuple(offsets))
+            launcher = make_launcher(record)
+            self.records.append((record, list(zip(names, offsets, strict=True))))
         self.scope[f"k{number}"] = launcher
         self.lines.append(f"k{number}({', '.join(names)})")
 
@@ -329,6 +362,28 @@ class _Writer:
         if view.shape == ():
             return f"{array}[()]"
         return array if result.is_owned else f"array({array}, order='C')"
+
+    def launches(self):
+        """The plan without Python, if every step is a kernel and every result row-major."""
+        results, constants = [], {}
+        if len(self.records) != len(self.plan.steps):
+            return None
+        for view, is_owned in self.plan.results:
+            record = self.plan.buffers[view.buffer]
+            if record.role == "constant":
+                self.constant(view.buffer)
+            name, dtype = self.names[view.buffer], record.dtype.dtype
+            is_output = is_owned and name in self.outputs
+            if not is_contiguous(view.shape, view.strides):
+                return None
+            if is_owned and view.shape and not (is_output and view.shape == record.shape):
+                return None
+            offset = self.base.get(view.buffer, 0) + view.offset * dtype.itemsize
+            results.append((name, offset, dtype, view.shape, is_output))
+        for buffer, name in self.names.items():
+            if self.plan.buffers[buffer].role == "constant":
+                constants[name] = np.ascontiguousarray(self.scope[name])
+        return Launches(self.arena_bytes, constants, self.outputs, self.records, results)
 
 
 # ---------------------------------------------------------------- what the function calls

@@ -9,6 +9,8 @@ Start reading at `compile_cached`, the door the rest of the house uses; `compile
 Settings, each from a measurement (field/numba_seam.md section 8, and here):
   tier 0   no passes, codegen 0: 0.7 ms for 10 operations.  Tier 1: the O1 passes, codegen 1.
            Both give the same bits, because the IR says `llvm.fma` itself and never `contract`.
+  tier 2   variables to registers, then codegen 0: for the printed functions of `codegen.words`,
+           36 ms where tier 1 takes 430, and code that is a third slower.
   pic      with JITLink.  Without it a symbol more than 2 GiB away, or a table read with a variable
            index, makes LLVM *abort the process* (an assertion in RuntimeDyld); with it, an error.
   256      libraries per LLJIT.  LLVM keeps about 10 KiB of every library ever linked until its
@@ -27,6 +29,7 @@ import itertools
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tapejit.cache import ObjectStore, shared_store
@@ -157,7 +160,7 @@ def machine(target: Host, tier: int):
         return llvm.Target.from_triple(target.triple).create_target_machine(
             cpu=target.cpu,
             features=target.features,
-            opt=tier,
+            opt=int(tier == 1),
             reloc="pic",
             codemodel="small",
         )
@@ -175,7 +178,7 @@ def compile_object(
 
     Errors  KernelError with the first lines of what LLVM said
     """
-    assert tier in (0, 1), tier
+    assert tier in (0, 1, 2), tier
     llvm, to = _llvm(), machine(target or host(), tier)
     try:
         # A context of its own: LLVM never frees constants and types of the global one.
@@ -183,8 +186,10 @@ def compile_object(
         with module:
             if not is_trusted or settings.check:  # 0.1 ms; the emitters' tests verify
                 module.verify()
-            if tier:
+            if tier == 1:
                 _optimise(module, to)
+            elif tier == 2:
+                _promote(module, to)
             return to.emit_object(module)
     except RuntimeError as error:
         raise KernelError(f"LLVM refused the IR: {_first_lines(error)}") from error
@@ -203,6 +208,16 @@ def _optimise(module, to):
     options.loop_unrolling = False
     builder = llvm.create_pass_builder(to, options)
     builder.getModulePassManager().run(module, builder)
+
+
+def _promote(module, to):
+    """Variables in registers and straight branches, no more."""
+    llvm = _llvm()
+    builder = llvm.create_pass_builder(to, llvm.create_pipeline_tuning_options(speed_level=1))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
 
 
 def _first_lines(error: Exception, count: int = 4) -> str:
@@ -277,21 +292,26 @@ def content_key(ir_text: str, tier: int = 0) -> str:
 
 
 def compile_cached(
-    ir_text: str,
+    ir_text: str | Callable[[], str],
     exports: tuple[str, ...],
     imports: dict[str, int] | None = None,
     tier: int = 0,
     store: ObjectStore | None = None,
     *,
     is_urgent: bool = False,
+    source: str = "",
 ) -> NativeLibrary:
     """Load the code of an IR text, from disk if it is there, else compiled and put there.
+
+    A text that takes long to print may be a function: it is called where the disk has nothing for
+    `source`, which is all that the text depends on.
 
     `store` is the process's shared store unless another is given.  What is urgent is written to it
     a little later, and its text trusted.
     """
     store = shared_store() if store is None else store
-    key = content_key(ir_text, tier)
+    assert isinstance(ir_text, str) or source, "a text not printed yet needs its source"
+    key = content_key(ir_text if isinstance(ir_text, str) else source, tier)
     kept = store.get(key)
     if kept is not None:
         try:
@@ -299,7 +319,7 @@ def compile_cached(
         except KernelError:
             pass  # an object from elsewhere, or a symbol gone: compile, and say what is wrong then
     compiler = _compile_trusted if is_urgent else compile_object
-    fresh = compiler(ir_text, tier)
+    fresh = compiler(ir_text if isinstance(ir_text, str) else ir_text(), tier)
     library = load(fresh, exports, imports)
     (store.put_later if is_urgent else store.put)(key, fresh)
     return library

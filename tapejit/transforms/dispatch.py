@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapejit import dtypes
 from tapejit.errors import NotDifferentiable, ShapeError
 from tapejit.registry import OPS
+from tapejit.runtime.entry import Entries
 from tapejit.tensor.core import Tensor, apply, from_array, wrap
 from tapejit.transforms import trees
-from tapejit.transforms.paths import Paths
+from tapejit.transforms.entering import enter_path
+from tapejit.transforms.paths import Path, Paths
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 
 # ---------------------------------------------------------------- calls
@@ -66,7 +68,7 @@ def leave(value, example, is_numpy):
     if not is_numpy:
         return value if isinstance(value, Tensor) else wrap(np.asarray(value)[()])
     if type(example) is float:
-        return float(value)
+        return value.item()
     return value
 
 
@@ -76,25 +78,71 @@ class Transforms(dict):
     __tapejit_cache__ = True  # what a function reads is found by looking at it; not at this
 
 
+class Called(NamedTuple):
+    """An outermost call, done."""
+
+    structure: object
+    leaves: list
+    path: Path
+    results: list
+    is_known: bool
+    """Whether the path was there before."""
+
+
 class Transform:
     """A function under one derivation; the callable that users get."""
 
     __tapejit_cache__ = True
 
-    def __init__(self, function: Callable, derive: Callable):
+    def __init__(self, function: Callable, derive: Callable, entries: Entries | None = None):
         self.function = function
         self.paths = Paths(function, derive)
+        self.entries = Entries() if entries is None else entries
 
-    def call(self, args, kwargs, seeds: Callable):
-        """(leaves, trace, results) of an outermost call."""
+    def answer(self, args, kwargs, answer: Callable[[Trace, list, list], Any]):
+        """What an outermost call gives: `answer(trace, results, leaves)`.
+
+        Where a known path was taken, the next call like this one will be a native one.
+        """
+        called = self.call(args, kwargs, no_seeds)
+        value = answer(called.path.trace, called.results, called.leaves)
+        if called.is_known:
+            self.enter(called, answer)
+        return value
+
+    def call(self, args, kwargs, seeds: Callable) -> Called:
+        """Run an outermost call."""
         leaves: list = []
         structure = trees.flatten((args, kwargs), leaves)
         signature = (structure, signature_of(leaves))
         if not uses_numpy(leaves):  # there Python floats take the default dtype
             signature = (*signature, dtypes.get_default_dtype())
         arrays = [array_of(x) for x in leaves]
-        recorded, results = self.paths.run(signature, structure, leaves, arrays, seeds)
-        return leaves, recorded, results
+        path, results, is_known = self.paths.run(signature, structure, leaves, arrays, seeds)
+        return Called(structure, leaves, path, results, is_known)
+
+    def enter(self, called: Called, answer: Callable) -> None:
+        """Let calls like this one be native ones."""
+        trace, leaves = called.path.trace, called.leaves
+        enter_path(
+            self.entries, called.path, called.structure, leaves, called.results,
+            lambda results: answer(trace, results, leaves),
+        )  # fmt: skip
+
+
+def entering(entries: Entries, call: Callable[[tuple, dict], Any]) -> Callable:
+    """The callable that users get: a native call if there is a record for it, else `call`."""
+    enter = entries.enter
+
+    def entered(*args, **kwargs):
+        nonlocal enter
+        answer = enter(args, kwargs)
+        if answer is None:
+            answer = call(args, kwargs)
+            enter = entries.enter
+        return answer
+
+    return entered
 
 
 def remembered(function: Callable, name: str, derive: Callable) -> Transform:
@@ -127,10 +175,10 @@ def rebuild(recorded: Trace, results, leaves):
     """The nested result of a traced function from its computed rows."""
     is_numpy = uses_numpy(leaves)
     plain = all(type(x) is float for x in leaves)
-    values = []
+    values, rows = [], iter(results)
     for output in recorded.outputs:
         if isinstance(output, OutputRow):
-            value = next(results)
+            value = next(rows)
             if is_numpy and plain and np.ndim(value) == 0:
                 value = value.item()
             values.append(leave(value, None, is_numpy))
@@ -256,37 +304,3 @@ class floats_are_double:
     def __exit__(self, *exception):
         dtypes.set_default_dtype(self.before)
         return False
-
-
-# ---------------------------------------------------------------- quick calls
-#
-# A call whose arguments are bare arrays and floats needs no trees: a table keyed by their shapes
-# and dtypes leads straight to the program.  The entry steps aside (None) for anything unusual.
-
-
-def quick_key(args) -> tuple:
-    """Shapes and dtypes of bare arguments; classes of others (which no entry has)."""
-    return tuple([(x.shape, x.dtype) if x.__class__ is np.ndarray else x.__class__ for x in args])
-
-
-def quick_answer(entries: dict, args, kwargs):
-    """The answer of the entry for such a call; None if there is none or it stepped aside."""
-    if kwargs:
-        return None
-    entry = entries.get(quick_key(args))
-    return None if entry is None else entry(args)
-
-
-def is_bare(args, kwargs) -> bool:
-    return not kwargs and all(
-        x.__class__ is float or (x.__class__ is np.ndarray and x.dtype.isnative) for x in args
-    )
-
-
-def enter(entries, args, entry):
-    """Keep an entry; a path that may no longer be taken first loses its own."""
-    key = quick_key(args)
-    if entry is None:
-        entries.pop(key, None)
-    else:
-        entries.put(key, entry)

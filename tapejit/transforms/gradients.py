@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tapejit.bounded import Bounded
 from tapejit.errors import NotDifferentiable
+from tapejit.runtime.entry import Entries
 from tapejit.tensor import backward as engine
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.modes import enable_grad
@@ -20,19 +20,15 @@ from tapejit.transforms.dispatch import (
     Transforms,
     array_of,
     as_function,
-    enter,
-    is_bare,
+    entering,
     is_recorded,
     leave,
-    no_seeds,
-    quick_answer,
     rebuild,
     scalar_output,
-    signature_of,
     with_aliases,
     zeros_of,
 )
-from tapejit.transforms.paths import MAX_SIGNATURES, Derived, Gradient
+from tapejit.transforms.paths import Derived, Gradient
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 
 # ---------------------------------------------------------------- jit
@@ -51,21 +47,15 @@ def jit(function: Callable) -> Callable:
     0.0
     """
     transform = Transform(function, _all_outputs)
-    entries: Bounded[tuple, Callable] = Bounded(MAX_SIGNATURES)
 
-    def call(*args, **kwargs):
-        answer = quick_answer(entries, args, kwargs)
-        if answer is not None:
-            return answer
+    def full_call(args, kwargs):
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
         if is_recorded(leaves):
             return function(*args, **kwargs)
-        leaves, recorded, results = transform.call(args, kwargs, no_seeds)
-        if is_bare(args, kwargs):
-            enter(entries, args, _quick_value(transform, args, recorded))
-        return rebuild(recorded, iter(results), leaves)
+        return transform.answer(args, kwargs, rebuild)
 
+    call = entering(transform.entries, full_call)
     call.transform = transform
     return as_function(call, function)
 
@@ -73,28 +63,6 @@ def jit(function: Callable) -> Callable:
 def _all_outputs(recorded: Trace) -> Derived:
     rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
     return Derived(recorded.recording, (), rows)
-
-
-def _quick_value(transform, args, recorded) -> Callable | None:
-    """The entry for later calls like this one of jit."""
-    leaves: list = []
-    structure = trees.flatten((args, {}), leaves)
-    run = transform.paths.quick((structure, signature_of(leaves)))
-    if (
-        run is None
-        or recorded.structure != trees.LEAF
-        or not isinstance(recorded.outputs[0], OutputRow)
-    ):
-        return None
-    plain = all(type(x) is float for x in args)
-
-    def call(args):
-        outputs = run(args)
-        if outputs is None:
-            return None
-        return outputs[0].item() if plain and np.ndim(outputs[0]) == 0 else outputs[0]
-
-    return call
 
 
 # ---------------------------------------------------------------- value_and_grad
@@ -115,29 +83,34 @@ def value_and_grad(function: Callable | None = None, argnums=0, has_aux: bool = 
     """
     if function is None:
         return functools.partial(value_and_grad, argnums=argnums, has_aux=has_aux)
-    arguments = Arguments(argnums)
-    transforms = Transforms()
-    entries: Bounded[tuple, Callable] = Bounded(MAX_SIGNATURES)
+    return _differentiated(function, argnums, has_aux, lambda value, gradient: (value, gradient))
 
-    def call(*args, **kwargs):
-        answer = quick_answer(entries, args, kwargs)
-        if answer is not None:
-            return answer
+
+def _differentiated(function, argnums, has_aux, select):
+    """The function whose calls give select(value, gradient)."""
+    arguments = Arguments(argnums)
+    transforms, entries = Transforms(), Entries()
+
+    def full_call(args, kwargs):
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
         spans = tuple(arguments.positions(args))
         wanted = tuple(i for first, last in spans for i in range(first, last))
         if is_recorded(leaves):
-            return _inner_value_and_grad(function, arguments, has_aux, args, kwargs)
+            return select(*_inner_value_and_grad(function, arguments, has_aux, args, kwargs))
         transform = transforms.get(wanted)
         if transform is None:
             derive = functools.partial(_derive_gradient, wanted=wanted, has_aux=has_aux)
-            transform = transforms[wanted] = Transform(function, derive)
-        leaves, recorded, results = transform.call(args, kwargs, no_seeds)
-        if is_bare(args, kwargs) and not has_aux:
-            enter(entries, args, _quick_gradient(transform, arguments, args, wanted, recorded))
-        return _answer_gradient(arguments, args, leaves, wanted, recorded, results, has_aux)
+            transform = transforms[wanted] = Transform(function, derive, entries)
 
+        def answer(recorded, results, leaves):
+            value, gradients = _values_and_gradients(recorded, results, leaves, wanted)
+            value = tuple(value) if has_aux else value
+            return select(value, arguments.gather(args, gradients))
+
+        return transform.answer(args, kwargs, answer)
+
+    call = entering(entries, full_call)
     call.transforms = transforms
     return as_function(call, function)
 
@@ -151,9 +124,9 @@ def _derive_gradient(recorded: Trace, wanted, has_aux) -> Derived | Gradient:
     return Gradient(recorded.recording, values, root, rows)
 
 
-def _answer_gradient(arguments, args, leaves, wanted, recorded, results, has_aux):
+def _values_and_gradients(recorded, results, leaves, wanted):
     n = len(results) - len(wanted)
-    value = rebuild(recorded, iter(results[:n]), leaves)
+    value = rebuild(recorded, results[:n], leaves)
     is_numpy = uses_numpy(leaves)
     gradients = []
     for i, gradient in zip(wanted, results[n:], strict=True):
@@ -161,35 +134,7 @@ def _answer_gradient(arguments, args, leaves, wanted, recorded, results, has_aux
             array = array_of(leaves[i])
             gradient = np.zeros(np.shape(array), array.dtype)[()]
         gradients.append(leave(gradient, leaves[i], is_numpy))
-    if has_aux:
-        value = tuple(value)
-    return value, arguments.gather(args, gradients)
-
-
-def _quick_gradient(transform, arguments, args, wanted, recorded) -> Callable | None:
-    """The entry for later calls like this one of value_and_grad."""
-    leaves: list = []
-    structure = trees.flatten((args, {}), leaves)
-    run = transform.paths.quick((structure, signature_of(leaves)))
-    if run is None or recorded.structure != trees.LEAF:
-        return None
-    are_floats = [type(args[i]) is float for i in wanted]
-    plain = all(type(x) is float for x in args)
-    is_single = arguments.is_single
-
-    def call(args):
-        outputs = run(args)
-        if outputs is None:
-            return None
-        value, *gradients = outputs
-        if True in are_floats:
-            gradients = [
-                g.item() if is_float else g
-                for g, is_float in zip(gradients, are_floats, strict=True)
-            ]
-        return value.item() if plain else value, gradients[0] if is_single else tuple(gradients)
-
-    return call
+    return value, gradients
 
 
 def _inner_value_and_grad(function, arguments, has_aux, args, kwargs):
@@ -228,11 +173,8 @@ def grad(function: Callable | None = None, argnums: Any = 0, has_aux: bool = Fal
     """
     if function is None:
         return functools.partial(grad, argnums=argnums, has_aux=has_aux)
-    both = value_and_grad(function, argnums, has_aux)
 
-    def call(*args, **kwargs):
-        value, gradient = both(*args, **kwargs)
+    def select(value, gradient):
         return (gradient, value[1]) if has_aux else gradient
 
-    call.transforms = both.transforms
-    return as_function(call, function)
+    return _differentiated(function, argnums, has_aux, select)

@@ -90,10 +90,11 @@ def _rows(transform, arguments, args, kwargs, wanted):
 
         return seeds
 
-    leaves, recorded, first = transform.call(args, kwargs, seeds_for(0))
+    _, leaves, path, first, _ = transform.call(args, kwargs, seeds_for(0))
+    recorded = path.trace
     sizes = [recorded.recording.kind(row).aval.size for row in _float_rows(recorded)]
     rows = [first] if sum(sizes) else []
-    rows += [transform.call(args, kwargs, seeds_for(i))[2] for i in range(1, sum(sizes))]
+    rows += [transform.call(args, kwargs, seeds_for(i)).results for i in range(1, sum(sizes))]
     return _assemble(recorded, rows, arguments, args, leaves, wanted)
 
 

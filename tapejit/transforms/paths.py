@@ -166,7 +166,7 @@ class Paths:
         self.why: list[str] = []
 
     def run(self, signature: tuple, structure, leaves: Sequence, arrays: list, seeds: Callable):
-        """(trace, results) of a call: from a path that fits, else recorded now.
+        """(path, results, whether it was known) of a call: a path that fits, else recorded now.
 
         seeds(trace) -> the arrays for the rows that the transform adds
         """
@@ -174,30 +174,8 @@ class Paths:
         if paths:
             known = self.follow(paths, arrays, seeds)
             if known is not None:
-                return known
-        return self.record(signature, structure, leaves, arrays, seeds)
-
-    def quick(self, signature: tuple) -> Callable | None:
-        """The first path of a signature as a bare function of arrays, if it has no guards.
-
-        It returns None where the path may not be used now; the caller then makes a full call.
-        """
-        paths = self.by_signature.get(signature)
-        if not paths or paths[0].guards or True in paths[0].zeros:
-            return None
-        path = paths[0]
-        tensors = any(c.__class__ is Tensor for _, c in path.captures)
-        if path.compiled is None or tensors:
-            return None
-        captured = [c for _, c in path.captures]
-        compiled, reads = path.compiled._call, path.reads
-        reads.hold()  # the first call compiles the check
-        hold = reads.hold
-
-        def call(arrays):
-            return compiled([*arrays, *captured]) if hold() else None
-
-        return call
+                return *known, True
+        return *self.record(signature, structure, leaves, arrays, seeds), False
 
     def follow(self, paths: list[Path], arrays: list, seeds: Callable):
         """The answer of the first path whose guards hold, else None."""
@@ -211,14 +189,14 @@ class Paths:
             except IndexError:  # places computed on a branch this call would not take
                 continue
             if not path.guards:
-                return recorded, _with_zeros(path, outputs)
+                return path, _with_zeros(path, outputs)
             n = len(outputs) - len(path.guards)
-            read = _outcomes(path.guards, outputs[n:])
+            read = deviation(path.guards, outputs[n:])
             if read is None:
                 if path is not paths[0]:  # the path taken last is tried first
                     paths.remove(path)
                     paths.insert(0, path)
-                return recorded, _with_zeros(path, outputs[:n])
+                return path, _with_zeros(path, outputs[:n])
             outcomes = read
         return None
 
@@ -244,7 +222,7 @@ class Paths:
                 self.warn(reason, recorded.recording.guards)
             outputs = path([*arrays, *seed_arrays])
             n = len(outputs) - len(path.guards)
-            return path.trace, _with_zeros(path, outputs[:n])
+            return path, _with_zeros(path, outputs[:n])
 
     def explain(self, signature, guards):
         """Note why a call is recorded (TAPEJIT_EXPLAIN prints it)."""
@@ -327,7 +305,7 @@ def _agrees(guards: tuple, outcomes: list) -> bool:
     )
 
 
-def _outcomes(expected: tuple, got: list):
+def deviation(expected: tuple, got: list):
     """None if all guards held; else what the call read, up to the first difference."""
     for i, (a, b) in enumerate(zip(expected, got, strict=True)):
         if not _same(a, b):

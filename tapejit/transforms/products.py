@@ -127,31 +127,43 @@ def jvp(function: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any,
     (9.0, 6.0)
     """
     primals, tangents = tuple(primals), tuple(tangents)
+    transform = remembered(function, "jvp", _derive_tangent)
+    answer = transform.entries.enter((primals, tangents), {})
+    if answer is not None:
+        return answer
     _check_tangents(primals, tangents)
     leaves: list = []
     trees.flatten((primals, tangents), leaves)
     if is_recorded(leaves):
         return inner_jvp(function, primals, tangents)
-    transform = remembered(function, "jvp", _derive_tangent)
-    seeds: list = []
-    trees.flatten(tangents, seeds)
-    return _run_jvp(transform, primals, seeds)
+    return _run_along(transform, primals, tangents, _answer_jvp)
 
 
-def _run_jvp(transform, primals, tangents):
-    arrays = [array_of(t) for t in tangents]
+def _run_along(transform, primals, tangents, answer):
+    """An outermost call whose program takes a tangent for each primal."""
+    directions: list = []
+    trees.flatten(tangents, directions)
+    arrays = [array_of(t) for t in directions]
 
     def seeds(recorded):
-        return [
-            np.asarray(t, recorded.recording.kind(row).aval.dtype.dtype)
-            for t, row in zip(arrays, recorded.inputs, strict=True)
-        ]
+        kinds = [recorded.recording.kind(row).aval.dtype.dtype for row in recorded.inputs]
+        return [np.asarray(a, dtype) for a, dtype in zip(arrays, kinds, strict=True)]
 
-    leaves, recorded, results = transform.call(primals, {}, seeds)
+    called = transform.call(primals, {}, seeds)
+    n = len(called.leaves)
+    if called.is_known:
+        whole: list = []
+        structure = trees.flatten(((primals, tangents), {}), whole)
+        both = called._replace(structure=structure, leaves=whole)
+        transform.enter(both, lambda trace, results, leaves: answer(trace, results, leaves[:n]))
+    return answer(called.path.trace, called.results, called.leaves)
+
+
+def _answer_jvp(recorded, results, leaves):
     n = len(results) // 2
-    value = rebuild(recorded, iter(results[:n]), leaves)
+    value = rebuild(recorded, results[:n], leaves)
     filled = [
-        np.zeros(np.shape(v), np.asarray(v).dtype)[()] if t is None else t
+        np.zeros(np.shape(v), v.dtype)[()] if t is None else t
         for v, t in zip(results[:n], results[n:], strict=True)
     ]
     return value, _tangent_tree(recorded, filled, leaves)
@@ -250,6 +262,10 @@ def hvp(function: Callable, primals: Sequence, v: Sequence) -> Any:
     12.0
     """
     primals, v = tuple(primals), tuple(v)
+    transform = remembered(function, "hvp", _derive_hvp)
+    answer = transform.entries.enter((primals, v), {})
+    if answer is not None:
+        return answer
     _check_tangents(primals, v)
     leaves: list = []
     trees.flatten((primals, v), leaves)
@@ -257,20 +273,14 @@ def hvp(function: Callable, primals: Sequence, v: Sequence) -> Any:
     if is_recorded(leaves):
         gradient = grad(function, arguments.argnums if len(primals) != 1 else 0)
         return inner_jvp(gradient, primals, v)[1]
-    results = _run_hvp(remembered(function, "hvp", _derive_hvp), primals, v)
-    return arguments.gather(primals, results)
+    return _run_along(
+        transform, primals, v,
+        lambda trace, results, leaves: arguments.gather(primals, _products(results, leaves)),
+    )  # fmt: skip
 
 
-def _run_hvp(transform, primals, v):
-    directions: list = []
-    trees.flatten(v, directions)
-    arrays = [array_of(t) for t in directions]
-
-    def seeds(recorded):
-        kinds = [recorded.recording.kind(row).aval.dtype.dtype for row in recorded.inputs]
-        return [np.asarray(a, dtype) for a, dtype in zip(arrays, kinds, strict=True)]
-
-    leaves, _, results = transform.call(primals, {}, seeds)
+def _products(results, leaves):
+    """One product per argument leaf; zeros where nothing depends on it."""
     is_numpy = uses_numpy(leaves)
     filled = [
         np.zeros(np.shape(array_of(x)), array_of(x).dtype)[()] if r is None else r
