@@ -27,9 +27,9 @@ from test_golden_kernels import KERNELS
 from test_loop_ir import SPECIAL, random_kernel, store
 
 import tapejit as tj
-from tapejit import cache, config, dtypes
+from tapejit import cache, config, dtypes, show
 from tapejit.build import Builder
-from tapejit.codegen.loop_text import emit_source
+from tapejit.codegen.loop_text import emit_source, emit_text
 from tapejit.errors import ConfigError, KernelError
 from tapejit.expressions import FUNCTIONS, MATH, PREDICATES
 from tapejit.plan import LoopKernel, Node, Operand, Output
@@ -291,6 +291,22 @@ def test_the_text_lies_in_a_file_of_its_own(tmp_path, monkeypatch):
     sources._code.cache_clear()
 
 
+def test_what_is_shown_is_what_runs(tmp_path, monkeypatch):
+    """`show` and Numba have the text from one printer: the file holds what was shown."""
+    store = cache.ObjectStore(tmp_path / "own")
+    for module in (sources, numba_kernels):
+        monkeypatch.setattr(module, "shared_store", lambda: store)
+    monkeypatch.setattr(kernels, "_CELLS", {})
+    monkeypatch.setattr(numba_kernels, "_LOADED", {})
+    sources._code.cache_clear()
+    with config.set(backend="numba"):
+        compile_program(asinh_program())
+    sources._code.cache_clear()
+    shown = dict(show.program_stages(asinh_program()))["kernel k0 as Python"]
+    (file,) = (tmp_path / "own").glob("*.py")
+    assert file.read_text() == shown.replace("def k0(", "def kernel(")
+
+
 def test_without_a_disk_tracebacks_still_show_the_text(monkeypatch):
     monkeypatch.setattr(sources.shared_store(), "_is_usable", False)
     sources._code.cache_clear()
@@ -352,11 +368,8 @@ def test_another_numba_is_asked_for_its_public_text(monkeypatch):
 
 def test_nothing_is_contracted_or_reordered():
     """No fast-math flag, no fused multiply and add: + and * keep NumPy's bits."""
-    from tapejit.codegen.loop_text import emit_functions
-
-    source = emit_source(KERNELS["axpb"], "kernel")
-    (function,) = emit_functions(KERNELS["axpb"], "kernel")[1]
-    llvm, symbol = numba_kernels._lower(function, source)
+    text = emit_text(KERNELS["axpb"], "kernel")
+    llvm, symbol = numba_kernels._lower(text.functions[0], text.source)
     assert symbol in llvm and "fmul double" in llvm and "fadd double" in llvm
     for word in ("fast", "contract", "reassoc", "llvm.fma", "llvm.fmuladd"):
         assert word not in llvm

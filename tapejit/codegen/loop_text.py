@@ -53,9 +53,21 @@ class Function(NamedTuple):
     """Per element of `args`: its dtype, or None if the function does not touch it."""
 
 
-def emit_functions(kernel: LoopKernel, name: str) -> tuple[str, list[Function]]:
-    """Print `kernel` as Python: the import lines; NAME, and NAME_start and NAME_finish where it
-    needs them.
+class KernelText(NamedTuple):
+    """A kernel as Python."""
+
+    imports: str
+    functions: tuple[Function, ...]
+    """NAME, then NAME_start and NAME_finish where the kernel needs them."""
+
+    @property
+    def source(self) -> str:
+        """The whole file."""
+        return self.imports + "\n\n".join(function.text for function in self.functions)
+
+
+def emit_text(kernel: LoopKernel, name: str) -> KernelText:
+    """Print `kernel` as Python functions called `name`…
 
     Errors  KernelError if a node's function does not exist for its dtype
     """
@@ -65,13 +77,12 @@ def emit_functions(kernel: LoopKernel, name: str) -> tuple[str, list[Function]]:
         functions.append(writer.start())
     if any(map(is_total, kernel.outputs)):
         functions.append(writer.finish())
-    return writer.imports(), functions
+    return KernelText(writer.imports(), tuple(functions))
 
 
 def emit_source(kernel: LoopKernel, name: str) -> str:
-    """Print `kernel` as the whole text of a Python file."""
-    imports, functions = emit_functions(kernel, name)
-    return imports + "\n\n".join(function.text for function in functions)
+    """Print `kernel` as a Python file."""
+    return emit_text(kernel, name).source
 
 
 class _Writer:

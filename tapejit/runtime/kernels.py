@@ -8,6 +8,10 @@ here and compiles nothing (`statistics.kernels_compiled` counts).
 
 The vector math that kernels call is a library of its own for each function, loaded once per
 process and kept.
+
+That is the default lowering, `_compile_ir`.  The other, `_compile_texts`, is Numba's of the
+kernel's Python text (numba_kernels.py): where TAPEJIT_BACKEND asks for it, and where this machine's
+LLVM refuses the first.  Both give cells of the same interface.
 """
 
 from __future__ import annotations

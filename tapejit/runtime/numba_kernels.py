@@ -16,9 +16,9 @@ latter two depend on the reductions only, and many kernels share them.
 
 Start at `compile_functions`; `dispatcher` is the same text for callers that are @njit themselves.
 
-Sources: Numba's compile_extra with a library of one's own is how its CUDA target works; where a
-Numba has no such door, `_lower_publicly` asks for the IR of an ordinary @njit function (twice the
-time, 1 MiB a kernel).
+Sources: numba/core/compiler.py, whose compile_extra takes a library of one's own, and codegen.py;
+Numba's CUDA target also lowers without compiling.  A Numba that has no such door is asked for the
+IR of an ordinary @njit function (`_lower_publicly`): twice the time, 1 MiB a kernel.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from typing import Any
 from tapejit import config
 from tapejit.cache import shared_store
 from tapejit.codegen import scalar_math
-from tapejit.codegen.loop_text import Function, emit_functions, emit_source
+from tapejit.codegen.loop_text import Function, emit_source, emit_text
 from tapejit.errors import KernelError
 from tapejit.plan import LoopKernel
 from tapejit.runtime import native
@@ -70,11 +70,8 @@ def compile_functions(kernel: LoopKernel) -> dict[str, native.NativeLibrary]:
 
     Errors  KernelError if Numba is not there or refuses the text
     """
-    source = emit_source(kernel, "kernel")
-    return {
-        function.name: _library(function, source)
-        for function in emit_functions(kernel, "kernel")[1]
-    }
+    text = emit_text(kernel, LOOP)
+    return {function.name: _library(function, text.source) for function in text.functions}
 
 
 def dispatcher(kernel: LoopKernel, name: str = LOOP) -> Callable:
@@ -233,11 +230,31 @@ def _lower(function, source):
 
 def _lower_only(pyfunc, signature):
     """Through the front end alone: 35 ms, where @njit takes 100 with two rounds of O3."""
-    from numba.core import codegen, compiler, registry, types
+    from numba.core import compiler, registry, types
     from numba.core.compiler_lock import global_compiler_lock
 
-    class Module(codegen.CPUCodeLibrary):
-        """Collects IR, and what it links to; compiles nothing."""
+    target: Any = registry.cpu_target
+    flags = compiler.Flags()
+    for name, value in _FLAGS.items():
+        setattr(flags, name, value)
+    with global_compiler_lock:
+        target.target_context.refresh()
+        target.typing_context.refresh()
+        module = _module_class()(target.target_context.codegen(), pyfunc.__name__)
+        result = compiler.compile_extra(
+            target.typing_context, target.target_context, pyfunc, signature, types.none,
+            flags, {}, library=module,
+        )  # fmt: skip
+        module.finalize()
+        return module.get_llvm_str(), result.fndesc.llvm_func_name
+
+
+@functools.cache
+def _module_class():
+    from numba.core.codegen import CPUCodeLibrary
+
+    class Module(CPUCodeLibrary):
+        """A library that collects IR, and what it links to; it compiles nothing."""
 
         def add_llvm_module(self, ll_module):
             self._final_module.link_in(ll_module)
@@ -250,20 +267,7 @@ def _lower_only(pyfunc, signature):
         def _finalize_specific(self):
             pass
 
-    target: Any = registry.cpu_target
-    flags = compiler.Flags()
-    for name, value in _FLAGS.items():
-        setattr(flags, name, value)
-    with global_compiler_lock:
-        target.target_context.refresh()
-        target.typing_context.refresh()
-        module = Module(target.target_context.codegen(), pyfunc.__name__)
-        result = compiler.compile_extra(
-            target.typing_context, target.target_context, pyfunc, signature, types.none,
-            flags, {}, library=module,
-        )  # fmt: skip
-        module.finalize()
-        return module.get_llvm_str(), result.fndesc.llvm_func_name
+    return Module
 
 
 def _lower_publicly(pyfunc, signature):
