@@ -67,6 +67,8 @@ def listing(workloads: dict) -> str:
         for target in workload.TARGETS:
             where = f" ({', '.join(target.cases)})" if target.cases else ""
             lines.append(f"  target   {target.describe()}{where}")
+        for figure, text in getattr(workload, "FIGURES", {}).items():
+            lines.append(f"  figure   {figure}: {text}")
     lines += ["", "peers"]
     lines += [f"  {name:<15} {peer.note}" for name, peer in PEERS.items()]
     return "\n".join(lines)
@@ -121,7 +123,8 @@ def draw_chart(results: dict, targets: dict, directory: Path) -> list[Path]:
 
 def is_wrong(results: dict) -> bool:
     """Whether outputs differed anywhere, or tapejit itself failed."""
-    return any(
+    figures = [figure for workload in results["workloads"] for figure in workload["figures"]]
+    return any(figure["word"] == "wrong" for figure in figures) or any(
         record["status"] == "wrong" or (record["status"] == "failed" and peer in harness.OURS)
         for workload in results["workloads"]
         for case in workload["cases"]

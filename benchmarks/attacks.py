@@ -20,10 +20,12 @@ import contextlib
 import ctypes
 import errno
 import functools
+import json
 import os
 import random
 import shutil
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -638,3 +640,28 @@ def no_more_threads(scene):
     yield
     cache._WRITER.flush()
     scene.path.write_bytes(b"")
+
+
+# ---------------------------------------------------------------- many attacks
+
+
+def run_all(seeds: range, directory: Path) -> dict:
+    """Make the attacks of these seeds; what they did, in numbers."""
+    counts = dict.fromkeys(("attacks", "exceptions", "wrong", "warned twice", "not mended"), 0)
+    for seed in seeds:
+        place = directory / str(seed)
+        place.mkdir()
+        outcome = run(seed, place)
+        counts["attacks"] += 1
+        counts["exceptions"] += len(outcome.exceptions)
+        counts["wrong"] += outcome.wrong
+        counts["warned twice"] += outcome.warnings > 1
+        counts["not mended"] += not outcome.mended
+        if not outcome.is_harmless:
+            print(f"seed {seed}: {outcome}", file=sys.stderr)
+        shutil.rmtree(place, ignore_errors=True)
+    return counts
+
+
+if __name__ == "__main__":  # python -m benchmarks.attacks DIRECTORY COUNT
+    print(json.dumps(run_all(range(int(sys.argv[2])), Path(sys.argv[1]))))

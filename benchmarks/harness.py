@@ -31,6 +31,7 @@ WARM_BUDGET_S = 60.0
 """A peer that has used this on one program's samples gives no more; it has at least one."""
 START_LIMIT_S = 180.0
 OURS = ("tapejit", "tapejit eager")
+CACHES = ("TAPEJIT_CACHE_DIR", "NUMBA_CACHE_DIR", "BENCHMARK_CACHE_DIR")
 
 # ---------------------------------------------------------------- a worker, seen from here
 
@@ -50,7 +51,8 @@ class OverLimit(Exception):
 class Worker:
     """A process that runs one peer; `ask` it, `stop` it."""
 
-    def __init__(self, workload: str, peer: str, cpu: int = -1):
+    def __init__(self, workload: str, peer: str, cpu: int = -1, kept: str | None = None):
+        """`kept` is a directory for caches that outlives the process."""
         self.peer = peer
         self.cache = tempfile.TemporaryDirectory(prefix="tapejit-benchmark-")
         self.log = (Path(self.cache.name) / "log").open("w+", encoding="utf-8")
@@ -59,7 +61,7 @@ class Worker:
         self.process = subprocess.Popen(
             [*command, str(theirs.fileno()), workload, peer, str(cpu)],
             cwd=ROOT,
-            env=environment(peer, self.cache.name),
+            env=environment(peer, kept or self.cache.name),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
@@ -101,9 +103,15 @@ class Worker:
         self.log.seek(0)
         return f"the process ended with status {status}\n{self.log.read()[-2000:]}"
 
-    def stop(self) -> None:
-        """End the process and remove what it leaves; may be called twice."""
+    def stop(self, gently: bool = False) -> None:
+        """End the process and remove what it leaves; may be called twice.
+
+        Gently: let it end by itself, with what it does at exit.
+        """
         self.connection.close()
+        if gently:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10.0)
         self.process.kill()
         self.process.wait()
         self.log.close()
@@ -112,9 +120,11 @@ class Worker:
 
 def environment(peer: str, cache: str) -> dict[str, str]:
     """The peer's environment: one thread, no cache that a run before could have filled, and none
-    of the caller's own settings for tapejit and JAX: every run measures the defaults."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("TAPEJIT_", "JAX_"))}
-    caches = {"TAPEJIT_CACHE_DIR": cache, "NUMBA_CACHE_DIR": cache}
+    of the caller's own settings for tapejit and JAX: every run measures the defaults.  What Python
+    compiles is kept, as it is for libraries that are installed."""
+    own = ("TAPEJIT_", "JAX_", "PYTHONDONTWRITEBYTECODE")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(own)}
+    caches = dict.fromkeys(CACHES, cache)
     return inherited | ENVIRONMENT | caches | PEERS[peer].environment
 
 
@@ -137,7 +147,9 @@ def run_workload(workload: ModuleType, quick: bool, cpu: int, say: Callable) -> 
         for worker in workers.values():
             worker.stop()
     name = workload.__name__.rpartition(".")[2]
-    return {"name": name, "summary": workload.SUMMARY, "cases": cases}
+    measure = getattr(workload, "figures", None)
+    figures = [figure._asdict() for figure in measure(quick, cpu, say)] if measure else []
+    return {"name": name, "summary": workload.SUMMARY, "cases": cases, "figures": figures}
 
 
 def start_workers(workload: ModuleType, workers: dict, out: dict, cpu: int, say: Callable) -> None:

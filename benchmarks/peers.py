@@ -45,8 +45,17 @@ PEERS = {
     "jax": Peer("jax", note="jit(value_and_grad), waited for; arrays stay on the device"),
     "jax, no fusion": Peer("jax", _NO_FUSION, "the same with --xla_disable_hlo_passes=fusion"),
     "jax, device in": Peer("jax", note="device array in, NumPy out"),
+    "jax, cached": Peer(
+        "jax",
+        {
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        },
+        "the same as jax, with its persistent cache",
+    ),
     "torch": Peer("torch", note="eager tensors and backward()"),
     "numba": Peer("numba", note="value and gradient written out by hand, njit, no fastmath"),
+    "numba, cached": Peer("numba", note="the same with cache=True"),
 }
 
 

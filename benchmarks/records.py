@@ -8,6 +8,9 @@ A workload is a module in `benchmarks.workloads` with these names:
     cases(quick)         the Cases: one row group of the table each
     inputs(settings, draw)  the NumPy inputs; another `draw` is other data of the same sizes
 
+One that does not time calls has `FIGURES`, {name: target}, and `figures(quick, cpu, say)`, giving
+the Figures; its PEERS, TARGETS and cases may be empty.
+
 Settings are plain dictionaries of numbers: they travel to the workers and into the JSON.
 """
 
@@ -46,6 +49,19 @@ class Target(NamedTuple):
         """For example: warm >= 3x the best of jax, torch."""
         best = "the best of " if len(self.against) > 1 else ""
         return f"{self.measure} >= {self.factor:g}x {best}{', '.join(self.against)}"
+
+
+class Figure(NamedTuple):
+    """One row of a workload that counts, or weighs, instead of timing calls."""
+
+    name: str
+    value: str
+    """What was measured, in words."""
+    target: str
+    word: str
+    """"met", "missed", "not judged"; or "wrong": then the run fails."""
+    numbers: dict
+    """The same for the JSON."""
 
 
 class Runner(NamedTuple):

@@ -9,8 +9,9 @@ The JSON of a run:
     machine    {processor, n_cpus, system, load, load_after, cpu}
     versions   {python, numpy, ...}: null where not installed
     protocol   {min_sample_s, n_samples, environment}
-    workloads  [{name, summary, cases, verdicts}]
+    workloads  [{name, summary, cases, figures, verdicts}]
     cases      [{name, programs (their settings), tolerance, per, limit_s, peers}]
+    figures    [{name, value, target, word, numbers}]: what is counted, not timed
     verdicts   [{case, target, word, ratio, at_least, detail}]
     peers      {peer: {status, detail, import_s, fresh_s, programs}}
                status: ok, skipped, failed, wrong or over limit
@@ -40,7 +41,11 @@ def check_results(results: dict) -> None:
     top = {"schema", "started", "quick", "commit", "machine", "versions", "protocol", "workloads"}
     assert set(results) == top, f"top level: {set(results) ^ top}"
     for workload in results["workloads"]:
-        assert set(workload) == {"name", "summary", "cases", "verdicts"}, workload["name"]
+        assert set(workload) == {"name", "summary", "cases", "figures", "verdicts"}, workload[
+            "name"
+        ]
+        for figure in workload["figures"]:
+            assert figure["word"] in ("met", "missed", "not judged", "wrong"), figure
         for verdict in workload["verdicts"]:
             assert verdict["word"] in ("met", "missed", "not judged"), verdict
         for case in workload["cases"]:
@@ -101,6 +106,9 @@ def table(results: dict) -> str:
             for verdict in workload["verdicts"]:
                 if verdict["case"] == case["name"]:
                     lines.append(verdict_row(verdict))
+        for figure in workload["figures"]:
+            lines += ["", f"  {figure['name']}", f"    {figure['value']}"]
+            lines.append(f"    target {figure['target']}: {figure['word']}")
     lines += ["", count_row(results)]
     return "\n".join(lines)
 
@@ -192,7 +200,8 @@ def verdict_row(verdict: dict) -> str:
 
 def count_row(results: dict) -> str:
     """How many targets were met, missed and not judged."""
-    words = [verdict["word"] for work in results["workloads"] for verdict in work["verdicts"]]
+    kinds = ("verdicts", "figures")
+    words = [row["word"] for work in results["workloads"] for kind in kinds for row in work[kind]]
     counts = [f"{words.count(word)} {word}" for word in ("met", "missed", "not judged")]
     return f"targets: {', '.join(counts)}"
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import random
+import signal
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import crowd
 from tapejit import cache
 from tapejit.cache import MAGIC, ObjectStore, frame, unframe
 
@@ -409,3 +411,25 @@ def test_later_is_at_exit_at_the_latest(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert ObjectStore(tmp_path / "objects").get(KEY) == PAYLOAD
+
+
+# ---------------------------------------------------------------- a crowd
+
+
+@posix_only
+def test_a_crowd_on_one_cold_cache_neither_errs_nor_waits(tmp_path):
+    """benchmarks/crowd.py, small; one process is stopped meanwhile, wherever it may be."""
+    environment = os.environ | {"TAPEJIT_CACHE_DIR": str(tmp_path / "o"), "TAPEJIT_CACHE": "1"}
+    stopped, *others = [crowd.start(tmp_path / "o", seed, 20, environment) for seed in range(4)]
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / "o").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        stopped.send_signal(signal.SIGSTOP)
+        total = crowd.joined([crowd.tally(process, 60.0) for process in others])
+    finally:
+        stopped.send_signal(signal.SIGCONT)
+    last = crowd.tally(stopped, 60.0)
+    assert (total.rounds, total.wrong, total.torn, total.most_compiles) == (60, 0, 0, 1)
+    assert (last.wrong, last.torn) == (0, 0)
+    assert not list((tmp_path / "o").glob("*.tmp"))

@@ -3,4 +3,7 @@
 Their form is in `benchmarks.records`.  Order here is the order of the table.
 """
 
-NAMES = ("elementwise", "black_scholes", "likelihoods", "eager_chain", "small_call")
+NAMES = (
+    "elementwise", "black_scholes", "likelihoods", "eager_chain", "small_call", "processes",
+    "memory",
+)  # fmt: skip
