@@ -14,7 +14,7 @@ Where to start reading: a file under `workloads/` (what is computed, by whom, an
     judge        ratios and verdicts, from one run's samples
     machine      what machine, commit and versions these were
     report       the table and the JSON
-    attacks, crowd, growth   what the workloads `processes` and `memory` run in processes of their own
+    attacks, crowd, growth   what `processes` and `memory` run in processes of their own
     chart        the picture (an extra: needs matplotlib)
 
 The protocol: outputs are compared first.  Warm: the number of repeats is doubled until a sample
