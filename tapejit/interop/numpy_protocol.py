@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tapejit.dtypes import as_dtype
 from tapejit.errors import TraceError
 from tapejit.tensor.core import Tensor, as_data
-from tapejit.tensor.front import FOR_NUMPY
+from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 
 _IN_PLACE = {"add": "add_", "subtract": "sub_", "multiply": "mul_", "true_divide": "div_"}
 
@@ -90,12 +91,27 @@ FOR_NUMPY[np.shape] = lambda x: tuple(x.shape)
 FOR_NUMPY[np.ndim] = lambda x: x.ndim
 FOR_NUMPY[np.size] = lambda x, axis=None: x.numel() if axis is None else x.shape[axis]
 FOR_NUMPY[np.copy] = lambda x, order="K", subok=False: x.clone()
-FOR_NUMPY[np.zeros_like] = lambda x, dtype=None, **kw: np.zeros(tuple(x.shape), (dtype or x.dtype))
-FOR_NUMPY[np.ones_like] = lambda x, dtype=None, **kw: np.ones(tuple(x.shape), (dtype or x.dtype))
-FOR_NUMPY[np.full_like] = lambda x, fill_value, dtype=None, **kw: np.full(
-    tuple(x.shape), fill_value, (dtype or x.dtype)
-)
-FOR_NUMPY[np.empty_like] = FOR_NUMPY[np.zeros_like]
+
+
+def _like(name):
+    """np.zeros_like and its kin give tensors, which can be filled in place and differentiated."""
+
+    def make(x, dtype=None, order="K", subok=True, shape=None, *, device=None):
+        shape = tuple(x.shape) if shape is None else shape
+        return FUNCTIONS[name](shape, dtype=x.dtype if dtype is None else as_dtype(dtype))
+
+    return make
+
+
+def _full_like(x, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
+    result = _like("empty")(x, dtype, order, subok, shape)
+    result[...] = fill_value
+    return result
+
+
+for _name in ("zeros", "ones", "empty"):
+    FOR_NUMPY[getattr(np, f"{_name}_like")] = _like(_name)
+FOR_NUMPY[np.full_like] = _full_like
 FOR_NUMPY[np.result_type] = lambda *xs: np.result_type(
     *(x.dtype.dtype if isinstance(x, Tensor) else x for x in xs)
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import _getframe
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tapejit.registry import OPS
 from tapejit.tensor import printing
 from tapejit.tensor.attributes import check_device
 from tapejit.tensor.core import Tensor, apply, legacy_name, optional, storage, wrap
+from tapejit.tensor.escapes import check_number_asked
 from tapejit.tensor.front import method
 from tapejit.tensor.guards import read
 from tapejit.tensor.history import grad_fn, tracks
@@ -130,6 +132,8 @@ def _scalar(kind):
                     "more than one value is ambiguous" if x._aval.size else "no values is ambiguous"
                 )
             raise ShapeError(words)
+        if kind is float and tracks(x):
+            check_number_asked(_getframe(1))
         if kind is bool and not _is_bool(x) and x._tracked and state.parked.is_trace:
             x = apply(OPS["ne"], (x, 0))  # the guard is on the truth, not on the number
         value = read(x).item()

@@ -22,8 +22,15 @@ from tapejit.tensor.core import (
     wrap,
 )
 from tapejit.tensor.guards import read
-from tapejit.tensor.inplace import adopt_row, change, check_writable, view
-from tapejit.tensor.recording import note_mutation, user_site
+from tapejit.tensor.inplace import (
+    adopt_row,
+    before_change,
+    change,
+    check_writable,
+    copy_if_in,
+    view,
+)
+from tapejit.tensor.recording import state, user_site
 
 _SLICE, _RESHAPE, _PERMUTE = OPS["slice"], OPS["reshape"], OPS["permute"]
 
@@ -316,9 +323,11 @@ def _set_advanced(x, entries, value, name):
             )
         value = apply(OPS["cast"], (value,), (x._aval.dtype.name,))
     memory = storage(moved)
-    operands = (moved, value, *indices)
+    operands = [moved, value, *indices]
+    if state.recording is not None and state.recording.is_trace:
+        operands = [o if o._tracked else copy_if_in(memory, o) for o in operands]
     result_value = OPS["index_put"].evaluate(*(o._value for o in operands))
-    note_mutation(memory, user_site())
+    before_change(memory, user_site())
     memory[...] = result_value
     adopt_row(
         moved,

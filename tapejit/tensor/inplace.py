@@ -138,7 +138,7 @@ def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = (), name: str =
         ERROR_STATE.reset(token)
     tensors = _keep_overwritten(x, kind, avals, tensors)
     site = user_site()
-    note_mutation(memory, site)
+    before_change(memory, site)
     memory[...] = value
     if kind.aval is x._aval:
         result = record(kind, tensors, memory, site)
@@ -153,16 +153,34 @@ def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = (), name: str =
 
 
 def _keep_overwritten(x, kind, avals, tensors):
-    """The operands, with a copy of those in x's memory that the operation's own slope reads."""
+    """The operands, with a copy of those in x's memory that are needed as they are now.
+
+    The operation's own slope reads some; a trace's program reads all that it captures.
+    """
     if state.recording is None or not any(t._tracked for t in tensors):
         return tensors
     reads = rule_reads(kind, avals)
-    memory = root(x._value)
     read = {i for t, part in zip(tensors, reads, strict=True) if t._tracked for i in part}
-    return [
-        apply(OPS["clone"], (t,)) if i in read and root(t._value) is memory else t
-        for i, t in enumerate(tensors)
-    ]
+    if state.recording.is_trace:
+        read |= {i for i, t in enumerate(tensors) if not t._tracked}
+    return [copy_if_in(x._value, t) if i in read else t for i, t in enumerate(tensors)]
+
+
+def copy_if_in(memory, x: Tensor) -> Tensor:
+    """x, or its clone where it shares this memory."""
+    return apply(OPS["clone"], (x,)) if root(x._value) is root(memory) else x
+
+
+def before_change(memory, site) -> None:
+    """Note that this memory will be written, once traces keep what they captured of it."""
+    storage = root(memory)
+    for recording in list(live):
+        if recording.is_trace and id(storage) in recording.sharers:
+            for row, tensor in recording.inputs.items():
+                if root(recording.values[row]) is storage:
+                    value = recording.values[row] = np.array(recording.values[row])
+                    recording.inputs[row] = wrap(value, tensor._aval.dtype)
+    note_mutation(memory, site)
 
 
 def adopt_row(x: Tensor, result: Tensor, name: str = "CopySlices") -> None:

@@ -270,7 +270,8 @@ class Recording(Tape):
                 self.restore(range(len(self.values)))  # while the operands are as they were
             self.mutations[id(storage)] = (len(self.values), site, storage)
             for tensor in self.sharers.pop(id(storage), ()):
-                self.forget(tensor)
+                if id(tensor) in self.places:  # else it has been given a computed row since
+                    self.forget(tensor)
 
     def mutation_of(self, row: int):
         """The change that made the value of `row` stale, or None."""
