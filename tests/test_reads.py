@@ -198,11 +198,6 @@ GUARDED = {
         "def f(x): return g(x)",
         "s = 3.0",
     ),
-    "lru_cache": (
-        "import functools\ns = 2.0\n@functools.lru_cache\ndef g(n): return n * s\n"
-        "def f(x): return x * g(2)",
-        "s = 3.0",
-    ),
     "contextmanager": (
         "import contextlib\ns = 2.0\n@contextlib.contextmanager\ndef c():\n    yield s\n"
         "def f(x):\n    with c() as y:\n        return x * y",
@@ -477,6 +472,11 @@ def test_one_change_is_noticed(name):
 
 # id: (module, part of the reason)
 REFUSED = {
+    "lru_cache over a global": (  # the remembered value outlives the global's
+        "import functools\ns = 2.0\n@functools.lru_cache\ndef g(n): return n * s\n"
+        "def f(x): return x * g(2)",
+        "memory of functools.lru_cache",
+    ),
     "random": ("import random\ndef f(x): return x * random.random()", "random numbers"),
     "from random": ("from random import gauss\ndef f(x): return x * gauss(0, 1)", "random numbers"),
     "numpy random": ("def f(x): return x * np.random.rand()", "random numbers"),
@@ -685,6 +685,11 @@ STEADY = {
     "equal tuple": ("s = (2.5, 'a')\ndef f(x): return x * s[0]", "s = (float('2.5'), 'a')"),
     "nan in an array": ("a = np.array([np.nan])\ndef f(x): return x * a", "a[0] = np.nan"),
     "frozen array": ("a = np.ones(3)\na.flags.writeable = False\ndef f(x): return x * a", ""),
+    "lru_cache over its arguments": (
+        "import functools\n@functools.lru_cache\ndef g(n): return np.sqrt(n)\n"
+        "def f(x): return x * g(2)",
+        "g.cache_clear()",
+    ),
     "unread attribute": (
         "class C: pass\nc = C()\nc.a, c.b = 1.0, open\ndef f(x): return x * c.a",
         "c.b = 2.0",

@@ -7,6 +7,7 @@ import numpy as np
 from tapejit.errors import AutogradError
 from tapejit.tensor.core import storage
 from tapejit.tensor.front import attribute, method
+from tapejit.tensor.guards import read_layout, read_once
 from tapejit.tensor.recording import root, version
 
 # ---------------------------------------------------------------- shapes and places
@@ -148,6 +149,7 @@ def nbytes(x):
 @attribute("_version")
 def version_(x):
     """How often the memory has been changed in place."""
+    read_once(x, "a version counter")
     return version(x._value)
 
 
@@ -205,7 +207,7 @@ def is_contiguous(x):
     >>> x.is_contiguous(), x.t().is_contiguous()
     (True, False)
     """
-    return bool(np.asarray(x._value).flags.c_contiguous)
+    return bool(read_layout(x).flags.c_contiguous)
 
 
 @method("stride")
@@ -217,7 +219,7 @@ def stride(x, dim=None):
     >>> x.stride(), x.t().stride(), x[:, :1].expand(2, 3).stride()
     ((3, 1), (1, 3), (3, 0))
     """
-    value = np.asarray(x._value)
+    value = read_layout(x)
     strides = tuple(s // value.itemsize for s in value.strides)
     return strides if dim is None else strides[dim]
 
@@ -230,6 +232,7 @@ def storage_offset(x):
     >>> tj.arange(10)[4:].storage_offset()
     4
     """
+    read_once(x, "an offset in memory")
     value = storage(x)
     first, beginning = (a.__array_interface__["data"][0] for a in (value, root(value)))
     return (first - beginning) // value.itemsize
@@ -244,6 +247,7 @@ def data_ptr(x):
     >>> x[1:].data_ptr() - x.data_ptr()  # one int64 further
     8
     """
+    read_once(x, "an address")
     return storage(x).__array_interface__["data"][0]
 
 

@@ -16,7 +16,7 @@ from tapejit.tensor.attributes import check_device
 from tapejit.tensor.core import Tensor, apply, legacy_name, optional, storage, wrap
 from tapejit.tensor.escapes import check_number_asked
 from tapejit.tensor.front import method
-from tapejit.tensor.guards import read
+from tapejit.tensor.guards import in_trace, read, read_once
 from tapejit.tensor.history import grad_fn, tracks
 from tapejit.tensor.recording import state
 
@@ -40,7 +40,9 @@ def clone(x, *, memory_format=None):
 
 @method("__deepcopy__")
 def deep_copy(x, memo):
-    """A leaf's copy; computed tensors refuse, as in PyTorch."""
+    """A leaf's copy; computed tensors refuse, as in PyTorch.  Traced ones are cloned."""
+    if in_trace(x):
+        return clone(x)
     if x._tape is not None and x._tracked:
         raise AutogradError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
@@ -54,9 +56,18 @@ def deep_copy(x, memo):
     return result
 
 
+@method("__copy__")
+def copy(x):
+    """Another tensor on the same memory."""
+    if in_trace(x):
+        return clone(x)
+    return wrap(storage(x), x._aval.dtype, tracked=x._tracked)
+
+
 @method("__reduce__")
 def reduce(x):
     """Pickle a tensor as its array (leaves and data only)."""
+    read_once(x, "a tensor as bytes")
     if x._tape is not None and x._tracked:
         raise AutogradError("only leaf tensors can be pickled\n  try  .detach()")
     return (_rebuild, (np.asarray(x._value), x._aval.dtype.name, x._tracked))
@@ -112,7 +123,14 @@ def numpy(x, *, force=False):
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
     read(x)
-    return storage(x)
+    return _unwritable(storage(x)) if in_trace(x) else storage(x)
+
+
+def _unwritable(array):
+    """A view for code that is traced: a later call would not repeat what it writes."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _array(x, dtype=None, copy=None):
@@ -191,7 +209,7 @@ def represent(x):
     """The tensor as PyTorch prints it."""
     node = grad_fn(x)
     return printing.format_tensor(
-        np.asarray(x._value),
+        np.asarray(read(x)),
         dtype_name=x._aval.dtype.name,
         default_float=dtypes.get_default_dtype().name,
         requires_grad=node is None and tracks(x),
@@ -203,7 +221,7 @@ def represent(x):
 def format_(x, spec):
     """0-d tensors format as their number."""
     if x._aval.ndim == 0:
-        return printing.format_scalar(np.asarray(x._value), spec)
+        return printing.format_scalar(np.asarray(read(x)), spec)
     return object.__format__(x, spec)
 
 

@@ -3,6 +3,10 @@
 `bool(t)`, `int(t)`, `t.item()`, the number of places in a mask: each gives Python a value on which
 the rest of a recording may depend.  While a function is traced the read is noted as a guard, and a
 compiled call checks that the value is still the same; outside a trace nothing is noted.
+
+Whatever else a tensor tells of itself must not escape a trace either: where its memory lies
+(`read_layout`: strides, guarded for all arguments) and what differs at every call (`read_once`:
+addresses, version counters; such a trace is not kept).
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.tensor.core import Tensor
-from tapejit.tensor.recording import state, user_site
+from tapejit.tensor.recording import describe_site, state, user_site
 
 
 def read(tensor: Tensor):
@@ -18,13 +22,32 @@ def read(tensor: Tensor):
     value = tensor._value
     tape = tensor._tape
     if tensor._tracked:
-        owner = tape if tape is not None else _trace_of(tensor)
+        owner = tape if tape is not None else _trace()
         if owner is not None and owner.is_trace:
             row = tensor._row if tape is not None else owner.adopt(tensor)
             owner.guards.append((row, np.array(value), user_site()))
     return value
 
 
-def _trace_of(tensor):
-    recording = state.recording
-    return recording if recording is not None and recording.is_trace else None
+def read_layout(tensor: Tensor) -> np.ndarray:
+    """The tensor's value, of which the strides are looked at."""
+    trace = _trace()
+    if trace is not None and tensor._tracked:
+        trace.reads_layout = True
+    return np.asarray(tensor._value)
+
+
+def read_once(tensor: Tensor, what: str) -> None:
+    """Something that no later call can be compared with is read: the trace is not kept."""
+    trace = _trace()
+    if trace is not None and tensor._tracked:
+        trace.impure = f"reads {what} at {describe_site(user_site())}"
+
+
+def in_trace(tensor: Tensor) -> bool:
+    """Whether a tensor is a value of the function that is being traced."""
+    return tensor._tracked and state.parked.is_trace
+
+
+def _trace():
+    return state.parked if state.parked.is_trace else None

@@ -16,7 +16,8 @@ from tapejit.registry import OPS
 from tapejit.tensor import backward as engine
 from tapejit.tensor.core import Tensor, apply, optional, storage, wrap
 from tapejit.tensor.front import attribute, method
-from tapejit.tensor.inplace import base_of, name_of
+from tapejit.tensor.guards import in_trace
+from tapejit.tensor.inplace import adopt_row, base_of, name_of, view
 from tapejit.tensor.recording import Recording, Unnoted, live, state
 
 # ---------------------------------------------------------------- requires_grad and grad_fn
@@ -30,7 +31,27 @@ def tracks(x) -> bool:
     >>> x.requires_grad, (2 * x).requires_grad, x.detach().requires_grad
     (True, True, False)
     """
-    return x._tracked and x._aval.dtype.is_floating_point
+    if not (x._tracked and x._aval.dtype.is_floating_point):
+        return False
+    tape = x._tape
+    return tape is None or not tape.is_trace or _has_history(tape, x._row)
+
+
+def _has_history(trace, row) -> bool:
+    """Whether a row of a trace, which records everything, leads to an input but for `detach`."""
+    stack, seen = [row], set()
+    while stack:
+        row = stack.pop()
+        if row in trace.sources:
+            return True
+        kind = trace.kind(row)
+        if row not in seen and kind.op is not _DETACH and kind.aval.dtype.is_floating_point:
+            seen.add(row)
+            stack += trace.operands(row)
+    return False
+
+
+_DETACH = OPS["detach"]
 
 
 def set_requires_grad(x, value=True):
@@ -51,6 +72,11 @@ def set_requires_grad(x, value=True):
             "you can only change requires_grad flags of leaf variables. If you want to use a "
             "computed variable in a subgraph that doesn't require differentiation use "
             "var_no_grad = var.detach()."
+        )
+    if not value and in_trace(x):
+        raise AutogradError(
+            "requires_grad of an argument cannot be switched off inside a transformed function\n"
+            "  try  x = x.detach()"
         )
     if x._tape is None and x._tracked != value:
         x._tracked = value
@@ -354,8 +380,8 @@ def detach(x):
     >>> x.grad
     tensor(3.)
     """
-    if state.parked.is_trace and x._tracked:
-        return apply(OPS["detach"], (x,))
+    if in_trace(x):  # a view, so that a change through it is noticed
+        return view(_DETACH, x, ())
     return wrap(storage(x), x._aval.dtype)
 
 
@@ -371,6 +397,9 @@ def detach_(x):
     """
     if base_of(x) is not x and x._tracked:
         raise AutogradError("Can't detach views in-place. Use detach() instead.")
+    if in_trace(x):
+        adopt_row(x, apply(_DETACH, (x,)))
+        return x
     state.parked.forget(x)
     x._tape = x._stamp = None
     x._row = -1
@@ -387,12 +416,19 @@ def _get_data(x):
     >>> x
     tensor([0.5000, 1.5000], requires_grad=True)
     """
+    if in_trace(x):
+        return detach(x)
     return wrap(Unnoted.view(storage(x)), x._aval.dtype)
 
 
 def _set_data(x, value):
     if value._aval.dtype is not x._aval.dtype:
         raise AutogradError(f"data set to a tensor that requires gradients must be {x.dtype}")
+    if in_trace(x):
+        raise AutogradError(
+            "the memory of an argument cannot be replaced inside a transformed function\n"
+            "  try  x = value"
+        )
     x._value = storage(value)
     x._aval = value._aval
     for recording in list(live):

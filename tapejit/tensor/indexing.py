@@ -265,6 +265,7 @@ def mask_places(mask: Tensor, shape, axis: int) -> list[Tensor]:
     flat = apply(OPS["nonzero"], (mask,), (count,))
     places = []
     for n in reversed(shape):
+        n = max(n, 1)  # there are no places, and no division by zero, in an empty axis
         places.append(apply(OPS["remainder"], (flat, n)))
         flat = apply(OPS["floor_divide"], (flat, n))
     return places[::-1]

@@ -186,7 +186,7 @@ def nonzero(input, *, as_tuple=False):
     if as_tuple:
         return tuple(places)
     if not places:
-        return wrap(np.zeros((int(bool(mask._value)), 0), np.int64))
+        return wrap(np.zeros((int(bool(mask)), 0), np.int64))
     return FUNCTIONS["stack"](places, 1)
 
 

@@ -62,6 +62,7 @@ class Recording(Tape):
         "push_left",
         "push_right",
         "push_site",
+        "reads_layout",
         "retained",
         "sequence",
         "sharers",
@@ -90,6 +91,7 @@ class Recording(Tape):
         self.stamp = object()  # leaves hold this instead of the recording, which may then die
         self.tampered = False  # memory may have changed through `.data`, which leaves no note
         self.impure = ""  # why a trace must not be kept
+        self.reads_layout = False  # whether a trace looked at strides
         self.is_trace = is_trace
         self.bytes = 0
         self.limit_bytes = BYTES_BEFORE_SWEEP
@@ -268,6 +270,7 @@ class Recording(Tape):
         if self.values:
             if self.is_trace:
                 self.restore(range(len(self.values)))  # while the operands are as they were
+                self.reads_layout = True  # whether reshape made a view or a copy shows now
             self.mutations[id(storage)] = (len(self.values), site, storage)
             for tensor in self.sharers.pop(id(storage), ()):
                 if id(tensor) in self.places:  # else it has been given a computed row since

@@ -11,6 +11,7 @@ from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis, resolve_reshape
 from tapejit.tensor.core import Tensor, apply, as_data, storage
 from tapejit.tensor.front import FOR_NUMPY, attribute, export, named
+from tapejit.tensor.guards import read_layout
 from tapejit.tensor.inplace import view
 
 _RESHAPE, _PERMUTE, _SLICE, _EXPAND = (OPS[n] for n in ("reshape", "permute", "slice", "expand"))
@@ -65,6 +66,7 @@ def view_(x, *shape):
             "view size is not compatible with input tensor's size and stride (at least one "
             "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         ) from None
+    read_layout(x)
     return _reshaped(x, target, "ViewBackward0")
 
 
@@ -163,7 +165,7 @@ def contiguous(x, *, memory_format=None):
     >>> x.contiguous() is x, x.t().contiguous() is x
     (True, False)
     """
-    return x if np.asarray(x._value).flags.c_contiguous else apply(OPS["clone"], (x,))
+    return x if read_layout(x).flags.c_contiguous else apply(OPS["clone"], (x,))
 
 
 # ---------------------------------------------------------------- order of axes

@@ -70,6 +70,8 @@ def enter_path(
 
 def _record(path, structure, leaves, results, answer):
     """Read, guard, run, answer."""
+    if path.layouts is not None:
+        raise NotNative("strides that the function looked at")
     writer = Writer()
     inputs = _Inputs(writer, path)
     args, kwargs = structure.children
@@ -113,9 +115,11 @@ class _Inputs:
         if structure == trees.LEAF:
             self.leaf(source, next(leaves))
         elif isinstance(structure, trees.Static):
-            writer.read_static(source, structure.value)
+            writer.read_static(source, trees.value_of(structure))
         elif structure.container in (tuple, list, dict):
-            container, names, children = structure
+            container, names, children, kinds = structure
+            if kinds:
+                raise NotNative("keys of a dict that are no text")
             if container is dict:
                 items = writer.read_dict(source, names)
             else:

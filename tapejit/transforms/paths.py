@@ -73,13 +73,25 @@ class Gradient(NamedTuple):
 class Path:
     """One recorded run, compiled."""
 
-    __slots__ = ("captures", "compiled", "guards", "program", "reads", "sites", "trace", "zeros")
+    __slots__ = (
+        "captures",
+        "compiled",
+        "guards",
+        "layouts",
+        "program",
+        "reads",
+        "sites",
+        "trace",
+        "zeros",
+    )
 
-    def __init__(self, recorded: Trace, derivation: Derived | Gradient, guards: Guards):
+    def __init__(self, recorded: Trace, derivation: Derived | Gradient, guards: Guards, arrays):
         recording = recorded.recording
         self.trace = recorded._replace(values=())
         self.guards = tuple(value for _, value, _ in recording.guards)
         self.sites = tuple(site for _, _, site in recording.guards)
+        # strides of the arguments, if the function looked at them or they decided what aliases
+        self.layouts = _layouts(arrays) if recording.reads_layout else None
         self.reads = guards
         self.compiled: Compiled | None = _interpreted(recorded, derivation)
         if self.compiled is not None:
@@ -116,6 +128,10 @@ class Path:
         if self.compiled is None:
             return reference.run(self.program, inputs)
         return self.compiled(inputs)
+
+
+def _layouts(arrays) -> list:
+    return [getattr(array, "strides", ()) for array in arrays]
 
 
 def _captured_tensors(recording, arguments):
@@ -181,6 +197,8 @@ class Paths:
         """The answer of the first path whose guards hold, else None."""
         outcomes: list = []
         for path in paths:
+            if path.layouts is not None and path.layouts != _layouts(arrays):
+                continue
             if not _agrees(path.guards, outcomes) or not path.reads.hold():
                 continue
             recorded = path.trace
@@ -212,7 +230,7 @@ class Paths:
             if reason is None or reason == "":
                 reason = None if guards.unchanged_since_taken() else "changes what it reads"
             seed_arrays = seeds(recorded)
-            path = Path(recorded, derived, guards)
+            path = Path(recorded, derived, guards, arrays)
             known = self.by_signature.get(signature, [])
             if reason is None and len(known) < MAX_PATHS:
                 path.compile()
@@ -314,9 +332,17 @@ def deviation(expected: tuple, got: list):
 
 
 def _same(a, b) -> bool:
+    """Whether a value read is the one that was recorded; nan is, -0.0 is not 0.0."""
     if a.ndim == 0 and np.ndim(b) == 0:
-        return a == b or (a != a and b != b)
-    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        if a == b:
+            return bool(a) or a.dtype.kind != "f" or np.signbit(a) == np.signbit(b)
+        return bool(a != a and b != b)
+    if a.dtype.kind != "f":
+        return np.array_equal(a, b)
+    if not np.array_equal(a, b, equal_nan=True):
+        return False
+    zero = a == 0.0
+    return np.array_equal(np.signbit(a[zero]), np.signbit(np.asarray(b)[zero]))
 
 
 def _with_zeros(path: Path, outputs: list) -> list:

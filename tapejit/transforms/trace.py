@@ -14,6 +14,7 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.errors import TraceError
+from tapejit.registry import OPS
 from tapejit.tensor.core import Tensor, from_array, wrap
 from tapejit.tensor.recording import Recording, state
 from tapejit.transforms import trees
@@ -67,6 +68,7 @@ def trace(function: Callable, structure, leaves: Sequence) -> Trace:
     with _recording_on(recording, uses_numpy(leaves)):
         result = function(*args, **kwargs)
         rows, structure, values = _outputs(recording, result)
+        _guard_divisors(recording)
     shapes = tuple(np.shape(value) for value in values)
     return Trace(recording, inputs, rows, structure, values, shapes)
 
@@ -74,6 +76,23 @@ def trace(function: Callable, structure, leaves: Sequence) -> Trace:
 def uses_numpy(leaves: Sequence) -> bool:
     """Whether a call speaks NumPy (then Python floats are float64) or tensors."""
     return not any(isinstance(leaf, Tensor) for leaf in leaves)
+
+
+def _guard_divisors(recording):
+    """Guard that no integer divisor is zero: eager operations raise then, kernels do not."""
+    for row in range(len(recording)):
+        kind = recording.kind(row)
+        if kind.op in _INTEGER_DIVISIONS and not kind.aval.dtype.is_floating_point:
+            divisor = recording.operands(row)[1]
+            if divisor in recording.constants.values():
+                continue
+            recording.restore([divisor])
+            tensor = wrap(recording.values[divisor], tracked=True)
+            tensor._tape, tensor._row, tensor._stamp = recording, divisor, recording.stamp
+            bool(tensor.all())
+
+
+_INTEGER_DIVISIONS = frozenset(OPS[name] for name in ("remainder", "fmod", "floor_divide"))
 
 
 class _recording_on:

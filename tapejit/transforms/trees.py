@@ -30,6 +30,8 @@ class Node(NamedTuple):
     container: type
     names: tuple
     children: tuple
+    kinds: tuple = ()
+    """What tells dict keys apart that compare equal: 1, 1.0 and True."""
 
 
 class Static(NamedTuple):
@@ -37,6 +39,25 @@ class Static(NamedTuple):
 
     container: type
     value: Any
+
+
+class Exactly:
+    """A static value of which equal ones may differ: a callable with `__eq__`, 0j and -0j."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, value):
+        self.value = value
+        self.key = repr(value) if isinstance(value, complex | slice) else id(value)
+
+    def __eq__(self, other):
+        return isinstance(other, Exactly) and self.key == other.key
+
+    def __hash__(self):
+        return hash(self.key)
+
+    def __repr__(self):
+        return repr(self.value)
 
 
 _STATIC = (str, bytes, bool, type(None), enum.Enum, DType, np.dtype, type, slice, complex)
@@ -62,7 +83,8 @@ def flatten(tree, leaves: list, static_ints: bool = True):
         return Node(kind, (), tuple([flatten(x, leaves, static_ints) for x in tree]))
     if kind is dict:
         names = tuple(tree)
-        return Node(dict, names, tuple([flatten(tree[n], leaves, static_ints) for n in names]))
+        children = tuple([flatten(tree[n], leaves, static_ints) for n in names])
+        return Node(dict, names, children, _kinds(names))
     return _flatten_other(tree, kind, leaves, static_ints)
 
 
@@ -77,23 +99,44 @@ def _flatten_other(tree, kind, leaves, static_ints):
         return Node(kind, (), tuple(flatten(x, leaves, static_ints) for x in tree))
     if isinstance(tree, dict):
         names = tuple(tree)
-        return Node(kind, names, tuple(flatten(tree[n], leaves, static_ints) for n in names))
+        children = tuple(flatten(tree[n], leaves, static_ints) for n in names)
+        return Node(kind, names, children, _kinds(names))
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
         children = tuple(flatten(getattr(tree, n), leaves, static_ints) for n in names)
         return Node(kind, names, children)
     if isinstance(tree, (int, *_STATIC)) or callable(tree):
         try:
-            hash(tree)
+            hash((tree.start, tree.stop, tree.step) if isinstance(tree, slice) else tree)
         except TypeError:
             raise TraceError(
                 f"argument: {tree!r} of type {kind.__name__} is not hashable"
             ) from None
-        return Static(kind, tree)
+        return Static(kind, tree if _equal_is_same(tree, kind) else Exactly(tree))
     raise TraceError(
         f"argument: a {kind.__name__} is no array, number, static value, or container of them\n"
         f"  got  {tree!r}\n  try  NumPy arrays, floats, lists, tuples, dicts, dataclasses"
     )
+
+
+_EQUAL_IS_SAME = {
+    object.__eq__, int.__eq__, str.__eq__, bytes.__eq__, np.dtype.__eq__, type(None).__eq__,
+    type.__eq__, types.MethodType.__eq__, types.BuiltinMethodType.__eq__, DType.__eq__,
+}  # fmt: skip
+
+
+def _equal_is_same(value, kind) -> bool:
+    if kind.__eq__ not in _EQUAL_IS_SAME:
+        return False
+    # a number or text of the user's own class may carry more than its value
+    own = isinstance(value, int | str | bytes) and hasattr(value, "__dict__")
+    return not own or isinstance(value, enum.Enum)
+
+
+def _kinds(names) -> tuple:
+    if all(n.__class__ is str for n in names):
+        return ()
+    return tuple([(n.__class__, repr(n)) for n in names])
 
 
 # ---------------------------------------------------------------- unflatten
@@ -108,8 +151,8 @@ def _build(structure, leaves):
     if structure is LEAF or structure == LEAF:
         return next(leaves)
     if isinstance(structure, Static):
-        return structure.value
-    container, names, children = structure
+        return value_of(structure)
+    container, names, children, _ = structure
     values = [_build(child, leaves) for child in children]
     if container is list:
         return values
@@ -122,12 +165,18 @@ def _build(structure, leaves):
     return container(values)
 
 
+def value_of(static: Static):
+    """The object that a static leaf stands for."""
+    return static.value.value if isinstance(static.value, Exactly) else static.value
+
+
 def code_in(structure) -> list:
     """Functions that come with the arguments: static callables, and methods of containers."""
     if structure == LEAF:
         return []
     if isinstance(structure, Static):
-        return [structure.value] if callable(structure.value) else []
+        value = value_of(structure)
+        return [value] if callable(value) else []
     found = [code for child in structure.children for code in code_in(child)]
     if structure.container not in (tuple, list, dict):
         found += _methods(structure.container)

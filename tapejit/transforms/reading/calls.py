@@ -10,6 +10,7 @@ Start at `Calls.call`.
 
 from __future__ import annotations
 
+import abc
 import functools
 import types
 
@@ -27,9 +28,10 @@ from tapejit.transforms.reading.frames import (
     NotUnderstood,
 )
 from tapejit.transforms.reading.ledger import C_FUNCTIONS, Ledger, RootFrame, find_in_classes
-from tapejit.transforms.reading.snapshot import is_leaf
+from tapejit.transforms.reading.snapshot import MISSING, is_leaf
 
 MAX_FRAMES = 2_000
+CACHED = type(functools.lru_cache(abs))
 
 
 class Calls(Ledger):
@@ -61,6 +63,8 @@ class Calls(Ledger):
         if isinstance(value, C_FUNCTIONS):
             return self.call_trusted(value, label, args, keywords, frame)
         inner = getattr(value, "__wrapped__", None) or getattr(value, "py_func", None)
+        if isinstance(value, CACHED):
+            return self.call_cached(value, label, args, keywords, frame)
         if callable(inner) and self.is_foreign(value):
             return self.call(self.known(inner, label), args, keywords, frame, missing)
         if frame is None:
@@ -77,6 +81,18 @@ class Calls(Ledger):
         """A wrapper made in C or by a trusted module: what it wraps is what is called."""
         home = trust.home_of(type(value))
         return trust.is_pure_module(home) or type(value).__flags__ & (1 << 9) == 0
+
+    def call_cached(self, value, label, args, keywords, frame):
+        """functools.lru_cache: what it remembers may be older than anything that is guarded."""
+        inside = type(self)(self.is_tensor, self.array_of, self.contents)
+        inside.analyse(value.__wrapped__)
+        given = [*(args or ()), *keywords.values()]
+        reads = next((c.label for c in inside.checks.values() if not is_settled(c)), None)
+        if inside.reason or reads:
+            self.fail(f"{label}: the memory of functools.lru_cache, over {inside.reason or reads}")
+        elif args is None or (frame is not None and frame.worst(given) is not FRESH):
+            self.fail(f"{label}: the memory of functools.lru_cache, over captured objects")
+        return FRESH
 
     def call_function(self, value, label, args, keywords, frame, missing):
         if self.is_trusted_function(value):
@@ -149,6 +165,10 @@ class Calls(Ledger):
             return self.make_super(args or [], frame)
         if value in (getattr, hasattr):
             return self.call_getattr(value, args, frame)
+        if value in (isinstance, issubclass) and args is not None and len(args) == 2:
+            self.check_classes(args[1])
+        if isinstance(value, np.ufunc) and set("".join(value.types)) <= set("O->"):
+            self.fail(f"{label}: a ufunc of a Python function")
         given = [*(args or ()), *keywords.values()]
         first = given[0] if given else FRESH
         owner = getattr(value, "__self__", None)
@@ -193,6 +213,24 @@ class Calls(Ledger):
         if value is hasattr:
             return FRESH
         return frame.join(result, args[2]) if len(args) > 2 else result
+
+    def check_classes(self, known):
+        """What `isinstance` asks of a class besides its instances' classes."""
+        if not isinstance(known, Known):
+            return
+        classes = known.value if isinstance(known.value, tuple) else (known.value,)
+        for cls in classes:
+            meta = type(cls)
+            if isinstance(cls, tuple):
+                self.check_classes(Known(cls, known.label))
+            elif isinstance(meta.__instancecheck__, types.FunctionType) and meta is not abc.ABCMeta:
+                self.fail(f"{known.label}: its metaclass decides what its instances are")
+            elif issubclass(meta, abc.ABCMeta):
+                own, owner = find_in_classes(cls, "__subclasshook__")
+                if own is not MISSING and not trust.is_pure_module(owner.__module__):
+                    self.fail(f"{known.label}: __subclasshook__ decides what its instances are")
+                token = abc.get_cache_token()
+                self.check("{o}.get_cache_token()", abc, token, "classes registered with an ABC")
 
     def read_super(self, popped, name, frame):
         """`super().name` (3.12 and later); `popped` is self, class, super."""
@@ -290,6 +328,16 @@ class Calls(Ledger):
                 extra = HOLDS
         result.update(dict.fromkeys(rest, extra))
         return {n: PART if v is VIEWER else v for n, v in result.items()}
+
+
+def is_settled(check) -> bool:
+    """Does this guard a function's own code or a name of the language: what never varies?"""
+    if isinstance(check.source, types.FunctionType):
+        return check.read == "{o}.__code__"
+    if check.expected is True and " not in " in check.read:
+        return True
+    kinds = (types.ModuleType, type, types.FunctionType, *C_FUNCTIONS)
+    return isinstance(check.expected, kinds) and trust.is_pure_module(trust.home_of(check.expected))
 
 
 def _key(value):

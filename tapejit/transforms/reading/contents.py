@@ -18,7 +18,7 @@ from operator import attrgetter
 import numpy as np
 
 from tapejit.transforms.reading import snapshot, trust
-from tapejit.transforms.reading.frames import FRESH, HOLDS, PART
+from tapejit.transforms.reading.frames import FRESH, HOLDS, PART, Known
 from tapejit.transforms.reading.ledger import (
     C_FUNCTIONS,
     Ledger,
@@ -200,6 +200,9 @@ class Contents(Ledger):
         """A plain Python object: `__dict__`, `__slots__`, and its class's methods by name."""
         cls = type(value)
         inner = getattr(value, "__wrapped__", None) or getattr(value, "py_func", None)
+        if isinstance(value, type(functools.lru_cache(abs))):
+            self.call(Known(value, label), None, {}, RootFrame(self, label))
+            return []
         if callable(inner) and self.is_foreign(value):
             return [(inner, label)]
         is_tuple = isinstance(value, tuple)

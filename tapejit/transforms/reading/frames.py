@@ -129,7 +129,6 @@ SIMPLE = {
     "PUSH_EXC_INFO": (1, 2),
     "BINARY_SLICE": (3, 1),
     "BUILD_STRING": (None, 1),
-    "MATCH_CLASS": (3, 1),
     "END_SEND": (2, 1),
     "PREP_RERAISE_STAR": (2, 1),
     "CLEANUP_THROW": (3, 2),
@@ -529,6 +528,12 @@ class Frame:
 
     def do_UNPACK_EX(self, ins, stack):
         stack.extend([self.element(stack.pop())] * ((ins.arg & 255) + 1 + (ins.arg >> 8)))
+        return stack
+
+    def do_MATCH_CLASS(self, ins, stack):
+        names, cls, subject = stack.pop(), stack.pop(), stack.pop()
+        self.analyst.check_classes(cls)
+        stack.append(self.worst([names, cls, subject]))
         return stack
 
     # ---- building ------------------------------------------------------------------------------

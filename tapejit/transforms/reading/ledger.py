@@ -62,6 +62,7 @@ class Ledger:
     read_cell: Callable[..., Any]
     vet_name: Callable[..., Any]
     is_foreign: Callable[..., Any]
+    analyse: Callable[..., Any]
 
     def __init__(self, is_tensor, array_of, contents):
         self.is_tensor, self.array_of, self.contents = is_tensor, array_of, contents

@@ -111,6 +111,8 @@ class Analyst(Calls, Contents):
             wanted = name  # a tuple of names is no leaf where it was built
         module = sys.modules.get(wanted)
         if module is not None:
+            if not trust.is_pure_module(wanted):
+                self.check(f"{{o}}[{wanted!r}]", sys.modules, module, f"module {wanted}")
             return self.known(module, wanted)
         if not trust.is_pure_module(name):
             self.fail(f"{frame.place()}: imports {name}")

@@ -123,12 +123,10 @@ class Mapping:
 
 
 def is_frozen(array) -> bool:
-    """Can nobody write this memory through any array on the way to its owner?"""
+    """Can nobody ever write this memory?  Only that of `bytes`: what owns memory can unlock it."""
     while isinstance(array, np.ndarray):
-        if array.flags.writeable:
-            return False
         array = array.base
-    return array is None or isinstance(array, bytes)
+    return isinstance(array, bytes)
 
 
 CHUNK = 1 << 15

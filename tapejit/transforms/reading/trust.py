@@ -22,7 +22,7 @@ def words(text: str) -> list[str]:
 PURE_MODULES = frozenset(
     words(
         "numpy math cmath operator functools itertools scipy tapejit builtins typing "
-        "collections dataclasses enum abc numbers fractions decimal statistics string copy "
+        "collections dataclasses enum abc numbers fractions statistics string copy "
         "contextlib reprlib types bisect heapq array_api_compat _operator _functools "
         "_collections _bisect _heapq _collections_abc typing_extensions __future__ keyword re "
         "numba"
@@ -64,6 +64,8 @@ IMPURE_MODULES = {
     "ctypes": "raw memory",
     "_ctypes": "raw memory",
     "importlib": "imports at run time",
+    "decimal": "the decimal context",
+    "_decimal": "the decimal context",
 }
 
 # constants of impure modules that numerical code reads
