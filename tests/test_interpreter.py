@@ -350,6 +350,87 @@ def test_threads_have_slots_of_their_own():
     assert not wrong
 
 
+# ---------------------------------------------------------------- eager tensors
+
+
+def eager(f, x):
+    t = tj.tensor(x, requires_grad=True)
+    loss = f(t)
+    loss.backward()
+    return loss, t
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_backward_of_eager_tensors(dtype, monkeypatch):
+    swept = []
+    plain = interpreter.Sweep.__call__
+    monkeypatch.setattr(
+        interpreter.Sweep, "__call__", lambda self, *args: swept.append(1) or plain(self, *args)
+    )
+    x = np.random.default_rng(1).uniform(0.1, 1.0, 8).astype(dtype)
+    for seed, n in ((0, 300), (1, 30_000), (0, 300)):
+        f = tape_function(n, seed)
+        loss, t = eager(f, x)
+        value, gradient = tj.value_and_grad(f)(x)
+        assert np.isclose(loss.item(), value, rtol=1e-5 if dtype == np.float32 else 1e-12)
+        assert np.allclose(t.grad.numpy(), gradient, rtol=1e-4 if dtype == np.float32 else 1e-10)
+    assert len(swept) == 3
+
+
+def test_backward_over_several_recordings():
+    x = np.random.default_rng(1).uniform(0.1, 1.0, 8)
+    f = tape_function(150_000)
+    _, t = eager(f, x)
+    check_gradient(f, x, t.grad.numpy())
+
+
+def test_backward_twice_and_with_gradients():
+    f, x = tape_function(90), np.random.default_rng(1).uniform(0.1, 1.0, 8)
+    t = tj.tensor(x, requires_grad=True)
+    loss = f(t)
+    loss.backward(retain_graph=True)
+    first = t.grad.numpy().copy()
+    loss.backward(tj.tensor(2.0, dtype=tj.float64))
+    assert np.allclose(t.grad.numpy(), 3 * first, rtol=1e-15)
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
+
+
+def test_backward_from_two_roots_to_what_is_asked():
+    x = tj.tensor([0.3, 0.7], dtype=tj.float64, requires_grad=True)
+    a, b = x[0] * x[1], (x[0] + x[1]).sin()
+    unused = tj.tensor(1.0, dtype=tj.float64, requires_grad=True)
+    found = tj.autograd.grad([a * b, a + b], [x, a, unused], allow_unused=True)
+    assert np.allclose(found[1].item(), b.item() + 1)
+    slope = np.cos(1.0) * (0.21 + 1)
+    assert np.allclose(
+        found[0].numpy(), [0.7 * (b.item() + 1) + slope, 0.3 * (b.item() + 1) + slope]
+    )
+    assert found[2] is None
+
+
+def test_hooks_changes_in_place_and_second_derivatives_take_the_other_road():
+    f, x = tape_function(90), np.random.default_rng(1).uniform(0.1, 1.0, 8)
+    want = tj.grad(f)(x)
+    t = tj.tensor(x, requires_grad=True)
+    y = t * 1.0
+    seen = []
+    y.register_hook(lambda g: seen.append(g.numpy().copy()))
+    f(y).backward()
+    assert np.allclose(seen[0], want, rtol=1e-10)
+    t = tj.tensor(x, requires_grad=True)
+    (first,) = tj.autograd.grad(f(t), t, create_graph=True)
+    assert np.allclose(first.detach().numpy(), want, rtol=1e-10)
+    first.sum().backward()
+    assert np.allclose(t.grad.numpy(), tj.hessian(f)(x).sum(0), rtol=1e-8)
+    t = tj.tensor(0.5, dtype=tj.float64, requires_grad=True)
+    y = t.sin()
+    z = y * y
+    y.add_(1.0)
+    with pytest.raises(RuntimeError, match="inplace"):
+        z.backward()
+
+
 # ---------------------------------------------------------------- the cache
 
 _CHILD = """

@@ -31,7 +31,7 @@ from tapejit.runtime import handlers
 from tapejit.runtime.compiled import plain
 from tapejit.runtime.handlers import Wanted
 from tapejit.runtime.launcher import LONG, Cell, make_launcher, make_record
-from tapejit.shapes import aval
+from tapejit.shapes import Aval, aval
 from tapejit.tape import Tape, dependent_rows, needed_rows
 
 # ---------------------------------------------------------------- data
@@ -70,18 +70,18 @@ class Layout:
     def __init__(self, tape: Tape, inputs, constants, outputs, wanted):
         self.tape, self.inputs = tape, tuple(inputs)
         self.kinds = np.array(tape.kinds, np.int32)
-        rows = [output.row for output in outputs]
-        self.needed = np.frombuffer(needed_rows(tape, rows), np.uint8).astype(np.bool_)
+        self.needed = np.frombuffer(needed_rows(tape, outputs), np.uint8).astype(np.bool_)
         self.needed[list(inputs)] = True
         self.wanted = wanted
+        if any(KINDS[self.kinds[row]].op.family != "input" for row in wanted):
+            raise KernelError("interpreter: the adjoint of a computed row is not kept")
         self.sort_kinds()
         self.blocks: dict[int, np.ndarray] = {}  # row that is an array -> its slots
         self.slot = np.full(len(tape), -1, np.int32)
-        self.image: list[np.ndarray] = []  # the values of the first slots
         self.first = 0
-        self.starts = [self.begin(row) for row in inputs]
-        for row, number in constants.items():
-            self.begin(row, number)
+        self.starts = self.begin(self.inputs)
+        self.begin(list(constants))
+        self.numbers = dict(constants)  # what slots hold from the beginning
         self.place_rows()
 
     def sort_kinds(self):
@@ -97,33 +97,43 @@ class Layout:
             self.is_truth[number] = kind.aval.dtype is bool_
             if kind.aval.dtype is not bool_:
                 floats[kind.aval.dtype] = None
+        for row in self.inputs:
+            if self.is_truth[self.kinds[row]]:
+                raise KernelError("interpreter: an input of truths")
         if len(floats) != 1 or (dtype := next(iter(floats))).kernel not in ABSENT:
             raise KernelError(f"interpreter: slots of one float dtype, not of {list(floats)}")
         self.dtype = dtype
         self.element = dtype.dtype
 
-    def begin(self, row, number=None) -> int:
-        """Slots for an input (or a constant of this value)."""
-        value = KINDS[self.kinds[row]].aval
-        if value.dtype is not self.dtype and number is None:
-            raise KernelError(f"interpreter: an input of {value}")
-        start = self.first
-        self.first += value.size
-        self.image.append(np.full(value.size, 0.0 if number is None else number, self.element))
-        if value.ndim:
-            self.blocks[row] = np.arange(start, self.first, dtype=np.int32).reshape(value.shape)
-        else:
-            self.slot[row] = start
-        return start
+    def begin(self, rows) -> list[int]:
+        """Slots for rows that do not compute, one after the other; the first of each."""
+        starts = []
+        for row, number in zip(rows, self.kinds[list(rows)].tolist(), strict=True):
+            value = KINDS[number].aval
+            start, self.first = self.first, self.first + value.size
+            starts.append(start)
+            if value.ndim:
+                slots = np.arange(start, self.first, dtype=np.int32)
+                self.blocks[row] = slots.reshape(value.shape)
+            else:
+                self.slot[row] = start
+        return starts
+
+    def image(self) -> np.ndarray:
+        """The first slots with the numbers that are known."""
+        image = np.zeros(self.first, self.element)
+        for row, number in self.numbers.items():
+            image[self.slots_of(row)] = number
+        return image
 
     def place_rows(self):
         """Slots of literals, then of computed rows in order; then views, which are only numbers."""
         role = np.where(self.needed, self.role[self.kinds], _NOTHING)
         role[self.slot >= 0] = _NOTHING
         role[list(self.blocks)] = _NOTHING
-        for row in np.flatnonzero(role == _LITERAL).tolist():
-            kind = KINDS[self.kinds[row]]
-            self.begin(row, kind.attrs[0])
+        literals = np.flatnonzero(role == _LITERAL).tolist()
+        self.begin(literals)
+        self.numbers |= {row: KINDS[self.kinds[row]].attrs[0] for row in literals}
         others = np.flatnonzero((role == _VIEW) | (role == _SUM)).tolist()
         if (role == _REFUSED).any():
             row = int(np.flatnonzero(role == _REFUSED)[0])
@@ -174,6 +184,18 @@ class Layout:
         """The slots of a row, in its shape."""
         found = self.blocks.get(row)
         return np.asarray(self.slot[row]) if found is None else found
+
+    def input_places(self) -> list[tuple[int, int]]:
+        """The first slot and the length of each input."""
+        sizes = [self.aval_of(row).size for row in self.inputs]
+        return list(zip(self.starts, sizes, strict=True))
+
+    def aval_of(self, row) -> Aval:
+        return KINDS[self.kinds[row]].aval
+
+    def place_of(self, slot) -> int:
+        """Which computed row fills a slot; -1 if it is there from the beginning."""
+        return max(slot - self.first, -1)
 
     # ------------------------------------------------------------ records
 
@@ -263,7 +285,44 @@ def _arity(kind):
     return 1 if expression is None else len(expression.parameters)
 
 
-# ---------------------------------------------------------------- the program
+# ---------------------------------------------------------------- machine code
+
+_FORWARD, _REVERSE = 1, 2
+
+
+def _launcher(layout: Layout, passes: int, inputs, outputs, last: int) -> Callable[..., None]:
+    """`launch(*inputs, *outputs, values, adjoints)`, with all that it needs to live.
+
+    inputs   per array its first slot and length
+    outputs  per array whether it is of adjoints, and its slots
+    last     the row at which a reverse sweep starts
+    """
+    records, forward, reverse = layout.records()
+    tables, owners = [], []
+    for word, is_wanted, names in (
+        ("forward", passes & 1, forward),
+        ("reverse", passes & 2, reverse),
+    ):
+        code = handlers.fetch(names) if is_wanted else []
+        library = handlers.driver(layout.dtype.kernel)
+        first = library.address(f"stop_{word}")
+        tables.append(np.array([first, *(address for address, _ in code)], np.int64))
+        owners.append((library, code))
+    meta = [
+        len(inputs), len(outputs), records[1:].ctypes.data,
+        *(table.ctypes.data for table in tables), layout.first, last, passes,
+    ]  # fmt: skip
+    for start, n in inputs:
+        meta += [start, n]
+    for is_adjoint, slots in outputs:
+        meta += [is_adjoint, slots.ctypes.data, len(slots)]
+    cell = Cell(0, library.address("interpret"), 0, (library, owners, records, tables, outputs))
+    offsets = (0,) * (len(inputs) + len(outputs) + 2)
+    flags = LONG if layout.n_rows > RELEASE_GIL_ABOVE else 0
+    return make_launcher(make_record(cell, 1, meta, offsets, flags=flags))
+
+
+# ---------------------------------------------------------------- a program: forward, then reverse
 
 
 def interpret(
@@ -278,11 +337,11 @@ def interpret(
 
     root  the row whose derivatives with respect to other rows are among the outputs
     """
-    if not settings.jit or settings.backend != "ir":
+    if not _is_on():
         return None
     wanted = tuple(output.row for output in outputs if output.is_cotangent)
     try:
-        ends = [*outputs, Output(root)] if wanted else outputs
+        ends = [output.row for output in outputs] + [root] * bool(wanted)
         layout = Layout(tape, inputs, constants or {}, ends, wanted)
         if layout.n_rows < SHORTEST:
             return None
@@ -291,64 +350,49 @@ def interpret(
         return None
 
 
+def _is_on():
+    return settings.jit != 0 and settings.backend == "ir"
+
+
 class _Run:
     """A layout with its machine code, ready to be called."""
 
     def __init__(self, layout: Layout, outputs: Sequence[Output], root: int):
-        self.element, self.first = layout.element, layout.first
-        self.n_slots = layout.first + layout.n_rows
-        self.image = np.concatenate([np.empty(0, layout.element), *layout.image])
+        self.element, self.n_slots = layout.element, layout.first + layout.n_rows
+        self.image = layout.image()
         self.free: list[tuple] = []
-        self.root = -1 if root < 0 else int(layout.slots_of(root).item())
-        self.launch = self.launcher(layout, outputs)
-
-    def launcher(self, layout, outputs):
-        """The native call, with all that it needs to live."""
-        records, forward, reverse = layout.records()
-        has_root = self.root >= 0
-        code = handlers.fetch([*forward, *reverse] if has_root else forward)
-        library = handlers.driver(layout.dtype.kernel)
-        stops = [library.address("stop_forward")], [library.address("stop_reverse")]
-        addresses = [address for address, _ in code]
-        tables = [
-            np.array([*stop, *part], np.int64)
-            for stop, part in zip(
-                stops, (addresses[: len(forward)], addresses[len(forward) :]), strict=True
-            )
-        ]
-        self.scalars = [  # where a 0-d value lies, and whether it is a truth
-            (i, int(layout.slots_of(output.row)), layout.is_truth[layout.kinds[output.row]])
-            for i, output in enumerate(outputs)
-            if not output.is_cotangent and not KINDS[layout.kinds[output.row]].aval.ndim
-        ]
-        arrays = [i for i in range(len(outputs)) if i not in {i for i, _, _ in self.scalars}]
-        avals = [KINDS[layout.kinds[outputs[i].row]].aval for i in arrays]
-        self.shapes = [value.shape for value in avals]
-        if any(value.dtype is bool_ for value in avals):
-            raise KernelError("interpreter: an array of truths")
-        self.n_outputs, self.arrays = len(outputs), arrays
-        gathers = [layout.slots_of(outputs[i].row).ravel().astype(np.int32) for i in arrays]
-        last = self.root - self.first if self.root >= self.first else -1
-        meta = [
-            len(layout.starts), len(arrays), records[1:].ctypes.data,
-            tables[0].ctypes.data, tables[1].ctypes.data, self.first, last, 3 if has_root else 1,
-        ]  # fmt: skip
-        for start, row in zip(layout.starts, layout.inputs, strict=True):
-            meta += [start, KINDS[layout.kinds[row]].aval.size]
-        for i, numbers in zip(arrays, gathers, strict=True):
-            meta += [outputs[i].is_cotangent, numbers.ctypes.data, len(numbers)]
-        owner = (library, code, records, tables, gathers)
-        cell = Cell(0, library.address("interpret"), 0, owner)
-        count = len(layout.starts) + len(arrays) + 2
-        flags = LONG if layout.n_rows > RELEASE_GIL_ABOVE else 0
-        return make_launcher(make_record(cell, 1, meta, (0,) * count, flags=flags))
+        self.n_outputs = len(outputs)
+        self.scalars: list[tuple] = []  # where 0-d values lie, and whether they are truths
+        self.arrays: list[int] = []
+        self.shapes: list[tuple] = []
+        gathers = []
+        for i, output in enumerate(outputs):
+            value, slots = layout.aval_of(output.row), layout.slots_of(output.row)
+            if not (value.ndim or output.is_cotangent):
+                self.scalars.append((i, int(slots), value.dtype is bool_))
+                continue
+            if value.dtype is bool_:
+                raise KernelError("interpreter: an array of truths")
+            self.arrays.append(i)
+            self.shapes.append(value.shape)
+            gathers.append((output.is_cotangent, np.array(slots.ravel(), np.int32)))
+        self.root = int(layout.slots_of(root)) if root >= 0 else -1
+        self.launch = _launcher(
+            layout,
+            _FORWARD | _REVERSE if root >= 0 else _FORWARD,
+            [
+                (s, layout.aval_of(r).size)
+                for s, r in zip(layout.starts, layout.inputs, strict=True)
+            ],
+            gathers,
+            layout.place_of(self.root),
+        )
 
     def arena(self):
         """Slots for one run: the values of constants are there, no adjoint is."""
         values = np.empty(self.n_slots, self.element)
-        values[: self.first] = self.image
-        n = self.n_slots if self.root >= 0 else 1
-        return values, np.full(n, -0.0, self.element)
+        values[: len(self.image)] = self.image
+        return values, np.full(self.n_slots if self.root >= 0 else 1, -0.0, self.element)
 
     def call(self, inputs):
         """The outputs for these input arrays."""
@@ -374,3 +418,71 @@ class _Run:
         if len(self.free) < ARENAS:
             self.free.append(arena)
         return results
+
+
+# ---------------------------------------------------------------- a sweep over values at hand
+
+
+class Sweep:
+    """The reverse sweep over an eager recording: its values are known, nothing is recorded."""
+
+    def __init__(self, tape: Tape, roots: Sequence[int], wanted: Sequence[int]):
+        self.slice = needed_rows(tape, roots)
+        self.covers_all = all(self.slice)
+        self.n_primal = len(tape)
+        begin = [row for row in _input_rows(tape) if self.slice[row]]
+        layout = Layout(tape, begin, {}, [*roots, *wanted], wanted)
+        if layout.n_rows < SHORTEST:
+            raise KernelError("interpreter: a short program")
+        self.element, self.n_slots = layout.element, layout.first + layout.n_rows
+        places = list(zip(begin, layout.input_places(), strict=True))
+        self.arrays = [
+            (row, slice(start, start + n)) for row, (start, n) in places if layout.aval_of(row).ndim
+        ]
+        scalars = [(row, start) for row, (start, _) in places if not layout.aval_of(row).ndim]
+        self.known = [row for row, _ in scalars] + layout.computed.tolist()
+        self.places = np.array([start for _, start in scalars], np.int32)
+        self.places = np.concatenate([self.places, layout.slot[layout.computed]])
+        avals = [layout.aval_of(row) for row in (*roots, *wanted)]
+        if any(value.ndim for value in avals[: len(roots)]):
+            raise KernelError("interpreter: a root that is an array")
+        self.roots = [int(layout.slots_of(row)) for row in roots]
+        self.shapes = [value.shape for value in avals[len(roots) :]]
+        slots = [np.array(layout.slots_of(row).ravel(), np.int32) for row in wanted]
+        self.wanted = tuple(wanted)
+        last = layout.place_of(max(self.roots))
+        self.launch = _launcher(layout, _REVERSE, [], [(True, s) for s in slots], last)
+
+    def __call__(self, known: list, seeds: Sequence) -> list:
+        """The cotangents of the wanted rows, None where nothing depends, from values by row."""
+        values = np.empty(self.n_slots, self.element)
+        for row, part in self.arrays:
+            values[part] = np.ravel(known[row])
+        values[self.places] = np.array([known[row] for row in self.known], self.element)
+        adjoints = np.full(self.n_slots, -0.0, self.element)
+        for slot, seed in zip(self.roots, seeds, strict=True):
+            adjoints[slot] += seed
+        arrays = [np.empty(shape, self.element) for shape in self.shapes]
+        self.launch(*arrays, values, adjoints)
+        return [
+            (x if x.ndim else x[()]) if self.slice[row] else None
+            for row, x in zip(self.wanted, arrays, strict=True)
+        ]
+
+
+def _input_rows(tape):
+    kinds = np.array(tape.kinds, np.int32)
+    is_input = np.zeros(int(kinds.max(initial=0)) + 1, np.bool_)
+    for number in np.flatnonzero(np.bincount(kinds)).tolist():
+        is_input[number] = KINDS[number].op.family == "input"
+    return np.flatnonzero(is_input[kinds]).tolist()
+
+
+def sweep(tape: Tape, roots: Sequence[int], wanted: Sequence[int]) -> Sweep | None:
+    """The reverse sweep from `roots` to `wanted` over a recording; None if it cannot be run."""
+    if not _is_on():
+        return None
+    try:
+        return Sweep(tape, roots, wanted)
+    except KernelError:
+        return None

@@ -24,8 +24,9 @@ from tapejit.bounded import Bounded
 from tapejit.config import settings
 from tapejit.errors import AutogradError, StaleTape
 from tapejit.registry import KINDS
-from tapejit.runtime import reference
+from tapejit.runtime import interpreter, reference
 from tapejit.runtime.compiled import compile_program
+from tapejit.runtime.interpreter import Sweep
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape, needed_rows, with_inputs
 from tapejit.tensor.core import Tensor, optional, record, wrap
@@ -54,7 +55,7 @@ class SweepEntry:
         self.watch = watch
         results = [row for row in self.sweep.results if row >= 0]
         self.needed = needed_rows(self.sweep.tape, results)
-        n = self.sweep.n_primal
+        n = self.n_primal = self.sweep.n_primal
         self.saved = self._rows_read(n)
         self.slice = needed_rows(tape, roots)
         self.covers_all = all(self.slice)
@@ -107,6 +108,30 @@ MAX_SWEEPS = 4096
 
 _sweeps: Bounded[tuple, SweepEntry] = Bounded(MAX_SWEEPS)
 _LOCK = threading.Lock()
+
+
+MAX_KEPT_ROWS = 8192
+"""Rows up to which an interpreted sweep is kept: laying one out anew costs less than recording."""
+
+
+def interpreted_for(recording: Recording, roots, wanted) -> Sweep | None:
+    """The interpreter's sweep from `roots` to `wanted`, if it can run one; no rows are recorded."""
+    end = max(roots) + 1
+    if end < interpreter.SHORTEST:
+        return None
+    part = recording if end == len(recording) else prefix(recording, end)
+    if end > MAX_KEPT_ROWS:
+        return interpreter.sweep(part, roots, wanted)
+    key = (*part.key(), roots, wanted)
+    if key not in _sweeps:
+        with _LOCK:
+            if len(_sweeps) >= MAX_ENTRIES:
+                _sweeps.pop(next(iter(_sweeps)))
+            _sweeps[key] = interpreter.sweep(part, roots, wanted)
+    return _sweeps[key]
+
+
+_sweeps: dict[tuple, Sweep | None] = {}
 
 
 def prefix(tape: Tape, end: int) -> Tape:
@@ -167,7 +192,7 @@ def _run_compiled(recording, entry, seeds):
     return [None if row < 0 else next(outputs) for row in entry.sweep.results]
 
 
-def check_not_freed(recording: Recording, entry: SweepEntry) -> None:
+def check_not_freed(recording: Recording, entry: SweepEntry | Sweep) -> None:
     """Raise if an operation in the slice gave its saved values back."""
     row = _spent_row(recording, entry) if recording.freed else -1
     if row >= 0:
@@ -386,10 +411,18 @@ class Walk:
             return
         watch = self.watched(recording, end)
         unit = len(roots) == 1 and cotangents[roots[0]] is _UNIT and not self.create_graph
-        entry = sweep_for(recording, roots, wanted, watch, unit)
+        is_plain = not (recording.is_trace or recording.mutations or recording.tampered)
+        entry = None
+        if is_plain and not (self.create_graph or watch):
+            entry = interpreted_for(recording, roots, wanted)
+        entry = entry or sweep_for(recording, roots, wanted, watch, unit)
         if not self.retain_graph:
             self.freed.append((recording, entry))
-        if self.create_graph:
+        if isinstance(entry, Sweep):
+            check_not_freed(recording, entry)
+            seeds = [self.as_array(cotangents[row], recording, row) for row in roots]
+            results = entry(recording.values, seeds)
+        elif self.create_graph:
             seeds = [self.as_tensor(cotangents[row], recording, row) for row in roots]
             results = replay_sweep(recording, entry, seeds)
         else:
@@ -449,13 +482,13 @@ class Walk:
         return tuple(sorted(r for r in {*recording.hooks, *recording.retained} if r < end))
 
 
-def give_back(recording: Recording, entry: SweepEntry) -> None:
+def give_back(recording: Recording, entry: SweepEntry | Sweep) -> None:
     """Free what a backward was the last to read; the open recording is sealed."""
     if recording.is_trace:
         return
     if recording is state.parked:
         open_new()
-        if entry.covers_all and len(recording) == entry.sweep.n_primal:
+        if entry.covers_all and len(recording) == entry.n_primal:
             recording.free_all()
             return
     recording.free(entry.slice)
