@@ -73,7 +73,7 @@ class Layout:
         self.needed = np.frombuffer(needed_rows(tape, outputs), np.uint8).astype(np.bool_)
         self.needed[list(inputs)] = True
         self.wanted = wanted
-        if any(KINDS[self.kinds[row]].op.family != "input" for row in wanted):
+        if any(self.tape.kind(row).op.family != "input" for row in wanted):
             raise KernelError("interpreter: the adjoint of a computed row is not kept")
         self.sort_kinds()
         self.blocks: dict[int, np.ndarray] = {}  # row that is an array -> its slots
@@ -133,15 +133,15 @@ class Layout:
         role[list(self.blocks)] = _NOTHING
         literals = np.flatnonzero(role == _LITERAL).tolist()
         self.begin(literals)
-        self.numbers |= {row: KINDS[self.kinds[row]].attrs[0] for row in literals}
+        self.numbers |= {row: self.tape.kind(row).attrs[0] for row in literals}
         others = np.flatnonzero((role == _VIEW) | (role == _SUM)).tolist()
         if (role == _REFUSED).any():
             row = int(np.flatnonzero(role == _REFUSED)[0])
-            raise KernelError(f"interpreter: no handler for {KINDS[self.kinds[row]]}")
+            raise KernelError(f"interpreter: no handler for {self.tape.kind(row)}")
         sizes = (role == _ROW).astype(np.int32)
         for row in others:
             if role[row] == _SUM:
-                sizes[row] = max(KINDS[self.kinds[self.tape.left[row]]].aval.size - 1, 0)
+                sizes[row] = max(self.tape.kind(self.tape.left[row]).aval.size - 1, 0)
         ends = np.cumsum(sizes, dtype=np.int64)
         self.n_rows = int(ends[-1]) if len(ends) else 0
         if self.first > MAX_INPUT * (self.n_rows + 64) or self.first + self.n_rows >= 2**31:
@@ -158,7 +158,7 @@ class Layout:
 
     def view(self, row):
         """A row that only says where numbers lie: its operation on slot numbers."""
-        kind = KINDS[self.kinds[row]]
+        kind = self.tape.kind(row)
         operands = [self.slots_of(x) for x in self.tape.operands(row)]
         found = kind.op.evaluate(*operands, **kind.attributes())
         if kind.aval.ndim:
@@ -174,7 +174,7 @@ class Layout:
         result = end - 1 if len(parts) > 1 else int(parts[0])
         if len(parts) > 1:
             self.sums.append((end - len(parts) + 1, parts))
-        kind = KINDS[self.kinds[row]]
+        kind = self.tape.kind(row)
         if kind.aval.ndim:
             self.blocks[row] = np.full(kind.aval.shape, result, np.int32)
         else:
@@ -191,7 +191,7 @@ class Layout:
         return list(zip(self.starts, sizes, strict=True))
 
     def aval_of(self, row) -> Aval:
-        return KINDS[self.kinds[row]].aval
+        return self.tape.kind(row).aval
 
     def place_of(self, slot) -> int:
         """Which computed row fills a slot; -1 if it is there from the beginning."""

@@ -107,8 +107,8 @@ MAX_SWEEPS = 4096
 """Structures of up to 64 rows whose sweeps are remembered; longer ones count once per 64 rows."""
 
 _sweeps: Bounded[tuple, SweepEntry] = Bounded(MAX_SWEEPS)
+_interpreted: Bounded[tuple, Sweep | None] = Bounded(MAX_SWEEPS)
 _LOCK = threading.Lock()
-
 
 MAX_KEPT_ROWS = 8192
 """Rows up to which an interpreted sweep is kept: laying one out anew costs less than recording."""
@@ -123,15 +123,12 @@ def interpreted_for(recording: Recording, roots, wanted) -> Sweep | None:
     if end > MAX_KEPT_ROWS:
         return interpreter.sweep(part, roots, wanted)
     key = (*part.key(), roots, wanted)
-    if key not in _sweeps:
-        with _LOCK:
-            if len(_sweeps) >= MAX_ENTRIES:
-                _sweeps.pop(next(iter(_sweeps)))
-            _sweeps[key] = interpreter.sweep(part, roots, wanted)
-    return _sweeps[key]
-
-
-_sweeps: dict[tuple, Sweep | None] = {}
+    if key in _interpreted:
+        return _interpreted.get(key)
+    found = interpreter.sweep(part, roots, wanted)
+    with _LOCK:
+        _interpreted.put(key, found, 1 + end // 64)
+    return found
 
 
 def prefix(tape: Tape, end: int) -> Tape:
