@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import pytest
+
+from tapejit import __main__ as cli
 from tapejit import catalogue, config
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +53,32 @@ def test_the_readme_example_prints_what_it_says(tmp_path):
     assert found.stderr == ""
     promised = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
     assert found.stdout.splitlines() == promised
+
+
+def test_the_readme_sessions_print_what_they_say():
+    (session,) = re.findall(r"```pycon\n(.*?)```", README, re.DOTALL)
+    test = doctest.DocTestParser().get_doctest(session, {}, "README", None, 0)
+    result = doctest.DocTestRunner().run(test)
+    assert result.attempted > 8 and not result.failed
+
+
+@pytest.mark.parametrize("line", re.findall(r"^python -m tapejit .*$", README, re.MULTILINE))
+def test_the_commands_of_the_readme_run(line, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert cli.main(shlex.split(line)[3:]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+def test_the_installs_of_the_readme_name_extras_that_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = set(re.findall(r"'\.\[(\w+)\]'", README))
+    assert named and named <= set(extras["optional-dependencies"])
+
+
+def test_links_of_the_pages_lead_somewhere():
+    for page in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
+            assert (ROOT / target).exists(), f"{page}: {target}"
 
 
 def test_the_worked_example_of_an_operation_works():
