@@ -15,6 +15,7 @@ Where to start reading: a file under `workloads/` (what is computed, by whom, an
     machine      what machine, commit and versions these were
     report       the table and the JSON
     attacks, crowd, growth   what `processes` and `memory` run in processes of their own
+    long_tape    the same for `tapes`
     chart        the picture (an extra: needs matplotlib)
 
 The protocol: outputs are compared first.  Warm: the number of repeats is doubled until a sample
