@@ -71,7 +71,9 @@ def _track(pool, block, n_bytes):
 def release() -> None:
     """Let all blocks go."""
     global _total
-    for pool in list(_POOLS.values()):
+    pools = list(_POOLS.values())
+    _POOLS.clear()  # sizes that are not asked for again should not stay
+    for pool in pools:  # another thread may hold one
         pool.clear()
     _total = 0
 

@@ -208,7 +208,7 @@ def _write_guard(writer, check: Check) -> bool:
     return True
 
 
-@functools.cache
+@functools.lru_cache(1024)  # it keeps classes alive
 def _member(kind: type, read: str) -> int:
     """Where objects of a type keep what is read; 0 where that is not known."""
     if kind is types.CellType and read == "{o}.cell_contents":

@@ -90,7 +90,7 @@ class Local(NamedTuple):
     owner: Any  # a Frame
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)  # 17 KB each, and it keeps functions' code alive
 def decode(code: CodeType):
     """Instructions and exception table of a code object, decoded once."""
     bytecode: Any = dis.Bytecode(code)  # its exception_entries are missing in typeshed
