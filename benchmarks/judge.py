@@ -55,6 +55,16 @@ def ratio(case: dict, subject: str, peer: str, measure: str) -> Ratio | None:
     return Ratio(statistics.median(ratios), at_least) if ratios else None
 
 
+def _over_us(case: dict, target: Target, peer: str) -> float:
+    """How many microseconds more the subject takes: the median over programs."""
+    mine, theirs = (case["peers"][name]["programs"] for name in (target.subject, peer))
+    key = KEYS[target.measure]
+    pairs = zip(mine, theirs, strict=False)
+    return (
+        statistics.median([here[key] - there[key] for here, there in pairs if key in there]) * 1e6
+    )
+
+
 def judge(case: dict, target: Target, quick: bool) -> Verdict | None:
     """Return the verdict on one target in one case; None if it is not asked of that case."""
     if target.cases and case["name"] not in target.cases:
@@ -73,10 +83,18 @@ def judge(case: dict, target: Target, quick: bool) -> Verdict | None:
         return Verdict(text, "not judged", None, ", ".join(without))
     best = min(known, key=lambda peer: known[peer].value)
     notes = [best] if len(target.against) > 1 else []
+    over_us = 0.0
+    if target.within_us is not None:
+        over_us = _over_us(case, target, best)
+        notes.append(f"{over_us:.2g} us over")
     if quick:
         notes.append("quick sizes")
         return Verdict(text, "not judged", known[best], ", ".join(notes + without))
-    word = "met" if known[best].value >= target.factor else "missed"
+    if target.within_us is not None:
+        is_met = over_us <= target.within_us
+    else:
+        is_met = known[best].value >= target.factor
+    word = "met" if is_met else "missed"
     if word == "missed" and known[best].at_least:
         word = "not judged"
         notes.append("the peer's time limit is too short to tell")

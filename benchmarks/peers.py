@@ -42,6 +42,7 @@ _NO_FUSION = {"XLA_FLAGS": ENVIRONMENT["XLA_FLAGS"] + " --xla_disable_hlo_passes
 PEERS = {
     "tapejit": Peer("tapejit", note="value_and_grad, NumPy in and out"),
     "tapejit eager": Peer("tapejit", note="tensors and backward()"),
+    "tapejit, launches": Peer("tapejit", note="the kernels alone, on memory that is ready"),
     "jax": Peer("jax", note="jit(value_and_grad), waited for; arrays stay on the device"),
     "jax, no fusion": Peer("jax", _NO_FUSION, "the same with --xla_disable_hlo_passes=fusion"),
     "jax, device in": Peer("jax", note="device array in, NumPy out"),

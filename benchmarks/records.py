@@ -35,7 +35,8 @@ class Case(NamedTuple):
 
 
 class Target(NamedTuple):
-    """`subject` shall be `factor` times as fast as the fastest of `against`."""
+    """`subject` shall be `factor` times as fast as the fastest of `against`, or with `within_us`,
+    take at most so many microseconds more than it."""
 
     measure: str
     """"warm" or "cold"."""
@@ -44,10 +45,13 @@ class Target(NamedTuple):
     subject: str = "tapejit"
     cases: tuple[str, ...] = ()
     """Names of the cases it is asked of; empty means all."""
+    within_us: float | None = None
 
     def describe(self) -> str:
         """For example: warm >= 3x the best of jax, torch."""
         best = "the best of " if len(self.against) > 1 else ""
+        if self.within_us is not None:
+            return f"{self.measure} <= {self.within_us:g} us over {best}{', '.join(self.against)}"
         return f"{self.measure} >= {self.factor:g}x {best}{', '.join(self.against)}"
 
 

@@ -63,8 +63,7 @@ class Session:
         for draw in DRAWS:
             if draw:
                 loaded = runner.load(self.workload.inputs(settings, draw))
-            value, gradients = call(*loaded)
-            results.append([_to_numpy(output) for output in (value, *gradients)])
+            results.append([_to_numpy(output) for output in _leaves(call(*loaded))])
         return results
 
     def calibrate(self, number: int) -> int:
@@ -99,6 +98,15 @@ def _first_results(runner, inputs: tuple):
         call(*loaded)
         times_s.append(making_s + perf_counter() - start)
     return call, loaded, times_s
+
+
+def _leaves(outputs) -> list:
+    """The arrays and numbers of nested outputs, in order."""
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
+    if not isinstance(outputs, list | tuple):
+        return [outputs]
+    return [leaf for part in outputs for leaf in _leaves(part)]
 
 
 def _to_numpy(output):

@@ -575,6 +575,19 @@ def test_long_loops_keep_their_size(name):
     assert resident_bytes() - before < 1 << 20
 
 
+def test_a_builtin_that_outlives_its_entries_keeps_the_records():
+    def make():
+        call = tj.grad(lambda x: np.sum(x * x))
+        warm(call, x10)
+        return entries_of(call).enter
+
+    enter = make()
+    gc.collect()
+    junk = [np.full(30, 7) for _ in range(100)]
+    assert_same(enter((x10,), {}), x10 * 2.0)
+    del junk
+
+
 def test_functions_and_records_are_collected():
     def function(x):
         return np.sum(x * x)

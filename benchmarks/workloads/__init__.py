@@ -4,6 +4,6 @@ Their form is in `benchmarks.records`.  Order here is the order of the table.
 """
 
 NAMES = (
-    "elementwise", "black_scholes", "likelihoods", "eager_chain", "small_call", "processes",
-    "memory", "tapes",
+    "elementwise", "black_scholes", "likelihoods", "eager_chain", "small_call", "calls",
+    "processes", "memory", "tapes",
 )  # fmt: skip

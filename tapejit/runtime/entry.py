@@ -191,9 +191,9 @@ class NotNative(Exception):
 
 
 class _Record(np.ndarray):
-    """The words of one record.  A subclass, so that it can also own what it names."""
+    """Words for native code.  A subclass, so that it can also own what it names."""
 
-    owner: tuple
+    owner: Any
 
 
 class Writer:
@@ -442,7 +442,7 @@ class Entries:
         self.refused: Bounded[Any, str] = Bounded(MAX_REFUSED)
         """Keys for which no record can be written, and why."""
         self._records: dict[Any, np.ndarray] = {}
-        self._list: np.ndarray | None = None
+        self._list: _Record | None = None
         self._lock = threading.Lock()
 
     def __contains__(self, key) -> bool:
@@ -452,7 +452,8 @@ class Entries:
         """Put a record before all others; the key, kept alive, is for `touch` and `in`."""
         with self._lock:
             if self._list is None:
-                self._list = np.zeros(1 + MAX_RECORDS, np.int64)
+                self._list = np.zeros(1 + MAX_RECORDS, np.int64).view(_Record)
+                self._list.owner = self._records  # as `enter` may outlive this object
                 self.enter = _new_entry()(self._list)
             replaced = self._records.pop(key, None)  # alive until the list is without it
             self._records[key] = record
