@@ -11,7 +11,6 @@ Start at `enter_path`.  What a record is: `runtime.entry`.
 
 from __future__ import annotations
 
-import ast
 import functools
 import types
 from collections.abc import Callable, Sequence
@@ -191,35 +190,46 @@ def _write_guards(writer, reads):
 
 def _write_guard(writer, check: Check) -> bool:
     source, expected = check.source, check.expected
-    if type(source) is dict and check.read.endswith(" not in {o}"):
-        writer.absent(source, ast.literal_eval(check.read.removesuffix(" not in {o}")))
-        return True
-    if type(source) is dict and check.read.startswith("{o}["):
-        name = ast.literal_eval(check.read[4:-1])
-        now = source.get(name, MISSING)
-        if not (now is expected or (is_leaf(expected) and same(expected, now))):
-            return False
-        writer.item(source, name, now)
-        return True
-    offset = _member(type(source), check.read)
-    if not offset or word_at(id(source) + offset) != id(expected):
+    if type(source) is dict:
+        return _write_lookup(writer, check)
+    if type(source) is not type(_EXAMPLES.get(check.read)):
         return False
-    writer.member(source, id(source) + offset)
+    place = id(source) + _place_of(check.read)
+    if word_at(place) != id(expected):
+        return False
+    writer.member(source, place)
     return True
 
 
-@functools.lru_cache(1024)  # it keeps classes alive
-def _member(kind: type, read: str) -> int:
-    """Where objects of a type keep what is read; 0 where that is not known."""
-    if kind is types.CellType and read == "{o}.cell_contents":
-        return _place(types.CellType(object()), lambda cell: cell.cell_contents)
-    if kind is types.FunctionType and read in ("{o}.__code__", "{o}.__defaults__"):
-        return _place(_with_default, lambda f: getattr(f, read.removeprefix("{o}.")))
-    return 0
+def _write_lookup(writer, check: Check) -> bool:
+    """A guard of a dictionary: {o}['name'], or 'name' not in {o}."""
+    mapping, expected = check.source, check.expected
+    name = check.read.partition("'")[2].partition("'")[0]
+    if not name.isidentifier():
+        return False
+    if check.read == f"{name!r} not in {{o}}":
+        writer.absent(mapping, name)
+        return True
+    now = mapping.get(name, MISSING)
+    holds = now is expected or (is_leaf(expected) and same(expected, now))
+    if check.read != f"{{o}}[{name!r}]" or not holds:
+        return False
+    writer.item(mapping, name, now)
+    return True
 
 
-def _with_default(x=()):
-    """A function that has all that `_member` looks for."""
+_EXAMPLES = {
+    "{o}.cell_contents": types.CellType(object()),
+    "{o}.__code__": _record,
+    "{o}.__defaults__": (lambda x=(): x),
+}
+"""What is read from the memory of an object, and an object that has it."""
+
+
+@functools.cache
+def _place_of(read: str) -> int:
+    """Where the objects of `_EXAMPLES` keep what is read from them."""
+    return _place(_EXAMPLES[read], lambda example: eval(read.format(o="o"), {"o": example}))
 
 
 # ---------------------------------------------------------------- running

@@ -91,10 +91,10 @@ def _rows(transform, arguments, args, kwargs, wanted):
         return seeds
 
     _, leaves, path, first, _ = transform.call(args, kwargs, seeds_for(0))
-    recorded = path.trace
-    sizes = [recorded.recording.kind(row).aval.size for row in _float_rows(recorded)]
-    rows = [first] if sum(sizes) else []
-    rows += [transform.call(args, kwargs, seeds_for(i)).results for i in range(1, sum(sizes))]
+    recorded, arrays = path.trace, [array_of(x) for x in leaves]
+    n = sum(recorded.recording.kind(row).aval.size for row in _float_rows(recorded))
+    rows = [first] if n else []
+    rows += [path.results([*arrays, *seeds_for(i)(recorded)]) for i in range(1, n)]
     return _assemble(recorded, rows, arguments, args, leaves, wanted)
 
 

@@ -129,6 +129,11 @@ class Path:
             return reference.run(self.program, inputs)
         return self.compiled(inputs)
 
+    def results(self, inputs: list) -> list:
+        """Results alone, None where the answer is zero."""
+        outputs = self(inputs)
+        return _with_zeros(self, outputs[: len(outputs) - len(self.guards)])
+
 
 def _layouts(arrays) -> list:
     return [getattr(array, "strides", ()) for array in arrays]
@@ -238,9 +243,7 @@ class Paths:
                 self.by_signature.put(signature, known, 1 + len(derived.tape) // 256)
             else:
                 self.warn(reason, recorded.recording.guards)
-            outputs = path([*arrays, *seed_arrays])
-            n = len(outputs) - len(path.guards)
-            return path, _with_zeros(path, outputs[:n])
+            return path, path.results([*arrays, *seed_arrays])
 
     def explain(self, signature, guards):
         """Note why a call is recorded (TAPEJIT_EXPLAIN prints it)."""
