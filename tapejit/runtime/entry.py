@@ -141,7 +141,7 @@ def _new_entry() -> Callable[[np.ndarray], Callable]:
     objects = {
         "Tuple": tuple, "List": list, "Dict": dict, "Float": float, "Str": str,
         "Ndarray": np.ndarray, "NONE": None, "TRUE": True,
-        "INDEX_ERROR": IndexError, "ITEM_NAME": _ITEM_NAME,
+        "EXCEPTION": Exception, "ITEM_NAME": _ITEM_NAME,
     }  # fmt: skip
     imports = {name: id(o) for name, o in objects.items()} | _numpy_addresses() | run_imports()
     functions = [name for name in vars(code) if name.startswith("Py") and name not in imports]

@@ -58,7 +58,7 @@ Str: ptr = LINKED
 Ndarray: ptr = LINKED
 NONE: ptr = LINKED
 TRUE: ptr = LINKED
-INDEX_ERROR: ptr = LINKED
+EXCEPTION: ptr = LINKED
 ITEM_NAME: ptr = LINKED
 
 
@@ -485,7 +485,7 @@ def call(at, objects):
     o = PyObject_CallOneArg(word[at + 16], given)
     Py_DecRef(given)
     if o == 0:
-        if PyErr_ExceptionMatches(INDEX_ERROR):  # places computed for another branch
+        if PyErr_ExceptionMatches(EXCEPTION):  # perhaps of a branch not taken: Python knows
             PyErr_Clear()
             return MISS
         return FAILED

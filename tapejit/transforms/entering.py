@@ -107,6 +107,7 @@ class _Inputs:
         self.bases: list[int] = []
         self.sources: list[int] = []
         self.is_float: list[bool] = []
+        self.has_layouts = path.layouts is not None
 
     def read(self, structure, source, leaves):
         """Take the object at `source` apart as the structure says."""
@@ -138,6 +139,8 @@ class _Inputs:
             dtype, shape = example.dtype, example.shape
             if not example.flags.c_contiguous or not dtype.isnative:
                 raise NotNative("an array of another layout")
+            if self.has_layouts and min(shape, default=2) < 2:
+                raise NotNative("strides that may be any")
             base = self.writer.read_array(source, dtype, shape)
         elif isinstance(example, np.generic) and example.dtype.kind in "fiub":
             dtype, shape = example.dtype, ()
