@@ -107,3 +107,43 @@ def test_a_process_that_finds_every_entry_damaged(damage, tmp_path):
         path.write_bytes(DAMAGE[damage](data))
     subprocess.run(command, env=environment, check=True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == good
+
+
+LIMITED = """
+import os, resource, sys, warnings
+import numpy.testing
+import tapejit as tj
+from tapejit.cache import _WRITER
+tj.grad(lambda x: x * x * 3.0)(2.0)  # everything is imported, and the directory is there
+_WRITER.flush()
+{limit}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    {gradient}
+    _WRITER.flush()
+print(*(warning.message for warning in caught), sep="\\n---\\n")
+assert len(caught) == 1, caught
+"""
+
+LIMITS = {
+    "files of 1000 bytes": "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))",
+    "no files": "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))",
+    "somebody else's process": "os.setuid(65534)",
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_process_that_may_not_write(limit, tmp_path):
+    """What the system itself refuses, with its own errors."""
+    if "setuid" in LIMITS[limit] and os.getuid() != 0:
+        pytest.skip("only root can become somebody else")
+    gradient = GRADIENT.strip().replace("\n", "\n    ")
+    code = LIMITED.format(limit=LIMITS[limit], gradient=gradient)
+    place = tmp_path / "cache"
+    environment = {**os.environ, "TAPEJIT_CACHE_DIR": str(place), "TAPEJIT_CACHE": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.count("compiled code is not kept on disk") == 1
+    assert not list(tmp_path.glob("**/*.tmp"))
+    subprocess.run([sys.executable, "-W", "error", "-c", GRADIENT], env=environment, check=True)
+    assert len(list(place.glob("*.tjo"))) >= 3
