@@ -35,8 +35,11 @@ SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -3.0, 1e30, np.inf, -np.inf, np.nan)
 
 @pytest.fixture(autouse=True)
 def any_length(monkeypatch):
-    """Programs of any length are interpreted."""
+    """Programs of any length are interpreted.  With the numba backend none are."""
     monkeypatch.setattr(interpreter, "SHORTEST", 0)
+    monkeypatch.setenv("TAPEJIT_BACKEND", "ir")  # for processes that are started
+    with config.set(backend="ir"):
+        yield
 
 
 def same(got, want) -> bool:
