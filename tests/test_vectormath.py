@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tapejit.codegen import scalar_math, vectormath
+from tapejit.codegen.vectormath import coefficients
 from tapejit.expressions import DIVISIONS, FUNCTIONS, MATH, parse
 from tapejit.families import numpy_evaluator
 
@@ -397,3 +398,20 @@ def test_the_library_has_what_the_language_has():
             np.testing.assert_allclose(got, value(*[x, x[::-1]][:n]), rtol=1e-14)
         for k in range(2):
             np.testing.assert_allclose(scalar(*[x[k], x[1 - k]][:n]), got[k], rtol=1e-14)
+
+
+def test_the_tables_are_what_their_generator_prints():
+    pytest.importorskip("mpmath")
+    from tools import coefficients as generator
+
+    for dtype in DTYPES:
+        for constant in generator.CONSTANTS:
+            made = tuple(generator.parts(constant, dtype))
+            assert made == getattr(coefficients, constant.name)[dtype], constant.name
+        for table in generator.POLYNOMIALS:
+            if table.name in ("EXP", "ATAN"):
+                made = tuple(generator.coefficients(table, dtype))
+                assert made == getattr(coefficients, table.name)[dtype], table.name
+    text = generator.pi_text()
+    for word in (coefficients.HALF_PI_BITS, *coefficients.TWO_OVER_PI_BITS):
+        assert f"0x{word:016X}" in text
