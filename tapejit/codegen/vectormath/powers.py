@@ -9,16 +9,21 @@ import math
 
 from tapejit.codegen.vectormath.exponentials import exp_reduce, exp_tail, scale
 from tapejit.codegen.vectormath.language import defines
-from tapejit.codegen.vectormath.logarithms import log_normalised
-from tapejit.codegen.vectormath.pairs import at_least, at_most, fast_two_sum, two_product
+from tapejit.codegen.vectormath.logarithms import is_normal, log_normalised, log_usual
+from tapejit.codegen.vectormath.pairs import (
+    at_least,
+    at_most,
+    fast_two_sum,
+    power_of_two,
+    two_product,
+)
 
 
-def log_double(b, x):
-    """log(x) for positive finite x as a pair with about 2^-66 (f64) or 2^-36 (f32) relative error.
+def log_double(b, k, m):
+    """log(2^k·m) as a pair with about 2^-66 (f64) or 2^-36 (f32) relative error.
 
     log(m) = 2s + s·z·(2/3 + z·P(z)) with s = (m-1)/(m+1), z = s²: s, z and the products are pairs.
     """
-    k, m = log_normalised(b, x)
     f = m - 1.0
     bottom = m + 1.0
     bottom_low = (1.0 - bottom) + m
@@ -47,21 +52,38 @@ def is_whole(b, a):
     return (a > unit - 0.5) | ((a + unit) - unit).equals(a)
 
 
+def exp_double(b, p, p_low):
+    """exp(p + p_low): the factor next to 1, and n + 2·bias for the power of two."""
+    r, rest, k = exp_reduce(b, p)
+    # p_low is too large to stay out of the polynomial: p_low · r would be many ulp
+    r, rest = exp_tail(b, *fast_two_sum(r, rest + p_low))
+    return 1.0 + (r + rest), k
+
+
 @defines("pow", ulp=1.2)
 def _pow(b, x, y):
-    """exp(y · log|x|) with logarithm and product as pairs, then the cases of C99 F.9.4.4."""
+    """exp(y · log(x)) with logarithm and product as pairs, for a normal x and a normal result."""
+    high, low = log_double(b, *log_usual(b, x))
+    p, p_low = two_product(b, y, high)
+    usual = is_normal(b, x) & (p.abs() < b.pick(708.0, 87.0))
+    if not b.has_fma:
+        usual = usual & (y.abs() < b.pick(2.0**900, 2.0**100))  # Dekker's product overflows
+    b.rare = ~usual, _pow_anywhere
+    factor, k = exp_double(b, p, b.fma(y, low, p_low))
+    return factor * power_of_two(b, k - b.format.bias)
+
+
+def _pow_anywhere(b, x, y):
+    """exp(y · log|x|), then the cases of C99 F.9.4.4."""
     a = x.abs()
-    high, low = log_double(b, a)
+    high, low = log_double(b, *log_normalised(b, a))
     # 0 and inf need only the right infinity here: y times it then over- or underflows
     high = b.select(a.equals(0.0), -math.inf, high)
     high = b.select(a.equals(math.inf), math.inf, high)
     p, p_low = two_product(b, y, high)
     p_low = b.select(p.abs() < 2000.0, b.fma(y, low, p_low), 0.0)
     p = at_least(b, at_most(b, p, b.pick(710.0, 89.0)), b.pick(-746.0, -104.5))
-    r, rest, k = exp_reduce(b, p)
-    # p_low is too large to stay out of the polynomial: p_low · r would be many ulp
-    r, rest = exp_tail(b, *fast_two_sum(r, rest + p_low))
-    result = scale(b, 1.0 + (r + rest), k)
+    result = scale(b, *exp_double(b, p, p_low))
 
     size = y.abs()
     whole = is_whole(b, size)
