@@ -54,6 +54,7 @@ PEERS = {
         },
         "the same as jax, with its persistent cache",
     ),
+    "numpy": Peer("numpy", note="function by function; SciPy where NumPy has none"),
     "torch": Peer("torch", note="eager tensors and backward()"),
     "casadi": Peer("casadi", note="SX virtual machine; NumPy in and out"),
     "numba": Peer("numba", note="value and gradient written out by hand, njit, no fastmath"),

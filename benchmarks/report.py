@@ -136,6 +136,8 @@ def head(results: dict) -> str:
 def case_rows(case: dict) -> list[str]:
     """One line per peer; ratios say how many times as fast as that peer the subject is."""
     subject = subject_of(case)
+    if all("label" in settings for settings in case["programs"]):
+        return [*program_rows(case, subject), *case_rows(_without_labels(case))]
     per = f", times per operation ({case['per']} in a call)" if case["per"] > 1 else ""
     count = len(case["programs"])
     over = f", median of {count} programs" if count > 1 else ""
@@ -152,6 +154,35 @@ def case_rows(case: dict) -> list[str]:
         cells += [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("    " + "  ".join(cells))
     return lines
+
+
+def program_rows(case: dict, subject: str) -> list[str]:
+    """One line per program, with the warm minimum of each peer and how it compares."""
+    peers = [peer for peer, record in case["peers"].items() if record["programs"]]
+    cells = [("", *(peer if peer == subject else f"{peer}  (ratio)" for peer in peers))]
+    for number, settings in enumerate(case["programs"]):
+        row = [settings["label"]]
+        for peer in peers:
+            mine, theirs = (
+                (case["peers"][name]["programs"][number : number + 1] or [{}])[0].get("min_s")
+                for name in (subject, peer)
+            )
+            text = "-" if theirs is None else seconds(theirs / case["per"])
+            if None not in (mine, theirs) and peer != subject:
+                text += f"  ({theirs / mine:.2f}x)"
+            row.append(text)
+        cells.append(tuple(row))
+    widths = [max(len(row[i]) for row in cells) for i in range(len(peers) + 1)]
+    lines = [
+        f"{row[0]:<{widths[0]}}  "
+        + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in cells
+    ]
+    return [f"  {case['name']}, warm, each program", *(f"    {line}" for line in lines), ""]
+
+
+def _without_labels(case: dict) -> dict:
+    return case | {"programs": [{} for _ in case["programs"]]}
 
 
 def subject_of(case: dict) -> str:

@@ -43,7 +43,7 @@ class Session:
         """Have the library compile another program, so that its one-off costs are paid."""
         workload = importlib.import_module("benchmarks.workloads.elementwise")
         peer = self.peer if self.peer in workload.PEERS else self.peer.split(",")[0]
-        if peer in workload.PEERS:  # casadi has no arrays to compute on, and nothing to warm up
+        if peer in workload.PEERS:  # casadi has no arrays, NumPy compiles nothing
             inputs = workload.inputs(workload.WARM_UP, 0)
             _first_results(workload.PEERS[peer](workload.WARM_UP), inputs)
 
