@@ -91,6 +91,24 @@ POLYNOMIALS = (
         (9, 4),
     ),
     Polynomial(
+        "EXP2",
+        "(2**f - 1 - f*ln(2)) / f**2   |f| <= 1/2",
+        lambda f: (
+            (2**f - 1 - f * mpmath.log(2)) / f**2
+            if abs(f) > mpf(10) ** -60
+            else mpmath.log(2) ** 2 / 2
+        ),
+        lambda dtype: (-MARGIN / 2, MARGIN / 2),
+        (9, 4),
+    ),
+    Polynomial(
+        "TANH",
+        "(tanh(x) / x - 1) / z,  z = x*x   0 <= x <= 0.55",
+        _of_root(lambda x: (mpmath.tanh(x) / x - 1) / x**2),
+        _up_to(mpf("0.3025")),
+        (10, 4),
+    ),
+    Polynomial(
         "LOG",
         "(log((1+s)/(1-s)) / s - 2) / z,  z = s*s   0 <= z <= 0.02944",
         _of_root(_log_rest),

@@ -101,7 +101,6 @@ def _llvm():
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        llvm.initialize_native_asmparser()  # inline assembler: the thread pool's `pause`
         _hold_locks_at_fork(llvm.ffi)
     except (ImportError, OSError, RuntimeError) as error:
         raise KernelError(f"llvmlite: cannot be used: {_first_lines(error)}") from error

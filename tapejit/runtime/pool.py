@@ -58,7 +58,9 @@ _PLACES = {
 
 # ---------------------------------------------------------------------------- the pool, in IR
 
-_PAUSE = {"x86_64": "pause", "amd64": "pause", "aarch64": "yield", "arm64": "yield"}
+# what a waiting loop tells the processor; intrinsics, since inline assembly needs a parser
+PAUSE = dict.fromkeys(("x86_64", "amd64"), "@llvm.x86.sse2.pause()")
+PAUSE |= dict.fromkeys(("aarch64", "arm64"), "@llvm.aarch64.hint(i32 1)")
 
 _TEXT = r"""
 @tj_pool = external global i8
@@ -116,7 +118,7 @@ spin:
   %is_new = icmp ne i64 %g, %seen
   br i1 %is_new, label %join, label %pause
 pause:
-  call void asm sideeffect "PAUSE", ""()
+  call void PAUSE
   %k_next = add i64 %k, 1
   %is_early = icmp slt i64 %k_next, SPINS
   br i1 %is_early, label %spin, label %sleep
@@ -255,7 +257,7 @@ wait:
   %is_done = icmp eq i64 %left, CLOSED
   br i1 %is_done, label %done, label %pause
 pause:
-  call void asm sideeffect "PAUSE", ""()
+  call void PAUSE
   %k_next = add i64 %k, 1
   %is_early = icmp slt i64 %k_next, SPINS
   br i1 %is_early, label %wait, label %sleep
@@ -326,7 +328,7 @@ def text() -> str:
     for name, place in {**_PLACES, "workers": _FIRST_WORKER}.items():
         filled = filled.replace(f"{{{name}}}", f"getelementptr (i8, ptr @tj_pool, i64 {place})")
     words = {
-        "PAUSE": _PAUSE.get(platform.machine().lower(), "nop"),
+        "PAUSE": PAUSE.get(platform.machine().lower(), "@llvm.donothing()"),
         "SPINS": _SPINS,
         "LAST": 1 - _BIAS,
         "CLOSED": -_BIAS,

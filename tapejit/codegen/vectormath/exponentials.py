@@ -37,11 +37,16 @@ def scale(b, x, doubly_biased):
     return x * power_of_two(b, half) * power_of_two(b, doubly_biased - half)
 
 
+def exp_parts(b, x):
+    """exp(x) = factor · 2^n: the factor next to 1, and n + 2·bias."""
+    r, _, k = exp_reduce(b, x)  # its low part is worth a quarter ulp and three instructions
+    return 1.0 + b.fma(r * r, b.polynomial("EXP", r), r), k
+
+
 def exp_scaled(b, x, shift):
     """exp(x) / 2^shift for x that is neither far above overflow nor far below underflow."""
-    r, _, k = exp_reduce(b, x)  # its low part is worth a quarter ulp and three instructions
-    result = 1.0 + b.fma(r * r, b.polynomial("EXP", r), r)
-    return scale(b, result, k - shift if shift else k)
+    factor, k = exp_parts(b, x)
+    return scale(b, factor, k - shift if shift else k)
 
 
 @defines("exp", ulp=1.2)
@@ -54,13 +59,10 @@ def _exp(b, x):
 def _exp2(b, x):
     x = at_least(b, at_most(b, x, b.pick(1025.0, 129.0)), b.pick(-1076.0, -151.0))
     n, raw = round_to_integer(b, x, 1.0)
-    head, middle, last = b.constant("LN2")
-    ln2 = b.rounded(head + middle)
     fraction = x - n
-    r = fraction * ln2
-    low = b.residue(fraction, ln2, -r) + fraction * ((head - ln2) + middle + last)
-    r, rest = exp_tail(b, r, low)
-    return scale(b, 1.0 + (r + rest), raw - (b.bits_of(b.format.magic) - 2 * b.format.bias))
+    ln2 = b.rounded(sum(b.constant("LN2")))
+    rest = b.fma(fraction * fraction, b.polynomial("EXP2", fraction), fraction * ln2)
+    return scale(b, 1.0 + rest, raw - (b.bits_of(b.format.magic) - 2 * b.format.bias))
 
 
 def expm1_scaled(b, x, shift):

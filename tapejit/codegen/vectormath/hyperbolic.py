@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 
-from tapejit.codegen.vectormath.exponentials import exp_scaled, expm1_scaled
+from tapejit.codegen.vectormath.exponentials import exp_parts, exp_scaled, expm1_scaled
 from tapejit.codegen.vectormath.language import defines
 from tapejit.codegen.vectormath.logarithms import log_pair
 from tapejit.codegen.vectormath.pairs import (
     at_most,
-    divide,
     fast_two_sum,
+    power_of_two,
     two_product,
     two_sum,
 )
@@ -38,12 +38,13 @@ def _cosh(b, x):
 
 @defines("tanh", ulp=1.6)
 def _tanh(b, x):
+    """A polynomial below 0.55, and 1 - 2/(exp(2a) + 1) from there on, where it is above 1/2."""
     a = x.abs()
-    doubled = at_most(b, a + a, b.pick(44.0, 20.0))
-    high, low = expm1_scaled(b, doubled, 1)
-    h, h_low = fast_two_sum(high, low)  # half of expm1(2a)
-    result = divide(b, h, h_low, *fast_two_sum(1.0, h))
-    return b.select(a < b.pick(2.0**-28, 2.0**-14), x, b.copy_sign(result, x))
+    z = x * x
+    near = b.fma(a * z, b.polynomial("TANH", z), a)
+    factor, k = exp_parts(b, at_most(b, a + a, b.pick(44.0, 20.0)))
+    far = 1.0 - 2.0 / (factor * power_of_two(b, k - b.format.bias) + 1.0)
+    return b.copy_sign(b.select(a < 0.55, near, far), x)
 
 
 @defines("asinh", ulp=1.2)
@@ -81,6 +82,17 @@ def _acosh(b, x):
 def _atanh(b, x):
     """log((1+a)/(1-a))/2 as log(1 + 2a/(1-a))/2, the quotient and the sum as pairs."""
     a = x.abs()
+    b.rare = ~(a < 1.0), _atanh_anywhere
+    return _atanh_inside(b, x, a)
+
+
+def _atanh_anywhere(b, x):
+    a = x.abs()
+    result = b.copy_sign(b.select(a.equals(1.0), math.inf, math.nan), x)
+    return b.select(a < 1.0, _atanh_inside(b, x, a), result)
+
+
+def _atanh_inside(b, x, a):
     divisor, divisor_low = fast_two_sum(1.0, -a)
     twice = a + a
     inverse = 1.0 / divisor
@@ -88,7 +100,4 @@ def _atanh(b, x):
     left = b.residue(-quotient, divisor, twice) - quotient * divisor_low
     u, error = two_sum(quotient, 1.0)
     result = log_pair(b, u, b.fma(left, inverse, error)) * 0.5
-    result = b.select(a.equals(1.0), math.inf, result)
-    result = b.select(a > 1.0, math.nan, result)
-    result = b.select(a.is_nan(), a, result)
     return b.select(a < b.pick(2.0**-28, 2.0**-14), x, b.copy_sign(result, x))

@@ -86,8 +86,14 @@ def _log_of_parts(b, k, m):
     return k * head - ((half - b.fma(k, tail, correction)) - f)
 
 
-def log_to_base(b, k, m, inverse, unit_head, unit_tail):
-    """k·unit + log(m)·inverse, with log(m) and the product as pairs."""
+@defines("log10", ulp=1.2)
+def _log10(b, x):
+    return of_positive(b, x, _log10_of_parts)
+
+
+def _log10_of_parts(b, k, m):
+    """With log(m) and the products as pairs: powers of ten up to 10^22 come out exact."""
+    inverse, (unit_head, unit_tail) = b.constant("INV_LN10"), b.constant("LOG10_2")
     f = m - 1.0
     half, correction = log_tail(b, f)
     high = f - half
@@ -95,25 +101,21 @@ def log_to_base(b, k, m, inverse, unit_head, unit_tail):
     product = high * inverse[0]
     rest = b.residue(high, inverse[0], -product) + b.fma(high, inverse[1], low * inverse[0])
     total, error = fast_two_sum(k * unit_head, product)
-    return total + (error + (b.fma(k, unit_tail, rest) if unit_tail else rest))
+    return total + (error + b.fma(k, unit_tail, rest))
 
 
-@defines("log2", ulp=1.2)
+@defines("log2", ulp=2.0)
 def _log2(b, x):
     return of_positive(b, x, _log2_of_parts)
 
 
 def _log2_of_parts(b, k, m):
-    return log_to_base(b, k, m, b.constant("INV_LN2"), 1.0, 0.0)
-
-
-@defines("log10", ulp=1.2)
-def _log10(b, x):
-    return of_positive(b, x, _log10_of_parts)
-
-
-def _log10_of_parts(b, k, m):
-    return log_to_base(b, k, m, b.constant("INV_LN10"), *b.constant("LOG10_2"))
+    """k + log(m)/ln2; powers of two are exact because log(1) is."""
+    f = m - 1.0
+    half, correction = log_tail(b, f)
+    inverse, inverse_low = b.constant("INV_LN2")
+    rest = b.fma(half - correction, -inverse, f * inverse_low)
+    return k + b.fma(f, inverse, rest)
 
 
 def log_pair(b, u, low, doublings=0.0):
