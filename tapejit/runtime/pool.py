@@ -59,8 +59,8 @@ _PLACES = {
 # ---------------------------------------------------------------------------- the pool, in IR
 
 # what a waiting loop tells the processor; intrinsics, since inline assembly needs a parser
-PAUSE = dict.fromkeys(("x86_64", "amd64"), "@llvm.x86.sse2.pause()")
-PAUSE |= dict.fromkeys(("aarch64", "arm64"), "@llvm.aarch64.hint(i32 1)")
+_X86, _ARM = "@llvm.x86.sse2.pause()", "@llvm.aarch64.hint(i32 1)"
+PAUSE = {"x86_64": _X86, "amd64": _X86, "aarch64": _ARM, "arm64": _ARM}
 
 _TEXT = r"""
 @tj_pool = external global i8
