@@ -38,6 +38,17 @@ def clone(x, *, memory_format=None):
     return apply(OPS["clone"], (x,))
 
 
+@method("copy")
+def copy(x, order="C"):
+    """NumPy's name for `clone`.
+
+    >>> import numpy as np, tapejit as tj
+    >>> tj.grad(lambda x: np.sum(x.copy() ** 2))(np.array([1.0, 2.0]))
+    array([2., 4.])
+    """
+    return clone(x)
+
+
 @method("__deepcopy__")
 def deep_copy(x, memo):
     """A leaf's copy; computed tensors refuse, as in PyTorch.  Traced ones are cloned."""
@@ -57,7 +68,7 @@ def deep_copy(x, memo):
 
 
 @method("__copy__")
-def copy(x):
+def shallow_copy(x):
     """Another tensor on the same memory."""
     if in_trace(x):
         return clone(x)

@@ -53,7 +53,8 @@ def _asker(code: CodeType, place: int) -> str:
         return ""
     if instruction.opname == "STORE_SUBSCR":
         return "[]"
-    if not instruction.opname.startswith("CALL") or instruction.positions is None:
+    # 3.11 runs a specialised call of a C function at its PRECALL
+    if not instruction.opname.startswith(("CALL", "PRECALL")) or instruction.positions is None:
         return ""
     start = instruction.positions[0], instruction.positions[2]
     for load in reversed(before):  # the callee begins where the call begins
