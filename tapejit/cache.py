@@ -43,7 +43,7 @@ LIMIT_BYTES = 256 * 2**20
 _LENGTHS = struct.Struct("<IQ")
 _HEAD_BYTES = len(MAGIC) + 32 + _LENGTHS.size
 _SUFFIX = ".tjo"
-_TEXT = ".py"
+_TEXT = ".tj.py"  # somebody may have told us to use a directory of Python files
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _TOUCH_AFTER_S = 24 * 3600  # an entry in use gets a new date once a day, not at every read
 _STALE_AFTER_S = 3600  # a temporary file this old was left by a process that died
@@ -223,42 +223,32 @@ class ObjectStore:
         if not self._usable():
             return
         try:
-            data = frame(key, payload)
-            try:
-                self._write(self._path(key), data)
-            except FileNotFoundError:  # somebody cleared the cache while we run
-                _prepare(self.directory)
-                self._write(self._path(key), data)
-            self._room_bytes -= len(data)
-            if self._room_bytes < 0:
-                self._evict()
+            self._settle(self._path(key), frame(key, payload))
         except (OSError, MemoryError) as error:
             _warn_once(self.directory, error)
 
     def put_text(self, key: str, text: str) -> Path | None:
-        """Write a text as KEY.py, for people and debuggers: nothing runs what is in it.
+        """Write a text as KEY.tj.py, for people and debuggers: nothing runs what is in it.
 
         Returns where it is, with this text in it whatever was there before, or None if the disk
         cannot be used.
         """
         if not self._usable():
             return None
-        path, data = self._path(key).with_suffix(_TEXT), text.encode()
+        path, data = self._path(key, _TEXT), text.encode()
         with contextlib.suppress(OSError):
             if path.stat().st_size == len(data) and path.read_bytes() == data:
                 return path
         try:
-            _prepare(self.directory)  # somebody may have cleared the cache while we run
-            self._write(path, data)
+            self._settle(path, data)
         except (OSError, MemoryError) as error:
             _warn_once(self.directory, error)
             return None
-        self._room_bytes -= len(data)
         return path
 
-    def _path(self, key: str) -> Path:
+    def _path(self, key: str, suffix: str = _SUFFIX) -> Path:
         assert key.isascii() and key.isalnum(), key
-        return self.directory / (key + _SUFFIX)
+        return self.directory / (key + suffix)
 
     def _usable(self) -> bool:
         """Prepare the directory at the first use, so that importing tapejit touches no disk."""
@@ -294,6 +284,17 @@ class ObjectStore:
             with contextlib.suppress(OSError):
                 os.utime(path)
         return data
+
+    def _settle(self, path: Path, data: bytes):
+        """Write a file, in a directory that has room for it."""
+        try:
+            self._write(path, data)
+        except FileNotFoundError:  # somebody cleared the cache while we run
+            _prepare(self.directory)
+            self._write(path, data)
+        self._room_bytes -= len(data)
+        if self._room_bytes < 0:
+            self._evict()
 
     def _write(self, path: Path, data: bytes):
         """Write a file that appears complete or not at all."""

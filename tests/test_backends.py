@@ -303,7 +303,7 @@ def test_what_is_shown_is_what_runs(tmp_path, monkeypatch):
         compile_program(asinh_program())
     sources._code.cache_clear()
     shown = dict(show.program_stages(asinh_program()))["kernel k0 as Python"]
-    (file,) = (tmp_path / "own").glob("*.py")
+    (file,) = (tmp_path / "own").glob("*.tj.py")
     assert file.read_text() == shown.replace("def k0(", "def kernel(")
 
 

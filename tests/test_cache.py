@@ -310,6 +310,25 @@ def test_oldest_entries_go_first(tmp_path):
     assert 25 <= len(kept) <= 36
 
 
+def test_texts_go_too_and_files_of_others_stay(tmp_path):
+    """A text is written where it is not, or is not as it should be, and counts like an entry."""
+    store = ObjectStore(tmp_path / "objects", 20_000)
+    path = store.put_text("kernel0", "def kernel(): pass\n")
+    (store.directory / "mine.py").write_text("import this\n")
+    os.utime(store.directory / "mine.py", (1, 1))
+    for damage in (b"", b"def kernel(): exit()\n", b"def kernel(): fail\n"):
+        path.write_bytes(damage)
+        assert store.put_text("kernel0", "def kernel(): pass\n") == path
+        assert path.read_text() == "def kernel(): pass\n"
+    os.utime(path, (time.time() - 5000,) * 2)
+    assert store.put_text("kernel0", "def kernel(): pass\n") == path
+    assert path.stat().st_mtime < time.time() - 4000  # nothing to write, nothing written
+    for i in range(40):
+        store.put_text(f"kernel1{i}", "#" * 1000)
+    assert not path.exists() and (store.directory / "mine.py").exists()
+    assert sum(file.stat().st_size for file in store.directory.iterdir()) <= 20_000
+
+
 @pytest.mark.parametrize("date", [0, 1, 2**31 + 5, 2**33], ids=str)
 def test_odd_dates_are_mended_by_use(store, date):
     store.put(KEY, PAYLOAD)
