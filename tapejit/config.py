@@ -7,6 +7,9 @@
     jit      TAPEJIT_JIT      1 compiled kernels · 0 the same kernels as plain Python text
     explain  TAPEJIT_EXPLAIN  1 says why a function is recorded again
     backend  TAPEJIT_BACKEND  ir: kernels as LLVM text · numba: as Python text that Numba compiles
+    tier     TAPEJIT_TIER     auto: kernels start without LLVM's passes, hot ones get them in the
+                              background · 0 never · 1 at once
+    kernels  TAPEJIT_KERNELS  how many kernels a process keeps for programs to come (2048)
 
 `TAPEJIT_CACHE`, `TAPEJIT_CACHE_DIR` belong to tapejit.cache.  Start at `set`.
 """
@@ -29,9 +32,11 @@ class Settings:
     jit: int = 1
     explain: int = 0
     backend: str = "ir"
+    tier: str = "auto"
+    kernels: int = 2048
 
 
-CHOICES = {"backend": ("ir", "numba")}
+CHOICES = {"backend": ("ir", "numba"), "tier": ("auto", "0", "1")}
 """The words that a switch may have; the other switches are whole numbers."""
 
 

@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import traceback
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -388,7 +389,7 @@ def refuse(*_):
 
 def test_where_the_first_lowering_refuses_the_second_runs(monkeypatch):
     """No vector math for this machine: Numba compiles the text, and nobody is bothered."""
-    monkeypatch.setattr(kernels, "_CELLS", {})
+    monkeypatch.setattr(kernels, "_CELLS", OrderedDict())
     monkeypatch.setattr(kernels, "emit_loop", refuse)
     x = np.linspace(-3.0, 3.0, 10)
     with config.set(backend="ir"):
@@ -401,7 +402,7 @@ def test_where_both_refuse_rows_run_one_by_one(monkeypatch):
     def no_numba(*_):
         raise KernelError("numba: cannot be used: No module named 'numba'")
 
-    monkeypatch.setattr(kernels, "_CELLS", {})
+    monkeypatch.setattr(kernels, "_CELLS", OrderedDict())
     monkeypatch.setattr(kernels, "emit_loop", refuse)
     monkeypatch.setattr(kernels, "compile_functions", no_numba)
     x = np.linspace(-3.0, 3.0, 10)

@@ -14,10 +14,10 @@ import pytest
 
 from tapejit.errors import KernelError
 from tapejit.runtime import launcher, native
+from tapejit.runtime.cells import Cell
 from tapejit.runtime.launcher import (
     LONG,
     RUN_TEXT,
-    Cell,
     make_launcher,
     make_record,
     run_imports,
@@ -296,7 +296,7 @@ def test_other_code_in_a_cell_is_what_every_launcher_runs_next(witness):
     launchers = [make_launcher(make_record(cell, 1, (0, 0), (0,))) for _ in range(2)]
     launchers[0](log)
     assert log[0] == 12
-    cell.addresses[:] = (0, witness.address("loop"), witness.address("finish"))
+    cell.replace(0, witness.address("loop"), witness.address("finish"), witness, tier=1)
     log[0] = 0
     launchers[1](log)
     assert log[0] == 23

@@ -7,7 +7,6 @@ what calls mathematics imports it one lane wide.  Texts are codegen/threaded.py'
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,7 +20,9 @@ from tapejit.codegen.threaded import (
 )
 from tapejit.errors import KernelError
 from tapejit.registry import Kind
-from tapejit.runtime import kernels, native
+from tapejit.runtime import native
+from tapejit.runtime.libraries import math_library
+from tapejit.runtime.locks import Lock
 from tapejit.shapes import Aval
 
 
@@ -37,7 +38,7 @@ class Wanted(NamedTuple):
 
 _HANDLERS: dict[Wanted, tuple[int, object]] = {}  # address, what keeps it valid
 _REFUSED: dict[Wanted, str] = {}
-_LOCK = threading.RLock()
+_LOCK = Lock()
 
 
 def fetch(wanted: Sequence[Wanted]) -> list[tuple[int, object]]:
@@ -58,7 +59,7 @@ def _compile(keys):
     ir = "".join([*declarations, *(text.ir for text in texts)])
     imports, libraries = {}, []
     for call in dict.fromkeys(call for text in texts for call in text.imports):
-        library = kernels.math_library(call)
+        library = math_library(call)
         symbol = vectormath.symbol(*call)
         imports[symbol] = library.address(symbol)
         libraries.append(library)

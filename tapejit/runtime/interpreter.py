@@ -28,9 +28,10 @@ from tapejit.dtypes import DType, bool_
 from tapejit.errors import KernelError
 from tapejit.registry import KINDS, OPS, Kind, infer_kind
 from tapejit.runtime import handlers
+from tapejit.runtime.cells import Cell
 from tapejit.runtime.compiled import plain
 from tapejit.runtime.handlers import Wanted
-from tapejit.runtime.launcher import LONG, Cell, make_launcher, make_record
+from tapejit.runtime.launcher import LONG, make_launcher, make_record
 from tapejit.shapes import Aval, aval
 from tapejit.tape import Tape, dependent_rows, needed_rows
 

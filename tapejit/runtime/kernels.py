@@ -6,8 +6,8 @@ that text.
 A kernel's key is the LoopKernel itself: it holds no sizes, so a new batch size finds its kernels
 here and compiles nothing (`statistics.kernels_compiled` counts).
 
-The vector math that kernels call is a library of its own for each function, loaded once per
-process and kept.
+What was not fetched for longest is dropped when there are more than `config.settings.kernels`; its
+code is given back when no program has it any more, nor any other kernel of its module.
 
 That is the default lowering, `_compile_ir`.  The other, `_compile_texts`, is Numba's of the
 kernel's Python text (numba_kernels.py): where TAPEJIT_BACKEND asks for it, and where this machine's
@@ -16,21 +16,19 @@ LLVM refuses the first.  Both give cells of the same interface.
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tapejit import config
-from tapejit.codegen import vectormath
 from tapejit.codegen.loop_ir import emit_loop
-from tapejit.codegen.loop_reduce import emit_reduction
-from tapejit.codegen.loop_tail import NAMES, emit_tail
 from tapejit.errors import KernelError
 from tapejit.plan import LoopKernel
-from tapejit.runtime import native
-from tapejit.runtime.launcher import Cell
+from tapejit.runtime import native, tiers
+from tapejit.runtime.cells import NEVER, Cell
+from tapejit.runtime.libraries import imports_of
 from tapejit.runtime.locks import Lock
 from tapejit.runtime.numba_kernels import compile_functions
 
@@ -69,8 +67,7 @@ class Statistics:
 
 
 statistics = Statistics()
-_CELLS: dict[_Key, Cell] = {}
-_MATH: dict[tuple[str, str, int], native.NativeLibrary] = {}
+_CELLS: OrderedDict[_Key, Cell] = OrderedDict()  # the least recently fetched first
 _LOCK = Lock()
 
 # ---------------------------------------------------------------- operations
@@ -83,12 +80,16 @@ def fetch(kernels: Iterable[LoopKernel]) -> list[Cell]:
     """
     backend = config.settings.backend
     keys = [_Key(kernel, backend) for kernel in kernels]
-    if any(key not in _CELLS for key in keys):
-        with _LOCK:
-            missing = [key for key in dict.fromkeys(keys) if key not in _CELLS]
-            if missing:
-                _compile(missing, backend)
-    return [_CELLS[key] for key in keys]
+    with _LOCK:
+        missing = [key for key in dict.fromkeys(keys) if key not in _CELLS]
+        if missing:
+            _compile(missing, backend)
+        cells = [_CELLS[key] for key in keys]
+        for key in keys:
+            _CELLS.move_to_end(key)
+        while len(_CELLS) > max(config.settings.kernels, 0):
+            _CELLS.popitem(last=False)
+    return cells
 
 
 def _compile(keys, backend):
@@ -136,23 +137,21 @@ def _compile_ir(keys):
     emitted = time.perf_counter()
     if config.settings.debug >= 5:
         print(ir, file=sys.stderr)
-    imports, libraries = {}, []
-    for call in dict.fromkeys(call for text in texts for call in text.imports):
-        library = math_library(call)
-        symbol = vectormath.symbol(*call)
-        imports[symbol] = library.address(symbol)
-        libraries.append(library)
-    for name in dict.fromkeys(name for text in texts for name in text.support):
-        libraries.append(_support_library(name))
-        imports[name] = libraries[-1].address(name)
+    imports, libraries = imports_of(texts)
     library = native.compile_cached(ir, exports, imports, is_urgent=True)
+    may_rise = config.settings.tier == "auto"
     for number, (key, text) in enumerate(zip(keys, texts, strict=True)):
         start, finish = (
             library.address(name) if name in text.exports else 0
             for name in (f"k{number}_start", f"k{number}_finish")
         )
-        owner = (library, *libraries)
-        _CELLS[key] = Cell(start, library.address(f"k{number}"), finish, owner)
+        kernel = key.kernel if tiers.is_worthwhile(key.kernel) else None
+        cell = _CELLS[key] = Cell(
+            start, library.address(f"k{number}"), finish, (library, *libraries),
+            kernel, tiers.LOOK_NS if may_rise and kernel else NEVER,
+        )  # fmt: skip
+        if config.settings.tier == "1" and kernel:
+            tiers.promote(cell)
     statistics.kernels_compiled += len(keys)
     statistics.modules_compiled += 1
     statistics.emit_ms += (emitted - begin) * 1e3
@@ -167,26 +166,3 @@ def _split(ir):
         head.append(ir[position:end])
         position = end
     return head, ir[position:]
-
-
-@functools.cache
-def _support_library(name):
-    """What is the same in many kernels, compiled once on this machine."""
-    if name in NAMES:
-        return _tail_library()
-    return native.compile_cached(emit_reduction(name), (name,), tier=1)
-
-
-@functools.cache
-def _tail_library():
-    return native.compile_cached(emit_tail(), NAMES, tier=1)
-
-
-def math_library(call):
-    """One vector math function, compiled the first time it is needed on this machine."""
-    library = _MATH.get(call)
-    if library is None:
-        text = vectormath.emit_library([call], native.host().has_fma)
-        symbol = vectormath.symbol(*call)
-        library = _MATH[call] = native.compile_cached(text, (symbol,), tier=1)
-    return library

@@ -5,11 +5,12 @@ a few lines of IR (`RUN_TEXT`) which every native entry includes as its own; the
 here have the smallest such entry, compiled once per process (from disk the next time) and wrapped
 by CPython's own `PyCFunction_NewEx`.
 
-    record  cell | flags | units | atom | grain | threads (pool.py has these three) |
+    record  cell | work | flags | units | atom | grain | threads (pool.py has these three) |
             number of arrays | place of the offsets | meta... | offsets...
-    cell    start | loop | finish      addresses of the kernel's functions, 0: it has none
+    cell    start | loop | finish      addresses of the kernel's functions (cells.py)
 
     def run(record, args):                                # args: a data pointer per array
+        cell.left -= record.work; if cell.left < 0: tj_hot(cell)            # tiers.py
         if record.flags: return tj_run_long(record, args) # the same without the GIL, on threads
         if cell.start: cell.start(args, record.meta)
         cell.loop(args, record.meta, 0, record.units)
@@ -18,10 +19,9 @@ by CPython's own `PyCFunction_NewEx`.
     def launch(*arrays):                                  # what the entry does
         run(record, [address(array) + offset for array, offset in zip(arrays, offsets)])
 
-A kernel has one cell, which all its records point to: putting other code into it is one aligned
-store of 8 bytes, and everything that runs the kernel sees it.  Who writes an entry needs the
-record's address (`record.ctypes.data`), `RUN_TEXT`, `run_imports()` and no more; it holds the GIL
-when it calls `@run`, and keeps the record alive, which keeps the rest.
+A kernel has one cell, which all its records point to: other code in it is seen at once.  Who
+writes an entry needs the record's address (`record.ctypes.data`), `RUN_TEXT`, `run_imports()` and
+no more; it holds the GIL when it calls `@run`, and keeps the record alive, which keeps the rest.
 
 Start reading at `record_of` and `make_launcher`.  The entry looks at an argument's type and data
 pointer only: dtype, size, strides and who else reads the memory are its caller's business.  It
@@ -42,7 +42,8 @@ import numpy as np
 
 from tapejit.errors import KernelError
 from tapejit.plan import KernelStep
-from tapejit.runtime import native, pool
+from tapejit.runtime import native, pool, tiers
+from tapejit.runtime.cells import LEFT, Cell
 from tapejit.runtime.locks import once
 from tapejit.runtime.native import python_addresses
 from tapejit.runtime.work import atom_of, estimate_ns
@@ -68,18 +69,7 @@ SHARE_NS = 20_000
 GRAIN_NS = 5_000
 """What is taken at once, at least: that costs 20 ns."""
 
-_FLAGS, _UNITS, _ATOM, _GRAIN, _THREADS, _COUNT, _OFFSETS, _META = range(1, 9)
-
-
-class Cell:
-    """A kernel's entry points, in memory that records point to, and what keeps them valid."""
-
-    __slots__ = ("__weakref__", "addresses", "owner")
-
-    def __init__(self, start: int, loop: int, finish: int, owner: object):
-        assert loop, "a kernel without a loop"
-        self.addresses = np.array((start, loop, finish), np.int64)
-        self.owner = owner
+_WORK, _FLAGS, _UNITS, _ATOM, _GRAIN, _THREADS, _COUNT, _OFFSETS, _META = range(1, 10)
 
 
 class Record(np.ndarray):
@@ -94,19 +84,21 @@ def make_record(
     meta: Sequence[int] | np.ndarray,
     offsets: tuple[int, ...] = (),
     *,
+    work: int = 1,
     flags: int = 0,
     atom: int = 1,
     grain: int = 1,
     threads: int = 1,
 ) -> Record:
     """What `@run` needs to know of one step: a kernel of plan.py's machine interface, its units and
-    meta (copied).  `offsets`, bytes to add to each array's address, are for launchers only.
+    meta (copied).  `offsets`, bytes to add to each array's address, are for launchers only; `work`
+    is what a run takes from the cell's time, in ns.
 
     A long step (flags) runs on up to `threads`; each takes `grain` times `atom` units or more at
     a time, beginning at a multiple of `atom`.
     """
-    numbers = (flags, units, atom, grain, threads, len(offsets), _META + len(meta))
-    head = (cell.addresses.ctypes.data, *numbers)
+    numbers = (work, flags, units, atom, grain, threads, len(offsets), _META + len(meta))
+    head = (cell.address, *numbers)
     record = np.array([*head, *meta, *offsets], np.int64).view(Record)
     record.flags.writeable = False
     record.owner = cell
@@ -116,16 +108,17 @@ def make_record(
 def record_of(step: KernelStep, cell: Cell, offsets: tuple[int, ...] = ()) -> Record:
     """The record of a plan's step."""
     meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
-    nanoseconds = estimate_ns(step)
-    if nanoseconds < LONG_NS:
-        return make_record(cell, step.units, meta, offsets)
+    work = max(estimate_ns(step), 1)
+    if work < LONG_NS:
+        return make_record(cell, step.units, meta, offsets, work=work)
     atom = atom_of(step)
     atoms = step.units // atom
-    grain = -(-atoms * GRAIN_NS // nanoseconds)
-    threads = min(nanoseconds // SHARE_NS, atoms)
+    grain = -(-atoms * GRAIN_NS // work)
+    threads = min(work // SHARE_NS, atoms)
     return make_record(
-        cell, step.units, meta, offsets, flags=LONG, atom=atom, grain=grain, threads=threads
-    )
+        cell, step.units, meta, offsets,
+        work=work, flags=LONG, atom=atom, grain=grain, threads=threads,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------- running, in IR
@@ -164,8 +157,21 @@ _LONG_LOOP = """call void @tj_pool_run(ptr %loop, ptr %args, ptr %meta, i64 %uni
 
 RUN_TEXT = f"""
 declare void @tj_run_long(ptr, ptr)
+declare void @tj_hot(ptr)
 
 define internal void @run(ptr %record, ptr %args) nounwind {{
+{_FIELDS}  %left_at = getelementptr i64, ptr %cell, i64 {LEFT}
+  %left = load i64, ptr %left_at
+  %work_at = getelementptr i64, ptr %record, i64 {_WORK}
+  %work = load i64, ptr %work_at
+  %still = sub i64 %left, %work
+  store i64 %still, ptr %left_at
+  %is_hot = icmp slt i64 %still, 0
+  br i1 %is_hot, label %hot, label %count
+hot:
+  call void @tj_hot(ptr %cell)
+  br label %count
+count:
   %flags_at = getelementptr i64, ptr %record, i64 {_FLAGS}
   %flags = load i64, ptr %flags_at
   %is_short = icmp eq i64 %flags, 0
@@ -174,7 +180,7 @@ long:
   call void @tj_run_long(ptr %record, ptr %args)
   ret void
 short:
-{_FIELDS}{_STEPS.replace("LOOP", _SHORT_LOOP)}  ret void
+{_STEPS.replace("LOOP", _SHORT_LOOP)}  ret void
 }}
 """
 """Define `@run(ptr %record, ptr %args)` for a module whose imports include `run_imports()`."""
@@ -200,7 +206,8 @@ define void @tj_run_long(ptr %record, ptr %args) nounwind {{
 
 def run_imports() -> dict[str, int]:
     """Addresses of what RUN_TEXT calls; they stay valid."""
-    return {"tj_run_long": _long_run().address("tj_run_long")}
+    hot = ctypes.cast(tiers.HOT, ctypes.c_void_p).value or 0
+    return {"tj_run_long": _long_run().address("tj_run_long"), "tj_hot": hot}
 
 
 @once

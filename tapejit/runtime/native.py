@@ -42,6 +42,9 @@ FORMAT = 1
 
 LIBRARIES_PER_JIT = 256
 
+_BACKGROUND = threading.RLock()
+"""Held while a background compile is in LLVM without llvmlite's lock, so that fork waits for it."""
+
 _LOCK = threading.RLock()
 """Held while a library is linked.  Each call into LLVM takes llvmlite's own lock besides, which is
 all that compiling needs: nothing of it is shared."""
@@ -115,7 +118,7 @@ def _hold_locks_at_fork(ffi):
     forks during a compile and the child waits for ever.  Needless once llvmlite does it itself.
     """
     inner = getattr(ffi.lib, "_lock", None)
-    locks = [_LOCK] if inner is None else [_LOCK, inner]
+    locks = [_BACKGROUND, _LOCK] if inner is None else [_BACKGROUND, _LOCK, inner]
 
     def take():
         for lock in locks:
@@ -198,14 +201,18 @@ def _compile_trusted(ir_text, tier):
     return compile_object(ir_text, tier, is_trusted=True)
 
 
-def _optimise(module, to):
+def _pass_builder(to):
     """The O1 pipeline.  The IR has explicit vectors, so vectorisers and unrolling only cost."""
     llvm = _llvm()
     options = llvm.create_pipeline_tuning_options(speed_level=1)
     options.loop_vectorization = False
     options.slp_vectorization = False
     options.loop_unrolling = False
-    builder = llvm.create_pass_builder(to, options)
+    return llvm.create_pass_builder(to, options)
+
+
+def _optimise(module, to):
+    builder = _pass_builder(to)
     builder.getModulePassManager().run(module, builder)
 
 
@@ -217,6 +224,49 @@ def _promote(module, to):
     passes.add_sroa_pass()
     passes.add_simplify_cfg_pass()
     passes.run(module, builder)
+
+
+@once
+def _background_machine():
+    """Tier 1's target machine for the one thread that compiles in the background."""
+    return machine.__wrapped__(host(), 1)
+
+
+def _compile_unlocked(ir_text):
+    """`compile_object` at tier 1 for a thread that nobody should wait for.
+
+    llvmlite locks every call; a compile in the foreground would wait 100 ms for this one.  LLVM
+    itself needs no lock between contexts: nothing here is shared, the target machine included.
+    So the two long calls go past the lock, where llvmlite still has it where it is in 0.50.
+    """
+    llvm, to = _llvm(), _background_machine()
+    run, emit = (
+        getattr(function, "_cfn", function)
+        for function in (
+            llvm.ffi.lib.LLVMPY_RunNewModulePassManager,
+            llvm.ffi.lib.LLVMPY_TargetMachineEmitToMemory,
+        )
+    )
+    try:
+        with llvm.parse_assembly(ir_text, llvm.create_context()) as module:
+            if settings.check:
+                module.verify()
+            builder = _pass_builder(to)
+            passes = builder.getModulePassManager()
+            with llvm.ffi.OutputString() as message:
+                with _BACKGROUND:
+                    run(passes, module, builder)
+                    buffer = emit(to, module, 1, message)
+                if not buffer:
+                    raise RuntimeError(str(message))
+            lib = llvm.ffi.lib
+            try:
+                start, size = lib.LLVMPY_GetBufferStart(buffer), lib.LLVMPY_GetBufferSize(buffer)
+                return ctypes.string_at(start, size)
+            finally:
+                lib.LLVMPY_DisposeMemoryBuffer(buffer)
+    except RuntimeError as error:
+        raise KernelError(f"LLVM refused the IR: {_first_lines(error)}") from error
 
 
 def _first_lines(error: Exception, count: int = 4) -> str:
@@ -290,6 +340,23 @@ def content_key(ir_text: str, tier: int = 0) -> str:
     return hashlib.sha256(head + b"\0" + ir_text.encode()).hexdigest()
 
 
+def load_cached(
+    ir_text: str,
+    exports: tuple[str, ...],
+    imports: dict[str, int] | None = None,
+    tier: int = 0,
+    store: ObjectStore | None = None,
+) -> NativeLibrary | None:
+    """The code of an IR text if it is on disk: in the process's store, unless another is given."""
+    kept = (store or shared_store()).get(content_key(ir_text, tier))
+    if kept is not None:
+        try:
+            return load(kept, exports, imports)
+        except KernelError:
+            pass  # an object from elsewhere, or a symbol gone: compile, and say what is wrong then
+    return None
+
+
 def compile_cached(
     ir_text: str | Callable[[], str],
     exports: tuple[str, ...],
@@ -310,15 +377,23 @@ def compile_cached(
     """
     store = shared_store() if store is None else store
     assert isinstance(ir_text, str) or source, "a text not printed yet needs its source"
-    key = content_key(ir_text if isinstance(ir_text, str) else source, tier)
-    kept = store.get(key)
-    if kept is not None:
-        try:
-            return load(kept, exports, imports)
-        except KernelError:
-            pass  # an object from elsewhere, or a symbol gone: compile, and say what is wrong then
-    compiler = _compile_trusted if is_urgent else compile_object
-    fresh = compiler(ir_text if isinstance(ir_text, str) else ir_text(), tier)
-    library = load(fresh, exports, imports)
-    (store.put_later if is_urgent else store.put)(key, fresh)
+    known_by = ir_text if isinstance(ir_text, str) else source
+    library = load_cached(known_by, exports, imports, tier, store)
+    if library is None:
+        compiler = _compile_trusted if is_urgent else compile_object
+        fresh = compiler(ir_text if isinstance(ir_text, str) else ir_text(), tier)
+        library = load(fresh, exports, imports)
+        (store.put_later if is_urgent else store.put)(content_key(known_by, tier), fresh)
+    return library
+
+
+def compile_in_background(
+    ir_text: str, exports: tuple[str, ...], imports: dict[str, int] | None = None
+) -> NativeLibrary:
+    """`compile_cached` at tier 1, in a way that makes no other thread wait; one at a time."""
+    library = load_cached(ir_text, exports, imports, 1)
+    if library is None:
+        fresh = _compile_unlocked(ir_text)
+        library = load(fresh, exports, imports)
+        shared_store().put(content_key(ir_text, 1), fresh)
     return library

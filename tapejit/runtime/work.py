@@ -12,28 +12,25 @@ import itertools
 import math
 
 from tapejit.expressions import MATH
-from tapejit.plan import BLOCK, KernelStep, View, is_total
+from tapejit.plan import KernelStep, View, is_total
 
 # ---------------------------------------------------------------- how long
 
 # ns an element at tier 0, measured on one core with AVX-512 (field/numba_seam.md, sections 5 to 8)
-_ARITHMETIC, _MATH, _SLOW = 0.07, 1.5, 0.4
-_OPERAND, _STRIDED = 0.15, 1.0
+_ARITHMETIC = 0.07
+_NODES = dict.fromkeys(MATH, 1.5) | dict.fromkeys(("div", "mod", "sqrt", "index", "cast"), 0.4)
+_OPERANDS = {"1": 0.15, "s": 1.0, "0": 0.0}  # by their step along the inner axis
 _UNIT = 15  # ns to begin a unit
-_SLOW_NODES = frozenset({"div", "mod", "sqrt", "index", "cast"})
 
 
 def estimate_ns(step: KernelStep) -> int:
     """About how long one thread takes."""
-    kernel, element = step.kernel, 0.0
-    for node in kernel.nodes:
-        is_slow = node.fn in _SLOW_NODES
-        element += _MATH if node.fn in MATH else _SLOW if is_slow else _ARITHMETIC
-    operands = [*kernel.inputs, *(output.operand for output in kernel.outputs)]
-    for operand in operands:
-        element += {"1": _OPERAND, "s": _STRIDED, "0": 0.0}[operand.steps[-1]]
-    inner = min(step.lengths[-1], BLOCK) if len(step.lengths) == 1 else step.lengths[-1]
-    return int(step.units * (_UNIT + inner * element))
+    kernel = step.kernel
+    element = sum([_NODES.get(node[0], _ARITHMETIC) for node in kernel.nodes])
+    operands = (*kernel.inputs, *(output.operand for output in kernel.outputs))
+    element += sum([_OPERANDS[operand.steps[-1]] for operand in operands])
+    elements = step.lengths[0] if len(step.lengths) == 1 else step.units * step.lengths[-1]
+    return int(step.units * _UNIT + elements * element)
 
 
 # ---------------------------------------------------------------- where to cut
