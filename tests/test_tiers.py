@@ -314,7 +314,7 @@ def test_exit_during_a_background_compile(options):
 
 def n_libraries():
     gc.collect()
-    return sum(isinstance(found, native.NativeLibrary) for found in gc.get_objects())
+    return sum(type(found) is native.NativeLibrary for found in gc.get_objects())
 
 
 def test_code_of_both_tiers_is_given_back(table):
