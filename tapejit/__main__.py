@@ -1,7 +1,8 @@
-"""The command line: python -m tapejit show | ops | demo.
+"""The command line: python -m tapejit show | ops | stubs | demo.
 
     show FILE:FUNCTION   a function's tape before and after simplification, schedule, kernels
     ops [NAME]           the register of operations, or one record
+    stubs --write FILE   the type stub of the public names
     demo [--quick]       the notebook's examples, then a fit on real data with timings and a chart
 
 Errors of the command line end with status 2 and one message; a failure in the user's own file is
@@ -14,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tapejit import catalogue, demo, show
+from tapejit import catalogue, demo, show, stubs
 from tapejit.errors import TapejitError
 
 
@@ -23,7 +24,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m tapejit", description="Gradients on a flat tape, compiled into kernels."
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="show | ops | demo")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="show | ops | stubs | demo"
+    )
     shown = commands.add_parser(
         "show", help="print what becomes of a function: tape, schedule, kernels"
     )
@@ -39,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     listed = commands.add_parser("ops", help="list the operations, or print one record")
     listed.add_argument("name", nargs="?", help="an operation")
     listed.add_argument("--write", type=Path, metavar="FILE", help="write the page docs/ops.md")
+    typed = commands.add_parser("stubs", help="the type stub of the public names")
+    typed.add_argument("--write", type=Path, required=True, metavar="FILE")
     shows = commands.add_parser("demo", help="the notebook's examples and a real fit")
     shows.add_argument("--quick", action="store_true", help="small sizes, a few seconds")
     shows.add_argument(
@@ -56,6 +61,9 @@ def main(arguments: list[str]) -> int:
         elif options.command == "show":
             flags = {"grad": options.grad, "ir": options.ir, "dot": options.dot}
             print(show.show_text(options.target, options.args, **flags), end="")
+        elif options.command == "stubs":
+            options.write.write_text(stubs.page())
+            print(f"wrote {options.write}")
         else:
             ops(options)
     except (show.ShowError, catalogue.UnknownOperation) as error:

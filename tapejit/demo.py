@@ -150,6 +150,7 @@ def eagerly(theta, x, y):
     leaf = tj.from_numpy(theta).requires_grad_()
     value = loss(leaf, tj.from_numpy(x), tj.from_numpy(y))
     value.backward()
+    assert leaf.grad is not None
     return value.detach().numpy(), leaf.grad.numpy()
 
 

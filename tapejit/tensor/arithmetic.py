@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +116,7 @@ export("sub", "subtract")(_scaled("sub", _sub))
 
 
 @export("div", "divide", "true_divide")
-def div(input, other, *, rounding_mode=None):
+def div(input, other, *, rounding_mode=None) -> Tensor:
     """True quotient; rounding_mode "floor" or "trunc" rounds it.
 
     >>> import tapejit as tj
@@ -181,7 +182,7 @@ POWERS = {n: unary_method(OPS["power"], (n,)) for n in (*range(-16, 17), 0.5, -0
 
 
 @export("pow", numpy=("power",))
-def pow_(input, exponent):
+def pow_(input, exponent) -> Tensor:
     """input to the power of exponent (a number or tensors broadcast together).
 
     >>> import tapejit as tj
@@ -216,7 +217,7 @@ Tensor.__pos__ = lambda x: x
 
 
 @export("square", numpy=("square",))
-def square(input):
+def square(input) -> Tensor:
     """input * input.
 
     >>> import tapejit as tj
@@ -230,7 +231,7 @@ def square(input):
 
 
 @export("clamp", "clip")
-def clamp(input, min=None, max=None):
+def clamp(input, min=None, max=None) -> Tensor:
     """Each element brought into [min, max]; either may be None.
 
     >>> import tapejit as tj
@@ -272,7 +273,7 @@ FOR_NUMPY[np.clip] = lambda x, a_min=None, a_max=None, *, min=None, max=None: cl
 
 
 @export("where", method=False)
-def where(condition, input=None, other=None):
+def where(condition, input=None, other=None) -> Any:
     """input where condition holds, else other.
 
     >>> import tapejit as tj
@@ -292,7 +293,7 @@ FOR_NUMPY[np.where] = lambda condition, x=None, y=None: where(
 )
 
 
-def _where_method(input, condition, other):
+def _where_method(input, condition, other) -> Tensor:
     """The tensor where condition holds, else other.
 
     >>> import tapejit as tj
@@ -307,7 +308,7 @@ Tensor.where = _where_method
 
 
 @export("round")
-def round_(input, *, decimals=0):
+def round_(input, *, decimals=0) -> Tensor:
     """The nearest multiple of 10**-decimals, halves to even.
 
     >>> import tapejit as tj

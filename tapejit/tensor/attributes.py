@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from tapejit.dtypes import DType
 from tapejit.errors import AutogradError
 from tapejit.tensor.core import storage
 from tapejit.tensor.front import attribute, method
@@ -13,7 +16,7 @@ from tapejit.tensor.recording import root, version
 # ---------------------------------------------------------------- shapes and places
 
 
-class Size(tuple):
+class Size(tuple[int, ...]):
     """A shape, printed as PyTorch prints one.
 
     >>> import tapejit as tj
@@ -69,7 +72,7 @@ def check_device(device) -> None:
 
 
 @attribute("shape")
-def shape(x):
+def shape(x) -> Size:
     """The lengths of the axes.
 
     >>> import tapejit as tj
@@ -81,7 +84,7 @@ def shape(x):
 
 
 @attribute("dtype")
-def dtype(x):
+def dtype(x) -> DType:
     """What an element is.
 
     >>> import tapejit as tj
@@ -92,7 +95,7 @@ def dtype(x):
 
 
 @attribute("ndim")
-def ndim(x):
+def ndim(x) -> int:
     """The number of axes.
 
     >>> import tapejit as tj
@@ -103,7 +106,7 @@ def ndim(x):
 
 
 @attribute("device")
-def device(x):
+def device(x) -> Device:
     """Where the elements lie.
 
     >>> import tapejit as tj
@@ -114,7 +117,7 @@ def device(x):
 
 
 @attribute("is_cuda")
-def is_cuda(x):
+def is_cuda(x) -> bool:
     """Whether the elements lie on a GPU.
 
     >>> import tapejit as tj
@@ -125,7 +128,7 @@ def is_cuda(x):
 
 
 @attribute("itemsize")
-def itemsize(x):
+def itemsize(x) -> int:
     """Bytes of one element.
 
     >>> import tapejit as tj
@@ -136,7 +139,7 @@ def itemsize(x):
 
 
 @attribute("nbytes")
-def nbytes(x):
+def nbytes(x) -> int:
     """Bytes of all elements.
 
     >>> import tapejit as tj
@@ -147,14 +150,14 @@ def nbytes(x):
 
 
 @attribute("_version")
-def version_(x):
+def version_(x) -> int:
     """How often the memory has been changed in place."""
     read_once(x, "a version counter")
     return version(x._value)
 
 
 @method("size")
-def size(x, dim=None):
+def size(x, dim=None) -> Any:
     """The shape, or the length of one axis.
 
     >>> import tapejit as tj
@@ -166,7 +169,7 @@ def size(x, dim=None):
 
 
 @method("numel", "nelement")
-def numel(x):
+def numel(x) -> int:
     """The number of elements.
 
     >>> import tapejit as tj
@@ -177,7 +180,7 @@ def numel(x):
 
 
 @method("dim", "ndimension")
-def dim(x):
+def dim(x) -> int:
     """The number of axes.
 
     >>> import tapejit as tj
@@ -188,7 +191,7 @@ def dim(x):
 
 
 @method("is_floating_point")
-def is_floating_point(x):
+def is_floating_point(x) -> bool:
     """Whether the dtype is a float.
 
     >>> import tapejit as tj
@@ -199,7 +202,7 @@ def is_floating_point(x):
 
 
 @method("is_contiguous")
-def is_contiguous(x):
+def is_contiguous(x) -> bool:
     """Whether the memory is in row-major order.
 
     >>> import tapejit as tj
@@ -211,7 +214,7 @@ def is_contiguous(x):
 
 
 @method("stride")
-def stride(x, dim=None):
+def stride(x, dim=None) -> Any:
     """Elements between neighbours along each axis.
 
     >>> import tapejit as tj
@@ -225,7 +228,7 @@ def stride(x, dim=None):
 
 
 @method("storage_offset")
-def storage_offset(x):
+def storage_offset(x) -> int:
     """Elements between the beginning of the memory and the first element.
 
     >>> import tapejit as tj
@@ -239,7 +242,7 @@ def storage_offset(x):
 
 
 @method("data_ptr")
-def data_ptr(x):
+def data_ptr(x) -> int:
     """The address of the first element.
 
     >>> import tapejit as tj
@@ -252,7 +255,7 @@ def data_ptr(x):
 
 
 @method("element_size")
-def element_size(x):
+def element_size(x) -> int:
     """Bytes of one element, as `itemsize`.
 
     >>> import tapejit as tj
@@ -263,7 +266,7 @@ def element_size(x):
 
 
 @method("is_set_to")
-def is_set_to(x, other):
+def is_set_to(x, other) -> bool:
     """Whether both are the same memory, shape and strides.
 
     >>> import tapejit as tj

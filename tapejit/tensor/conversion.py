@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from sys import _getframe
 from typing import Any
 
@@ -24,7 +25,7 @@ from tapejit.tensor.recording import state
 
 
 @method("clone")
-def clone(x, *, memory_format=None):
+def clone(x, *, memory_format=None) -> Tensor:
     """A copy with memory of its own; gradients flow through.
 
     >>> import tapejit as tj
@@ -39,7 +40,7 @@ def clone(x, *, memory_format=None):
 
 
 @method("copy")
-def copy(x, order="C"):
+def copy(x, order="C") -> Tensor:
     """NumPy's name for `clone`.
 
     >>> import numpy as np, tapejit as tj
@@ -50,7 +51,7 @@ def copy(x, order="C"):
 
 
 @method("__deepcopy__")
-def deep_copy(x, memo):
+def deep_copy(x, memo) -> Tensor:
     """A leaf's copy; computed tensors refuse, as in PyTorch.  Traced ones are cloned."""
     if in_trace(x):
         return clone(x)
@@ -68,7 +69,7 @@ def deep_copy(x, memo):
 
 
 @method("__copy__")
-def shallow_copy(x):
+def shallow_copy(x) -> Tensor:
     """Another tensor on the same memory."""
     if in_trace(x):
         return clone(x)
@@ -76,7 +77,7 @@ def shallow_copy(x):
 
 
 @method("__reduce__")
-def reduce(x):
+def reduce(x) -> tuple:
     """Pickle a tensor as its array (leaves and data only)."""
     read_once(x, "a tensor as bytes")
     if x._tape is not None and x._tracked:
@@ -92,7 +93,7 @@ def _rebuild(array, name, tracked):
 
 
 @method("item")
-def item(x):
+def item(x) -> Any:
     """The one element as a Python number.
 
     >>> import tapejit as tj
@@ -107,7 +108,7 @@ def item(x):
 
 
 @method("tolist")
-def tolist(x):
+def tolist(x) -> Any:
     """The elements as nested lists (a number for 0-d).
 
     >>> import tapejit as tj
@@ -118,7 +119,7 @@ def tolist(x):
 
 
 @method("numpy")
-def numpy(x, *, force=False):
+def numpy(x, *, force=False) -> np.ndarray:
     """The elements as a NumPy array on the same memory.
 
     Errors  AutogradError if the tensor requires grad (force=True detaches)
@@ -181,7 +182,7 @@ Tensor.__int__ = _scalar(int)
 
 
 @method("__index__")
-def index(x):
+def index(x) -> int:
     """An integer tensor where Python needs an index."""
     if x._aval.size != 1 or x._aval.dtype.is_floating_point:
         raise TypeError("only integer tensors of a single element can be converted to an index")
@@ -189,7 +190,7 @@ def index(x):
 
 
 @method("__len__")
-def length(x):
+def length(x) -> int:
     """The length of the first axis."""
     if not x._aval.ndim:
         raise TypeError("len() of a 0-d tensor")
@@ -197,7 +198,7 @@ def length(x):
 
 
 @method("__iter__")
-def iterate(x):
+def iterate(x) -> Iterator[Tensor]:
     """The parts along the first axis."""
     if not x._aval.ndim:
         raise TypeError("iteration over a 0-d tensor")
@@ -205,7 +206,7 @@ def iterate(x):
 
 
 @method("__contains__")
-def contains(x, value):
+def contains(x, value) -> bool:
     """Whether an element equals `value`."""
     return bool((x == value).any())
 
@@ -216,7 +217,7 @@ Tensor.__hash__ = object.__hash__
 
 
 @method("__repr__", "__str__")
-def represent(x):
+def represent(x) -> str:
     """The tensor as PyTorch prints it."""
     node = grad_fn(x)
     return printing.format_tensor(
@@ -229,7 +230,7 @@ def represent(x):
 
 
 @method("__format__")
-def format_(x, spec):
+def format_(x, spec) -> str:
     """0-d tensors format as their number."""
     if x._aval.ndim == 0:
         return printing.format_scalar(np.asarray(read(x)), spec)
@@ -240,7 +241,7 @@ def format_(x, spec):
 
 
 @method("to")
-def to(x, *args, dtype: Any = None, device: Any = None, copy: bool = False, **ignored):
+def to(x, *args, dtype: Any = None, device: Any = None, copy: bool = False, **ignored) -> Tensor:
     """The tensor in another dtype (or on another device, of which there is one).
 
     >>> import tapejit as tj
@@ -262,7 +263,7 @@ def to(x, *args, dtype: Any = None, device: Any = None, copy: bool = False, **ig
 
 
 def _cast_method(name: str, target: DType):
-    def cast(x):
+    def cast(x) -> Tensor:
         return to(x, target)
 
     cast.__name__ = cast.__qualname__ = name
@@ -282,7 +283,7 @@ for _name, _dtype in {
 
 
 @method("type")
-def type_(x, dtype=None):
+def type_(x, dtype=None) -> Any:
     """PyTorch's name of the tensor type, or the tensor in another dtype.
 
     >>> import tapejit as tj
@@ -296,7 +297,7 @@ def type_(x, dtype=None):
 
 
 @method("type_as")
-def type_as(x, other):
+def type_as(x, other) -> Tensor:
     """The tensor in the dtype of another.
 
     >>> import tapejit as tj
@@ -307,7 +308,7 @@ def type_as(x, other):
 
 
 @method("astype")
-def astype(x, dtype, copy=True):
+def astype(x, dtype, copy=True) -> Tensor:
     """NumPy's name for `to`.
 
     >>> import tapejit as tj
@@ -319,7 +320,7 @@ def astype(x, dtype, copy=True):
 
 
 @method("cpu")
-def stay(x):
+def stay(x) -> Tensor:
     """The tensor itself: it is on the CPU.
 
     >>> import tapejit as tj

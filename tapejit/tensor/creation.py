@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tapejit import dtypes
-from tapejit.dtypes import as_dtype
+from tapejit.dtypes import DType, as_dtype
 from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeError
 from tapejit.tensor import random
 from tapejit.tensor.attributes import check_device
@@ -202,7 +202,7 @@ FOR_NUMPY[np.copy] = lambda x, order="K", subok=False: x.clone()
 
 
 def _filled(name, summary, example, fill):
-    def function(*lengths, size=None, dtype=None, device=None, requires_grad=False):
+    def function(*lengths, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
         shape = _lengths(name, lengths if size is None else (size,))
         return _finish(fill(shape, _named_dtype(dtype)), None, requires_grad, device)
 
@@ -347,7 +347,7 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, requires_grad=False) -
 
 
 @_publish
-def meshgrid(*tensors, indexing="ij"):
+def meshgrid(*tensors, indexing="ij") -> tuple[Tensor, ...]:
     """The coordinates of a grid, one tensor per axis.
 
     >>> import tapejit as tj
@@ -431,7 +431,9 @@ def bernoulli(input) -> Tensor:
 
 
 def _like(name, make, example):
-    def function(input, *, dtype=None, device=None, requires_grad=False, memory_format=None):
+    def function(
+        input, *, dtype=None, device=None, requires_grad=False, memory_format=None
+    ) -> Tensor:
         chosen = input._aval.dtype if dtype is None else dtype
         return make(input._aval.shape, dtype=chosen, device=device, requires_grad=requires_grad)
 
@@ -468,7 +470,7 @@ def full_like(input, fill_value, *, dtype=None, requires_grad=False) -> Tensor:
 
 
 def _new(name, make, example):
-    def make_new(x, *size, dtype=None, device=None, requires_grad=False):
+    def make_new(x, *size, dtype=None, device=None, requires_grad=False) -> Tensor:
         chosen = x._aval.dtype if dtype is None else dtype
         return make(*size, dtype=chosen, device=device, requires_grad=requires_grad)
 
@@ -492,7 +494,7 @@ for _name, _example in {
 
 
 @method("new_tensor")
-def new_tensor(x, data, *, dtype=None, requires_grad=False):
+def new_tensor(x, data, *, dtype=None, requires_grad=False) -> Tensor:
     """A tensor from data, with the dtype of this one unless another is named.
 
     >>> import tapejit as tj
@@ -526,7 +528,7 @@ def numel(input) -> int:
 
 
 @_publish
-def result_type(x, y):
+def result_type(x, y) -> DType:
     """The dtype of x + y.
 
     >>> import tapejit as tj
@@ -589,7 +591,7 @@ def finfo(dtype=None) -> FloatInfo:
 
 
 @_publish
-def iinfo(dtype):
+def iinfo(dtype) -> np.iinfo:
     """The limits of an integer dtype.
 
     >>> import tapejit as tj

@@ -25,6 +25,7 @@ _BOOLS = {"taken": "", "refused": "; booleans raise", "refused alone": "; all bo
 def described(function: Callable, op: Op, name: str = "") -> Callable:
     """The function, named and documented as its operation (or `name`, where that differs)."""
     function.__name__ = function.__qualname__ = name or op.name
+    function.__annotations__.setdefault("return", "Tensor")
     function.__doc__ = docstring(op)
     return function
 
@@ -33,6 +34,7 @@ def described_in_place(function: Callable, op: Op) -> Callable:
     """The in-place method of an operation, named and documented."""
     name = op.alias.torch
     function.__name__ = function.__qualname__ = f"{name}_"
+    function.__annotations__["return"] = "Tensor"
     function.__doc__ = f"""As `{name}`, written into the memory of the tensor, which is returned.
 
 Errors  AutogradError if a leaf that requires grad would change; ShapeError if the result would

@@ -54,7 +54,7 @@ def _has_history(trace, row) -> bool:
 _DETACH = OPS["detach"]
 
 
-def set_requires_grad(x, value=True):
+def set_requires_grad(x, value=True) -> Tensor:
     """Begin or stop recording operations on a leaf; the tensor itself is returned.
 
     Errors  NotDifferentiable for integers; AutogradError for a non-leaf that would stop
@@ -85,12 +85,16 @@ def set_requires_grad(x, value=True):
     return x
 
 
-Tensor.requires_grad = property(tracks, set_requires_grad)
+def _set_flag(x, value) -> None:
+    set_requires_grad(x, value)
+
+
+Tensor.requires_grad = property(tracks, _set_flag)
 Tensor.requires_grad_ = set_requires_grad
 
 
 @attribute("is_leaf")
-def is_leaf(x):
+def is_leaf(x) -> bool:
     """Whether no recorded operation made it.
 
     >>> import tapejit as tj
@@ -184,7 +188,7 @@ _node_classes: dict[str, type] = {}
 
 
 @attribute("grad_fn")
-def grad_fn(x):
+def grad_fn(x) -> Node | None:
     """The backward node of a computed tensor; None for a leaf.
 
     >>> import tapejit as tj
@@ -201,7 +205,7 @@ def grad_fn(x):
 # ---------------------------------------------------------------- grad
 
 
-def _get_grad(x):
+def _get_grad(x) -> Tensor | None:
     """The gradient that `backward` left on a leaf, or on a tensor told to `retain_grad`.
 
     >>> import tapejit as tj
@@ -253,7 +257,7 @@ Tensor.grad = property(_get_grad, _set_grad, _delete_grad)
 
 
 @method("retain_grad")
-def retain_grad(x):
+def retain_grad(x) -> None:
     """Keep `.grad` of a computed tensor too.
 
     >>> import tapejit as tj
@@ -272,7 +276,7 @@ def retain_grad(x):
 
 
 @attribute("retains_grad")
-def retains_grad(x):
+def retains_grad(x) -> bool:
     """Whether `retain_grad` was called on a computed tensor.
 
     >>> import tapejit as tj
@@ -316,7 +320,7 @@ def _add_row_hook(recording, row, hook):
 
 
 @method("register_hook")
-def register_hook(x, hook):
+def register_hook(x, hook) -> RemovableHandle:
     """Call `hook(grad)` when the gradient is computed; what it returns replaces the gradient.
 
     >>> import tapejit as tj
@@ -340,7 +344,7 @@ def register_hook(x, hook):
 
 
 @method("backward")
-def backward(x, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+def backward(x, gradient=None, retain_graph=None, create_graph=False, inputs=None) -> None:
     """Compute the gradient of this tensor and add it to `.grad` of the leaves.
 
     gradient      cotangent of a non-scalar tensor, in its shape
@@ -371,7 +375,7 @@ def backward(x, gradient=None, retain_graph=None, create_graph=False, inputs=Non
 
 
 @method("detach")
-def detach(x):
+def detach(x) -> Tensor:
     """The same memory, without history.
 
     >>> import tapejit as tj
@@ -386,7 +390,7 @@ def detach(x):
 
 
 @method("detach_")
-def detach_(x):
+def detach_(x) -> Tensor:
     """Cut this tensor off from its history; it becomes a leaf.
 
     >>> import tapejit as tj
@@ -407,7 +411,7 @@ def detach_(x):
     return x
 
 
-def _get_data(x):
+def _get_data(x) -> Tensor:
     """The same memory without history; changes through it are not recorded.
 
     >>> import tapejit as tj
@@ -439,12 +443,12 @@ Tensor.data = property(_get_data, _set_data)
 
 
 @attribute("_base")
-def base(x):
+def base(x) -> Tensor | None:
     """The tensor whose memory this view shows; None if it is no view."""
     return optional(x, "_base_tensor")
 
 
 @method("_is_view")
-def is_view(x):
+def is_view(x) -> bool:
     """Whether the tensor shows the memory of another."""
     return base_of(x) is not x

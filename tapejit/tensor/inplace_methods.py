@@ -45,7 +45,7 @@ for _op in OPS.values():
 
 
 @method("pow_")
-def pow_(x, exponent):
+def pow_(x, exponent) -> Tensor:
     """x to the power of exponent, in place.
 
     >>> import tapejit as tj
@@ -62,7 +62,7 @@ Tensor.__ipow__ = pow_
 
 
 @method("clamp_", "clip_")
-def clamp_(x, min=None, max=None):
+def clamp_(x, min=None, max=None) -> Tensor:
     """Each element brought into [min, max], in place.
 
     >>> import tapejit as tj
@@ -73,7 +73,7 @@ def clamp_(x, min=None, max=None):
 
 
 @method("copy_")
-def copy_(x, source, non_blocking=False):
+def copy_(x, source, non_blocking=False) -> Tensor:
     """The elements of `source`, broadcast, into x's memory.
 
     >>> import tapejit as tj
@@ -86,7 +86,7 @@ def copy_(x, source, non_blocking=False):
 
 
 @method("zero_")
-def zero_(x):
+def zero_(x) -> Tensor:
     """All elements 0, in place.
 
     >>> import tapejit as tj
@@ -100,7 +100,7 @@ def zero_(x):
 
 
 @method("fill_")
-def fill_(x, value):
+def fill_(x, value) -> Tensor:
     """All elements `value`, in place.
 
     >>> import tapejit as tj
@@ -113,7 +113,7 @@ def fill_(x, value):
 
 
 @method("masked_fill_")
-def masked_fill_(x, mask, value):
+def masked_fill_(x, mask, value) -> Tensor:
     """`value` where the mask holds, in place.
 
     >>> import tapejit as tj
@@ -126,7 +126,7 @@ def masked_fill_(x, mask, value):
 
 
 @method("index_fill_")
-def index_fill_(x, dim, index, value):
+def index_fill_(x, dim, index, value) -> Tensor:
     """`value` at the given indices of an axis, in place.
 
     >>> import tapejit as tj
@@ -139,7 +139,7 @@ def index_fill_(x, dim, index, value):
 
 
 @method("index_copy_")
-def index_copy_(x, dim, index, source):
+def index_copy_(x, dim, index, source) -> Tensor:
     """The parts of `source` at the given indices of an axis, in place.
 
     >>> import tapejit as tj
@@ -151,7 +151,7 @@ def index_copy_(x, dim, index, source):
 
 
 @method("normal_")
-def normal_(x, mean=0.0, std=1.0):
+def normal_(x, mean=0.0, std=1.0) -> Tensor:
     """Normally distributed elements, in place.
 
     >>> import tapejit as tj
@@ -164,7 +164,7 @@ def normal_(x, mean=0.0, std=1.0):
 
 
 @method("uniform_")
-def uniform_(x, low=0.0, high=1.0):
+def uniform_(x, low=0.0, high=1.0) -> Tensor:
     """Elements uniform in [low, high), in place.
 
     >>> import tapejit as tj

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tapejit import dtypes
@@ -19,7 +21,7 @@ from tapejit.tensor.shaping import ravel
 
 
 @export("sort")
-def sort(input, dim=-1, descending=False, stable=False, *, axis=None):
+def sort(input, dim=-1, descending=False, stable=False, *, axis=None) -> Extreme:
     """The elements in order along an axis, and where they came from.
 
     >>> import tapejit as tj
@@ -38,7 +40,7 @@ FOR_NUMPY[np.sort] = lambda x, axis=-1, kind=None, order=None: (
 
 
 @export("argsort")
-def argsort(input, dim=-1, descending=False, stable=False, *, axis=None):
+def argsort(input, dim=-1, descending=False, stable=False, *, axis=None) -> Tensor:
     """The places of the elements in sorted order.
 
     >>> import tapejit as tj
@@ -53,7 +55,7 @@ FOR_NUMPY[np.argsort] = lambda x, axis=-1, kind=None, order=None: argsort(x, axi
 
 
 @export("topk")
-def topk(input, k, dim=-1, largest=True, sorted=True):
+def topk(input, k, dim=-1, largest=True, sorted=True) -> Extreme:
     """The k largest (or smallest) elements along an axis, in order.
 
     >>> import tapejit as tj
@@ -69,7 +71,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
 
 
 @export("gather")
-def gather(input, dim, index):
+def gather(input, dim, index) -> Tensor:
     """Elements picked along an axis: y[i][j] = x[i][index[i][j]] for dim 1.
 
     >>> import tapejit as tj
@@ -104,7 +106,7 @@ FOR_NUMPY[np.take_along_axis] = lambda x, indices, axis: gather(
 
 
 @export("index_select")
-def index_select(input, dim, index):
+def index_select(input, dim, index) -> Tensor:
     """The parts at the given indices of an axis.
 
     >>> import tapejit as tj
@@ -119,7 +121,7 @@ def index_select(input, dim, index):
 
 
 @export("take")
-def take(input, index, axis=None):
+def take(input, index, axis=None) -> Tensor:
     """Elements by their place in the flattened tensor (NumPy: or along an axis).
 
     >>> import tapejit as tj
@@ -136,7 +138,7 @@ FOR_NUMPY[np.take] = lambda x, indices, axis=None, **kw: take(x, indices, axis)
 
 
 @export("masked_fill")
-def masked_fill(input, mask, value):
+def masked_fill(input, mask, value) -> Tensor:
     """The tensor with `value` where the mask holds.
 
     >>> import tapejit as tj
@@ -158,7 +160,7 @@ def masked_fill(input, mask, value):
 
 
 @export("masked_select")
-def masked_select(input, mask):
+def masked_select(input, mask) -> Tensor:
     """The elements where the mask holds, in one axis.
 
     >>> import tapejit as tj
@@ -171,7 +173,7 @@ def masked_select(input, mask):
 
 
 @export("nonzero", numpy=())
-def nonzero(input, *, as_tuple=False):
+def nonzero(input, *, as_tuple=False) -> Any:
     """The places of the elements that are not zero: (n, axes), or one tensor per axis.
 
     >>> import tapejit as tj
@@ -194,7 +196,7 @@ FOR_NUMPY[np.nonzero] = lambda x: nonzero(x, as_tuple=True)
 
 
 @export("unique")
-def unique(input, sorted=True, return_inverse=False, return_counts=False):
+def unique(input, sorted=True, return_inverse=False, return_counts=False) -> Any:
     """The distinct elements in order; the slope of each belongs to its first occurrence.
 
     >>> import tapejit as tj
@@ -213,7 +215,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False):
 
 
 @export("bincount", numpy=("bincount",))
-def bincount(input, weights=None, minlength=0):
+def bincount(input, weights=None, minlength=0) -> Tensor:
     """How often each whole number from 0 occurs, or the sum of its weights.
 
     >>> import tapejit as tj
@@ -232,7 +234,7 @@ def bincount(input, weights=None, minlength=0):
 
 
 @export("searchsorted", method=False)
-def searchsorted(sorted_sequence, input, *, right=False):
+def searchsorted(sorted_sequence, input, *, right=False) -> Tensor:
     """Where the elements would be inserted in a sorted vector to keep it sorted.
 
     >>> import tapejit as tj
@@ -252,7 +254,7 @@ FOR_NUMPY[np.searchsorted] = lambda a, v, side="left", sorter=None: searchsorted
 
 
 @export("equal", "array_equal")
-def equal(input, other):
+def equal(input, other) -> bool:
     """Whether shape and all elements agree, as a Python bool.
 
     >>> import tapejit as tj
@@ -267,7 +269,7 @@ FOR_NUMPY[np.array_equal] = lambda x, y, equal_nan=False: equal(x, y)
 
 
 @export("isclose", numpy=("isclose",))
-def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False) -> Tensor:
     """Where |input - other| <= atol + rtol |other|; infinities are close to their like.
 
     >>> import tapejit as tj
@@ -275,7 +277,7 @@ def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
     tensor([ True, False,  True])
     """
     input, other = (x if isinstance(x, Tensor) else as_data(x) for x in (input, other))
-    result = input == other
+    result: Any = input == other
     if dtypes.bool_ not in (input._aval.dtype, other._aval.dtype):
         near = (input - other).abs() <= atol + rtol * other.abs()
         result = result | (near & other.isfinite())
@@ -285,7 +287,7 @@ def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
 
 
 @export("allclose", numpy=("allclose",))
-def allclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+def allclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False) -> bool:
     """Whether all elements are close, as a Python bool.
 
     >>> import tapejit as tj

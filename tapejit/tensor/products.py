@@ -17,7 +17,7 @@ _MATMUL = OPS["matmul"]
 
 
 @export("matmul", numpy=("matmul",))
-def matmul(input, other):
+def matmul(input, other) -> Tensor:
     """Matrix product; vectors count as rows or columns, batch axes broadcast.
 
     >>> import tapejit as tj
@@ -60,7 +60,7 @@ def _product(name, input, other, ndims):
 
 
 @export("mm")
-def mm(input, mat2):
+def mm(input, mat2) -> Tensor:
     """Product of two matrices.
 
     Errors  ShapeError unless both have 2 axes; DtypeError for two dtypes
@@ -74,7 +74,7 @@ def mm(input, mat2):
 
 
 @export("mv")
-def mv(input, vec):
+def mv(input, vec) -> Tensor:
     """Product of a matrix and a vector.
 
     Errors  ShapeError for other numbers of axes; DtypeError for two dtypes
@@ -87,7 +87,7 @@ def mv(input, vec):
 
 
 @export("dot")
-def dot(input, tensor):
+def dot(input, tensor) -> Tensor:
     """Sum of the products of two vectors.
 
     Errors  ShapeError unless both have 1 axis; DtypeError for two dtypes
@@ -100,7 +100,7 @@ def dot(input, tensor):
 
 
 @export("bmm")
-def bmm(input, mat2):
+def bmm(input, mat2) -> Tensor:
     """Products of two batches of matrices.
 
     Errors  ShapeError unless both have 3 axes; DtypeError for two dtypes
@@ -127,7 +127,7 @@ FOR_NUMPY[np.vdot] = lambda x, y: (ravel(x) * y.reshape(-1)).sum()
 
 
 @export("outer", "ger")
-def outer(input, vec2):
+def outer(input, vec2) -> Tensor:
     """All products of the elements of two vectors.
 
     >>> import tapejit as tj
@@ -145,7 +145,7 @@ FOR_NUMPY[np.outer] = lambda x, y: outer(x if isinstance(x, Tensor) else as_data
 
 
 @export("trace", numpy=("trace",))
-def trace(input):
+def trace(input) -> Tensor:
     """The sum of the diagonal of a matrix.
 
     >>> import tapejit as tj
@@ -156,7 +156,7 @@ def trace(input):
 
 
 @export("diagonal")
-def diagonal(input, offset=0, dim1=0, dim2=1):
+def diagonal(input, offset=0, dim1=0, dim2=1) -> Tensor:
     """The diagonal of two axes, as the last axis.
 
     >>> import tapejit as tj
@@ -178,7 +178,7 @@ def diagonal(input, offset=0, dim1=0, dim2=1):
 
 
 @export("diag", numpy=("diag",))
-def diag(input, diagonal_offset=0):
+def diag(input, diagonal_offset=0) -> Tensor:
     """A matrix with this diagonal, or the diagonal of a matrix.
 
     >>> import tapejit as tj
@@ -202,7 +202,7 @@ def _masked(x, mask, name):
 
 
 @export("tril", numpy=("tril",))
-def tril(input, diagonal=0):
+def tril(input, diagonal=0) -> Tensor:
     """The elements on and below a diagonal of the last two axes, 0 elsewhere.
 
     >>> import tapejit as tj
@@ -218,7 +218,7 @@ def tril(input, diagonal=0):
 
 
 @export("triu", numpy=("triu",))
-def triu(input, diagonal=0):
+def triu(input, diagonal=0) -> Tensor:
     """The elements on and above a diagonal of the last two axes, 0 elsewhere.
 
     >>> import tapejit as tj
@@ -234,7 +234,7 @@ def triu(input, diagonal=0):
 
 
 @export("einsum", method=False)
-def einsum(equation, *operands):
+def einsum(equation, *operands) -> Tensor:
     """Sum of products over named axes, as np.einsum (explicit or implicit output).
 
     >>> import tapejit as tj

@@ -6,7 +6,7 @@ Axes may be called `dim` (PyTorch) or `axis` (NumPy), one or several, negative o
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -115,7 +115,7 @@ def _extreme(name):
     """max or min: of everything, along an axis with indices, or of two tensors."""
     full, at, argument = OPS[f"a{name}"], OPS[f"{name}_at"], OPS[f"arg{name}"]
 
-    def function(input, dim=None, keepdim=False, *, other=None, axis=None, keepdims=None):
+    def function(input, dim=None, keepdim=False, *, other=None, axis=None, keepdims=None) -> Any:
         if isinstance(dim, Tensor) or other is not None:
             return FUNCTIONS[f"{name}imum"](input, dim if other is None else other)
         keep = bool(keepdim if keepdims is None else keepdims)
@@ -155,7 +155,7 @@ for _name in ("argmax", "argmin"):
 
 
 @export("count_nonzero", numpy=("count_nonzero",))
-def count_nonzero(input, dim=None):
+def count_nonzero(input, dim=None) -> Tensor:
     """How many elements are not zero.
 
     >>> import tapejit as tj
@@ -172,7 +172,7 @@ def count_nonzero(input, dim=None):
 
 
 @export("norm")
-def norm(input, p="fro", dim=None, keepdim=False, *, ord=None, axis=None):
+def norm(input, p="fro", dim=None, keepdim=False, *, ord=None, axis=None) -> Tensor:
     """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector.
 
     >>> import tapejit as tj
@@ -231,7 +231,7 @@ softmax, log_softmax = _row_operation("softmax"), _row_operation("log_softmax")
 
 
 @export("cumsum", numpy=())
-def cumsum(input, dim=None, *, dtype=None, axis=None):
+def cumsum(input, dim=None, *, dtype=None, axis=None) -> Tensor:
     """Running sum along an axis (NumPy: of the flattened tensor if none is given).
 
     >>> import tapejit as tj
@@ -253,7 +253,7 @@ FOR_NUMPY[np.cumsum] = lambda x, axis=None, dtype=None, out=None: cumsum(x, axis
 
 
 @export("diff")
-def diff(input, n=1, dim=-1):
+def diff(input, n=1, dim=-1) -> Tensor:
     """Differences of neighbours along an axis, n times.
 
     >>> import tapejit as tj

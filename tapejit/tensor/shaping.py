@@ -32,7 +32,7 @@ def _reshaped(x, shape, name):
 
 
 @export("reshape")
-def reshape(input, *shape):
+def reshape(input, *shape) -> Tensor:
     """The same elements in another shape; one length may be -1.
 
     >>> import tapejit as tj
@@ -47,7 +47,7 @@ def reshape(input, *shape):
 
 
 @export("view", function=False)
-def view_(x, *shape):
+def view_(x, *shape) -> Tensor:
     """As reshape, but only where no copy is needed; or the bits in another dtype.
 
     >>> import tapejit as tj
@@ -71,7 +71,7 @@ def view_(x, *shape):
 
 
 @export("view_as", "reshape_as", function=False)
-def view_as(x, other):
+def view_as(x, other) -> Tensor:
     """The elements in the shape of another tensor.
 
     >>> import tapejit as tj
@@ -83,7 +83,7 @@ def view_as(x, other):
 
 
 @export("flatten")
-def flatten(input, start_dim=0, end_dim=-1):
+def flatten(input, start_dim=0, end_dim=-1) -> Tensor:
     """Axes start_dim … end_dim as one.
 
     >>> import tapejit as tj
@@ -104,7 +104,7 @@ def flatten(input, start_dim=0, end_dim=-1):
 
 
 @export("ravel", numpy=("ravel",))
-def ravel(input, order="C"):
+def ravel(input, order="C") -> Tensor:
     """All elements in one axis.
 
     >>> import tapejit as tj
@@ -120,7 +120,7 @@ FOR_NUMPY[np.reshape] = lambda x, shape=None, order="C", *, newshape=None, copy=
 
 
 @export("squeeze")
-def squeeze(input, dim=None, *, axis=None):
+def squeeze(input, dim=None, *, axis=None) -> Tensor:
     """Without axes of length 1 (all of them, or those named).
 
     >>> import tapejit as tj
@@ -139,7 +139,7 @@ FOR_NUMPY[np.squeeze] = squeeze
 
 
 @export("unsqueeze")
-def unsqueeze(input, dim):
+def unsqueeze(input, dim) -> Tensor:
     """A new axis of length 1.
 
     >>> import tapejit as tj
@@ -157,7 +157,7 @@ FOR_NUMPY[np.expand_dims] = lambda x, axis: unsqueeze(x, axis)
 
 
 @export("contiguous", function=False)
-def contiguous(x, *, memory_format=None):
+def contiguous(x, *, memory_format=None) -> Tensor:
     """The tensor itself if its memory is in row-major order, else a copy.
 
     >>> import tapejit as tj
@@ -172,7 +172,7 @@ def contiguous(x, *, memory_format=None):
 
 
 @export("permute")
-def permute(input, *dims):
+def permute(input, *dims) -> Tensor:
     """The axes in another order.
 
     >>> import tapejit as tj
@@ -203,7 +203,7 @@ def swap_axes(x, first, second, name):
 
 
 @export("transpose", "swapaxes", "swapdims")
-def transpose(input, *dims, dim0=None, dim1=None):
+def transpose(input, *dims, dim0=None, dim1=None) -> Tensor:
     """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order.
 
     >>> import tapejit as tj
@@ -227,7 +227,7 @@ FOR_NUMPY[np.moveaxis] = lambda x, source, destination: movedim(x, source, desti
 
 
 @export("t")
-def t(input):
+def t(input) -> Tensor:
     """The transpose of a matrix; vectors as they are.
 
     >>> import tapejit as tj
@@ -244,7 +244,7 @@ def t(input):
 
 
 @attribute("T")
-def all_axes_reversed(x):
+def all_axes_reversed(x) -> Tensor:
     """The axes in reverse order: of a matrix its transpose.
 
     >>> import tapejit as tj
@@ -256,7 +256,7 @@ def all_axes_reversed(x):
 
 
 @attribute("mT")
-def matrices_transposed(x):
+def matrices_transposed(x) -> Tensor:
     """The last two axes exchanged.
 
     >>> import tapejit as tj
@@ -267,7 +267,7 @@ def matrices_transposed(x):
 
 
 @export("movedim", "moveaxis")
-def movedim(input, source, destination):
+def movedim(input, source, destination) -> Tensor:
     """Axes moved to new places, the others in their order.
 
     >>> import tapejit as tj
@@ -284,7 +284,7 @@ def movedim(input, source, destination):
 
 
 @export("flip", numpy=())
-def flip(input, *dims):
+def flip(input, *dims) -> Tensor:
     """The elements in reverse order along axes.
 
     >>> import tapejit as tj
@@ -302,7 +302,7 @@ FOR_NUMPY[np.flip] = lambda x, axis=None: flip(
 
 
 @export("roll")
-def roll(input, shifts, dims=None, *, axis=None):
+def roll(input, shifts, dims=None, *, axis=None) -> Tensor:
     """The elements moved along axes, around the end.
 
     >>> import tapejit as tj
@@ -328,7 +328,7 @@ FOR_NUMPY[np.roll] = roll
 
 
 @export("expand", function=False)
-def expand(x, *sizes):
+def expand(x, *sizes) -> Tensor:
     """Axes of length 1 repeated without a copy; -1 keeps a length.
 
     >>> import tapejit as tj
@@ -358,7 +358,7 @@ def expand(x, *sizes):
 
 
 @export("broadcast_to")
-def broadcast_to(input, size):
+def broadcast_to(input, size) -> Tensor:
     """The tensor repeated to a shape, without a copy.
 
     >>> import tapejit as tj
@@ -373,7 +373,7 @@ FOR_NUMPY[np.broadcast_to] = lambda x, shape, subok=False: expand(x, shape)
 
 
 @export("expand_as", function=False)
-def expand_as(x, other):
+def expand_as(x, other) -> Tensor:
     """Expanded to the shape of another tensor.
 
     >>> import tapejit as tj
@@ -385,7 +385,7 @@ def expand_as(x, other):
 
 
 @export("repeat", function=False)
-def repeat(x, *sizes):
+def repeat(x, *sizes) -> Tensor:
     """Copies one after the other along every axis.
 
     >>> import tapejit as tj
@@ -407,7 +407,7 @@ def repeat(x, *sizes):
 
 
 @export("tile", numpy=("tile",))
-def tile(input, *dims):
+def tile(input, *dims) -> Tensor:
     """As repeat; missing factors count as 1.
 
     >>> import tapejit as tj
@@ -423,7 +423,7 @@ def tile(input, *dims):
 
 
 @export("narrow")
-def narrow(input, dim, start, length):
+def narrow(input, dim, start, length) -> Tensor:
     """`length` elements from `start` along an axis.
 
     >>> import tapejit as tj
@@ -445,7 +445,7 @@ def narrow(input, dim, start, length):
 
 
 @export("select")
-def select(input, dim, index):
+def select(input, dim, index) -> Tensor:
     """The part at one index of an axis, without that axis.
 
     >>> import tapejit as tj
@@ -465,7 +465,7 @@ def select(input, dim, index):
 
 
 @export("unbind")
-def unbind(input, dim=0):
+def unbind(input, dim=0) -> tuple[Tensor, ...]:
     """The parts along an axis, as a tuple.
 
     >>> import tapejit as tj
@@ -476,7 +476,7 @@ def unbind(input, dim=0):
 
 
 @export("split")
-def split(tensor, split_size_or_sections, dim=0):
+def split(tensor, split_size_or_sections, dim=0) -> tuple[Tensor, ...]:
     """Parts of a given length, or of given lengths, along an axis.
 
     >>> import tapejit as tj
@@ -510,7 +510,7 @@ def split(tensor, split_size_or_sections, dim=0):
 
 
 @export("chunk")
-def chunk(input, chunks, dim=0):
+def chunk(input, chunks, dim=0) -> tuple[Tensor, ...]:
     """About `chunks` parts of equal length along an axis.
 
     >>> import tapejit as tj
@@ -526,7 +526,7 @@ def chunk(input, chunks, dim=0):
 
 
 @export("cat", "concatenate", "concat", method=False)
-def cat(tensors, dim=0, *, axis=None):
+def cat(tensors, dim=0, *, axis=None) -> Tensor:
     """Tensors one after the other along an axis.
 
     >>> import tapejit as tj
@@ -546,7 +546,7 @@ def cat(tensors, dim=0, *, axis=None):
 
 
 @export("stack", method=False)
-def stack(tensors, dim=0, *, axis=None):
+def stack(tensors, dim=0, *, axis=None) -> Tensor:
     """Tensors of equal shape along a new axis.
 
     >>> import tapejit as tj

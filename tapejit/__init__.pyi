@@ -1,0 +1,1575 @@
+# Made by `python -m tapejit stubs --write tapejit/__init__.pyi`; do not edit it by hand.
+
+import builtins
+from collections.abc import Iterator
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+
+from tapejit.tensor.attributes import Size as Size
+from tapejit.tensor import autograd as autograd
+from tapejit.transforms.checking import check_grads as check_grads
+from tapejit import config as config
+from tapejit import cuda as cuda
+from tapejit.tensor.attributes import Device as Device
+device = Device
+from tapejit.dtypes import DType as DType
+dtype = DType
+from tapejit.tensor.modes import enable_grad as enable_grad
+from tapejit import errors as errors
+from tapejit.transforms.explaining import explain as explain
+from tapejit.dtypes import get_default_dtype as get_default_dtype
+from tapejit.runtime.pool import get_num_threads as get_num_threads
+from tapejit.transforms.gradients import grad as grad
+from tapejit.transforms.jacobians import hessian as hessian
+from tapejit.transforms.products import hvp as hvp
+from tapejit.tensor.modes import inference_mode as inference_mode
+from tapejit.tensor.modes import is_grad_enabled as is_grad_enabled
+from tapejit.tensor.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from tapejit.transforms.jacobians import jacobian as jacobian
+from tapejit.transforms.gradients import jit as jit
+from tapejit.transforms.products import jvp as jvp
+from tapejit.tensor.random import manual_seed as manual_seed
+from tapejit import nn as nn
+from tapejit.tensor.modes import no_grad as no_grad
+from tapejit import ops as ops
+from tapejit.dtypes import set_default_dtype as set_default_dtype
+from tapejit.tensor.modes import set_grad_enabled as set_grad_enabled
+from tapejit.runtime.pool import set_num_threads as set_num_threads
+from tapejit.tensor.printing import set_printoptions as set_printoptions
+from tapejit.transforms.gradients import value_and_grad as value_and_grad
+from tapejit.transforms.products import vjp as vjp
+from tapejit.tensor.history import Node as Node, RemovableHandle as RemovableHandle
+
+__all__: builtins.list[builtins.str]
+bool: dtype
+bool_: dtype
+double: dtype
+float: dtype
+float16: dtype
+float32: dtype
+float64: dtype
+half: dtype
+int: dtype
+int16: dtype
+int32: dtype
+int64: dtype
+int8: dtype
+long: dtype
+short: dtype
+uint8: dtype
+
+
+Operand = Tensor | np.ndarray | np.generic | builtins.float | builtins.list[Any]
+Array = np.ndarray | np.generic | builtins.float | builtins.list[Any] | builtins.tuple[Any, ...]
+
+
+class Extreme(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class FloatInfo(NamedTuple):
+    bits: builtins.int
+    eps: builtins.float
+    max: builtins.float
+    min: builtins.float
+    tiny: builtins.float
+    resolution: builtins.float
+    dtype: builtins.str
+
+class Tensor:
+    """An array that remembers how it was made: PyTorch's tensor over NumPy memory."""
+
+    @property
+    def T(self) -> Tensor: ...
+    def __abs__(self) -> Tensor: ...
+    def __add__(self, other: Operand) -> Tensor: ...
+    def __and__(self, other: Operand) -> Tensor: ...
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray: ...
+    def __bool__(self) -> builtins.bool: ...
+    def __contains__(self, value: Any) -> builtins.bool: ...
+    def __eq__(self, other: Operand) -> Tensor: ...  # type: ignore[override]
+    def __float__(self) -> builtins.float: ...
+    def __floordiv__(self, other: Operand) -> Tensor: ...
+    def __format__(self, spec: builtins.str) -> builtins.str: ...
+    def __ge__(self, other: Operand) -> Tensor: ...
+    def __getitem__(self, key: Any) -> Tensor: ...
+    def __gt__(self, other: Operand) -> Tensor: ...
+    def __iadd__(self, other: Operand) -> Tensor: ...
+    def __iand__(self, other: Operand) -> Tensor: ...
+    def __ifloordiv__(self, other: Operand) -> Tensor: ...
+    def __imod__(self, other: Operand) -> Tensor: ...
+    def __imul__(self, other: Operand) -> Tensor: ...
+    def __index__(self) -> builtins.int: ...
+    def __int__(self) -> builtins.int: ...
+    def __invert__(self) -> Tensor: ...
+    def __ior__(self, other: Operand) -> Tensor: ...
+    def __ipow__(self, other: Operand) -> Tensor: ...
+    def __isub__(self, other: Operand) -> Tensor: ...
+    def __iter__(self) -> Iterator[Tensor]: ...
+    def __itruediv__(self, other: Operand) -> Tensor: ...
+    def __ixor__(self, other: Operand) -> Tensor: ...
+    def __le__(self, other: Operand) -> Tensor: ...
+    def __len__(self) -> builtins.int: ...
+    def __lt__(self, other: Operand) -> Tensor: ...
+    def __matmul__(self, other: Operand) -> Tensor: ...
+    def __mod__(self, other: Operand) -> Tensor: ...
+    def __mul__(self, other: Operand) -> Tensor: ...
+    def __ne__(self, other: Operand) -> Tensor: ...  # type: ignore[override]
+    def __neg__(self) -> Tensor: ...
+    def __or__(self, other: Operand) -> Tensor: ...
+    def __pos__(self) -> Tensor: ...
+    def __pow__(self, other: Operand) -> Tensor: ...
+    def __radd__(self, other: Operand) -> Tensor: ...
+    def __rand__(self, other: Operand) -> Tensor: ...
+    def __rfloordiv__(self, other: Operand) -> Tensor: ...
+    def __rmatmul__(self, other: Operand) -> Tensor: ...
+    def __rmod__(self, other: Operand) -> Tensor: ...
+    def __rmul__(self, other: Operand) -> Tensor: ...
+    def __ror__(self, other: Operand) -> Tensor: ...
+    def __round__(self, n: Any = None) -> Tensor: ...
+    def __rpow__(self, other: Operand) -> Tensor: ...
+    def __rsub__(self, other: Operand) -> Tensor: ...
+    def __rtruediv__(self, other: Operand) -> Tensor: ...
+    def __rxor__(self, other: Operand) -> Tensor: ...
+    def __setitem__(self, key: Any, value: Operand) -> None: ...
+    def __sub__(self, other: Operand) -> Tensor: ...
+    def __truediv__(self, other: Operand) -> Tensor: ...
+    def __xor__(self, other: Operand) -> Tensor: ...
+    def abs(self) -> Tensor:
+        """Absolute value of each element."""
+    def abs_(self) -> Tensor:
+        """As `abs`, written into the memory of the tensor, which is returned."""
+    def absolute(self) -> Tensor:
+        """Absolute value of each element."""
+    def acos(self) -> Tensor:
+        """Inverse cosine, in radians; NaN outside [-1, 1]."""
+    def acos_(self) -> Tensor:
+        """As `acos`, written into the memory of the tensor, which is returned."""
+    def acosh(self) -> Tensor:
+        """Inverse hyperbolic cosine; NaN below 1."""
+    def acosh_(self) -> Tensor:
+        """As `acosh`, written into the memory of the tensor, which is returned."""
+    def add(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """Sum of two tensors, broadcast together."""
+    def add_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `add`, written into the memory of the tensor, which is returned."""
+    def all(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """True where every element along axes is nonzero."""
+    def allclose(self, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> builtins.bool:
+        """Whether all elements are close, as a Python bool."""
+    def amax(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """The largest element over axes; NaN if there is one."""
+    def amin(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """The smallest element over axes; NaN if there is one."""
+    def any(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """True where an element along axes is nonzero."""
+    def arccos(self) -> Tensor:
+        """Inverse cosine, in radians; NaN outside [-1, 1]."""
+    def arccosh(self) -> Tensor:
+        """Inverse hyperbolic cosine; NaN below 1."""
+    def arcsin(self) -> Tensor:
+        """Inverse sine, in radians; NaN outside [-1, 1]."""
+    def arcsinh(self) -> Tensor:
+        """Inverse hyperbolic sine of each element."""
+    def arctan(self) -> Tensor:
+        """Inverse tangent, in radians."""
+    def arctan2(self, other: Operand) -> Tensor:
+        """Angle of the point (v, u), in radians."""
+    def arctanh(self) -> Tensor:
+        """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
+    def argmax(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """Index of the first largest element along one axis, or in the flattened tensor."""
+    def argmin(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """Index of the first smallest element along one axis, or in the flattened tensor."""
+    def argsort(self, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Tensor:
+        """The places of the elements in sorted order."""
+    def array_equal(self, other: Operand) -> builtins.bool:
+        """Whether shape and all elements agree, as a Python bool."""
+    def asin(self) -> Tensor:
+        """Inverse sine, in radians; NaN outside [-1, 1]."""
+    def asin_(self) -> Tensor:
+        """As `asin`, written into the memory of the tensor, which is returned."""
+    def asinh(self) -> Tensor:
+        """Inverse hyperbolic sine of each element."""
+    def asinh_(self) -> Tensor:
+        """As `asinh`, written into the memory of the tensor, which is returned."""
+    def astype(self, dtype: Any, copy: Any = True) -> Tensor:
+        """NumPy's name for `to`."""
+    def atan(self) -> Tensor:
+        """Inverse tangent, in radians."""
+    def atan2(self, other: Operand) -> Tensor:
+        """Angle of the point (v, u), in radians."""
+    def atan2_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `atan2`, written into the memory of the tensor, which is returned."""
+    def atan_(self) -> Tensor:
+        """As `atan`, written into the memory of the tensor, which is returned."""
+    def atanh(self) -> Tensor:
+        """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
+    def atanh_(self) -> Tensor:
+        """As `atanh`, written into the memory of the tensor, which is returned."""
+    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: Any = False, inputs: Any = None) -> None:
+        """Compute the gradient of this tensor and add it to `.grad` of the leaves."""
+    def bincount(self, weights: Any = None, minlength: Any = 0) -> Tensor:
+        """How often each whole number from 0 occurs, or the sum of its weights."""
+    def bitwise_and(self, y: Operand) -> Tensor:
+        """The bits that both have."""
+    def bitwise_not(self) -> Tensor:
+        """The bits that are not set."""
+    def bitwise_or(self, y: Operand) -> Tensor:
+        """The bits that at least one has."""
+    def bitwise_xor(self, y: Operand) -> Tensor:
+        """The bits that exactly one has."""
+    def bmm(self, mat2: Operand) -> Tensor:
+        """Products of two batches of matrices."""
+    def bool(self) -> Tensor:
+        """The tensor in bool; itself if it is so already."""
+    def broadcast_to(self, size: Any) -> Tensor:
+        """The tensor repeated to a shape, without a copy."""
+    def ceil(self) -> Tensor:
+        """The smallest whole number not below each element."""
+    def ceil_(self) -> Tensor:
+        """As `ceil`, written into the memory of the tensor, which is returned."""
+    def chunk(self, chunks: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+        """About `chunks` parts of equal length along an axis."""
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor:
+        """Each element brought into [min, max]; either may be None."""
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
+        """Each element brought into [min, max], in place."""
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """Each element brought into [min, max]; either may be None."""
+    def clip_(self, min: Any = None, max: Any = None) -> Tensor:
+        """Each element brought into [min, max], in place."""
+    def clone(self, *, memory_format: Any = None) -> Tensor:
+        """A copy with memory of its own; gradients flow through."""
+    def contiguous(self, *, memory_format: Any = None) -> Tensor:
+        """The tensor itself if its memory is in row-major order, else a copy."""
+    def copy_(self, source: Any, non_blocking: Any = False) -> Tensor:
+        """The elements of `source`, broadcast, into x's memory."""
+    def cos(self) -> Tensor:
+        """Cosine of each element, in radians."""
+    def cos_(self) -> Tensor:
+        """As `cos`, written into the memory of the tensor, which is returned."""
+    def cosh(self) -> Tensor:
+        """Hyperbolic cosine of each element."""
+    def cosh_(self) -> Tensor:
+        """As `cosh`, written into the memory of the tensor, which is returned."""
+    def count_nonzero(self, dim: Any = None) -> Tensor:
+        """How many elements are not zero."""
+    def cpu(self) -> Tensor:
+        """The tensor itself: it is on the CPU."""
+    def cumsum(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+        """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
+    @property
+    def data(self) -> Tensor: ...
+    @data.setter
+    def data(self, value: Any) -> None: ...
+    def data_ptr(self) -> builtins.int:
+        """The address of the first element."""
+    def detach(self) -> Tensor:
+        """The same memory, without history."""
+    def detach_(self) -> Tensor:
+        """Cut this tensor off from its history; it becomes a leaf."""
+    @property
+    def device(self) -> device: ...
+    def diag(self, diagonal_offset: Any = 0) -> Tensor:
+        """A matrix with this diagonal, or the diagonal of a matrix."""
+    def diagonal(self, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Tensor:
+        """The diagonal of two axes, as the last axis."""
+    def diff(self, n: Any = 1, dim: Any = -1) -> Tensor:
+        """Differences of neighbours along an axis, n times."""
+    def dim(self) -> builtins.int:
+        """The number of axes."""
+    def div(self, other: Operand, *, rounding_mode: Any = None) -> Tensor:
+        """True quotient; rounding_mode "floor" or "trunc" rounds it."""
+    def div_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `div`, written into the memory of the tensor, which is returned."""
+    def divide(self, other: Operand, *, rounding_mode: Any = None) -> Tensor:
+        """True quotient; rounding_mode "floor" or "trunc" rounds it."""
+    def dot(self, tensor: Operand) -> Tensor:
+        """Sum of the products of two vectors."""
+    def double(self) -> Tensor:
+        """The tensor in float64; itself if it is so already."""
+    @property
+    def dtype(self) -> dtype: ...
+    def element_size(self) -> builtins.int:
+        """Bytes of one element, as `itemsize`."""
+    def eq(self, other: Operand) -> Tensor:
+        """u == v, elementwise."""
+    def eq_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `eq`, written into the memory of the tensor, which is returned."""
+    def equal(self, other: Operand) -> builtins.bool:
+        """Whether shape and all elements agree, as a Python bool."""
+    def erf(self) -> Tensor:
+        """Error function of each element."""
+    def erf_(self) -> Tensor:
+        """As `erf`, written into the memory of the tensor, which is returned."""
+    def erfc(self) -> Tensor:
+        """Complementary error function 1 - erf(x), exact for large x."""
+    def erfc_(self) -> Tensor:
+        """As `erfc`, written into the memory of the tensor, which is returned."""
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+    def exp2(self) -> Tensor:
+        """2 to the power of each element."""
+    def exp2_(self) -> Tensor:
+        """As `exp2`, written into the memory of the tensor, which is returned."""
+    def exp_(self) -> Tensor:
+        """As `exp`, written into the memory of the tensor, which is returned."""
+    def expand(self, *sizes: Any) -> Tensor:
+        """Axes of length 1 repeated without a copy; -1 keeps a length."""
+    def expand_as(self, other: Operand) -> Tensor:
+        """Expanded to the shape of another tensor."""
+    def expm1(self) -> Tensor:
+        """exp(x) - 1, exact for small x."""
+    def expm1_(self) -> Tensor:
+        """As `expm1`, written into the memory of the tensor, which is returned."""
+    def fill_(self, value: Operand) -> Tensor:
+        """All elements `value`, in place."""
+    def fix(self) -> Tensor:
+        """Each element without its fraction."""
+    def flatten(self, start_dim: Any = 0, end_dim: Any = -1) -> Tensor:
+        """Axes start_dim … end_dim as one."""
+    def flip(self, *dims: Any) -> Tensor:
+        """The elements in reverse order along axes."""
+    def float(self) -> Tensor:
+        """The tensor in float32; itself if it is so already."""
+    def floor(self) -> Tensor:
+        """The largest whole number not above each element."""
+    def floor_(self) -> Tensor:
+        """As `floor`, written into the memory of the tensor, which is returned."""
+    def floor_divide(self, other: Operand) -> Tensor:
+        """The largest whole number not above the quotient, as Python's //."""
+    def floor_divide_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `floor_divide`, written into the memory of the tensor, which is returned."""
+    def fmod(self, other: Operand) -> Tensor:
+        """Remainder of division with the sign of the dividend, as C's fmod."""
+    def fmod_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `fmod`, written into the memory of the tensor, which is returned."""
+    def gather(self, dim: Any, index: Any) -> Tensor:
+        """Elements picked along an axis: y[i][j] = x[i][index[i][j]] for dim 1."""
+    def ge(self, other: Operand) -> Tensor:
+        """u >= v, elementwise."""
+    def ge_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `ge`, written into the memory of the tensor, which is returned."""
+    def ger(self, vec2: Operand) -> Tensor:
+        """All products of the elements of two vectors."""
+    @property
+    def grad(self) -> Tensor | None: ...
+    @grad.setter
+    def grad(self, value: Any) -> None: ...
+    @grad.deleter
+    def grad(self) -> None: ...
+    @property
+    def grad_fn(self) -> Node | None: ...
+    def greater(self, other: Operand) -> Tensor:
+        """u > v, elementwise."""
+    def greater_equal(self, other: Operand) -> Tensor:
+        """u >= v, elementwise."""
+    def gt(self, other: Operand) -> Tensor:
+        """u > v, elementwise."""
+    def gt_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `gt`, written into the memory of the tensor, which is returned."""
+    def half(self) -> Tensor:
+        """The tensor in float16; itself if it is so already."""
+    def hypot(self, other: Operand) -> Tensor:
+        """sqrt(u * u + v * v) without overflow, broadcast together."""
+    def hypot_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `hypot`, written into the memory of the tensor, which is returned."""
+    def index_copy_(self, dim: Any, index: Any, source: Any) -> Tensor:
+        """The parts of `source` at the given indices of an axis, in place."""
+    def index_fill_(self, dim: Any, index: Any, value: Operand) -> Tensor:
+        """`value` at the given indices of an axis, in place."""
+    def index_select(self, dim: Any, index: Any) -> Tensor:
+        """The parts at the given indices of an axis."""
+    def int(self) -> Tensor:
+        """The tensor in int32; itself if it is so already."""
+    def is_contiguous(self) -> builtins.bool:
+        """Whether the memory is in row-major order."""
+    @property
+    def is_cuda(self) -> builtins.bool: ...
+    def is_floating_point(self) -> builtins.bool:
+        """Whether the dtype is a float."""
+    @property
+    def is_leaf(self) -> builtins.bool: ...
+    def is_set_to(self, other: Operand) -> builtins.bool:
+        """Whether both are the same memory, shape and strides."""
+    def isclose(self, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> Tensor:
+        """Where |input - other| <= atol + rtol |other|; infinities are close to their like."""
+    def isfinite(self) -> Tensor:
+        """True where the element is neither NaN nor infinite."""
+    def isfinite_(self) -> Tensor:
+        """As `isfinite`, written into the memory of the tensor, which is returned."""
+    def isinf(self) -> Tensor:
+        """True where the element is infinite."""
+    def isinf_(self) -> Tensor:
+        """As `isinf`, written into the memory of the tensor, which is returned."""
+    def isnan(self) -> Tensor:
+        """True where the element is NaN."""
+    def isnan_(self) -> Tensor:
+        """As `isnan`, written into the memory of the tensor, which is returned."""
+    def item(self) -> Any:
+        """The one element as a Python number."""
+    @property
+    def itemsize(self) -> builtins.int: ...
+    def le(self, other: Operand) -> Tensor:
+        """u <= v, elementwise."""
+    def le_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `le`, written into the memory of the tensor, which is returned."""
+    def less(self, other: Operand) -> Tensor:
+        """u < v, elementwise."""
+    def less_equal(self, other: Operand) -> Tensor:
+        """u <= v, elementwise."""
+    def log(self) -> Tensor:
+        """Natural logarithm of each element; -inf at 0, NaN below."""
+    def log10(self) -> Tensor:
+        """Logarithm to base 10 of each element."""
+    def log10_(self) -> Tensor:
+        """As `log10`, written into the memory of the tensor, which is returned."""
+    def log1p(self) -> Tensor:
+        """log(1 + x), exact for small x."""
+    def log1p_(self) -> Tensor:
+        """As `log1p`, written into the memory of the tensor, which is returned."""
+    def log2(self) -> Tensor:
+        """Logarithm to base 2 of each element."""
+    def log2_(self) -> Tensor:
+        """As `log2`, written into the memory of the tensor, which is returned."""
+    def log_(self) -> Tensor:
+        """As `log`, written into the memory of the tensor, which is returned."""
+    def log_softmax(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+        """x minus its logsumexp along an axis."""
+    def logaddexp(self, other: Operand) -> Tensor:
+        """log(exp(u) + exp(v)) without overflow."""
+    def logaddexp_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `logaddexp`, written into the memory of the tensor, which is returned."""
+    def logical_and(self, other: Operand) -> Tensor:
+        """True where both are nonzero."""
+    def logical_and_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `logical_and`, written into the memory of the tensor, which is returned."""
+    def logical_not(self) -> Tensor:
+        """True where the element is zero."""
+    def logical_not_(self) -> Tensor:
+        """As `logical_not`, written into the memory of the tensor, which is returned."""
+    def logical_or(self, other: Operand) -> Tensor:
+        """True where at least one is nonzero."""
+    def logical_or_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `logical_or`, written into the memory of the tensor, which is returned."""
+    def logical_xor(self, other: Operand) -> Tensor:
+        """True where exactly one is nonzero."""
+    def logical_xor_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `logical_xor`, written into the memory of the tensor, which is returned."""
+    def logsigmoid(self) -> Tensor:
+        """log(sigmoid(x)) of each element, without overflow."""
+    def logsigmoid_(self) -> Tensor:
+        """As `logsigmoid`, written into the memory of the tensor, which is returned."""
+    def logsumexp(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """log(sum(exp(x))) over axes, without overflow."""
+    def long(self) -> Tensor:
+        """The tensor in int64; itself if it is so already."""
+    def lt(self, other: Operand) -> Tensor:
+        """u < v, elementwise."""
+    def lt_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `lt`, written into the memory of the tensor, which is returned."""
+    @property
+    def mT(self) -> Tensor: ...
+    def masked_fill(self, mask: Operand, value: Operand) -> Tensor:
+        """The tensor with `value` where the mask holds."""
+    def masked_fill_(self, mask: Operand, value: Operand) -> Tensor:
+        """`value` where the mask holds, in place."""
+    def masked_select(self, mask: Operand) -> Tensor:
+        """The elements where the mask holds, in one axis."""
+    def matmul(self, other: Operand) -> Tensor:
+        """Matrix product; vectors count as rows or columns, batch axes broadcast."""
+    def max(self, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
+        """The largest element along one axis."""
+    def maximum(self, other: Operand) -> Tensor:
+        """The larger of two elements; NaN if either is NaN."""
+    def maximum_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `maximum`, written into the memory of the tensor, which is returned."""
+    def mean(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """Mean over axes; NaN of no elements."""
+    def min(self, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
+        """The smallest element along one axis."""
+    def minimum(self, other: Operand) -> Tensor:
+        """The smaller of two elements; NaN if either is NaN."""
+    def minimum_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `minimum`, written into the memory of the tensor, which is returned."""
+    def mm(self, mat2: Operand) -> Tensor:
+        """Product of two matrices."""
+    def moveaxis(self, source: Any, destination: Any) -> Tensor:
+        """Axes moved to new places, the others in their order."""
+    def movedim(self, source: Any, destination: Any) -> Tensor:
+        """Axes moved to new places, the others in their order."""
+    def mul(self, other: Operand) -> Tensor:
+        """Product of two tensors, broadcast together."""
+    def mul_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `mul`, written into the memory of the tensor, which is returned."""
+    def multiply(self, other: Operand) -> Tensor:
+        """Product of two tensors, broadcast together."""
+    def mv(self, vec: Operand) -> Tensor:
+        """Product of a matrix and a vector."""
+    def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
+        """`length` elements from `start` along an axis."""
+    @property
+    def nbytes(self) -> builtins.int: ...
+    @property
+    def ndim(self) -> builtins.int: ...
+    def ndimension(self) -> builtins.int:
+        """The number of axes."""
+    def ne(self, other: Operand) -> Tensor:
+        """u != v, elementwise."""
+    def ne_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `ne`, written into the memory of the tensor, which is returned."""
+    def neg(self) -> Tensor:
+        """Negative of each element."""
+    def neg_(self) -> Tensor:
+        """As `neg`, written into the memory of the tensor, which is returned."""
+    def negative(self) -> Tensor:
+        """Negative of each element."""
+    def nelement(self) -> builtins.int:
+        """The number of elements."""
+    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+        """As `empty`, in the dtype of this tensor."""
+    def new_full(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+        """As `full`, in the dtype of this tensor."""
+    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+        """As `ones`, in the dtype of this tensor."""
+    def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+        """A tensor from data, with the dtype of this one unless another is named."""
+    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+        """As `zeros`, in the dtype of this tensor."""
+    def nonzero(self, *, as_tuple: Any = False) -> Any:
+        """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
+    def norm(self, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None, axis: Any = None) -> Tensor:
+        """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
+    def normal_(self, mean: Any = 0.0, std: Any = 1.0) -> Tensor:
+        """Normally distributed elements, in place."""
+    def not_equal(self, other: Operand) -> Tensor:
+        """u != v, elementwise."""
+    def numel(self) -> builtins.int:
+        """The number of elements."""
+    def numpy(self, *, force: Any = False) -> np.ndarray:
+        """The elements as a NumPy array on the same memory."""
+    def outer(self, vec2: Operand) -> Tensor:
+        """All products of the elements of two vectors."""
+    def permute(self, *dims: Any) -> Tensor:
+        """The axes in another order."""
+    def pow(self, exponent: Any) -> Tensor:
+        """input to the power of exponent (a number or tensors broadcast together)."""
+    def pow_(self, exponent: Any) -> Tensor:
+        """x to the power of exponent, in place."""
+    def prod(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """Product over axes."""
+    def ravel(self, order: Any = 'C') -> Tensor:
+        """All elements in one axis."""
+    def reciprocal(self) -> Tensor:
+        """1 / x of each element."""
+    def reciprocal_(self) -> Tensor:
+        """As `reciprocal`, written into the memory of the tensor, which is returned."""
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        """Call `hook(grad)` when the gradient is computed; what it returns replaces the gradient."""
+    def relu(self) -> Tensor:
+        """Each element, or 0 where it is negative."""
+    def relu_(self) -> Tensor:
+        """As `relu`, written into the memory of the tensor, which is returned."""
+    def remainder(self, other: Operand) -> Tensor:
+        """Remainder of division with the sign of the divisor, as Python's %."""
+    def remainder_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `remainder`, written into the memory of the tensor, which is returned."""
+    def repeat(self, *sizes: Any) -> Tensor:
+        """Copies one after the other along every axis."""
+    @property
+    def requires_grad(self) -> builtins.bool: ...
+    @requires_grad.setter
+    def requires_grad(self, value: Any) -> None: ...
+    def requires_grad_(self, value: Operand = True) -> Tensor:
+        """Begin or stop recording operations on a leaf; the tensor itself is returned."""
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape; one length may be -1."""
+    def reshape_as(self, other: Operand) -> Tensor:
+        """The elements in the shape of another tensor."""
+    def retain_grad(self) -> None:
+        """Keep `.grad` of a computed tensor too."""
+    @property
+    def retains_grad(self) -> builtins.bool: ...
+    def roll(self, shifts: Any, dims: Any = None, *, axis: Any = None) -> Tensor:
+        """The elements moved along axes, around the end."""
+    def round(self, *, decimals: Any = 0) -> Tensor:
+        """The nearest multiple of 10**-decimals, halves to even."""
+    def round_(self) -> Tensor:
+        """As `round`, written into the memory of the tensor, which is returned."""
+    def rsqrt(self) -> Tensor:
+        """1 / sqrt(x) of each element."""
+    def rsqrt_(self) -> Tensor:
+        """As `rsqrt`, written into the memory of the tensor, which is returned."""
+    def select(self, dim: Any, index: Any) -> Tensor:
+        """The part at one index of an axis, without that axis."""
+    def sgn(self) -> Tensor:
+        """-1, 0 or 1 by the sign of each element; 0 for NaN."""
+    @property
+    def shape(self) -> Size: ...
+    def short(self) -> Tensor:
+        """The tensor in int16; itself if it is so already."""
+    def sigmoid(self) -> Tensor:
+        """Logistic function 1 / (1 + exp(-x)) of each element."""
+    def sigmoid_(self) -> Tensor:
+        """As `sigmoid`, written into the memory of the tensor, which is returned."""
+    def sign(self) -> Tensor:
+        """-1, 0 or 1 by the sign of each element; 0 for NaN."""
+    def sign_(self) -> Tensor:
+        """As `sign`, written into the memory of the tensor, which is returned."""
+    def sin(self) -> Tensor:
+        """Sine of each element, in radians."""
+    def sin_(self) -> Tensor:
+        """As `sin`, written into the memory of the tensor, which is returned."""
+    def sinh(self) -> Tensor:
+        """Hyperbolic sine of each element."""
+    def sinh_(self) -> Tensor:
+        """As `sinh`, written into the memory of the tensor, which is returned."""
+    def size(self, dim: Any = None) -> Any:
+        """The shape, or the length of one axis."""
+    def softmax(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+        """exp(x) divided by its sum along an axis."""
+    def softplus(self) -> Tensor:
+        """log(1 + exp(x)) of each element, without overflow."""
+    def softplus_(self) -> Tensor:
+        """As `softplus`, written into the memory of the tensor, which is returned."""
+    def sort(self, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Extreme:
+        """The elements in order along an axis, and where they came from."""
+    def split(self, split_size_or_sections: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+        """Parts of a given length, or of given lengths, along an axis."""
+    def sqrt(self) -> Tensor:
+        """Square root of each element; NaN below 0."""
+    def sqrt_(self) -> Tensor:
+        """As `sqrt`, written into the memory of the tensor, which is returned."""
+    def square(self) -> Tensor:
+        """input * input."""
+    def square_(self) -> Tensor:
+        """As `square`, written into the memory of the tensor, which is returned."""
+    def squeeze(self, dim: Any = None, *, axis: Any = None) -> Tensor:
+        """Without axes of length 1 (all of them, or those named)."""
+    def std(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
+        """Standard deviation over axes; n - correction in the denominator."""
+    def storage_offset(self) -> builtins.int:
+        """Elements between the beginning of the memory and the first element."""
+    def stride(self, dim: Any = None) -> Any:
+        """Elements between neighbours along each axis."""
+    def sub(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """Difference of two tensors, broadcast together."""
+    def sub_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `sub`, written into the memory of the tensor, which is returned."""
+    def subtract(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """Difference of two tensors, broadcast together."""
+    def sum(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+        """Sum over axes."""
+    def swapaxes(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
+        """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+    def swapdims(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
+        """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+    def t(self) -> Tensor:
+        """The transpose of a matrix; vectors as they are."""
+    def take(self, index: Any, axis: Any = None) -> Tensor:
+        """Elements by their place in the flattened tensor (NumPy: or along an axis)."""
+    def tan(self) -> Tensor:
+        """Tangent of each element, in radians."""
+    def tan_(self) -> Tensor:
+        """As `tan`, written into the memory of the tensor, which is returned."""
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent of each element; the result lies in [-1, 1]."""
+    def tanh_(self) -> Tensor:
+        """As `tanh`, written into the memory of the tensor, which is returned."""
+    def tile(self, *dims: Any) -> Tensor:
+        """As repeat; missing factors count as 1."""
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: Any = False, **ignored: Any) -> Tensor:
+        """The tensor in another dtype (or on another device, of which there is one)."""
+    def tolist(self) -> Any:
+        """The elements as nested lists (a number for 0-d)."""
+    def topk(self, k: Any, dim: Any = -1, largest: Any = True, sorted: Any = True) -> Extreme:
+        """The k largest (or smallest) elements along an axis, in order."""
+    def trace(self) -> Tensor:
+        """The sum of the diagonal of a matrix."""
+    def transpose(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
+        """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+    def tril(self, diagonal: Any = 0) -> Tensor:
+        """The elements on and below a diagonal of the last two axes, 0 elsewhere."""
+    def triu(self, diagonal: Any = 0) -> Tensor:
+        """The elements on and above a diagonal of the last two axes, 0 elsewhere."""
+    def true_divide(self, other: Operand, *, rounding_mode: Any = None) -> Tensor:
+        """True quotient; rounding_mode "floor" or "trunc" rounds it."""
+    def trunc(self) -> Tensor:
+        """Each element without its fraction."""
+    def trunc_(self) -> Tensor:
+        """As `trunc`, written into the memory of the tensor, which is returned."""
+    def type(self, dtype: Any = None) -> Any:
+        """PyTorch's name of the tensor type, or the tensor in another dtype."""
+    def type_as(self, other: Operand) -> Tensor:
+        """The tensor in the dtype of another."""
+    def unbind(self, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+        """The parts along an axis, as a tuple."""
+    def uniform_(self, low: Any = 0.0, high: Any = 1.0) -> Tensor:
+        """Elements uniform in [low, high), in place."""
+    def unique(self, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False) -> Any:
+        """The distinct elements in order; the slope of each belongs to its first occurrence."""
+    def unsqueeze(self, dim: Any) -> Tensor:
+        """A new axis of length 1."""
+    def var(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
+        """Variance over axes; divided by n - correction."""
+    def view(self, *shape: Any) -> Tensor:
+        """As reshape, but only where no copy is needed; or the bits in another dtype."""
+    def view_as(self, other: Operand) -> Tensor:
+        """The elements in the shape of another tensor."""
+    def where(self, condition: Operand, other: Operand) -> Tensor:
+        """The tensor where condition holds, else other."""
+    def zero_(self) -> Tensor:
+        """All elements 0, in place."""
+
+@overload
+def abs(input: Tensor) -> Tensor:
+    """Absolute value of each element."""
+@overload
+def abs(input: Array) -> Any: ...
+@overload
+def absolute(input: Tensor) -> Tensor:
+    """Absolute value of each element."""
+@overload
+def absolute(input: Array) -> Any: ...
+@overload
+def acos(input: Tensor) -> Tensor:
+    """Inverse cosine, in radians; NaN outside [-1, 1]."""
+@overload
+def acos(input: Array) -> Any: ...
+@overload
+def acosh(input: Tensor) -> Tensor:
+    """Inverse hyperbolic cosine; NaN below 1."""
+@overload
+def acosh(input: Array) -> Any: ...
+@overload
+def add(input: Tensor, other: Operand, *, alpha: Any = 1) -> Tensor:
+    """Sum of two tensors, broadcast together."""
+@overload
+def add(input: Array, other: Operand, *, alpha: Any = 1) -> Any: ...
+@overload
+def all(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """True where every element along axes is nonzero."""
+@overload
+def all(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def allclose(input: Operand, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> builtins.bool:
+    """Whether all elements are close, as a Python bool."""
+@overload
+def amax(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """The largest element over axes; NaN if there is one."""
+@overload
+def amax(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+@overload
+def amin(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """The smallest element over axes; NaN if there is one."""
+@overload
+def amin(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+@overload
+def any(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """True where an element along axes is nonzero."""
+@overload
+def any(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """start, start + step, ... below end."""
+@overload
+def arccos(input: Tensor) -> Tensor:
+    """Inverse cosine, in radians; NaN outside [-1, 1]."""
+@overload
+def arccos(input: Array) -> Any: ...
+@overload
+def arccosh(input: Tensor) -> Tensor:
+    """Inverse hyperbolic cosine; NaN below 1."""
+@overload
+def arccosh(input: Array) -> Any: ...
+@overload
+def arcsin(input: Tensor) -> Tensor:
+    """Inverse sine, in radians; NaN outside [-1, 1]."""
+@overload
+def arcsin(input: Array) -> Any: ...
+@overload
+def arcsinh(input: Tensor) -> Tensor:
+    """Inverse hyperbolic sine of each element."""
+@overload
+def arcsinh(input: Array) -> Any: ...
+@overload
+def arctan(input: Tensor) -> Tensor:
+    """Inverse tangent, in radians."""
+@overload
+def arctan(input: Array) -> Any: ...
+@overload
+def arctan2(input: Tensor, other: Operand) -> Tensor:
+    """Angle of the point (v, u), in radians."""
+@overload
+def arctan2(input: Array, other: Operand) -> Any: ...
+@overload
+def arctanh(input: Tensor) -> Tensor:
+    """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
+@overload
+def arctanh(input: Array) -> Any: ...
+@overload
+def argmax(input: Tensor, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """Index of the first largest element along one axis, or in the flattened tensor."""
+@overload
+def argmax(input: Array, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Any: ...
+@overload
+def argmin(input: Tensor, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """Index of the first smallest element along one axis, or in the flattened tensor."""
+@overload
+def argmin(input: Array, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Any: ...
+@overload
+def argsort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Tensor:
+    """The places of the elements in sorted order."""
+@overload
+def argsort(input: Array, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Any: ...
+def array_equal(input: Operand, other: Operand) -> builtins.bool:
+    """Whether shape and all elements agree, as a Python bool."""
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """As `tensor`, but sharing memory with NumPy arrays and tensors where it can."""
+def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """As `tensor`, but sharing memory with NumPy arrays and tensors where it can."""
+@overload
+def asin(input: Tensor) -> Tensor:
+    """Inverse sine, in radians; NaN outside [-1, 1]."""
+@overload
+def asin(input: Array) -> Any: ...
+@overload
+def asinh(input: Tensor) -> Tensor:
+    """Inverse hyperbolic sine of each element."""
+@overload
+def asinh(input: Array) -> Any: ...
+@overload
+def atan(input: Tensor) -> Tensor:
+    """Inverse tangent, in radians."""
+@overload
+def atan(input: Array) -> Any: ...
+@overload
+def atan2(input: Tensor, other: Operand) -> Tensor:
+    """Angle of the point (v, u), in radians."""
+@overload
+def atan2(input: Array, other: Operand) -> Any: ...
+@overload
+def atanh(input: Tensor) -> Tensor:
+    """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
+@overload
+def atanh(input: Array) -> Any: ...
+@overload
+def bernoulli(input: Tensor) -> Tensor:
+    """1 with the given probabilities, else 0."""
+@overload
+def bernoulli(input: Array) -> Any: ...
+@overload
+def bincount(input: Tensor, weights: Any = None, minlength: Any = 0) -> Tensor:
+    """How often each whole number from 0 occurs, or the sum of its weights."""
+@overload
+def bincount(input: Array, weights: Any = None, minlength: Any = 0) -> Any: ...
+def bitwise_and(x: Any, y: Operand) -> Tensor:
+    """The bits that both have."""
+@overload
+def bitwise_not(input: Tensor) -> Tensor:
+    """The bits that are not set."""
+@overload
+def bitwise_not(input: Array) -> Any: ...
+def bitwise_or(x: Any, y: Operand) -> Tensor:
+    """The bits that at least one has."""
+def bitwise_xor(x: Any, y: Operand) -> Tensor:
+    """The bits that exactly one has."""
+@overload
+def bmm(input: Tensor, mat2: Operand) -> Tensor:
+    """Products of two batches of matrices."""
+@overload
+def bmm(input: Array, mat2: Operand) -> Any: ...
+@overload
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
+    """The tensor repeated to a shape, without a copy."""
+@overload
+def broadcast_to(input: Array, size: Any) -> Any: ...
+def can_cast(source: Any, target: Any) -> builtins.bool:
+    """Whether values of one dtype may be cast to another's category."""
+def cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
+    """Tensors one after the other along an axis."""
+@overload
+def ceil(input: Tensor) -> Tensor:
+    """The smallest whole number not below each element."""
+@overload
+def ceil(input: Array) -> Any: ...
+@overload
+def chunk(input: Tensor, chunks: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+    """About `chunks` parts of equal length along an axis."""
+@overload
+def chunk(input: Array, chunks: Any, dim: Any = 0) -> Any: ...
+@overload
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Each element brought into [min, max]; either may be None."""
+@overload
+def clamp(input: Array, min: Any = None, max: Any = None) -> Any: ...
+@overload
+def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Each element brought into [min, max]; either may be None."""
+@overload
+def clip(input: Array, min: Any = None, max: Any = None) -> Any: ...
+def clone(x: Any, *, memory_format: Any = None) -> Tensor:
+    """A copy with memory of its own; gradients flow through."""
+def concat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
+    """Tensors one after the other along an axis."""
+def concatenate(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
+    """Tensors one after the other along an axis."""
+@overload
+def cos(input: Tensor) -> Tensor:
+    """Cosine of each element, in radians."""
+@overload
+def cos(input: Array) -> Any: ...
+@overload
+def cosh(input: Tensor) -> Tensor:
+    """Hyperbolic cosine of each element."""
+@overload
+def cosh(input: Array) -> Any: ...
+@overload
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """How many elements are not zero."""
+@overload
+def count_nonzero(input: Array, dim: Any = None) -> Any: ...
+@overload
+def cumsum(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+    """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
+@overload
+def cumsum(input: Array, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any: ...
+@overload
+def diag(input: Tensor, diagonal_offset: Any = 0) -> Tensor:
+    """A matrix with this diagonal, or the diagonal of a matrix."""
+@overload
+def diag(input: Array, diagonal_offset: Any = 0) -> Any: ...
+@overload
+def diagonal(input: Tensor, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Tensor:
+    """The diagonal of two axes, as the last axis."""
+@overload
+def diagonal(input: Array, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Any: ...
+@overload
+def diff(input: Tensor, n: Any = 1, dim: Any = -1) -> Tensor:
+    """Differences of neighbours along an axis, n times."""
+@overload
+def diff(input: Array, n: Any = 1, dim: Any = -1) -> Any: ...
+@overload
+def div(input: Tensor, other: Operand, *, rounding_mode: Any = None) -> Tensor:
+    """True quotient; rounding_mode "floor" or "trunc" rounds it."""
+@overload
+def div(input: Array, other: Operand, *, rounding_mode: Any = None) -> Any: ...
+@overload
+def divide(input: Tensor, other: Operand, *, rounding_mode: Any = None) -> Tensor:
+    """True quotient; rounding_mode "floor" or "trunc" rounds it."""
+@overload
+def divide(input: Array, other: Operand, *, rounding_mode: Any = None) -> Any: ...
+@overload
+def dot(input: Tensor, tensor: Operand) -> Tensor:
+    """Sum of the products of two vectors."""
+@overload
+def dot(input: Array, tensor: Operand) -> Any: ...
+def einsum(equation: Any, *operands: Any) -> Tensor:
+    """Sum of products over named axes, as np.einsum (explicit or implicit output)."""
+def empty(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """A tensor to be filled; its elements are 0, but do not rely on them."""
+@overload
+def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
+    """As `empty`, in the shape and dtype of another tensor."""
+@overload
+def empty_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Any: ...
+@overload
+def eq(input: Tensor, other: Operand) -> Tensor:
+    """u == v, elementwise."""
+@overload
+def eq(input: Array, other: Operand) -> Any: ...
+def equal(input: Operand, other: Operand) -> builtins.bool:
+    """Whether shape and all elements agree, as a Python bool."""
+@overload
+def erf(input: Tensor) -> Tensor:
+    """Error function of each element."""
+@overload
+def erf(input: Array) -> Any: ...
+@overload
+def erfc(input: Tensor) -> Tensor:
+    """Complementary error function 1 - erf(x), exact for large x."""
+@overload
+def erfc(input: Array) -> Any: ...
+@overload
+def exp(input: Tensor) -> Tensor:
+    """e to the power of each element."""
+@overload
+def exp(input: Array) -> Any: ...
+@overload
+def exp2(input: Tensor) -> Tensor:
+    """2 to the power of each element."""
+@overload
+def exp2(input: Array) -> Any: ...
+@overload
+def expm1(input: Tensor) -> Tensor:
+    """exp(x) - 1, exact for small x."""
+@overload
+def expm1(input: Array) -> Any: ...
+def eye(n: Any, m: Any = None, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """The identity matrix."""
+def finfo(dtype: Any = None) -> FloatInfo:
+    """The limits of a float dtype (None: the default), as Python numbers."""
+@overload
+def fix(input: Tensor) -> Tensor:
+    """Each element without its fraction."""
+@overload
+def fix(input: Array) -> Any: ...
+@overload
+def flatten(input: Tensor, start_dim: Any = 0, end_dim: Any = -1) -> Tensor:
+    """Axes start_dim … end_dim as one."""
+@overload
+def flatten(input: Array, start_dim: Any = 0, end_dim: Any = -1) -> Any: ...
+@overload
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """The elements in reverse order along axes."""
+@overload
+def flip(input: Array, *dims: Any) -> Any: ...
+@overload
+def floor(input: Tensor) -> Tensor:
+    """The largest whole number not above each element."""
+@overload
+def floor(input: Array) -> Any: ...
+@overload
+def floor_divide(input: Tensor, other: Operand) -> Tensor:
+    """The largest whole number not above the quotient, as Python's //."""
+@overload
+def floor_divide(input: Array, other: Operand) -> Any: ...
+@overload
+def fmod(input: Tensor, other: Operand) -> Tensor:
+    """Remainder of division with the sign of the dividend, as C's fmod."""
+@overload
+def fmod(input: Array, other: Operand) -> Any: ...
+def from_numpy(array: Any) -> Tensor:
+    """A tensor on the memory of a NumPy array: a change of one shows in the other."""
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """A tensor filled with one number."""
+@overload
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+    """A tensor filled with one number, in the shape and dtype of another."""
+@overload
+def full_like(input: Array, fill_value: Any, *, dtype: Any = None, requires_grad: Any = False) -> Any: ...
+@overload
+def gather(input: Tensor, dim: Any, index: Any) -> Tensor:
+    """Elements picked along an axis: y[i][j] = x[i][index[i][j]] for dim 1."""
+@overload
+def gather(input: Array, dim: Any, index: Any) -> Any: ...
+@overload
+def ge(input: Tensor, other: Operand) -> Tensor:
+    """u >= v, elementwise."""
+@overload
+def ge(input: Array, other: Operand) -> Any: ...
+@overload
+def ger(input: Tensor, vec2: Operand) -> Tensor:
+    """All products of the elements of two vectors."""
+@overload
+def ger(input: Array, vec2: Operand) -> Any: ...
+@overload
+def greater(input: Tensor, other: Operand) -> Tensor:
+    """u > v, elementwise."""
+@overload
+def greater(input: Array, other: Operand) -> Any: ...
+@overload
+def greater_equal(input: Tensor, other: Operand) -> Tensor:
+    """u >= v, elementwise."""
+@overload
+def greater_equal(input: Array, other: Operand) -> Any: ...
+@overload
+def gt(input: Tensor, other: Operand) -> Tensor:
+    """u > v, elementwise."""
+@overload
+def gt(input: Array, other: Operand) -> Any: ...
+@overload
+def hypot(input: Tensor, other: Operand) -> Tensor:
+    """sqrt(u * u + v * v) without overflow, broadcast together."""
+@overload
+def hypot(input: Array, other: Operand) -> Any: ...
+def iinfo(dtype: Any) -> np.iinfo:
+    """The limits of an integer dtype."""
+@overload
+def index_select(input: Tensor, dim: Any, index: Any) -> Tensor:
+    """The parts at the given indices of an axis."""
+@overload
+def index_select(input: Array, dim: Any, index: Any) -> Any: ...
+def is_tensor(value: Operand) -> builtins.bool:
+    """Whether a value is a Tensor."""
+@overload
+def isclose(input: Tensor, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> Tensor:
+    """Where |input - other| <= atol + rtol |other|; infinities are close to their like."""
+@overload
+def isclose(input: Array, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> Any: ...
+@overload
+def isfinite(input: Tensor) -> Tensor:
+    """True where the element is neither NaN nor infinite."""
+@overload
+def isfinite(input: Array) -> Any: ...
+@overload
+def isinf(input: Tensor) -> Tensor:
+    """True where the element is infinite."""
+@overload
+def isinf(input: Array) -> Any: ...
+@overload
+def isnan(input: Tensor) -> Tensor:
+    """True where the element is NaN."""
+@overload
+def isnan(input: Array) -> Any: ...
+@overload
+def le(input: Tensor, other: Operand) -> Tensor:
+    """u <= v, elementwise."""
+@overload
+def le(input: Array, other: Operand) -> Any: ...
+@overload
+def less(input: Tensor, other: Operand) -> Tensor:
+    """u < v, elementwise."""
+@overload
+def less(input: Array, other: Operand) -> Any: ...
+@overload
+def less_equal(input: Tensor, other: Operand) -> Tensor:
+    """u <= v, elementwise."""
+@overload
+def less_equal(input: Array, other: Operand) -> Any: ...
+def linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """`steps` numbers from start to end, both included."""
+@overload
+def log(input: Tensor) -> Tensor:
+    """Natural logarithm of each element; -inf at 0, NaN below."""
+@overload
+def log(input: Array) -> Any: ...
+@overload
+def log10(input: Tensor) -> Tensor:
+    """Logarithm to base 10 of each element."""
+@overload
+def log10(input: Array) -> Any: ...
+@overload
+def log1p(input: Tensor) -> Tensor:
+    """log(1 + x), exact for small x."""
+@overload
+def log1p(input: Array) -> Any: ...
+@overload
+def log2(input: Tensor) -> Tensor:
+    """Logarithm to base 2 of each element."""
+@overload
+def log2(input: Array) -> Any: ...
+@overload
+def log_softmax(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+    """x minus its logsumexp along an axis."""
+@overload
+def log_softmax(input: Array, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any: ...
+@overload
+def logaddexp(input: Tensor, other: Operand) -> Tensor:
+    """log(exp(u) + exp(v)) without overflow."""
+@overload
+def logaddexp(input: Array, other: Operand) -> Any: ...
+@overload
+def logical_and(input: Tensor, other: Operand) -> Tensor:
+    """True where both are nonzero."""
+@overload
+def logical_and(input: Array, other: Operand) -> Any: ...
+@overload
+def logical_not(input: Tensor) -> Tensor:
+    """True where the element is zero."""
+@overload
+def logical_not(input: Array) -> Any: ...
+@overload
+def logical_or(input: Tensor, other: Operand) -> Tensor:
+    """True where at least one is nonzero."""
+@overload
+def logical_or(input: Array, other: Operand) -> Any: ...
+@overload
+def logical_xor(input: Tensor, other: Operand) -> Tensor:
+    """True where exactly one is nonzero."""
+@overload
+def logical_xor(input: Array, other: Operand) -> Any: ...
+@overload
+def logsigmoid(input: Tensor) -> Tensor:
+    """log(sigmoid(x)) of each element, without overflow."""
+@overload
+def logsigmoid(input: Array) -> Any: ...
+def logspace(start: Any, end: Any, steps: Any, base: Any = 10.0, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+    """base to the powers linspace(start, end, steps)."""
+@overload
+def logsumexp(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """log(sum(exp(x))) over axes, without overflow."""
+@overload
+def logsumexp(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+@overload
+def lt(input: Tensor, other: Operand) -> Tensor:
+    """u < v, elementwise."""
+@overload
+def lt(input: Array, other: Operand) -> Any: ...
+@overload
+def masked_fill(input: Tensor, mask: Operand, value: Operand) -> Tensor:
+    """The tensor with `value` where the mask holds."""
+@overload
+def masked_fill(input: Array, mask: Operand, value: Operand) -> Any: ...
+@overload
+def masked_select(input: Tensor, mask: Operand) -> Tensor:
+    """The elements where the mask holds, in one axis."""
+@overload
+def masked_select(input: Array, mask: Operand) -> Any: ...
+@overload
+def matmul(input: Tensor, other: Operand) -> Tensor:
+    """Matrix product; vectors count as rows or columns, batch axes broadcast."""
+@overload
+def matmul(input: Array, other: Operand) -> Any: ...
+def max(input: Operand, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
+    """The largest element along one axis."""
+@overload
+def maximum(input: Tensor, other: Operand) -> Tensor:
+    """The larger of two elements; NaN if either is NaN."""
+@overload
+def maximum(input: Array, other: Operand) -> Any: ...
+@overload
+def mean(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """Mean over axes; NaN of no elements."""
+@overload
+def mean(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def meshgrid(*tensors: Any, indexing: Any = 'ij') -> builtins.tuple[Tensor, ...]:
+    """The coordinates of a grid, one tensor per axis."""
+def min(input: Operand, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
+    """The smallest element along one axis."""
+@overload
+def minimum(input: Tensor, other: Operand) -> Tensor:
+    """The smaller of two elements; NaN if either is NaN."""
+@overload
+def minimum(input: Array, other: Operand) -> Any: ...
+@overload
+def mm(input: Tensor, mat2: Operand) -> Tensor:
+    """Product of two matrices."""
+@overload
+def mm(input: Array, mat2: Operand) -> Any: ...
+@overload
+def moveaxis(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """Axes moved to new places, the others in their order."""
+@overload
+def moveaxis(input: Array, source: Any, destination: Any) -> Any: ...
+@overload
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """Axes moved to new places, the others in their order."""
+@overload
+def movedim(input: Array, source: Any, destination: Any) -> Any: ...
+@overload
+def mul(input: Tensor, other: Operand) -> Tensor:
+    """Product of two tensors, broadcast together."""
+@overload
+def mul(input: Array, other: Operand) -> Any: ...
+@overload
+def multiply(input: Tensor, other: Operand) -> Tensor:
+    """Product of two tensors, broadcast together."""
+@overload
+def multiply(input: Array, other: Operand) -> Any: ...
+@overload
+def mv(input: Tensor, vec: Operand) -> Tensor:
+    """Product of a matrix and a vector."""
+@overload
+def mv(input: Array, vec: Operand) -> Any: ...
+@overload
+def narrow(input: Tensor, dim: Any, start: Any, length: Any) -> Tensor:
+    """`length` elements from `start` along an axis."""
+@overload
+def narrow(input: Array, dim: Any, start: Any, length: Any) -> Any: ...
+@overload
+def ne(input: Tensor, other: Operand) -> Tensor:
+    """u != v, elementwise."""
+@overload
+def ne(input: Array, other: Operand) -> Any: ...
+@overload
+def neg(input: Tensor) -> Tensor:
+    """Negative of each element."""
+@overload
+def neg(input: Array) -> Any: ...
+@overload
+def negative(input: Tensor) -> Tensor:
+    """Negative of each element."""
+@overload
+def negative(input: Array) -> Any: ...
+def nonzero(input: Operand, *, as_tuple: Any = False) -> Any:
+    """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
+@overload
+def norm(input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None, axis: Any = None) -> Tensor:
+    """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
+@overload
+def norm(input: Array, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None, axis: Any = None) -> Any: ...
+def normal(mean: Any, std: Any = 1.0, size: Any = None) -> Tensor:
+    """Normally distributed numbers."""
+@overload
+def not_equal(input: Tensor, other: Operand) -> Tensor:
+    """u != v, elementwise."""
+@overload
+def not_equal(input: Array, other: Operand) -> Any: ...
+def numel(input: Operand) -> builtins.int:
+    """The number of elements."""
+def ones(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """A tensor of ones."""
+@overload
+def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
+    """As `ones`, in the shape and dtype of another tensor."""
+@overload
+def ones_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Any: ...
+@overload
+def outer(input: Tensor, vec2: Operand) -> Tensor:
+    """All products of the elements of two vectors."""
+@overload
+def outer(input: Array, vec2: Operand) -> Any: ...
+@overload
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """The axes in another order."""
+@overload
+def permute(input: Array, *dims: Any) -> Any: ...
+@overload
+def pow(input: Tensor, exponent: Any) -> Tensor:
+    """input to the power of exponent (a number or tensors broadcast together)."""
+@overload
+def pow(input: Array, exponent: Any) -> Any: ...
+@overload
+def prod(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """Product over axes."""
+@overload
+def prod(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def promote_types(x: Any, y: Operand) -> dtype:
+    """The smaller dtype that holds both (two dtypes of equal standing)."""
+def rand(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """Random numbers, uniform in [0, 1)."""
+@overload
+def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
+    """As `rand`, in the shape and dtype of another tensor."""
+@overload
+def rand_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Any: ...
+def randint(low: Any, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """Random integers in [low, high)."""
+def randn(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """Random numbers of mean 0 and variance 1, normally distributed."""
+@overload
+def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
+    """As `randn`, in the shape and dtype of another tensor."""
+@overload
+def randn_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Any: ...
+def randperm(n: Any, *, dtype: Any = None) -> Tensor:
+    """The numbers 0 … n-1 in random order."""
+@overload
+def ravel(input: Tensor, order: Any = 'C') -> Tensor:
+    """All elements in one axis."""
+@overload
+def ravel(input: Array, order: Any = 'C') -> Any: ...
+@overload
+def reciprocal(input: Tensor) -> Tensor:
+    """1 / x of each element."""
+@overload
+def reciprocal(input: Array) -> Any: ...
+@overload
+def relu(input: Tensor) -> Tensor:
+    """Each element, or 0 where it is negative."""
+@overload
+def relu(input: Array) -> Any: ...
+@overload
+def remainder(input: Tensor, other: Operand) -> Tensor:
+    """Remainder of division with the sign of the divisor, as Python's %."""
+@overload
+def remainder(input: Array, other: Operand) -> Any: ...
+@overload
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same elements in another shape; one length may be -1."""
+@overload
+def reshape(input: Array, *shape: Any) -> Any: ...
+def result_type(x: Any, y: Operand) -> dtype:
+    """The dtype of x + y."""
+@overload
+def roll(input: Tensor, shifts: Any, dims: Any = None, *, axis: Any = None) -> Tensor:
+    """The elements moved along axes, around the end."""
+@overload
+def roll(input: Array, shifts: Any, dims: Any = None, *, axis: Any = None) -> Any: ...
+@overload
+def round(input: Tensor, *, decimals: Any = 0) -> Tensor:
+    """The nearest multiple of 10**-decimals, halves to even."""
+@overload
+def round(input: Array, *, decimals: Any = 0) -> Any: ...
+@overload
+def rsqrt(input: Tensor) -> Tensor:
+    """1 / sqrt(x) of each element."""
+@overload
+def rsqrt(input: Array) -> Any: ...
+def scalar_tensor(value: Operand, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """A 0-d tensor; numbers take the default float dtype."""
+def searchsorted(sorted_sequence: Any, input: Operand, *, right: Any = False) -> Tensor:
+    """Where the elements would be inserted in a sorted vector to keep it sorted."""
+@overload
+def select(input: Tensor, dim: Any, index: Any) -> Tensor:
+    """The part at one index of an axis, without that axis."""
+@overload
+def select(input: Array, dim: Any, index: Any) -> Any: ...
+@overload
+def sgn(input: Tensor) -> Tensor:
+    """-1, 0 or 1 by the sign of each element; 0 for NaN."""
+@overload
+def sgn(input: Array) -> Any: ...
+@overload
+def sigmoid(input: Tensor) -> Tensor:
+    """Logistic function 1 / (1 + exp(-x)) of each element."""
+@overload
+def sigmoid(input: Array) -> Any: ...
+@overload
+def sign(input: Tensor) -> Tensor:
+    """-1, 0 or 1 by the sign of each element; 0 for NaN."""
+@overload
+def sign(input: Array) -> Any: ...
+@overload
+def sin(input: Tensor) -> Tensor:
+    """Sine of each element, in radians."""
+@overload
+def sin(input: Array) -> Any: ...
+@overload
+def sinh(input: Tensor) -> Tensor:
+    """Hyperbolic sine of each element."""
+@overload
+def sinh(input: Array) -> Any: ...
+@overload
+def softmax(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+    """exp(x) divided by its sum along an axis."""
+@overload
+def softmax(input: Array, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any: ...
+@overload
+def softplus(input: Tensor) -> Tensor:
+    """log(1 + exp(x)) of each element, without overflow."""
+@overload
+def softplus(input: Array) -> Any: ...
+@overload
+def sort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Extreme:
+    """The elements in order along an axis, and where they came from."""
+@overload
+def sort(input: Array, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Any: ...
+def split(tensor: Operand, split_size_or_sections: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+    """Parts of a given length, or of given lengths, along an axis."""
+@overload
+def sqrt(input: Tensor) -> Tensor:
+    """Square root of each element; NaN below 0."""
+@overload
+def sqrt(input: Array) -> Any: ...
+@overload
+def square(input: Tensor) -> Tensor:
+    """input * input."""
+@overload
+def square(input: Array) -> Any: ...
+@overload
+def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
+    """Without axes of length 1 (all of them, or those named)."""
+@overload
+def squeeze(input: Array, dim: Any = None, *, axis: Any = None) -> Any: ...
+def stack(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
+    """Tensors of equal shape along a new axis."""
+@overload
+def std(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
+    """Standard deviation over axes; n - correction in the denominator."""
+@overload
+def std(input: Array, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Any: ...
+@overload
+def sub(input: Tensor, other: Operand, *, alpha: Any = 1) -> Tensor:
+    """Difference of two tensors, broadcast together."""
+@overload
+def sub(input: Array, other: Operand, *, alpha: Any = 1) -> Any: ...
+@overload
+def subtract(input: Tensor, other: Operand, *, alpha: Any = 1) -> Tensor:
+    """Difference of two tensors, broadcast together."""
+@overload
+def subtract(input: Array, other: Operand, *, alpha: Any = 1) -> Any: ...
+@overload
+def sum(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    """Sum over axes."""
+@overload
+def sum(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+@overload
+def swapaxes(input: Tensor, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
+    """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+@overload
+def swapaxes(input: Array, *dims: Any, dim0: Any = None, dim1: Any = None) -> Any: ...
+@overload
+def swapdims(input: Tensor, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
+    """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+@overload
+def swapdims(input: Array, *dims: Any, dim0: Any = None, dim1: Any = None) -> Any: ...
+@overload
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix; vectors as they are."""
+@overload
+def t(input: Array) -> Any: ...
+@overload
+def take(input: Tensor, index: Any, axis: Any = None) -> Tensor:
+    """Elements by their place in the flattened tensor (NumPy: or along an axis)."""
+@overload
+def take(input: Array, index: Any, axis: Any = None) -> Any: ...
+@overload
+def tan(input: Tensor) -> Tensor:
+    """Tangent of each element, in radians."""
+@overload
+def tan(input: Array) -> Any: ...
+@overload
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent of each element; the result lies in [-1, 1]."""
+@overload
+def tanh(input: Array) -> Any: ...
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, pin_memory: Any = False) -> Tensor:
+    """A new leaf tensor with a copy of `data`."""
+@overload
+def tile(input: Tensor, *dims: Any) -> Tensor:
+    """As repeat; missing factors count as 1."""
+@overload
+def tile(input: Array, *dims: Any) -> Any: ...
+@overload
+def topk(input: Tensor, k: Any, dim: Any = -1, largest: Any = True, sorted: Any = True) -> Extreme:
+    """The k largest (or smallest) elements along an axis, in order."""
+@overload
+def topk(input: Array, k: Any, dim: Any = -1, largest: Any = True, sorted: Any = True) -> Any: ...
+@overload
+def trace(input: Tensor) -> Tensor:
+    """The sum of the diagonal of a matrix."""
+@overload
+def trace(input: Array) -> Any: ...
+@overload
+def transpose(input: Tensor, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
+    """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+@overload
+def transpose(input: Array, *dims: Any, dim0: Any = None, dim1: Any = None) -> Any: ...
+@overload
+def tril(input: Tensor, diagonal: Any = 0) -> Tensor:
+    """The elements on and below a diagonal of the last two axes, 0 elsewhere."""
+@overload
+def tril(input: Array, diagonal: Any = 0) -> Any: ...
+@overload
+def triu(input: Tensor, diagonal: Any = 0) -> Tensor:
+    """The elements on and above a diagonal of the last two axes, 0 elsewhere."""
+@overload
+def triu(input: Array, diagonal: Any = 0) -> Any: ...
+@overload
+def true_divide(input: Tensor, other: Operand, *, rounding_mode: Any = None) -> Tensor:
+    """True quotient; rounding_mode "floor" or "trunc" rounds it."""
+@overload
+def true_divide(input: Array, other: Operand, *, rounding_mode: Any = None) -> Any: ...
+@overload
+def trunc(input: Tensor) -> Tensor:
+    """Each element without its fraction."""
+@overload
+def trunc(input: Array) -> Any: ...
+@overload
+def unbind(input: Tensor, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+    """The parts along an axis, as a tuple."""
+@overload
+def unbind(input: Array, dim: Any = 0) -> Any: ...
+def unique(input: Operand, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False) -> Any:
+    """The distinct elements in order; the slope of each belongs to its first occurrence."""
+@overload
+def unsqueeze(input: Tensor, dim: Any) -> Tensor:
+    """A new axis of length 1."""
+@overload
+def unsqueeze(input: Array, dim: Any) -> Any: ...
+@overload
+def var(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
+    """Variance over axes; divided by n - correction."""
+@overload
+def var(input: Array, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Any: ...
+def where(condition: Operand, input: Operand | None = None, other: Operand | None = None) -> Any:
+    """input where condition holds, else other."""
+def zeros(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    """A tensor of zeros."""
+@overload
+def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
+    """As `zeros`, in the shape and dtype of another tensor."""
+@overload
+def zeros_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Any: ...
