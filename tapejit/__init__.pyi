@@ -244,6 +244,8 @@ class Tensor:
         """A copy with memory of its own; gradients flow through."""
     def contiguous(self, *, memory_format: Any = None) -> Tensor:
         """The tensor itself if its memory is in row-major order, else a copy."""
+    def copy(self, order: Any = 'C') -> Tensor:
+        """NumPy's name for `clone`."""
     def copy_(self, source: Any, non_blocking: Any = False) -> Tensor:
         """The elements of `source`, broadcast, into x's memory."""
     def cos(self) -> Tensor:
