@@ -105,8 +105,8 @@ class _Inputs:
         self.writer = writer
         self.kinds = [path.program.tape.kind(row).aval for row in path.program.inputs]
         self.bases: list[int] = []
-        self.sources: list[int] = []
-        self.is_float: list[bool] = []
+        self.objects: list[Callable[[], int]] = []
+        """Each input as an object, for who asks for that."""
         self.has_layouts = path.layouts is not None
 
     def read(self, structure, source, leaves):
@@ -132,36 +132,40 @@ class _Inputs:
     def leaf(self, source, example):
         """An array or number like this one."""
         aval = self.kinds[len(self.bases)]
+        writer = self.writer
         if type(example) is float:
             dtype, shape = np.dtype(np.float64), ()
-            base = self.writer.read_float(source)
+            base = writer.read_float(source)
+            self.add(base, functools.partial(writer.make_scalar, base, 0, dtype))
         elif type(example) is np.ndarray:
             dtype, shape = example.dtype, example.shape
             if not example.flags.c_contiguous or not dtype.isnative:
                 raise NotNative("an array of another layout")
             if self.has_layouts and min(shape, default=2) < 2:
                 raise NotNative("strides that may be any")
-            base = self.writer.read_array(source, dtype, shape)
+            self.add(writer.read_array(source, dtype, shape), lambda: source)
         elif isinstance(example, np.generic) and example.dtype.kind in "fiub":
             dtype, shape = example.dtype, ()
-            base = self.writer.read_scalar(source, type(example))
+            self.add(writer.read_scalar(source, type(example)), lambda: source)
         else:
             raise NotNative(f"a {type(example).__name__} among the arguments")
         if (dtype, shape) != (aval.dtype.dtype, aval.shape):
             raise NotNative("an argument that is converted")
-        self.bases.append(base)
-        self.sources.append(source)
-        self.is_float.append(type(example) is float)
 
     def capture(self, captured):
         """An input that is no argument: its memory is read afresh."""
+        writer = self.writer
         if isinstance(captured, Tensor):
             place = id(captured) + _place_of_value()
-            self.leaf(self.writer.look(captured, place), captured._value)
-        elif isinstance(captured, np.ndarray):
-            self.leaf(self.writer.constant(captured), captured)
+            self.leaf(writer.look(captured, place), captured._value)
+        elif captured.ndim == 0 and not captured.flags.writeable:  # a number of the path's own
+            self.add(writer.fixed(captured), lambda: writer.constant(captured))
         else:
-            raise NotNative(f"a captured {type(captured).__name__}")
+            self.leaf(writer.constant(captured), captured)
+
+    def add(self, base, make_object):
+        self.bases.append(base)
+        self.objects.append(make_object)
 
 
 @functools.cache
@@ -195,7 +199,7 @@ def _write_guard(writer, check: Check) -> bool:
     source, expected = check.source, check.expected
     if type(source) is dict:
         return _write_lookup(writer, check)
-    if type(source) is not type(_EXAMPLES.get(check.read)):
+    if check.read not in _EXAMPLES or type(source) is not type(_EXAMPLES[check.read]):
         return False
     place = id(source) + _place_of(check.read)
     if word_at(place) != id(expected):
@@ -301,12 +305,7 @@ def _call(writer, path, inputs, n):
         outputs = compiled(arrays)
         return outputs[:n] if deviation(guards, outputs[n:]) is None else None
 
-    arrays = [
-        writer.make_scalar(base, 0, np.dtype(np.float64)) if is_float else source
-        for base, source, is_float in zip(
-            inputs.bases, inputs.sources, inputs.is_float, strict=True
-        )
-    ]
+    arrays = [make_object() for make_object in inputs.objects]
     source = writer.call(run if guards else compiled, arrays)
     return [_Output(writer, source=writer.part(source, i)) for i in range(n)]
 

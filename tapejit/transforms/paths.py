@@ -147,7 +147,13 @@ def _captured_tensors(recording, arguments):
 
 def _constants(recording):
     """Numbers, as arrays: a kernel reads memory, and this saves a conversion at every call."""
-    return tuple([(row, np.array(recording.values[row])) for row in recording.constants.values()])
+    return tuple([(row, _fixed(recording.values[row])) for row in recording.constants.values()])
+
+
+def _fixed(number):
+    array = np.array(number)
+    array.setflags(write=False)
+    return array
 
 
 def _interpreted(recorded: Trace, derivation: Derived | Gradient) -> Compiled | None:
