@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tapejit
+from tapejit.transforms.paths import Paths
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +28,20 @@ def seeds(request):
     random.seed(seed)
     np.random.seed(seed)
     tapejit.manual_seed(seed)
+
+
+@pytest.fixture(autouse=True)
+def entered_at_once(monkeypatch):
+    """With TAPEJIT_TEST_ENTER=1 the second call of everything is a native one, not the third."""
+    if os.environ.get("TAPEJIT_TEST_ENTER"):
+        run = Paths.run
+
+        def run_as_known(self, *call):
+            path, results, is_known = run(self, *call)
+            is_kept = any(path in paths for paths in list(self.by_signature.values()))
+            return path, results, is_known or is_kept
+
+        monkeypatch.setattr(Paths, "run", run_as_known)
 
 
 PEERS = {
