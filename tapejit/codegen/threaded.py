@@ -11,7 +11,6 @@ reads.  A slot is one number of the program's float dtype; truth is 1 or 0 in it
 slots in order, so a result's slot is not stored.  `adjoints` has a slot for each slot of `values`;
 one that nothing has been added to holds ABSENT, which is -0.0, and a reverse handler that finds it
 does nothing: 0 times infinity never comes from rows or branches the result does not depend on.
-Each leaves ABSENT behind.
 
     forward   void f(row, result, values, table)
     reverse   void r(row, result, adjoint of result, values, adjoints, table)
@@ -103,7 +102,7 @@ def reverse_handler(
         f"%found = load {bits}, ptr %g\n"
         f"%none = icmp eq {bits} %found, {absent}\n"
         "br i1 %none, label %next, label %work\n"
-        f"work:\n%gy = bitcast {bits} %found to {body.wide}\nstore {bits} {absent}, ptr %g\n"
+        f"work:\n%gy = bitcast {bits} %found to {body.wide}\n"
         f"{''.join(body.lines)}br label %next\nnext:\n"
         + _jump(
             2, -RECORD.itemsize, -SIZE[dtype], ("y", "g"),
@@ -260,19 +259,23 @@ class _Body:
 
 
 def emit_driver(dtype: str) -> str:
-    """The module of a run's beginning and end: NAMES, for slots of `dtype`.
+    """The module of a run's beginning and end: DRIVER_NAMES, for slots of `dtype`.
 
-    `interpret` has a kernel's machine interface (plan.py).  args: the inputs, the outputs, values,
-    adjoints.  meta, int64:
+    `interpret` has a kernel's machine interface (plan.py).  args: the inputs, the outputs, seeds,
+    values, adjoints.  meta, int64:
 
-        number of inputs | of outputs | address of the first row (its forward table, its reverse
-        table) | slot of the first row's result | row from which the reverse sweep starts |
-        1: the forward pass, 2: the reverse sweep, 3: both | per input its first slot and length |
-        per output 0 for values, 1 for adjoints, the address of its slot numbers (int32), and length
+        number of inputs | of outputs | address of the first row, its forward table, its reverse
+        table | slot of the first row's result | number of slots | row from which the reverse
+        sweep starts | 1: the forward pass, 2: the reverse sweep, 3: both | number of seeds, and
+        the address of their slots (int32) | per input its first slot and length | per output 0
+        for values, 1 for adjoints, the address of its slots (int32), and length
     """
-    bits = f"i{8 * SIZE[dtype]}"
-    names = {"T": SCALAR[dtype], "B": bits, "ABSENT": str(ABSENT[dtype])}
-    names |= {"SIZE": str(SIZE[dtype]), "ROW": str(RECORD.itemsize)}
+    wide = f"<8 x i{8 * SIZE[dtype]}>"
+    names = {
+        "T": SCALAR[dtype], "B": f"i{8 * SIZE[dtype]}", "ABSENT": str(ABSENT[dtype]),
+        "ROW": str(RECORD.itemsize), "W": wide,
+        "EIGHT_ABSENT": f"splat (i{8 * SIZE[dtype]} {ABSENT[dtype]})",
+    }  # fmt: skip
     text = _DRIVER
     for name, value in names.items():
         text = text.replace(f"${name}$", value)
@@ -281,40 +284,41 @@ def emit_driver(dtype: str) -> str:
 
 DRIVER_NAMES = ("interpret", "stop_forward", "stop_reverse")
 
-_DRIVER = """
-define void @stop_forward(ptr %row, ptr %y, ptr %values, ptr %table) nounwind {
-ret void
-}
-define void @stop_reverse(
-  ptr %row, ptr %y, ptr %g, ptr %values, ptr %adjoints, ptr %table) nounwind {
-ret void
-}
-define internal void @copy_in(ptr %from, ptr %to, i64 %n) nounwind {
+
+def _loop(name, parameters, body, step=1):
+    """A function that does `body` for i = 0, step, ... while `step` of n are left; i at the end."""
+    return f"""
+define internal i64 @{name}({parameters}) nounwind {{
 begin:
   br label %head
 head:
   %i = phi i64 [0, %begin], [%next, %body]
-  %more = icmp slt i64 %i, %n
+  %next = add i64 %i, {step}
+  %more = icmp sle i64 %next, %n
   br i1 %more, label %body, label %end
 body:
+{body}  br label %head
+end:
+  ret i64 %i
+}}
+"""
+
+
+_LOOPS = (
+    _loop(
+        "copy_in",
+        "ptr %from, ptr %to, i64 %n",
+        """\
   %from_at = getelementptr $T$, ptr %from, i64 %i
   %value = load $T$, ptr %from_at
   %to_at = getelementptr $T$, ptr %to, i64 %i
   store $T$ %value, ptr %to_at
-  %next = add i64 %i, 1
-  br label %head
-end:
-  ret void
-}
-define internal void @copy_out(
-  ptr %slots, ptr %numbers, ptr %to, i64 %n, i1 %is_adjoint) nounwind {
-begin:
-  br label %head
-head:
-  %i = phi i64 [0, %begin], [%next, %body]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %body, label %end
-body:
+""",
+    )
+    + _loop(
+        "copy_out",
+        "ptr %slots, ptr %numbers, ptr %to, i64 %n, i1 %is_adjoint",
+        """\
   %number_at = getelementptr i32, ptr %numbers, i64 %i
   %number = load i32, ptr %number_at
   %wide = zext i32 %number to i64
@@ -325,48 +329,77 @@ body:
   %value = select i1 %is_adjoint, $B$ %zero_or_found, $B$ %found
   %to_at = getelementptr $B$, ptr %to, i64 %i
   store $B$ %value, ptr %to_at
-  %next = add i64 %i, 1
-  br label %head
-end:
-  ret void
-}
-define internal void @clear(ptr %adjoints, i64 %n) nounwind {
-begin:
-  br label %head
-head:
-  %i = phi i64 [0, %begin], [%next, %body]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %body, label %end
-body:
+""",
+    )
+    + _loop(
+        "clear_eights",
+        "ptr %adjoints, i64 %n",
+        """\
+  %at = getelementptr $B$, ptr %adjoints, i64 %i
+  store $W$ $EIGHT_ABSENT$, ptr %at, align 1
+""",
+        step=8,
+    )
+    + _loop(
+        "clear",
+        "ptr %adjoints, i64 %n",
+        """\
   %at = getelementptr $B$, ptr %adjoints, i64 %i
   store $B$ $ABSENT$, ptr %at
-  %next = add i64 %i, 1
-  br label %head
-end:
-  ret void
-}
-define void @interpret(ptr %args, ptr %meta, i64 %begin, i64 %end) nounwind {
+""",
+    )
+    + _loop(
+        "sow",
+        "ptr %seeds, ptr %numbers, ptr %adjoints, i64 %n",
+        """\
+  %number_at = getelementptr i32, ptr %numbers, i64 %i
+  %number = load i32, ptr %number_at
+  %wide = zext i32 %number to i64
+  %seed_at = getelementptr $T$, ptr %seeds, i64 %i
+  %seed = load $T$, ptr %seed_at
+  %to_at = getelementptr $T$, ptr %adjoints, i64 %wide
+  %before = load $T$, ptr %to_at
+  %after = fadd $T$ %before, %seed
+  store $T$ %after, ptr %to_at
+""",
+    )
+)
+
+
+def _fields(names):
+    """Text that loads the first numbers of `meta`, each under its name."""
+    return "".join(
+        f"  %{name}_at = getelementptr i64, ptr %meta, i64 {i}\n"
+        f"  %{name} = load {kind}, ptr %{name}_at\n"
+        for i, (name, kind) in enumerate(names)
+    )
+
+
+_META = _fields(
+    [(name, "i64") for name in ("inputs", "outputs")]
+    + [(name, "ptr") for name in ("rows", "forward", "reverse")]
+    + [(name, "i64") for name in ("first", "slots", "last", "passes", "seeded")]
+    + [("seed_slots", "ptr")]
+)
+
+_DRIVER = f"""
+define void @stop_forward(ptr %row, ptr %y, ptr %values, ptr %table) nounwind {{
+ret void
+}}
+define void @stop_reverse(
+  ptr %row, ptr %y, ptr %g, ptr %values, ptr %adjoints, ptr %table) nounwind {{
+ret void
+}}
+{_LOOPS}
+define void @interpret(ptr %args, ptr %meta, i64 %begin, i64 %end) nounwind {{
 start:
-  %m1 = getelementptr i64, ptr %meta, i64 1
-  %m2 = getelementptr i64, ptr %meta, i64 2
-  %m3 = getelementptr i64, ptr %meta, i64 3
-  %m4 = getelementptr i64, ptr %meta, i64 4
-  %m5 = getelementptr i64, ptr %meta, i64 5
-  %m6 = getelementptr i64, ptr %meta, i64 6
-  %m7 = getelementptr i64, ptr %meta, i64 7
-  %m8 = getelementptr i64, ptr %meta, i64 8
-  %inputs = load i64, ptr %meta
-  %outputs = load i64, ptr %m1
-  %rows = load ptr, ptr %m2
-  %forward = load ptr, ptr %m3
-  %reverse = load ptr, ptr %m4
-  %first = load i64, ptr %m5
-  %last = load i64, ptr %m6
-  %passes = load i64, ptr %m7
-  %ends = add i64 %inputs, %outputs
-  %values_at = getelementptr ptr, ptr %args, i64 %ends
+{_META}  %in_meta = getelementptr i64, ptr %meta, i64 11
+  %out_args = getelementptr ptr, ptr %args, i64 %inputs
+  %seeds_at = getelementptr ptr, ptr %out_args, i64 %outputs
+  %seeds = load ptr, ptr %seeds_at
+  %values_at = getelementptr ptr, ptr %seeds_at, i64 1
   %values = load ptr, ptr %values_at
-  %adjoints_at = getelementptr ptr, ptr %values_at, i64 1
+  %adjoints_at = getelementptr ptr, ptr %seeds_at, i64 2
   %adjoints = load ptr, ptr %adjoints_at
   br label %in_head
 in_head:
@@ -375,21 +408,19 @@ in_head:
   br i1 %in_more, label %in_body, label %run
 in_body:
   %in_2i = mul i64 %i, 2
-  %in_slot_at = getelementptr i64, ptr %m8, i64 %in_2i
+  %in_slot_at = getelementptr i64, ptr %in_meta, i64 %in_2i
   %in_slot = load i64, ptr %in_slot_at
   %in_n_at = getelementptr i64, ptr %in_slot_at, i64 1
   %in_n = load i64, ptr %in_n_at
   %in_from_at = getelementptr ptr, ptr %args, i64 %i
   %in_from = load ptr, ptr %in_from_at
   %in_to = getelementptr $T$, ptr %values, i64 %in_slot
-  call void @copy_in(ptr %in_from, ptr %in_to, i64 %in_n)
+  %copied = call i64 @copy_in(ptr %in_from, ptr %in_to, i64 %in_n)
   %i_next = add i64 %i, 1
   br label %in_head
 run:
   %forward_bit = and i64 %passes, 1
-  %reverse_bit = and i64 %passes, 2
   %wants_forward = icmp ne i64 %forward_bit, 0
-  %wants_reverse = icmp ne i64 %reverse_bit, 0
   br i1 %wants_forward, label %go_forward, label %turn
 go_forward:
   %y0 = getelementptr $T$, ptr %values, i64 %first
@@ -400,8 +431,15 @@ go_forward:
   call void %f(ptr %rows, ptr %y0, ptr %values, ptr %forward)
   br label %turn
 turn:
+  %reverse_bit = and i64 %passes, 2
+  %wants_reverse = icmp ne i64 %reverse_bit, 0
   br i1 %wants_reverse, label %go_reverse, label %out
 go_reverse:
+  %cleared = call i64 @clear_eights(ptr %adjoints, i64 %slots)
+  %rest_at = getelementptr $T$, ptr %adjoints, i64 %cleared
+  %rest = sub i64 %slots, %cleared
+  %all = call i64 @clear(ptr %rest_at, i64 %rest)
+  %sown = call i64 @sow(ptr %seeds, ptr %seed_slots, ptr %adjoints, i64 %seeded)
   %r_bytes = mul i64 %last, $ROW$
   %r_row = getelementptr i8, ptr %rows, i64 %r_bytes
   %r_slot = add i64 %first, %last
@@ -416,13 +454,12 @@ go_reverse:
   br label %out
 out:
   %in_numbers = mul i64 %inputs, 2
-  %out_meta = getelementptr i64, ptr %m8, i64 %in_numbers
-  %out_args = getelementptr ptr, ptr %args, i64 %inputs
+  %out_meta = getelementptr i64, ptr %in_meta, i64 %in_numbers
   br label %out_head
 out_head:
   %j = phi i64 [0, %out], [%j_next, %out_body]
   %out_more = icmp slt i64 %j, %outputs
-  br i1 %out_more, label %out_body, label %tidy
+  br i1 %out_more, label %out_body, label %done
 out_body:
   %out_3j = mul i64 %j, 3
   %out_of_at = getelementptr i64, ptr %out_meta, i64 %out_3j
@@ -435,16 +472,11 @@ out_body:
   %out_slots = select i1 %is_adjoint, ptr %adjoints, ptr %values
   %out_to_at = getelementptr ptr, ptr %out_args, i64 %j
   %out_to = load ptr, ptr %out_to_at
-  call void @copy_out(
+  %gathered = call i64 @copy_out(
     ptr %out_slots, ptr %out_numbers, ptr %out_to, i64 %out_n, i1 %is_adjoint)
   %j_next = add i64 %j, 1
   br label %out_head
-tidy:
-  br i1 %wants_reverse, label %tidy_adjoints, label %done
-tidy_adjoints:
-  call void @clear(ptr %adjoints, i64 %first)
-  br label %done
 done:
   ret void
-}
+}}
 """

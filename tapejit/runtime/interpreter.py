@@ -17,7 +17,7 @@ Start at `interpret`.  Who decides between this and kernels is the caller (trans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,9 +29,9 @@ from tapejit.errors import KernelError
 from tapejit.registry import KINDS, OPS, Kind, infer_kind
 from tapejit.runtime import handlers
 from tapejit.runtime.cells import Cell
-from tapejit.runtime.compiled import plain
+from tapejit.runtime.compiled import Launches, plain
 from tapejit.runtime.handlers import Wanted
-from tapejit.runtime.launcher import LONG, make_launcher, make_record
+from tapejit.runtime.launcher import LONG, Record, make_launcher, make_record
 from tapejit.shapes import Aval, aval
 from tapejit.tape import Tape, dependent_rows, needed_rows
 
@@ -194,10 +194,6 @@ class Layout:
     def aval_of(self, row) -> Aval:
         return self.tape.kind(row).aval
 
-    def place_of(self, slot) -> int:
-        """Which computed row fills a slot; -1 if it is there from the beginning."""
-        return max(slot - self.first, -1)
-
     # ------------------------------------------------------------ records
 
     def records(self):
@@ -291,36 +287,40 @@ def _arity(kind):
 _FORWARD, _REVERSE = 1, 2
 
 
-def _launcher(layout: Layout, passes: int, inputs, outputs, last: int) -> Callable[..., None]:
-    """`launch(*inputs, *outputs, values, adjoints)`, with all that it needs to live.
+def _record(layout: Layout, passes: int, inputs, outputs, roots: Sequence[int]) -> Record:
+    """The record of a run on (*inputs, *outputs, seeds, values, adjoints), with all it needs.
 
     inputs   per array its first slot and length
     outputs  per array whether it is of adjoints, and its slots
-    last     the row at which a reverse sweep starts
+    roots    the slots that seeds are added to
     """
     records, forward, reverse = layout.records()
     tables, owners = [], []
-    for word, is_wanted, names in (
-        ("forward", passes & 1, forward),
-        ("reverse", passes & 2, reverse),
+    library = handlers.driver(layout.dtype.kernel)
+    for stop, bit, names in (
+        ("stop_forward", _FORWARD, forward),
+        ("stop_reverse", _REVERSE, reverse),
     ):
-        code = handlers.fetch(names) if is_wanted else []
-        library = handlers.driver(layout.dtype.kernel)
-        first = library.address(f"stop_{word}")
-        tables.append(np.array([first, *(address for address, _ in code)], np.int64))
-        owners.append((library, code))
+        code = handlers.fetch(names) if passes & bit else []
+        addresses = [library.address(stop), *(address for address, _ in code)]
+        tables.append(np.array(addresses, np.int64))
+        owners.append(code)
+    seeds = np.array(roots, np.int32)
+    last = max(max(roots, default=0) - layout.first, -1)
     meta = [
         len(inputs), len(outputs), records[1:].ctypes.data,
-        *(table.ctypes.data for table in tables), layout.first, last, passes,
+        *(table.ctypes.data for table in tables), layout.first, layout.first + layout.n_rows,
+        last, passes, len(roots), seeds.ctypes.data,
     ]  # fmt: skip
     for start, n in inputs:
         meta += [start, n]
     for is_adjoint, slots in outputs:
         meta += [is_adjoint, slots.ctypes.data, len(slots)]
-    cell = Cell(0, library.address("interpret"), 0, (library, owners, records, tables, outputs))
-    offsets = (0,) * (len(inputs) + len(outputs) + 2)
+    kept = (library, owners, records, tables, outputs, seeds)
+    cell = Cell(0, library.address("interpret"), 0, kept)
+    offsets = (0,) * (len(inputs) + len(outputs) + 3)
     flags = LONG if layout.n_rows > RELEASE_GIL_ABOVE else 0
-    return make_launcher(make_record(cell, 1, meta, offsets, flags=flags))
+    return make_record(cell, 1, meta, offsets, flags=flags)
 
 
 # ---------------------------------------------------------------- a program: forward, then reverse
@@ -333,7 +333,7 @@ def interpret(
     *,
     constants: Mapping[int, float] | None = None,
     root: int = -1,
-) -> Callable[[Sequence], list] | None:
+) -> _Run | None:
     """A call from input arrays to outputs, run by the interpreter; None if it cannot be.
 
     root  the row whose derivatives with respect to other rows are among the outputs
@@ -346,7 +346,7 @@ def interpret(
         layout = Layout(tape, inputs, constants or {}, ends, wanted)
         if layout.n_rows < SHORTEST:
             return None
-        return _Run(layout, outputs, root if wanted else -1).call
+        return _Run(layout, outputs, root if wanted else -1)
     except KernelError:
         return None
 
@@ -356,44 +356,59 @@ def _is_on():
 
 
 class _Run:
-    """A layout with its machine code, ready to be called."""
+    """A layout with its machine code, ready to be called.
+
+    Its memory is one array t: values, adjoints, then the cotangents that are single numbers.
+    """
 
     def __init__(self, layout: Layout, outputs: Sequence[Output], root: int):
         self.element, self.n_slots = layout.element, layout.first + layout.n_rows
-        self.image = layout.image()
-        self.free: list[tuple] = []
-        self.n_outputs = len(outputs)
-        self.scalars: list[tuple] = []  # where 0-d values lie, and whether they are truths
-        self.arrays: list[int] = []
-        self.shapes: list[tuple] = []
-        gathers = []
+        self.free: list[np.ndarray] = []
+        self.image, self.seeds = layout.image(), np.ones(1, layout.element)
+        self.results: list[tuple] = []  # name, index in it, shape, whether a truth
+        self.shapes: dict[str, tuple] = {}  # of arrays that are handed out
+        gathers, singles = [], []
         for i, output in enumerate(outputs):
             value, slots = layout.aval_of(output.row), layout.slots_of(output.row)
-            if not (value.ndim or output.is_cotangent):
-                self.scalars.append((i, int(slots), value.dtype is bool_))
-                continue
-            if value.dtype is bool_:
-                raise KernelError("interpreter: an array of truths")
-            self.arrays.append(i)
-            self.shapes.append(value.shape)
-            gathers.append((output.is_cotangent, np.array(slots.ravel(), np.int32)))
-        self.root = int(layout.slots_of(root)) if root >= 0 else -1
-        self.launch = _launcher(
-            layout,
-            _FORWARD | _REVERSE if root >= 0 else _FORWARD,
-            [
-                (s, layout.aval_of(r).size)
-                for s, r in zip(layout.starts, layout.inputs, strict=True)
-            ],
-            gathers,
-            layout.place_of(self.root),
-        )
+            is_truth = value.dtype is bool_
+            if value.ndim:
+                if is_truth:
+                    raise KernelError("interpreter: an array of truths")
+                self.shapes[f"o{i}"] = value.shape
+                gathers.append((output.is_cotangent, np.array(slots.ravel(), np.int32)))
+                self.results.append((f"o{i}", 0, value.shape, False))
+            elif output.is_cotangent:
+                self.results.append(("t", 2 * self.n_slots + len(singles), (), False))
+                singles.append(int(slots))
+            else:
+                self.results.append(("t", int(slots), (), is_truth))
+        gathers.append((True, np.array(singles, np.int32)))
+        self.n_arena = 2 * self.n_slots + len(singles)
+        roots = [int(layout.slots_of(root))] if root >= 0 else []
+        places = layout.input_places()
+        self.n_inputs = len(places)
+        passes = _FORWARD | _REVERSE if roots else _FORWARD
+        image = (0, len(self.image))  # it covers the inputs' slots too, so it comes first
+        self.record = _record(layout, passes, [image, *places], gathers, roots)
+        self.launch = make_launcher(self.record)
 
-    def arena(self):
-        """Slots for one run: the values of constants are there, no adjoint is."""
-        values = np.empty(self.n_slots, self.element)
-        values[: len(self.image)] = self.image
-        return values, np.full(self.n_slots if self.root >= 0 else 1, -0.0, self.element)
+    def launches(self) -> Launches:
+        """The same for who can run it without Python."""
+        size = self.element.itemsize
+        names = ["image", *(f"x{i}" for i in range(self.n_inputs)), *self.shapes]
+        operands = [(name, 0) for name in names]
+        operands += [("t", 2 * self.n_slots * size), ("seeds", 0), ("t", 0)]
+        operands.append(("t", self.n_slots * size))
+        return Launches(
+            self.n_arena * size,
+            {"image": self.image, "seeds": self.seeds},
+            {name: (self.element, shape) for name, shape in self.shapes.items()},
+            [(self.record, operands)],
+            [
+                (name, index * size, self.element, shape, name != "t")
+                for name, index, shape, _ in self.results
+            ],
+        )
 
     def call(self, inputs):
         """The outputs for these input arrays."""
@@ -402,22 +417,18 @@ class _Run:
             for x in inputs
         ]
         try:
-            arena = self.free.pop()
+            t = self.free.pop()
         except IndexError:
-            arena = self.arena()
-        values, adjoints = arena
-        if self.root >= 0:
-            adjoints[self.root] = 1.0
-        arrays = [np.empty(shape, self.element) for shape in self.shapes]
-        self.launch(*given, *arrays, values, adjoints)
-        results: list = [None] * self.n_outputs
-        for i, slot, is_truth in self.scalars:
-            value = values[slot]
-            results[i] = value != 0 if is_truth else value
-        for i, array in zip(self.arrays, arrays, strict=True):
-            results[i] = array if array.ndim else array[()]
+            t = np.empty(self.n_arena, self.element)
+        n = self.n_slots
+        fresh = {name: np.empty(shape, self.element) for name, shape in self.shapes.items()}
+        self.launch(self.image, *given, *fresh.values(), t[2 * n :], self.seeds, t, t[n:])
+        results: list = []
+        for name, index, _, is_truth in self.results:
+            value = t[index] if name == "t" else fresh[name]
+            results.append(value != 0 if is_truth else value)
         if len(self.free) < ARENAS:
-            self.free.append(arena)
+            self.free.append(t)
         return results
 
 
@@ -451,8 +462,8 @@ class Sweep:
         self.shapes = [value.shape for value in avals[len(roots) :]]
         slots = [np.array(layout.slots_of(row).ravel(), np.int32) for row in wanted]
         self.wanted = tuple(wanted)
-        last = layout.place_of(max(self.roots))
-        self.launch = _launcher(layout, _REVERSE, [], [(True, s) for s in slots], last)
+        outputs = [(True, part) for part in slots]
+        self.launch = make_launcher(_record(layout, _REVERSE, [], outputs, self.roots))
 
     def __call__(self, known: list, seeds: Sequence) -> list:
         """The cotangents of the wanted rows, None where nothing depends, from values by row."""
@@ -460,11 +471,9 @@ class Sweep:
         for row, part in self.arrays:
             values[part] = np.ravel(known[row])
         values[self.places] = np.array([known[row] for row in self.known], self.element)
-        adjoints = np.full(self.n_slots, -0.0, self.element)
-        for slot, seed in zip(self.roots, seeds, strict=True):
-            adjoints[slot] += seed
+        adjoints = np.empty(self.n_slots, self.element)
         arrays = [np.empty(shape, self.element) for shape in self.shapes]
-        self.launch(*arrays, values, adjoints)
+        self.launch(*arrays, np.array(seeds, self.element), values, adjoints)
         return [
             (x if x.ndim else x[()]) if self.slice[row] else None
             for row, x in zip(self.wanted, arrays, strict=True)

@@ -174,7 +174,11 @@ def _interpreted(recorded: Trace, derivation: Derived | Gradient) -> Compiled | 
     if run is None:
         return None
     program = Program(recording, inputs, [x.row for x in results if not x.is_cotangent])
-    return Compiled(program, None, run, INTERPRETED)
+    n = len(results) - len(recording.guards)
+    # a slot holds a truth as a number, which is enough for guards
+    has_truths = any(is_truth for *_, is_truth in run.results[:n])
+    launches = None if has_truths else run.launches()
+    return Compiled(program, None, run.call, INTERPRETED, launches)
 
 
 # ---------------------------------------------------------------- one function's paths
