@@ -415,3 +415,19 @@ def test_the_tables_are_what_their_generator_prints():
     text = generator.pi_text()
     for word in (coefficients.HALF_PI_BITS, *coefficients.TWO_OVER_PI_BITS):
         assert f"0x{word:016X}" in text
+
+
+@pytest.mark.parametrize("has_fma", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_exact_comes_out_exact(dtype, has_fma):
+    """Powers of whole numbers, square roots of squares, logarithms of powers of ten; and e."""
+    largest = 2.0 ** (np.finfo(DTYPES[dtype]).nmant + 1)
+    base, power = (x.ravel() for x in np.meshgrid(np.arange(1.0, 200.0), np.arange(40.0)))
+    fits = base**power <= largest
+    base, power = base[fits], power[fits]
+    np.testing.assert_array_equal(function("pow", dtype, has_fma)(base, power), base**power)
+    whole = np.arange(2000.0)
+    np.testing.assert_array_equal(function("pow", dtype, has_fma)(whole**2, 0.5), whole)
+    ten = np.arange(23.0 if dtype == "f64" else 11.0)
+    np.testing.assert_array_equal(function("log10", dtype, has_fma)(10.0**ten), ten)
+    assert function("exp", dtype, has_fma)([1.0])[0] == DTYPES[dtype](math.e)
