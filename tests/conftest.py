@@ -44,6 +44,14 @@ def entered_at_once(monkeypatch):
         monkeypatch.setattr(Paths, "run", run_as_known)
 
 
+@pytest.fixture
+def ir_lowering(monkeypatch):
+    """For tests of what only that lowering has (tiers, the interpreter), whatever runs the rest."""
+    monkeypatch.setenv("TAPEJIT_BACKEND", "ir")  # for processes that are started
+    with tapejit.config.set(backend="ir"):
+        yield
+
+
 PEERS = {
     "torch": "pip install torch==2.13.0",
     "jax": "pip install jax",

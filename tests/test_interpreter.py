@@ -30,16 +30,15 @@ from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
 from tapejit.tensor.arithmetic import POWERS
 
+pytestmark = pytest.mark.usefixtures("ir_lowering")
+
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -3.0, 1e30, np.inf, -np.inf, np.nan)
 
 
 @pytest.fixture(autouse=True)
 def any_length(monkeypatch):
-    """Programs of any length are interpreted.  With the numba backend none are."""
+    """Programs of any length are interpreted."""
     monkeypatch.setattr(interpreter, "SHORTEST", 0)
-    monkeypatch.setenv("TAPEJIT_BACKEND", "ir")  # for processes that are started
-    with config.set(backend="ir"):
-        yield
 
 
 def same(got, want) -> bool:

@@ -22,6 +22,8 @@ from tapejit.expressions import MATH
 from tapejit.runtime import kernels, native, tiers
 from tapejit.runtime.cells import LEFT, NEVER
 
+pytestmark = pytest.mark.usefixtures("ir_lowering")
+
 SEEDS = range(int(os.environ.get("TAPEJIT_TEST_TIERS", "25")))
 
 
