@@ -719,6 +719,12 @@ def test_another_layout_is_refused(what, monkeypatch):
         entry._check_layouts()
 
 
+def test_code_for_another_layout_has_another_name_on_disk(monkeypatch):
+    before = entry._source()
+    monkeypatch.setattr(entry_code, "TUPLE_ITEMS", 64)
+    assert entry._source() != before
+
+
 def test_a_free_threaded_interpreter_is_refused(monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     with pytest.raises(KernelError, match="no GIL"):

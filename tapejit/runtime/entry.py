@@ -27,7 +27,6 @@ import functools
 import inspect
 import math
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,7 +40,8 @@ from tapejit.errors import KernelError
 from tapejit.runtime import entry_code as code
 from tapejit.runtime import native
 from tapejit.runtime.blocks import is_pooled, take
-from tapejit.runtime.launcher import RUN_TEXT, python_addresses, run_imports
+from tapejit.runtime.launcher import RUN_TEXT, builtins_of, python_addresses, run_imports
+from tapejit.runtime.locks import Lock, once
 
 MAX_RECORDS = 64
 """Records of one function; those used longest ago are dropped."""
@@ -134,8 +134,8 @@ def _bits(number: float) -> int:
     return int(np.float64(number).view(np.int64))
 
 
-@functools.cache
-def _new_entry() -> Callable[[np.ndarray], Callable]:
+@once
+def _new_entry() -> Callable[[object], Callable]:
     """Compile the native code, or fetch it from disk; what makes a builtin of a list of records."""
     _check_layouts()
     objects = {
@@ -144,40 +144,28 @@ def _new_entry() -> Callable[[np.ndarray], Callable]:
         "EXCEPTION": Exception, "ITEM_NAME": _ITEM_NAME,
     }  # fmt: skip
     imports = {name: id(o) for name, o in objects.items()} | _numpy_addresses() | run_imports()
+    imports["memmove"] = ctypes.cast(ctypes.memmove, ctypes.c_void_p).value or 0
     functions = [name for name in vars(code) if name.startswith("Py") and name not in imports]
     library = native.compile_cached(
         lambda: emit_words(code, ("enter",), ("run",)) + RUN_TEXT,
         ("enter",),
         imports | python_addresses(*functions),
         tier=2,
-        source="".join([inspect.getsource(code), inspect.getsource(words), RUN_TEXT]),
+        source=_source(),
     )
-    method = _MethodDef(b"enter", library.address("enter"), 0x0080, b"Run a compiled call.")
-    new_function = ctypes.PYFUNCTYPE(
-        ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
-    )(("PyCFunction_NewEx", ctypes.pythonapi))
+    return builtins_of(library, "enter", "Run a compiled call.")
 
-    def new(records, kept=(library, method)):
-        return new_function(ctypes.addressof(kept[1]), records, None)
 
-    return new
+def _source() -> str:
+    """All that the printed code depends on: texts, and this interpreter's layouts."""
+    constants = {name: value for name, value in vars(code).items() if type(value) is int}
+    return inspect.getsource(code) + inspect.getsource(words) + RUN_TEXT + repr(constants)
 
 
 _ITEM_NAME = sys.intern("item")
 
 
-class _MethodDef(ctypes.Structure):
-    """CPython's PyMethodDef."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
-@functools.cache
+@once
 def is_possible() -> bool:
     """Whether calls can be entered natively here."""
     try:
@@ -437,6 +425,10 @@ class Writer:
 # ---------------------------------------------------------------- the door
 
 
+_LOCK = Lock()
+"""Held while records are put in order: short, so one for all functions will do."""
+
+
 class Entries:
     """The records of one function.  `enter` may be kept: it always sees the newest records."""
 
@@ -448,14 +440,13 @@ class Entries:
         """Keys for which no record can be written, and why."""
         self._records: dict[Any, np.ndarray] = {}
         self._list: _Record | None = None
-        self._lock = threading.Lock()
 
     def __contains__(self, key) -> bool:
         return key in self._records
 
     def add(self, key, record: np.ndarray) -> None:
         """Put a record before all others; the key, kept alive, is for `touch` and `in`."""
-        with self._lock:
+        with _LOCK:
             if self._list is None:
                 self._list = np.zeros(1 + MAX_RECORDS, np.int64).view(_Record)
                 self._list.owner = self._records  # as `enter` may outlive this object
@@ -467,7 +458,7 @@ class Entries:
 
     def touch(self, key) -> None:
         """Put a record before all others again."""
-        with self._lock:
+        with _LOCK:
             record = self._records.get(key)
             if record is not None:
                 self._arrange(record)

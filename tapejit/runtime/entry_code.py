@@ -23,7 +23,7 @@ MISS, FAILED = 0, -1
 
 HEAD = object.__basicsize__  # of a PyObject; its type is its last word
 TYPE = HEAD - 8
-TUPLE_ITEMS = HEAD + 8
+TUPLE_ITEMS = tuple.__basicsize__
 LIST_ITEMS = HEAD + 8  # a pointer to them
 SIZE = HEAD
 FLOAT_VALUE = HEAD  # also of NumPy's scalars
@@ -82,7 +82,7 @@ def PyErr_ExceptionMatches(kind: ptr) -> i32: ...
 def PyErr_NoMemory() -> ptr: ...
 def PyMem_RawMalloc(n: i64) -> ptr: ...
 def PyMem_RawFree(p: ptr) -> None: ...
-def memcpy(to: ptr, source: ptr, n: i64) -> ptr: ...
+def memmove(to: ptr, source: ptr, n: i64) -> ptr: ...
 def PyArray_NewFromDescr(
     kind: ptr, dtype: ptr, ndim: i32, shape: ptr, strides: ptr, data: ptr, flags: i32, base: ptr
 ) -> ptr: ...
@@ -574,7 +574,7 @@ def make_copy(at, objects):
 def copy(at, bases):
     """base, from base, offset, bytes"""
     source = word[bases + 8 * word[at + 16]] + word[at + 24]
-    memcpy(word[bases + 8 * word[at + 8]], source, word[at + 32])
+    memmove(word[bases + 8 * word[at + 8]], source, word[at + 32])
     return at + 40
 
 

@@ -36,7 +36,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -302,12 +301,20 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-class _Entry(NamedTuple):
-    """The compiled entry, which lives as long as the process."""
+def builtins_of(library: native.NativeLibrary, name: str, doc: str) -> Callable[[object], Callable]:
+    """What makes builtins of an exported METH_FASTCALL function: of each `self`, one.
 
-    library: native.NativeLibrary
-    method: _MethodDef
-    new_function: Callable
+    The result must live as long as they do: it keeps their code, they do not.
+    """
+    method = _MethodDef(name.encode(), library.address(name), _METH_FASTCALL, doc.encode())
+    new_function = ctypes.PYFUNCTYPE(
+        ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
+    )(("PyCFunction_NewEx", ctypes.pythonapi))
+
+    def new(owner, kept=(library, method)):
+        return new_function(ctypes.addressof(kept[1]), owner, None)
+
+    return new
 
 
 def _check_layout():
@@ -325,18 +332,13 @@ def _check_layout():
 
 
 @once
-def _entry() -> _Entry:
+def _new_launcher() -> Callable[[object], Callable]:
     """Compile the entry, or fetch it from disk: once per process."""
     _check_layout()
     imports = run_imports() | python_addresses("Py_IncRef", "PyErr_Format")
     imports |= {"Ndarray": id(np.ndarray), "None": id(None), "TypeError": id(TypeError)}
     library = native.compile_cached(_entry_text(), ("launch",), imports, tier=1)
-    address = library.address("launch")
-    method = _MethodDef(b"launch", address, _METH_FASTCALL, b"Run one kernel on arrays.")
-    new_function = ctypes.PYFUNCTYPE(
-        ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
-    )(("PyCFunction_NewEx", ctypes.pythonapi))
-    return _Entry(library, method, new_function)
+    return builtins_of(library, "launch", "Run one kernel on arrays.")
 
 
 # ----------------------------------------------------------------------------------- launchers
@@ -350,5 +352,4 @@ def make_launcher(record: Record) -> Callable[..., None]:
     Errors  launch raises TypeError for a wrong number of arguments, or one that is not an
             ndarray (a subclass is not), before it runs anything
     """
-    entry = _entry()
-    return entry.new_function(ctypes.addressof(entry.method), record, None)
+    return _new_launcher()(record)
