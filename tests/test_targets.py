@@ -259,6 +259,44 @@ def assert_ulp(mine, theirs, bound, fn):
     assert np.nanmax(apart, initial=0.0) <= bound, fn
 
 
+OLD_PROCESSOR = """
+import llvmlite.binding as llvm
+
+llvm.get_host_cpu_name = lambda: "x86-64"
+llvm.get_host_cpu_features = lambda: type("Features", (), {"flatten": lambda self: ""})()
+
+import numpy as np
+import tapejit as tj
+from tapejit.runtime import native
+
+assert not native.host().has_fma
+x = np.linspace(-3.0, 3.0, 10_000)
+f = tj.value_and_grad(lambda v: np.sum(np.tanh(v) * np.exp(-v * v) + np.sin(1e6 * v) % 0.3))
+first = f(x)  # eager
+for _ in range(3):
+    value, slope = f(x)
+np.testing.assert_allclose(value, first[0], rtol=1e-9)
+np.testing.assert_allclose(slope, first[1], rtol=1e-9, atol=1e-9)
+from tapejit.runtime.kernels import statistics
+assert statistics.kernels_compiled
+"""
+
+
+@pytest.mark.skipif(not can_run("sse2"), reason="runs code for x86")
+def test_a_whole_program_on_an_old_processor():
+    """Everything that a process compiles, for a processor with SSE2 and nothing more."""
+    root = os.path.dirname(os.path.dirname(__file__))
+    environment = os.environ | {"PYTHONPATH": root, "TAPEJIT_BACKEND": "ir"}
+    done = subprocess.run(
+        [sys.executable, "-c", OLD_PROCESSOR],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 # ---------------------------------------------------------------- read
 
 
