@@ -297,7 +297,7 @@ def test_what_is_shown_is_what_runs(tmp_path, monkeypatch):
     store = cache.ObjectStore(tmp_path / "own")
     for module in (sources, numba_kernels):
         monkeypatch.setattr(module, "shared_store", lambda: store)
-    monkeypatch.setattr(kernels, "_CELLS", {})
+    monkeypatch.setattr(kernels, "_CELLS", OrderedDict())
     monkeypatch.setattr(numba_kernels, "_LOADED", {})
     sources._code.cache_clear()
     with config.set(backend="numba"):
