@@ -100,6 +100,14 @@ def pieces(x):
     return {"sum": np.sum(x), "parts": [x * 2.0, (x + 1.0, None)], "name": "pieces", "n": 3}
 
 
+def many_rows(x):
+    """Long enough to be interpreted."""
+    y = x[0]
+    for i in range(200):
+        y = np.sin(y) * x[i % 10] + y / (2.0 + x[(i + 3) % 10] ** 2)
+    return y
+
+
 nest = {"w": x10, "x": [x10 + 1.0, 2.5], "scale": 0.5}
 grid = np.arange(12.0).reshape(3, 4)
 
@@ -124,6 +132,13 @@ CALLS = {
     ),
     "no gradient": (lambda f: tj.grad(f, argnums=(0, 1)), lambda x, y: np.sum(x), (x10, grid)),
     "constant": (tj.value_and_grad, lambda x: 3.0, (x10,)),
+    "interpreted": (tj.value_and_grad, many_rows, (x10,)),
+    "interpreted value": (tj.jit, many_rows, (x10,)),
+    "interpreted branch": (
+        tj.value_and_grad,
+        lambda x: many_rows(x) if x[3] < 5.0 else x[0],
+        (x10,),
+    ),
     "linear": (tj.value_and_grad, lambda x: np.sum(x), (grid,)),
     "extras": (
         lambda f: tj.value_and_grad(f, has_aux=True),
@@ -559,7 +574,9 @@ def test_references_balance():
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-@pytest.mark.parametrize("name", ["extras", "nested", "sort", "large result", "large temporaries"])
+@pytest.mark.parametrize(
+    "name", ["extras", "nested", "sort", "interpreted", "large result", "large temporaries"]
+)
 def test_long_loops_keep_their_size(name):
     transform, function, args = CALLS[name]
     call = transform(function)
