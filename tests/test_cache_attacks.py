@@ -146,3 +146,20 @@ def test_a_process_that_may_not_write(limit, tmp_path):
     assert not list(tmp_path.glob("**/*.tmp"))
     subprocess.run([sys.executable, "-W", "error", "-c", GRADIENT], env=environment, check=True)
     assert len(list(place.glob("*.tjo"))) >= 3
+
+
+WITHOUT_COMPILER = """
+from tapejit.runtime import native
+def refuse(*arguments, **options):
+    raise AssertionError("compiled, though it is on disk")
+native.compile_object = refuse
+"""
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    environment = {**os.environ, "TAPEJIT_CACHE_DIR": str(tmp_path), "TAPEJIT_CACHE": "1"}
+    command = [sys.executable, "-W", "error", "-c"]
+    first = subprocess.run([*command, WITHOUT_COMPILER + GRADIENT], env=environment, stderr=-1)
+    assert b"compiled, though" in first.stderr
+    subprocess.run([*command, GRADIENT], env=environment, check=True)
+    subprocess.run([*command, WITHOUT_COMPILER + GRADIENT], env=environment, check=True)

@@ -104,7 +104,7 @@ class SweepEntry:
 
 
 MAX_SWEEPS = 4096
-"""Structures of up to 64 rows whose sweeps are remembered; longer ones count once per 64 rows."""
+"""Structures whose sweeps are remembered; long ones count once per 1024 rows."""
 
 _sweeps: Bounded[tuple, SweepEntry] = Bounded(MAX_SWEEPS)
 _interpreted: Bounded[tuple, Sweep | None] = Bounded(MAX_SWEEPS)
@@ -127,7 +127,7 @@ def interpreted_for(recording: Recording, roots, wanted) -> Sweep | None:
         return _interpreted.get(key)
     found = interpreter.sweep(part, roots, wanted)
     with _LOCK:
-        _interpreted.put(key, found, 1 + end // 64)
+        _interpreted.put(key, found, 1 + end // 1024)
     return found
 
 
@@ -148,7 +148,7 @@ def sweep_for(recording: Recording, roots, wanted, watch, unit_seed) -> SweepEnt
     if entry is None:
         entry = SweepEntry(prefix(part, end), roots, wanted, watch, unit_seed)
         with _LOCK:
-            _sweeps.put(key, entry, 1 + end // 64)
+            _sweeps.put(key, entry, 1 + end // 1024)
     return entry
 
 

@@ -39,7 +39,7 @@ MAX_PATHS = 64
 """Paths kept per signature; more branches than this run recorded, with one warning."""
 
 MAX_SIGNATURES = 1024
-"""Paths of up to 256 rows kept per function; longer ones count once per 256 rows."""
+"""Paths kept per function; long ones count once per 4096 rows."""
 
 # ---------------------------------------------------------------- data
 
@@ -250,7 +250,7 @@ class Paths:
             if reason is None and len(known) < MAX_PATHS:
                 path.compile()
                 known.insert(0, path)
-                self.by_signature.put(signature, known, 1 + len(derived.tape) // 256)
+                self.by_signature.put(signature, known, 1 + len(derived.tape) // 4096)
             else:
                 self.warn(reason, recorded.recording.guards)
             return path, path.results([*arrays, *seed_arrays])
