@@ -234,3 +234,35 @@ def test_a_function_that_dies_takes_its_paths_along():
     refs = make()
     gc.collect()
     assert [ref() for ref in refs] == [None, None, None]
+
+
+def test_arguments_are_not_kept():
+    arrays = []
+
+    @tj.value_and_grad
+    def f(x):
+        y = x * 2.0
+        return np.sum(np.sin(y[1:]) * np.cumsum(y)[:-1])
+
+    for _ in range(3):
+        x = np.linspace(0.0, 1.0, 500)
+        for _ in range(2):
+            f(x)
+        arrays.append(weakref.ref(x))
+    del x
+    gc.collect()
+    assert [array() for array in arrays] == [None, None, None]
+
+
+def test_paths_with_large_temporaries_are_few(monkeypatch):
+    monkeypatch.setattr(paths, "MAX_SIGNATURES", 64)
+    f = tj.value_and_grad(lambda x: np.sum(np.cumsum(np.tanh(np.cumsum(np.sin(x)))) * np.cos(x)))
+    for n in range(200_000, 200_020):
+        for _ in range(2):
+            f(np.ones(n))
+    gc.collect()
+    (transform,) = f.transforms.values()
+    alive = {thing for thing in gc.get_objects() if type(thing) is paths.Path}
+    kept = {path for found in transform.paths.by_signature.values() for path in found}
+    assert 2 <= len(kept) <= 6
+    assert all(path in kept for path in alive if path.program.tape.kind(0).aval.size >= 200_000)

@@ -21,7 +21,7 @@ from tapejit.runtime.entry import Entries
 from tapejit.tensor.core import Tensor, apply, from_array, wrap
 from tapejit.transforms import trees
 from tapejit.transforms.entering import enter_path
-from tapejit.transforms.paths import Path, Paths
+from tapejit.transforms.paths import HEAVY, Path, Paths
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 
 # ---------------------------------------------------------------- calls
@@ -123,6 +123,8 @@ class Transform:
 
     def enter(self, called: Called, answer: Callable) -> None:
         """Let calls like this one be native ones."""
+        if called.path.weight >= HEAVY:
+            return
         trace, leaves = called.path.trace, called.leaves
         enter_path(
             self.entries, called.path, called.structure, leaves, called.results,

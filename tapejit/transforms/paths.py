@@ -9,6 +9,7 @@ What cannot be guarded is recorded at every call; it is never stale.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import warnings
@@ -38,8 +39,12 @@ INTERPRETED = "interpreted"
 MAX_PATHS = 64
 """Paths kept per signature; more branches than this run recorded, with one warning."""
 
+HEAVY = 8
+"""Weight of a path that calls do not enter natively: it runs for milliseconds, and a record of a
+function's last 64 paths would keep 2 MiB of memory for each."""
+
 MAX_SIGNATURES = 1024
-"""Paths kept per function; long ones count once per 4096 rows."""
+"""Paths kept per function; long ones count once per 4096 rows, and per 256 KiB of temporaries."""
 
 # ---------------------------------------------------------------- data
 
@@ -82,6 +87,7 @@ class Path:
         "reads",
         "sites",
         "trace",
+        "weight",
         "zeros",
     )
 
@@ -93,6 +99,7 @@ class Path:
         # strides of the arguments, if the function looked at them or they decided what aliases
         self.layouts = _layouts(arrays) if recording.reads_layout else None
         self.reads = guards
+        self.weight = 1  # what keeping it costs: 30 KB of structure or 256 KiB for temporaries
         self.compiled: Compiled | None = _interpreted(recorded, derivation)
         if self.compiled is not None:
             self.program = self.compiled.program
@@ -109,14 +116,16 @@ class Path:
         # the caller's arrays and this run's values are not needed again
         recording.values = []
         recording.sites = []
-        recording.inputs = {}
-        recording.places = {}
-        recording.constants = {}
+        for table in ("inputs", "sources", "places", "sharers", "constants", "mutations"):
+            setattr(recording, table, {})
 
     def compile(self) -> None:
         """Make kernels of the path, unless it is interpreted."""
         if self.compiled is None:
             self.compiled = compile_program(simplify(self.program))
+        buffers = self.compiled.plan.buffers if self.compiled.plan is not None else ()
+        held = [b.dtype.itemsize * math.prod(b.shape) for b in buffers if b.role == "temporary"]
+        self.weight = 1 + len(self.program.tape) // 4096 + sum(held) // (1 << 18)
 
     def __call__(self, inputs: list) -> list:
         """Results and then guard values, for argument and seed arrays."""
@@ -250,7 +259,7 @@ class Paths:
             if reason is None and len(known) < MAX_PATHS:
                 path.compile()
                 known.insert(0, path)
-                self.by_signature.put(signature, known, 1 + len(derived.tape) // 4096)
+                self.by_signature.put(signature, known, path.weight)
             else:
                 self.warn(reason, recorded.recording.guards)
             return path, path.results([*arrays, *seed_arrays])
