@@ -7,12 +7,17 @@ use instead; it never falls back to plain arrays, which would lose the derivativ
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 
 from tapejit.dtypes import as_dtype
 from tapejit.errors import TraceError
+from tapejit.shapes import normalize_axis
 from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
+from tapejit.tensor.recording import state
 
 _IN_PLACE = {"add": "add_", "subtract": "sub_", "multiply": "mul_", "true_divide": "div_"}
 
@@ -33,8 +38,9 @@ def array_ufunc(self, ufunc, method, *inputs, out=None, **options):
         return _into(out, function(*map(as_tensor, inputs)))
     if method != "__call__":
         return _METHODS[ufunc, method](*inputs, **options)
-    options.pop("dtype", None)
-    return function(*_operands(inputs))
+    dtype = options.pop("dtype", None)
+    result = function(*_operands(inputs))
+    return result if dtype is None else result.to(as_dtype(dtype))
 
 
 def _operands(inputs):
@@ -80,11 +86,17 @@ def _missing(name):
     )
 
 
+def _reduce(function):
+    return lambda x, axis=0, dtype=None, out=None, **options: FOR_NUMPY[function](
+        x, axis, dtype, out, **options
+    )
+
+
 _METHODS = {
-    (np.add, "reduce"): lambda x, axis=0, **kw: FOR_NUMPY[np.sum](x, axis),
-    (np.multiply, "reduce"): lambda x, axis=0, **kw: FOR_NUMPY[np.prod](x, axis),
-    (np.maximum, "reduce"): lambda x, axis=0, **kw: FOR_NUMPY[np.max](x, axis),
-    (np.minimum, "reduce"): lambda x, axis=0, **kw: FOR_NUMPY[np.min](x, axis),
+    (np.add, "reduce"): _reduce(np.sum),
+    (np.multiply, "reduce"): _reduce(np.prod),
+    (np.maximum, "reduce"): _reduce(np.max),
+    (np.minimum, "reduce"): _reduce(np.min),
 }
 
 FOR_NUMPY[np.shape] = lambda x: tuple(x.shape)
@@ -115,6 +127,47 @@ FOR_NUMPY[np.full_like] = _full_like
 FOR_NUMPY[np.result_type] = lambda *xs: np.result_type(
     *(x.dtype.dtype if isinstance(x, Tensor) else x for x in xs)
 )
+
+# ---------------------------------------------------------------- methods that differ
+
+
+def _repeat(x, repeats, axis=None):
+    """np.repeat by one number: every element so many times."""
+    if not isinstance(repeats, int | np.integer):
+        raise _missing("np.repeat with a number per element")
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    axis = normalize_axis("repeat", axis, x.ndim)
+    shape = tuple(x.shape)
+    wide = (*shape[: axis + 1], int(repeats), *shape[axis + 1 :])
+    full = (*shape[:axis], shape[axis] * int(repeats), *shape[axis + 1 :])
+    return x.unsqueeze(axis + 1).expand(wide).reshape(full)
+
+
+def _sort_in_place(x, axis=-1, kind=None, order=None):
+    x.copy_(FOR_NUMPY[np.sort](x.clone(), axis, kind, order))  # its slope reads the unsorted
+
+
+def _means_numpy(name: str, in_numpy: Callable) -> None:
+    """Let a method whose name means two things mean NumPy's in a traced function of arrays.
+
+    Such a function gives the same with and without its transform, here as in plain NumPy:
+    std() and var() divide by n, max(0) is the values alone, sort() is in place.
+    """
+    in_torch = vars(Tensor)[name]
+
+    @functools.wraps(in_torch)
+    def method(x, *args, **kwargs):
+        speaks_numpy = state.parked.speaks_numpy
+        return (in_numpy if speaks_numpy else in_torch)(x, *args, **kwargs)
+
+    setattr(Tensor, name, method)
+
+
+FOR_NUMPY[np.repeat] = _repeat
+for _name in ("std", "var", "max", "min", "round", "argsort", "nonzero", "repeat"):
+    _means_numpy(_name, FOR_NUMPY[getattr(np, _name)])
+_means_numpy("sort", _sort_in_place)
 
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function

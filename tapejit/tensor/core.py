@@ -117,6 +117,7 @@ class Tensor:
         __ge__: Any
         __add__: Any
         __sub__: Any
+        __mul__: Any
         __radd__: Any
 
         def __getattr__(self, name: str) -> Any: ...

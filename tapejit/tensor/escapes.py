@@ -29,6 +29,9 @@ def check_number_asked(frame: FrameType) -> None:
     if asker in ("[]", "fill"):
         what = "a NumPy array cannot hold a tensor whose operations are recorded: its derivative"
         instead = "np.zeros_like of an argument or tapejit.zeros in place of np.zeros, or np.stack"
+    elif asker in ("fromiter", "float64", "float32"):
+        what = f"np.{asker} makes plain numbers of tensors: their derivative"
+        instead = "np.stack, x.astype(...), or float(x) where no derivative is meant"
     elif asker in _FUNCTIONS:
         what = f"math.{asker} makes a plain number of a tensor: its derivative"
         name = "sum" if asker == "fsum" else asker

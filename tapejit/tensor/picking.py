@@ -51,7 +51,9 @@ def argsort(input, dim=-1, descending=False, stable=False, *, axis=None) -> Tens
     return apply(OPS["argsort"], (input,), (axis, bool(descending)))
 
 
-FOR_NUMPY[np.argsort] = lambda x, axis=-1, kind=None, order=None: argsort(x, axis)
+FOR_NUMPY[np.argsort] = lambda x, axis=-1, kind=None, order=None: (
+    argsort(x, axis) if axis is not None else argsort(ravel(x))
+)
 
 
 @export("topk")
@@ -134,7 +136,7 @@ def take(input, index, axis=None) -> Tensor:
     return named(ravel(input)[index], "TakeBackward0")
 
 
-FOR_NUMPY[np.take] = lambda x, indices, axis=None, **kw: take(x, indices, axis)
+FOR_NUMPY[np.take] = lambda x, indices, axis=None: take(x, indices, axis)
 
 
 @export("masked_fill")
@@ -248,9 +250,7 @@ def searchsorted(sorted_sequence, input, *, right=False) -> Tensor:
     return wrap(np.asarray(places, np.int64))
 
 
-FOR_NUMPY[np.searchsorted] = lambda a, v, side="left", sorter=None: searchsorted(
-    a, v, right=side == "right"
-)
+FOR_NUMPY[np.searchsorted] = lambda a, v, side="left": searchsorted(a, v, right=side == "right")
 
 
 @export("equal", "array_equal")
@@ -265,7 +265,7 @@ def equal(input, other) -> bool:
     return input._aval.shape == other._aval.shape and bool((input == other).all())
 
 
-FOR_NUMPY[np.array_equal] = lambda x, y, equal_nan=False: equal(x, y)
+FOR_NUMPY[np.array_equal] = lambda x, y: equal(x, y)
 
 
 @export("isclose", numpy=("isclose",))

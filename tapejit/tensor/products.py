@@ -9,7 +9,7 @@ from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
 from tapejit.tensor.core import Tensor, apply, as_data, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, method, named
-from tapejit.tensor.shaping import permute, ravel, reshape, unsqueeze
+from tapejit.tensor.shaping import permute, ravel, reshape, transpose, unsqueeze
 
 # ---------------------------------------------------------------- matrix products
 
@@ -122,7 +122,9 @@ def _numpy_dot(x, y):
 
 
 FOR_NUMPY[np.dot] = _numpy_dot
-FOR_NUMPY[np.inner] = lambda x, y: (x * y).sum(-1)
+FOR_NUMPY[np.inner] = lambda x, y: (
+    _numpy_dot(x, transpose(y, -1, -2)) if np.ndim(x) and np.ndim(y) > 1 else _numpy_dot(x, y)
+)
 FOR_NUMPY[np.vdot] = lambda x, y: (ravel(x) * y.reshape(-1)).sum()
 
 

@@ -68,6 +68,7 @@ class Recording(Tape):
         "sharers",
         "sites",
         "sources",
+        "speaks_numpy",
         "stamp",
         "tampered",
         "values",
@@ -93,6 +94,7 @@ class Recording(Tape):
         self.impure = ""  # why a trace must not be kept
         self.reads_layout = False  # whether a trace looked at strides
         self.is_trace = is_trace
+        self.speaks_numpy = False  # a trace of a function of arrays: methods mean NumPy's
         self.bytes = 0
         self.limit_bytes = BYTES_BEFORE_SWEEP
         self.sequence = next(_sequence)

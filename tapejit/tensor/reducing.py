@@ -205,9 +205,18 @@ def _norm(x, p, axes, keepdim):
     return FUNCTIONS["where"](is_zero, 0.0, root)
 
 
-FOR_NUMPY[np.linalg.norm] = lambda x, ord=None, axis=None, keepdims=False: norm(
-    x, 2 if ord is None else ord, axis, keepdims
-)
+def _numpy_norm(x, ord=None, axis=None, keepdims=False):
+    """np.linalg.norm: of a matrix only the Frobenius norm, of vectors any."""
+    is_matrix = isinstance(axis, tuple | list) or (axis is None and x._aval.ndim == 2)
+    if ord not in (None, "fro") and (is_matrix or (axis is None and x._aval.ndim > 1)):
+        raise ArgumentError(
+            f"np.linalg.norm: the {ord!r}-norm of matrices has no rule\n"
+            "  try  an axis, for norms of vectors, or ord='fro'"
+        )
+    return norm(x, 2 if ord in (None, "fro") else ord, axis, keepdims)
+
+
+FOR_NUMPY[np.linalg.norm] = _numpy_norm
 
 # ---------------------------------------------------------------- rows
 

@@ -111,11 +111,20 @@ def ravel(input, order="C") -> Tensor:
     >>> tj.ravel(tj.tensor([[1, 2], [3, 4]]).t())
     tensor([1, 3, 2, 4])
     """
-    return reshape(input, (-1,))
+    return reshape_in_order(input, (-1,), order)
 
 
-FOR_NUMPY[np.reshape] = lambda x, shape=None, order="C", *, newshape=None, copy=None: reshape(
-    x, shape if shape is not None else newshape
+def reshape_in_order(x, shape, order="C") -> Tensor:
+    """NumPy's reshape: order "F" reads and writes with the first axis changing fastest."""
+    if order in ("C", "K", "A"):  # tensors are in C order as far as NumPy's words go
+        return reshape(x, shape)
+    if order != "F":
+        raise ArgumentError(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
+    return transpose(reshape(transpose(x), numbers((shape,))[::-1]))
+
+
+FOR_NUMPY[np.reshape] = lambda x, shape=None, order="C", *, newshape=None, copy=None: (
+    reshape_in_order(x, shape if shape is not None else newshape, order)
 )
 
 
@@ -569,11 +578,11 @@ def stack(tensors, dim=0, *, axis=None) -> Tensor:
     return named(cat([unsqueeze(x, place) for x in tensors], place), "StackBackward0")
 
 
-FOR_NUMPY[np.concatenate] = lambda arrays, axis=0, **kw: cat(
+FOR_NUMPY[np.concatenate] = lambda arrays, axis=0: cat(
     [x.reshape(-1) for x in arrays] if axis is None else arrays, 0 if axis is None else axis
 )
-FOR_NUMPY[np.stack] = lambda arrays, axis=0, **kw: stack(arrays, axis)
-FOR_NUMPY[np.hstack] = lambda arrays, **kw: cat(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
-FOR_NUMPY[np.vstack] = lambda arrays, **kw: cat(
+FOR_NUMPY[np.stack] = lambda arrays, axis=0: stack(arrays, axis)
+FOR_NUMPY[np.hstack] = lambda arrays: cat(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
+FOR_NUMPY[np.vstack] = lambda arrays: cat(
     [x.reshape(1, -1) if np.ndim(x) == 1 else x for x in arrays], 0
 )

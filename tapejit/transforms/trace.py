@@ -62,6 +62,7 @@ def trace(function: Callable, structure, leaves: Sequence) -> Trace:
     structure  of the pair (args, kwargs), as `trees.flatten` gives it
     """
     recording = Recording(is_trace=True)
+    recording.speaks_numpy = uses_numpy(leaves) or state.parked.speaks_numpy
     tensors = [as_input(leaf) for leaf in leaves]
     inputs = tuple([recording.adopt(tensor) for tensor in tensors])
     args, kwargs = trees.unflatten(structure, tensors)
