@@ -23,7 +23,7 @@ takes 5 ms, then at least 7 samples are taken, the peers in turn, one sample eac
 minima of one run, because noise only adds.  Cold: from before tracing until the first result of
 the *compiled* program, in a process that has compiled another program before.  Fresh: in a new
 process with empty caches, from after the import until the first gradient, compiled or not.
-Everything runs on one core.
+Everything runs on one core, except what says that it has two threads.
 
 This package imports nothing heavy at the top: a worker times the import of its library.
 """

@@ -23,6 +23,8 @@ class Peer(NamedTuple):
     """What must be importable; a peer whose module is missing is skipped aloud."""
     environment: dict[str, str] = {}  # noqa: RUF012 (never changed)
     note: str = ""
+    threads: int = 1
+    """With more than one, it may run on every CPU."""
 
 
 # One core for everybody.  XLA's own pool takes its size from the CPU affinity of the process.
@@ -37,11 +39,13 @@ ENVIRONMENT = {
 }
 # Fusion duplicates what is read more than once, which is exponential in long programs; without
 # it JAX is linear.  Both columns are shown (jax 0.10).
+_TWO = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "2")
 _NO_FUSION = {"XLA_FLAGS": ENVIRONMENT["XLA_FLAGS"] + " --xla_disable_hlo_passes=fusion"}
 
 PEERS = {
     "tapejit": Peer("tapejit", note="value_and_grad, NumPy in and out"),
     "tapejit eager": Peer("tapejit", note="tensors and backward()"),
+    "tapejit, 2 threads": Peer("tapejit", _TWO, "as tapejit, on two cores", 2),
     "tapejit, launches": Peer("tapejit", note="the kernels alone, on memory that is ready"),
     "jax": Peer("jax", note="jit(value_and_grad), waited for; arrays stay on the device"),
     "jax, no fusion": Peer("jax", _NO_FUSION, "the same with --xla_disable_hlo_passes=fusion"),
@@ -56,6 +60,7 @@ PEERS = {
     ),
     "numpy": Peer("numpy", note="function by function; SciPy where NumPy has none"),
     "torch": Peer("torch", note="eager tensors and backward()"),
+    "torch, 2 threads": Peer("torch", _TWO, "as torch, on two cores", 2),
     "casadi": Peer("casadi", note="SX virtual machine; NumPy in and out"),
     "numba": Peer("numba", note="value and gradient written out by hand, njit, no fastmath"),
     "numba, cached": Peer("numba", note="the same with cache=True"),
@@ -63,10 +68,10 @@ PEERS = {
 
 
 def import_library(peer: str) -> None:
-    """Import a peer's library and hold it to one thread."""
+    """Import a peer's library and hold it to its number of threads."""
     library = importlib.import_module(PEERS[peer].module)
     if library.__name__ == "torch":
-        library.set_num_threads(1)
+        library.set_num_threads(PEERS[peer].threads)
 
 
 # ---------------------------------------------------------------- the usual ways to call

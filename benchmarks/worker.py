@@ -19,6 +19,8 @@ import traceback
 from multiprocessing.connection import Connection
 from time import perf_counter
 
+from benchmarks import peers
+
 MIN_SAMPLE_S = 5e-3
 DRAWS = (0, 1)
 """Outputs are compared on the data that is timed, and on other data: nothing may be baked in."""
@@ -128,8 +130,6 @@ def pin(cpu: int) -> None:
 
 def start_session(workload: str, peer: str) -> tuple[dict, Session | None]:
     """Import the library, timed, then the workload; return what to tell the harness."""
-    from benchmarks import peers
-
     start = perf_counter()
     try:
         peers.import_library(peer)
@@ -164,7 +164,8 @@ def serve(connection: Connection, workload: str, peer: str) -> None:
 def main(arguments: list[str]) -> None:
     """Run a worker; see the file preface."""
     pipe, workload, peer, cpu = arguments
-    pin(int(cpu))
+    if peers.PEERS[peer].threads == 1:
+        pin(int(cpu))
     with Connection(int(pipe)) as connection:
         serve(connection, workload, peer)
 
