@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import itertools
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tapejit import expressions
 from tapejit.errors import DeclarationError
+from tapejit.locks import Lock
 from tapejit.shapes import Aval, drop_unheld
 
 # ---------------------------------------------------------------- data
@@ -138,7 +138,7 @@ class Kind:
 KINDS: dict[int, Kind] = {}
 """By number.  A number is never used again, so structure that was hashed once stays what it is."""
 _KIND_NUMBERS: dict[tuple, Kind] = {}
-_LOCK = threading.RLock()  # a finalizer may come back here
+_LOCK = Lock()  # reentrant: a finalizer may come back here
 _NUMBERS = itertools.count()
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 import weakref
 
 from tapejit.dtypes import DType
 from tapejit.errors import AxisError, SelectionError, ShapeError
+from tapejit.locks import Lock
 
 Shape = tuple[int, ...]
 
@@ -38,7 +38,7 @@ class Aval:
 
 
 _AVALS: dict[tuple[Shape, DType], weakref.ref[Aval]] = {}
-_LOCK = threading.RLock()  # a finalizer may come back here
+_LOCK = Lock()  # reentrant: a finalizer may come back here
 _NUMBERS = itertools.count()
 
 

@@ -37,11 +37,11 @@ from tapejit.bounded import Bounded
 from tapejit.codegen import words
 from tapejit.codegen.words import emit_words
 from tapejit.errors import KernelError
+from tapejit.locks import Lock, once
 from tapejit.runtime import entry_code as code
 from tapejit.runtime import native
 from tapejit.runtime.blocks import is_pooled, take
 from tapejit.runtime.launcher import RUN_TEXT, builtins_of, python_addresses, run_imports
-from tapejit.runtime.locks import Lock, once
 
 MAX_RECORDS = 64
 """Records of one function; those used longest ago are dropped."""

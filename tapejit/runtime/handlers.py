@@ -19,10 +19,10 @@ from tapejit.codegen.threaded import (
     reverse_handler,
 )
 from tapejit.errors import KernelError
+from tapejit.locks import Lock
 from tapejit.registry import Kind
 from tapejit.runtime import native
 from tapejit.runtime.libraries import math_library
-from tapejit.runtime.locks import Lock
 from tapejit.shapes import Aval
 
 

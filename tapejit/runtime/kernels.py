@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from tapejit import config
 from tapejit.codegen.loop_ir import emit_loop
 from tapejit.errors import KernelError
+from tapejit.locks import Lock
 from tapejit.plan import LoopKernel
 from tapejit.runtime import native, tiers
 from tapejit.runtime.cells import NEVER, Cell
 from tapejit.runtime.libraries import imports_of
-from tapejit.runtime.locks import Lock
 from tapejit.runtime.numba_kernels import compile_functions
 
 # ---------------------------------------------------------------- data

@@ -40,10 +40,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tapejit.errors import KernelError
+from tapejit.locks import once
 from tapejit.plan import KernelStep
 from tapejit.runtime import native, pool, tiers
 from tapejit.runtime.cells import LEFT, Cell
-from tapejit.runtime.locks import once
 from tapejit.runtime.native import python_addresses
 from tapejit.runtime.work import atom_of, estimate_ns
 

@@ -12,8 +12,8 @@ from tapejit.codegen import vectormath
 from tapejit.codegen.loop_ir import LoopText
 from tapejit.codegen.loop_reduce import emit_reduction
 from tapejit.codegen.loop_tail import NAMES, emit_tail
+from tapejit.locks import Lock
 from tapejit.runtime import native
-from tapejit.runtime.locks import Lock
 
 Call = tuple[str, str, int]
 """A vector function: (fn, dtype, lanes)."""

@@ -35,7 +35,7 @@ from typing import NamedTuple
 from tapejit.cache import ObjectStore, shared_store
 from tapejit.config import settings
 from tapejit.errors import KernelError
-from tapejit.runtime.locks import once
+from tapejit.locks import once
 
 FORMAT = 1
 """Enters every content key: bump it when this file compiles the same text differently."""

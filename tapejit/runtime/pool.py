@@ -34,7 +34,7 @@ import sys
 from ctypes import pythonapi
 
 from tapejit.errors import ConfigError
-from tapejit.runtime.locks import once
+from tapejit.locks import once
 from tapejit.runtime.native import python_addresses
 
 # ---------------------------------------------------------------------------- the state

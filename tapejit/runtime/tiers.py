@@ -37,10 +37,10 @@ from tapejit import config
 from tapejit.codegen import vectormath
 from tapejit.codegen.loop_ir import LoopText, emit_loop
 from tapejit.errors import KernelError
+from tapejit.locks import Lock
 from tapejit.plan import LoopKernel
 from tapejit.runtime import cells, libraries, native
 from tapejit.runtime.cells import LEFT, NEVER, Cell
-from tapejit.runtime.locks import Lock
 
 LOOK_NS = 2_000_000
 """A run this long makes it worth looking on disk, 0.1 ms: and loading, 0.4 ms."""

@@ -13,7 +13,6 @@ the recording was changed in place, else the saved values decide (and raise if t
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from tapejit import autodiff
 from tapejit.bounded import Bounded
 from tapejit.config import settings
 from tapejit.errors import AutogradError, StaleTape
+from tapejit.locks import Lock
 from tapejit.registry import KINDS
 from tapejit.runtime import interpreter, reference
 from tapejit.runtime.compiled import compile_program
@@ -108,7 +108,7 @@ MAX_SWEEPS = 4096
 
 _sweeps: Bounded[tuple, SweepEntry] = Bounded(MAX_SWEEPS)
 _interpreted: Bounded[tuple, Sweep | None] = Bounded(MAX_SWEEPS)
-_LOCK = threading.Lock()
+_LOCK = Lock()
 
 MAX_KEPT_ROWS = 8192
 """Rows up to which an interpreted sweep is kept: laying one out anew costs less than recording."""

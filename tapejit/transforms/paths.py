@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -21,6 +20,7 @@ import numpy as np
 from tapejit import autodiff
 from tapejit.bounded import Bounded
 from tapejit.config import settings
+from tapejit.locks import Lock
 from tapejit.runtime import reference
 from tapejit.runtime.compiled import Compiled, compile_program
 from tapejit.runtime.interpreter import Output, interpret
@@ -200,7 +200,7 @@ class Paths:
         self.function = function
         self.derive = derive
         self.by_signature: Bounded[tuple, list[Path]] = Bounded(MAX_SIGNATURES)
-        self.lock = threading.RLock()
+        self.lock = Lock()
         self.has_warned = False
         self.recorded = 0
         self.why: list[str] = []
