@@ -322,6 +322,25 @@ def test_what_it_cannot_do_goes_to_kernels():
         assert path.compiled.plan is not None, name
 
 
+def test_check_3_compares_every_call(monkeypatch):
+    f, x = tape_function(90), np.random.default_rng(1).uniform(0.1, 1.0, 8)
+    with config.set(check=3):
+        g = tj.value_and_grad(f)
+        want = g(x)
+        assert same(g(x)[1], want[1])
+        plain = interpreter._Run.call
+        planted = lambda self, inputs: [r * 1.001 for r in plain(self, inputs)]  # noqa: E731
+        monkeypatch.setattr(interpreter._Run, "call", planted)
+        with pytest.raises(AssertionError, match="compiled and reference differ"):
+            g(x + 0.01)
+
+
+def test_debug_says_what_is_interpreted(capsys):
+    with config.set(debug=1):
+        tj.grad(tape_function(90))(np.random.default_rng(1).uniform(0.1, 1.0, 8))
+    assert "90 rows interpreted" in capsys.readouterr().err
+
+
 def test_no_native_code_where_jit_is_off():
     f, x = tape_function(60), np.random.default_rng(1).uniform(0.1, 1.0, 8)
     want = tj.value_and_grad(f)(x)

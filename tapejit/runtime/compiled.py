@@ -126,7 +126,7 @@ def _compile(program):
     call, source = writer.function()
     launches = writer.launches()
     if config.settings.check >= 3:
-        call, launches = _checked(program, call), None
+        call, launches = checked(program, call), None
     if config.settings.debug >= 1:
         steps = [step for step in plan.steps if isinstance(step, KernelStep)]
         print(
@@ -427,10 +427,10 @@ def _reference_call(program):
 TOLERANCE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
 
 
-def _checked(program, call):
+def checked(program: Program, call: Callable) -> Callable:
     """A call that compares each output with the reference."""
 
-    def checked(inputs):
+    def compare(inputs):
         kept = [np.array(x) for x in inputs]
         results = call(inputs)
         wanted = _reference_call(program)(kept)
@@ -442,7 +442,7 @@ def _checked(program, call):
                 )
         return results
 
-    return checked
+    return compare
 
 
 def _agree(got, want):

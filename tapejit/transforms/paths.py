@@ -22,7 +22,7 @@ from tapejit.bounded import Bounded
 from tapejit.config import settings
 from tapejit.locks import Lock
 from tapejit.runtime import reference
-from tapejit.runtime.compiled import Compiled, compile_program
+from tapejit.runtime.compiled import Compiled, checked, compile_program
 from tapejit.runtime.interpreter import Output, interpret
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
@@ -182,12 +182,27 @@ def _interpreted(recorded: Trace, derivation: Derived | Gradient) -> Compiled | 
     run = interpret(recording, inputs, results, constants=constants, root=root)
     if run is None:
         return None
+    if settings.check >= 3:
+        return _compared(recording, inputs, derivation, run)
     program = Program(recording, inputs, [x.row for x in results if not x.is_cotangent])
     n = len(results) - len(recording.guards)
     # a slot holds a truth as a number, which is enough for guards
     has_truths = any(is_truth for *_, is_truth in run.results[:n])
     launches = None if has_truths else run.launches()
     return Compiled(program, None, run.call, INTERPRETED, launches)
+
+
+def _compared(recording, inputs, derivation, run) -> Compiled | None:
+    """An interpreted path that is checked against the reference, row by row, at every call."""
+    derived = derivation if isinstance(derivation, Derived) else derivation.derived()
+    if -1 in derived.results:
+        return None
+    numbers = [np.array(recording.values[row]) for row in recording.constants.values()]
+    outputs = [*derived.results, *(row for row, _, _ in recording.guards)]
+    given = [*inputs, *recording.constants.values()]
+    n, program = len(inputs), Program(derived.tape, given, outputs)
+    compare = checked(program, lambda arrays: run.call(arrays[:n]))
+    return Compiled(program, None, lambda arrays: compare([*arrays, *numbers]), INTERPRETED)
 
 
 # ---------------------------------------------------------------- one function's paths
