@@ -29,6 +29,7 @@ from tapejit.shapes import aval
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
 from tapejit.tensor.arithmetic import POWERS
+from tapejit.tensor.recording import open_new
 
 pytestmark = pytest.mark.usefixtures("ir_lowering")
 
@@ -37,8 +38,9 @@ SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -3.0, 1e30, np.inf, -np.inf, np.nan)
 
 @pytest.fixture(autouse=True)
 def any_length(monkeypatch):
-    """Programs of any length are interpreted."""
+    """Programs of any length are interpreted; nothing of other tests is on the open recording."""
     monkeypatch.setattr(interpreter, "SHORTEST", 0)
+    open_new()
 
 
 def same(got, want) -> bool:
@@ -381,13 +383,19 @@ def eager(f, x):
     return loss, t
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_backward_of_eager_tensors(dtype, monkeypatch):
-    swept = []
+@pytest.fixture
+def swept(monkeypatch):
+    """Grows by one with each interpreted sweep."""
+    calls = []
     plain = interpreter.Sweep.__call__
     monkeypatch.setattr(
-        interpreter.Sweep, "__call__", lambda self, *args: swept.append(1) or plain(self, *args)
+        interpreter.Sweep, "__call__", lambda self, *args: calls.append(1) or plain(self, *args)
     )
+    return calls
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_backward_of_eager_tensors(dtype, swept):
     x = np.random.default_rng(1).uniform(0.1, 1.0, 8).astype(dtype)
     for seed, n in ((0, 300), (1, 30_000), (0, 300)):
         f = tape_function(n, seed)
@@ -428,6 +436,16 @@ def test_backward_from_two_roots_to_what_is_asked():
         found[0].numpy(), [0.7 * (b.item() + 1) + slope, 0.3 * (b.item() + 1) + slope]
     )
     assert found[2] is None
+
+
+def test_changes_in_place_elsewhere_do_not_matter(swept):
+    x = tj.tensor([0.3, 0.7], dtype=tj.float64, requires_grad=True)
+    other = tj.zeros(3)
+    y = x[0] * x[1]
+    other.add_(1.0)
+    (y * x[0]).backward()
+    assert len(swept) == 1
+    assert np.allclose(x.grad.numpy(), [2 * 0.3 * 0.7, 0.09])
 
 
 def test_hooks_changes_in_place_and_second_derivatives_take_the_other_road():

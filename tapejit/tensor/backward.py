@@ -213,6 +213,13 @@ def _spent_row(recording, entry):
     return -1
 
 
+def is_stale(recording: Recording, entry: Sweep) -> bool:
+    """Whether a value of the slice was changed in place since it was recorded."""
+    return bool(recording.mutations) and any(
+        needed and recording.mutation_of(row) is not None for row, needed in enumerate(entry.slice)
+    )
+
+
 def check_saved(recording: Recording, entry: SweepEntry) -> None:
     """Raise if a value the sweep reads was changed in place since it was recorded."""
     if not recording.mutations:
@@ -408,10 +415,11 @@ class Walk:
             return
         watch = self.watched(recording, end)
         unit = len(roots) == 1 and cotangents[roots[0]] is _UNIT and not self.create_graph
-        is_plain = not (recording.is_trace or recording.mutations or recording.tampered)
         entry = None
-        if is_plain and not (self.create_graph or watch):
+        if not (self.create_graph or watch or recording.is_trace or recording.tampered):
             entry = interpreted_for(recording, roots, wanted)
+            if entry is not None and is_stale(recording, entry):
+                entry = None
         entry = entry or sweep_for(recording, roots, wanted, watch, unit)
         if not self.retain_graph:
             self.freed.append((recording, entry))
