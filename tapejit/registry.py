@@ -206,7 +206,7 @@ def sweep() -> None:
             keys = {known.number: key for key, known in list(_KIND_NUMBERS.items())}
             idle = _idle(list(KINDS.values()), _HELD_TWICE)
             for number in [known.number for known in idle]:  # no variable that holds the last one
-                _KIND_NUMBERS.pop(keys.get(number), None)
+                _KIND_NUMBERS.pop(keys.get(number, ()), None)
             idle = _idle(idle, _HELD_ONCE)
             on_tapes = set().union(*(numbers() for numbers in HOLDERS))
             dropped = {known.number for known in idle if known.number not in on_tapes}
