@@ -235,6 +235,21 @@ def test_tensors_and_dataclasses_go_through_python():
     assert isinstance(with_tensors(tj.tensor(x10)), tj.Tensor)
 
 
+def test_answers_that_look_at_their_values_go_through_python():
+    @dataclasses.dataclass
+    class Checked:
+        value: float
+
+        def __post_init__(self):
+            if type(self.value).__name__ == "Slot":
+                raise TypeError("a value of an unknown type")
+
+    call = tj.jit(lambda x: Checked(np.sum(x)))
+    for _ in range(4):
+        assert call(x10).value == np.sum(x10)
+    assert len(entries_of(call)) == 0
+
+
 # ---------------------------------------------------------------- what is not for a record
 
 

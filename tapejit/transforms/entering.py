@@ -88,7 +88,10 @@ def _record(path, structure, leaves, results, answer):
     made = [None if slot is None else next(outputs) for slot in slots]
     if any(isinstance(output, np.ndarray) for output in path.trace.outputs):
         raise NotNative("an array that the function returns as it is")
-    value = answer(slots)
+    try:
+        value = answer(slots)
+    except Exception as error:  # a class of the user's that looks at what it holds
+        raise NotNative(f"the answer: {error!r}") from error
     if value is None:
         raise NotNative("None says that there is no record")
     writer.done(_build(writer, value, made))
