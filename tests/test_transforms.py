@@ -360,11 +360,98 @@ def test_explain_names_paths_guards_and_reasons():
     scale = 3.0
     g(np.ones(3))
     g(np.ones((2, 2)), n=2)
-    text = tj.explain(g)
-    assert "4 paths, recorded 4 times" in text
-    assert "signature (float64[3])" in text and "signature (float64[2, 2], n=2)" in text
-    assert "read True at" in text and "read False at" in text and "scale" in text
-    assert "recorded because: another branch was taken" in text
-    assert "2.0 -> 3.0" in text and "recorded because: new signature float64[2, 2], n=2" in text
+    g(np.ones((2, 2)), n=3)
+    explanation = tj.explain(g)
+    line = f.__code__.co_firstlineno + 1
+    first, branch, closure, shape, keyword = explanation.reasons
+    assert first == "first call"
+    assert branch == (
+        "return np.sum(x) * scale if np.sum(x) > 0 else np.sum(x * x) * n at "
+        f"{__file__}:{line} read False, known True"
+    )
+    assert closure == "closure variable 'scale' of f: 2.0 -> 3.0"
+    assert shape == "argument 0: shape (3,) -> (2, 2); argument 'n': is new"
+    assert keyword == "argument 'n': 2 -> 3"
+    assert explanation.recorded == len(explanation.paths) == 5
+    path = explanation.paths[0]
+    assert path.signature == "float64[3]" and path.how == "compiled"
+    assert path.reads[0].startswith("True: return np.sum(x)")
+    assert "closure variable 'scale' of f" in path.guards
+    text = repr(explanation)
+    assert text.splitlines()[0].endswith(": 5 paths, recorded 5 times")
+    assert "  signature (float64[2, 2], n=2)" in text.splitlines()
+    assert f"  recorded because: {closure}" in text.splitlines()
     with pytest.raises(errors.TraceError, match="no transformed function"):
         tj.explain(np.sin)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    {
+        "dtype": ((np.ones(3, np.float32), 1, None), "argument 0: dtype float64 -> float32"),
+        "number": ((np.ones(3), 2, None), "argument 1: 1 -> 2"),
+        "type": ((np.ones(3), True, None), "argument 1: 1 -> True"),
+        "a new argument": ((np.ones(3), 1), "argument 2: is gone"),
+        "class": ((1.0, 1, None), "argument 0: ndarray -> float"),
+        "container": ((np.ones(3), 1, {"a": 2.0}), "argument 2: None -> dict; "),
+    }.values(),
+    ids=["dtype", "number", "type", "gone", "class", "container"],
+)
+def test_a_new_signature_is_told_by_what_differs(change, why):
+    g = tj.jit(lambda x, n=1, y=None: np.sum(x) * n)
+    g(np.ones(3), 1, None)
+    g(np.ones((4, 4)), 5, "far from all the others")
+    g(*change)
+    assert tj.explain(g).reasons[-1].startswith(why)
+
+
+def test_after_many_paths_a_function_runs_eagerly_and_says_where():
+    def f(x):
+        return x * x.item()
+
+    g = tj.jit(f)
+    with pytest.warns(RuntimeWarning) as caught:
+        for i in range(300):
+            assert g(float(i)) == float(i) ** 2
+    (message,) = [str(w.message) for w in caught]
+    line = f.__code__.co_firstlineno + 1
+    assert message.startswith(
+        "tapejit: test_after_many_paths_a_function_runs_eagerly_and_says_where.<locals>.f runs "
+        "eagerly, recorded at every call: it took 64 paths; return x * x.item() at "
+        f"{__file__}:{line} read 64.0, known "
+    )
+    assert tj.explain(g).runs_eagerly
+    paths = g.transform.paths
+    assert sum(map(len, paths.by_signature.values())) <= 64 and len(paths.made) == 1
+
+
+def test_what_cannot_be_kept_is_looked_at_again_now_and_then():
+    draw = np.random.default_rng(0).random
+    helper = draw
+
+    def f(x):
+        return x * helper()
+
+    g = tj.jit(f)
+    with pytest.warns(RuntimeWarning, match="reads random numbers"):
+        assert len({g(1.0) for _ in range(20)}) == 20
+
+    helper = float  # 0.0, every time
+    for _ in range(40):
+        assert g(1.0) == 0.0
+    before = g.transform.paths.recorded
+    assert g(1.0) == 0.0 and g.transform.paths.recorded == before
+
+
+def test_a_changed_number_derives_and_compiles_nothing(monkeypatch):
+    from tapejit.transforms import paths
+
+    compiled = []
+    plain = paths.compile_program
+    monkeypatch.setattr(paths, "compile_program", lambda p: compiled.append(p) or plain(p))
+    k = 2.5
+
+    g = tj.grad(lambda x: np.sum(np.sin(x) * k))
+    for k in (2.5, 3.5, -1.25, 7.0):
+        np.testing.assert_allclose(g(np.zeros(3)), np.full(3, k))
+    assert len(compiled) == 1

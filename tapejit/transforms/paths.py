@@ -27,11 +27,10 @@ from tapejit.runtime.interpreter import Output, interpret
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
 from tapejit.tensor.core import Tensor
-from tapejit.tensor.recording import describe_site
-from tapejit.transforms import trees
+from tapejit.transforms import nearest, trees
 from tapejit.transforms.reading.guards import Guards
 from tapejit.transforms.reading.reads import take
-from tapejit.transforms.trace import Trace, trace
+from tapejit.transforms.trace import OutputRow, Trace, trace
 
 INTERPRETED = "interpreted"
 """In place of the text that calls a path's kernels."""
@@ -75,57 +74,98 @@ class Gradient(NamedTuple):
         return Derived(sweep.tape, (), (*self.values, *sweep.results))
 
 
+class Made:
+    """What a recorded tape was made into; later runs that write the same tape take it over.
+
+    Numbers and captured memory are inputs of the program, so a run that read other ones (a changed
+    closure variable, a random number) is derived, planned and compiled no more.
+    """
+
+    __slots__ = ("compiled", "is_reusable", "key", "program", "trace", "weight", "zeros")
+
+    def __init__(self, key: tuple, recorded: Trace, derivation: Derived | Gradient):
+        recording = recorded.recording
+        self.key = key
+        self.trace = recorded._replace(values=())
+        self.weight = 1  # what keeping it costs: 30 KB of structure or 256 KiB for temporaries
+        self.compiled: Compiled | None = _interpreted(recorded, derivation)
+        self.is_reusable = self.compiled is None  # the interpreter's numbers are fixed
+        if self.compiled is not None:
+            self.program = self.compiled.program
+            self.zeros = ()
+            return
+        derived = derivation if isinstance(derivation, Derived) else derivation.derived()
+        rows = [row for row in derived.results if row >= 0]
+        self.zeros = tuple(row < 0 for row in derived.results)
+        captures = [row for row, _ in _captures(recorded, True)]
+        inputs = [*recorded.inputs, *derived.seeds, *captures]
+        outputs = [*rows, *(row for row, _, _ in recording.guards)]
+        self.program = Program(derived.tape, inputs, outputs)
+
+    def compile(self) -> None:
+        """Make kernels, unless there are some or it is interpreted."""
+        if self.compiled is None:
+            self.compiled = compile_program(simplify(self.program))
+        buffers = self.compiled.plan.buffers if self.compiled.plan is not None else ()
+        held = [b.dtype.itemsize * math.prod(b.shape) for b in buffers if b.role == "temporary"]
+        self.weight = 1 + len(self.program.tape) // 4096 + sum(held) // (1 << 18)
+
+
+def _key(recorded: Trace) -> tuple:
+    """All of a run that decides what is made of it."""
+    recording = recorded.recording
+    return (
+        *recording.key(),
+        recorded.inputs,
+        tuple([int(x) if isinstance(x, OutputRow) else None for x in recorded.outputs]),
+        recorded.structure,
+        recorded.shapes,
+        tuple([row for row, _, _ in recording.guards]),
+        tuple(recording.inputs),
+        tuple(recording.constants.values()),
+    )
+
+
 class Path:
     """One recorded run, compiled."""
 
-    __slots__ = (
-        "captures",
-        "compiled",
-        "guards",
-        "layouts",
-        "program",
-        "reads",
-        "sites",
-        "trace",
-        "weight",
-        "zeros",
-    )
+    __slots__ = ("captures", "guards", "layouts", "made", "reads", "sites", "trace")
 
-    def __init__(self, recorded: Trace, derivation: Derived | Gradient, guards: Guards, arrays):
+    def __init__(self, recorded: Trace, guards: Guards, arrays, made: Made):
         recording = recorded.recording
+        self.made = made
         self.trace = recorded._replace(values=())
         self.guards = tuple(value for _, value, _ in recording.guards)
         self.sites = tuple(site for _, _, site in recording.guards)
+        self.captures = _captures(recorded, made.is_reusable)
         # strides of the arguments, if the function looked at them or they decided what aliases
         self.layouts = _layouts(arrays) if recording.reads_layout else None
         self.reads = guards
-        self.weight = 1  # what keeping it costs: 30 KB of structure or 256 KiB for temporaries
-        self.compiled: Compiled | None = _interpreted(recorded, derivation)
-        if self.compiled is not None:
-            self.program = self.compiled.program
-            self.captures = _captured_tensors(recording, recorded.inputs)
-            self.zeros = ()
-        else:
-            derived = derivation if isinstance(derivation, Derived) else derivation.derived()
-            rows = [row for row in derived.results if row >= 0]
-            self.zeros = tuple(row < 0 for row in derived.results)
-            self.captures = _captured_tensors(recording, recorded.inputs) + _constants(recording)
-            inputs = [*recorded.inputs, *derived.seeds, *(row for row, _ in self.captures)]
-            outputs = [*rows, *(row for row, _, _ in recording.guards)]
-            self.program = Program(derived.tape, inputs, outputs)
         # the caller's arrays and this run's values are not needed again
         recording.values = []
         recording.sites = []
         for table in ("inputs", "sources", "places", "sharers", "constants", "mutations"):
             setattr(recording, table, {})
 
-    def compile(self) -> None:
-        """Make kernels of the path, unless it is interpreted."""
-        if self.compiled is None:
-            self.compiled = compile_program(simplify(self.program))
-        buffers = self.compiled.plan.buffers if self.compiled.plan is not None else ()
-        held = [b.dtype.itemsize * math.prod(b.shape) for b in buffers if b.role == "temporary"]
-        self.weight = 1 + len(self.program.tape) // 4096 + sum(held) // (1 << 18)
+    @property
+    def program(self) -> Program:
+        """Results, and then what Python read, of arguments, seeds and captures."""
+        return self.made.program
+
+    @property
+    def compiled(self) -> Compiled | None:
+        """The program's kernels."""
+        return self.made.compiled
+
+    @property
+    def weight(self) -> int:
+        """What keeping it costs."""
+        return self.made.weight
+
+    @property
+    def zeros(self) -> tuple:
+        """One flag per result: True where nothing depends on the arguments."""
+        return self.made.zeros
 
     def __call__(self, inputs: list) -> list:
         """Results and then guard values, for argument and seed arrays."""
@@ -134,9 +174,8 @@ class Path:
                 *inputs,
                 *(c._value if c.__class__ is Tensor else c for _, c in self.captures),
             ]
-        if self.compiled is None:
-            return reference.run(self.program, inputs)
-        return self.compiled(inputs)
+        compiled = self.made.compiled
+        return reference.run(self.program, inputs) if compiled is None else compiled(inputs)
 
     def results(self, inputs: list) -> list:
         """Results alone, None where the answer is zero."""
@@ -148,15 +187,14 @@ def _layouts(arrays) -> list:
     return [getattr(array, "strides", ()) for array in arrays]
 
 
-def _captured_tensors(recording, arguments):
-    """Input rows that are no arguments: captured tensors, read afresh at every call."""
-    known = frozenset(arguments)
-    return tuple([(row, x) for row, x in recording.inputs.items() if row not in known])
-
-
-def _constants(recording):
-    """Numbers, as arrays: a kernel reads memory, and this saves a conversion at every call."""
-    return tuple([(row, _fixed(recording.values[row])) for row in recording.constants.values()])
+def _captures(recorded: Trace, with_numbers: bool) -> tuple:
+    """Input rows that are no arguments: captured tensors, read at every call, and numbers."""
+    recording, arguments = recorded.recording, frozenset(recorded.inputs)
+    rows = [(row, x) for row, x in recording.inputs.items() if row not in arguments]
+    if with_numbers:  # as arrays: a kernel reads memory, and this saves a conversion at every call
+        values = recording.values
+        rows += [(row, _fixed(values[row])) for row in recording.constants.values()]
+    return tuple(rows)
 
 
 def _fixed(number):
@@ -177,7 +215,7 @@ def _interpreted(recorded: Trace, derivation: Derived | Gradient) -> Compiled | 
         results += [Output(row, is_cotangent=True) for row in derivation.wanted]
         root = derivation.root
     results += [Output(row) for row, _, _ in recording.guards]
-    inputs = [*recorded.inputs, *(row for row, _ in _captured_tensors(recording, recorded.inputs))]
+    inputs = [*recorded.inputs, *(row for row, _ in _captures(recorded, False))]
     constants = {row: recording.values[row].item() for row in recording.constants.values()}
     run = interpret(recording, inputs, results, constants=constants, root=root)
     if run is None:
@@ -205,6 +243,18 @@ def _compared(recording, inputs, derivation, run) -> Compiled | None:
     return Compiled(program, None, lambda arrays: compare([*arrays, *numbers]), INTERPRETED)
 
 
+class Eager:
+    """A signature of which no paths are kept for the next calls."""
+
+    __slots__ = ("left", "wait")
+
+    def __init__(self, wait: int):
+        self.left = self.wait = wait
+
+
+NOT_KEPT = Guards([], "no path is kept", [])
+CHANGES = "changes what it reads"
+
 # ---------------------------------------------------------------- one function's paths
 
 
@@ -216,6 +266,9 @@ class Paths:
         self.derive = derive
         self.by_signature: Bounded[tuple, list[Path]] = Bounded(MAX_SIGNATURES)
         self.lock = Lock()
+        self.made: Bounded[tuple, Made] = Bounded(MAX_SIGNATURES)
+        self.eager: Bounded[tuple, Eager] = Bounded(MAX_SIGNATURES)
+        self.miss: tuple | None = None
         self.has_warned = False
         self.recorded = 0
         self.why: list[str] = []
@@ -235,6 +288,7 @@ class Paths:
     def follow(self, paths: list[Path], arrays: list, seeds: Callable):
         """The answer of the first path whose guards hold, else None."""
         outcomes: list = []
+        self.miss = None
         for path in paths:
             if path.layouts is not None and path.layouts != _layouts(arrays):
                 continue
@@ -255,66 +309,80 @@ class Paths:
                     paths.insert(0, path)
                 return path, _with_zeros(path, outputs[:n])
             outcomes = read
+            self.miss = path, read
         return None
 
     def record(self, signature, structure, leaves, arrays, seeds):
         """Record the call, keep it as a path if it may be kept, and answer."""
         with self.lock:
-            guards = reads_of(self.function, structure)
             self.recorded += 1
-            self.explain(signature, guards)
-            recorded = trace(self.function, structure, leaves)
-            derived = self.derive(recorded)
-            reason = guards.reason or recorded.recording.impure
-            if reason is None or reason == "":
-                reason = None if guards.unchanged_since_taken() else "changes what it reads"
-            seed_arrays = seeds(recorded)
-            path = Path(recorded, derived, guards, arrays)
+            eager = self.eager.get(signature)
+            if eager is not None and eager.left:
+                eager.left -= 1
+                path = self.path_of(trace(self.function, structure, leaves), NOT_KEPT, arrays)
+                return path, path.results([*arrays, *seeds(path.trace)])
             known = self.by_signature.get(signature, [])
-            if reason is None and len(known) < MAX_PATHS:
-                path.compile()
+            guards = reads_of(self.function, structure)
+            why = nearest.reason(signature, self.by_signature, known, arrays, self.miss)
+            self.explain(why, guards.reason)
+            recorded = trace(self.function, structure, leaves)
+            reason = guards.reason or recorded.recording.impure or None
+            if reason is None and not guards.unchanged_since_taken():
+                reason = CHANGES
+            path = self.path_of(recorded, guards, arrays)
+            if reason is not None:
+                self.run_eagerly(signature, reason)
+            elif len(known) == MAX_PATHS:
+                self.by_signature.pop(signature)
+                self.run_eagerly(signature, f"it took {MAX_PATHS} paths; {why}", MAX_PATHS)
+            else:
+                path.made.compile()
+                if path.made.is_reusable:
+                    self.made.put(path.made.key, path.made, path.weight)
                 known.insert(0, path)
                 self.by_signature.put(signature, known, path.weight)
-            else:
-                self.warn(reason, recorded.recording.guards)
-            return path, path.results([*arrays, *seed_arrays])
+            return path, path.results([*arrays, *seeds(path.trace)])
 
-    def explain(self, signature, guards):
-        """Note why a call is recorded (TAPEJIT_EXPLAIN prints it)."""
-        paths = self.by_signature.get(signature)
-        if paths:
-            changes = [path.reads.changed() for path in paths]
-            why = next((c for c in changes if c), "another branch was taken")
+    def path_of(self, recorded: Trace, guards: Guards, arrays) -> Path:
+        """A recorded run as a path; one with the tape of an earlier run takes over its program."""
+        key = _key(recorded)
+        made = self.made.get(key)
+        if made is None:
+            made = Made(key, recorded, self.derive(recorded))
+            if made.is_reusable:
+                self.made.put(key, made)
         else:
-            why = (
-                "first call"
-                if not self.by_signature
-                else f"new signature {describe_signature(signature)}"
-            )
+            made.compile()  # seen before, so likely to be seen again
+        return Path(recorded, guards, arrays, made)
+
+    def explain(self, why, reason=None):
+        """Note why a call is recorded (TAPEJIT_EXPLAIN prints it)."""
         self.why.append(why)
         del self.why[:-100]
         if settings.explain:
-            name = getattr(self.function, "__qualname__", repr(self.function))
-            print(f"tapejit: {name} is recorded: {guards.reason or why}", file=sys.stderr)
+            print(f"tapejit: {self.name} is recorded: {reason or why}", file=sys.stderr)
 
-    def warn(self, reason, guards):
-        """Say once that calls of this function are recorded every time, and why."""
+    def run_eagerly(self, signature, why, wait=1):
+        """Keep no paths of a signature for some calls, twice as many each time; say so once."""
+        before = self.eager.get(signature)
+        if before is not None:
+            wait = 2 * before.wait or 1
+        elif why == CHANGES:  # a first run may fill a memo: the next is looked at, too
+            wait = 0
+        self.eager.put(signature, Eager(wait))
         if self.has_warned:
             return
         self.has_warned = True
-        name = getattr(self.function, "__qualname__", repr(self.function))
-        why = reason or f"it took more than {MAX_PATHS} paths; {_last_read(guards)}"
         warnings.warn(
-            f"tapejit: {name} is recorded at every call: {why}", RuntimeWarning, stacklevel=2
+            f"tapejit: {self.name} runs eagerly, recorded at every call: {why}",
+            RuntimeWarning,
+            stacklevel=2,
         )
 
-
-def _last_read(guards):
-    """The line whose read of a value keeps making new paths."""
-    if not guards:
-        return "what it reads outside its arguments keeps changing"
-    _, value, site = guards[-1]
-    return f"a value ({value}) is read at {describe_site(site)}"
+    @property
+    def name(self) -> str:
+        """The function's, for messages."""
+        return getattr(self.function, "__qualname__", repr(self.function))
 
 
 def reads_of(function: Callable, structure) -> Guards:
@@ -326,27 +394,6 @@ def reads_of(function: Callable, structure) -> Guards:
         next((guards.reason for guards in taken if guards.reason), None),
         [array for guards in taken for array in guards.arrays],
     )
-
-
-class _Label(str):
-    """A leaf in the text of a signature."""
-
-    def __repr__(self):
-        return str(self)
-
-
-def describe_signature(signature: tuple) -> str:
-    """The arguments of a signature with shapes and dtypes in place of values."""
-    structure, leaves, *_ = signature
-    args, kwargs = trees.unflatten(structure, [_Label(_describe_leaf(leaf)) for leaf in leaves])
-    return ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
-
-
-def _describe_leaf(leaf) -> str:
-    if isinstance(leaf, tuple):
-        *_, shape, dtype = leaf
-        return f"{dtype}{list(shape)}"
-    return leaf.__name__ if isinstance(leaf, type) else repr(leaf)
 
 
 def _array_of(tensor):

@@ -92,6 +92,10 @@ class Guards:
             return self.reason
         return next(filter(None, (check.difference() for check in self.checks)), None)
 
+    def differences(self) -> list[str]:
+        """All that differs, in words."""
+        return list(filter(None, (check.difference() for check in self.checks)))
+
     def unchanged_since_taken(self) -> bool:
         """Asked after the recorded run: did the run leave alone all that it had captured?"""
         return self.reason is None and self.changed() is None
