@@ -56,7 +56,7 @@ def test_the_readme_example_prints_what_it_says(tmp_path):
 
 
 def test_the_readme_sessions_print_what_they_say():
-    (session,) = re.findall(r"```pycon\n(.*?)```", README, re.DOTALL)
+    session = "".join(re.findall(r"```pycon\n(.*?)```", README, re.DOTALL))
     test = doctest.DocTestParser().get_doctest(session, {}, "README", None, 0)
     result = doctest.DocTestRunner().run(test)
     assert result.attempted > 8 and not result.failed

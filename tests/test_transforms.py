@@ -375,6 +375,9 @@ def test_explain_names_paths_guards_and_reasons():
     assert explanation.recorded == len(explanation.paths) == 5
     path = explanation.paths[0]
     assert path.signature == "float64[3]" and path.how == "compiled"
+    assert path.calls == "through Python, too few so far"
+    assert path.kernels and path.library_calls == 0
+    assert all(f"      {kernel}" in repr(explanation).splitlines() for kernel in path.kernels)
     assert path.reads[0].startswith("True: return np.sum(x)")
     assert "closure variable 'scale' of f" in path.guards
     text = repr(explanation)

@@ -11,6 +11,7 @@ are in use live on with their results).  Small arrays are np.empty's: malloc kee
 
 from __future__ import annotations
 
+import os
 import sys
 from sys import getrefcount
 
@@ -19,8 +20,20 @@ import numpy as np
 SMALLEST = 1 << 16
 """Bytes from which blocks pay: below, malloc reuses memory without page faults."""
 LARGEST = 1 << 27
-LIMIT_BYTES = 1 << 28
 PER_SIZE = 8
+
+
+def _limit_bytes():
+    """A thirty-second of the machine's memory, at least 256 MiB."""
+    try:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        physical = 0
+    return max(physical >> 5, 1 << 28)
+
+
+LIMIT_BYTES = _limit_bytes()
+"""Four results of 80 MB want 320: faulting them in anew takes longer than Black-Scholes does."""
 
 _POOLS: dict[int, list[np.ndarray]] = {}
 _total = 0

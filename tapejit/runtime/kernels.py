@@ -92,6 +92,11 @@ def fetch(kernels: Iterable[LoopKernel]) -> list[Cell]:
     return cells
 
 
+def cell_of(kernel: LoopKernel) -> Cell | None:
+    """The cell of a kernel that was fetched for the current backend and is still kept."""
+    return _CELLS.get(_Key(kernel, config.settings.backend))
+
+
 def _compile(keys, backend):
     """By the backend's lowering; by Numba also where this machine's IR or LLVM refuses."""
     if backend == "numba":

@@ -6,7 +6,7 @@ kept on disk, checked, shared by processes and thrown away; no LLVM object outli
 Start reading at `compile_cached`, the door the rest of the house uses; `compile_object` and
 `load` are its two halves.
 
-Settings, each from a measurement (field/numba_seam.md section 8, and here):
+Settings, each from a measurement:
   tier 0   no passes, codegen 0: 0.7 ms for 10 operations.  Tier 1: the O1 passes, codegen 1.
            Both give the same bits, because the IR says `llvm.fma` itself and never `contract`.
   tier 2   variables to registers, then codegen 0: for the printed functions of `codegen.words`,

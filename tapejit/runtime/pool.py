@@ -14,7 +14,7 @@ comes, the caller first of all, takes the next chunk of units until there are no
 If `busy` is taken (another Python thread is in a launch) the caller runs all units itself: the
 same bits, and never a wait.  A launch takes 1 us when the workers spin, 12 us when they sleep.
 Numba's own pools were no choice: its workqueue takes 53 us and aborts on concurrent use, omp kills
-a child forked after use (field/numba_seam.md, section 3).
+a child forked after use.
 
 The number of threads is the smallest of: what `set_num_threads` said (else NUMBA_NUM_THREADS, else
 the CPUs this process may use); what Numba's set_num_threads said in this thread, once Numba's

@@ -16,7 +16,7 @@ from tapejit.plan import KernelStep, View, is_total
 
 # ---------------------------------------------------------------- how long
 
-# ns an element at tier 0, measured on one core with AVX-512 (field/numba_seam.md, sections 5 to 8)
+# ns an element at tier 0, measured on one core with AVX-512 (benchmarks vector_math, elementwise)
 _ARITHMETIC = 0.07
 _NODES = dict.fromkeys(MATH, 1.5) | dict.fromkeys(("div", "mod", "sqrt", "index", "cast"), 0.4)
 _OPERANDS = {"1": 0.15, "s": 1.0, "0": 0.0}  # by their step along the inner axis

@@ -6,10 +6,28 @@ import dataclasses
 from collections.abc import Callable
 
 from tapejit.errors import TraceError
-from tapejit.plan import KernelStep
+from tapejit.plan import KernelStep, LoopKernel
+from tapejit.runtime.entry import Entries
+from tapejit.runtime.kernels import cell_of
 from tapejit.transforms.dispatch import Transform
 from tapejit.transforms.nearest import describe_read, describe_signature
 from tapejit.transforms.paths import INTERPRETED, Path, Paths
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelReport:
+    """One fused loop."""
+
+    nodes: int
+    """Loads, operations and constants of its body."""
+    inputs: int
+    outputs: int
+    tier: int
+    """How its code was compiled: 0 at once, without LLVM's passes; 1 after it had proved hot."""
+
+    def __str__(self):
+        operands = f"{_count(self.inputs, 'input')}, {_count(self.outputs, 'output')}"
+        return f"kernel of {_count(self.nodes, 'node')}, {operands}, tier {self.tier}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +38,8 @@ class PathReport:
     """The arguments, with shapes and dtypes in place of values."""
     rows: int
     """Operations on its tape, forward and reverse."""
-    kernels: int
+    kernels: tuple[KernelReport, ...]
+    """The fused loops, in the order in which they run."""
     library_calls: int
     how: str
     """ "compiled", "interpreted" or "row by row"."""
@@ -28,15 +47,18 @@ class PathReport:
     """What Python read of tensors, and where: a path is taken if it reads the same."""
     guards: tuple[str, ...]
     """What is compared outside the arguments."""
+    calls: str
+    """ "native": machine code reads the arguments and builds the answer; else why Python does."""
 
     def __str__(self):
         if self.how == "compiled":
             calls = _count(self.library_calls, "library call")
-            text = f"{self.rows} rows, {_count(self.kernels, 'kernel')}, {calls}"
+            text = f"{self.rows} rows, {_count(len(self.kernels), 'kernel')}, {calls}"
         else:
             text = f"{self.rows} rows, {'run ' * (self.how == 'row by row')}{self.how}"
         lines = [f"read {read}" for read in self.reads] + [f"guards {g}" for g in self.guards]
-        return "\n".join([text, *(f"  {line}" for line in lines)])
+        lines += map(str, self.kernels)
+        return "\n".join([f"{text}; calls: {self.calls}", *(f"  {line}" for line in lines)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +94,8 @@ class Explanation:
 def explain(function: Callable) -> Explanation:
     """The paths of a function made by jit, grad, value_and_grad, jacobian or hessian.
 
-    For each signature its paths; for each path the rows of its tape, its kernels and library
-    calls, what Python read while it was recorded, and what it guards outside the arguments; then
+    For each signature its paths; for each path the rows of its tape, who answers its calls, what
+    Python read while it was recorded, what it guards outside the arguments, and its kernels; then
     why each recording was made, by what differs from the nearest call that was known.
 
     Errors  TraceError if the function is not the result of a transform
@@ -95,43 +117,59 @@ def explain(function: Callable) -> Explanation:
             f"explain: {function!r} is no transformed function\n  try  explain(tj.grad(f))"
         )
     tables = [transform.paths for transform in transforms]
+    reports = [_reports(transform.paths, transform.entries) for transform in transforms]
     return Explanation(
         name=tables[0].name if tables else getattr(function, "__qualname__", repr(function)),
         recorded=sum(table.recorded for table in tables),
-        paths=tuple(report for table in tables for report in _reports(table)),
+        paths=tuple(report for found in reports for report in found),
         reasons=tuple(why for table in tables for why in table.why),
         runs_eagerly=any(table.has_warned for table in tables),
     )
 
 
-def _reports(paths: Paths) -> list[PathReport]:
+def _reports(paths: Paths, entries: Entries) -> list[PathReport]:
     return [
-        _report(describe_signature(signature), path)
+        _report(describe_signature(signature), path, _calls(path, entries))
         for signature, found in paths.by_signature.items()
         for path in found
     ]
 
 
-def _report(signature: str, path: Path) -> PathReport:
+def _report(signature: str, path: Path, calls: str) -> PathReport:
     compiled = path.compiled
     how, steps = "row by row", ()
     if compiled is not None and compiled.source == INTERPRETED:
         how = "interpreted"
     elif compiled is not None and compiled.plan is not None:
         how, steps = "compiled", compiled.plan.steps
-    kernels = sum(isinstance(step, KernelStep) for step in steps)
+    kernels = [step.kernel for step in steps if isinstance(step, KernelStep)]
     return PathReport(
         signature=signature,
         rows=len(path.program.tape),
-        kernels=kernels,
-        library_calls=len(steps) - kernels,
+        kernels=tuple(map(_kernel_report, kernels)),
+        library_calls=len(steps) - len(kernels),
         how=how,
         reads=tuple(
             f"{' '.join(str(value).split())}: {describe_read(site)}"
             for value, site in zip(path.guards, path.sites, strict=True)
         ),
         guards=tuple(path.reads.reads),
+        calls=calls,
     )
+
+
+def _kernel_report(kernel: LoopKernel) -> KernelReport:
+    cell = cell_of(kernel)
+    tier = cell.tier if cell is not None else 0
+    return KernelReport(len(kernel.nodes), len(kernel.inputs), len(kernel.outputs), tier)
+
+
+def _calls(path: Path, entries: Entries) -> str:
+    """Who answers calls that take this path."""
+    if path in entries:
+        return "native"
+    why = entries.refused.get(path)
+    return "through Python, too few so far" if why is None else f"through Python, {why}"
 
 
 def _count(n, noun):
