@@ -237,16 +237,14 @@ def _compile_unlocked(ir_text):
 
     llvmlite locks every call; a compile in the foreground would wait 100 ms for this one.  LLVM
     itself needs no lock between contexts: nothing here is shared, the target machine included.
-    So the two long calls go past the lock, where llvmlite still has it where it is in 0.50.
+    So the two long calls go past the lock, where llvmlite has them as in 0.50; else under it.
     """
     llvm, to = _llvm(), _background_machine()
-    run, emit = (
-        getattr(function, "_cfn", function)
-        for function in (
-            llvm.ffi.lib.LLVMPY_RunNewModulePassManager,
-            llvm.ffi.lib.LLVMPY_TargetMachineEmitToMemory,
-        )
-    )
+    lib = llvm.ffi.lib
+    names = ("LLVMPY_RunNewModulePassManager", "LLVMPY_TargetMachineEmitToMemory")
+    run, emit = (getattr(getattr(lib, name, None), "_cfn", None) for name in names)
+    if run is None or emit is None:
+        return compile_object(ir_text, 1)
     try:
         with llvm.parse_assembly(ir_text, llvm.create_context()) as module:
             if settings.check:
@@ -259,7 +257,6 @@ def _compile_unlocked(ir_text):
                     buffer = emit(to, module, 1, message)
                 if not buffer:
                     raise RuntimeError(str(message))
-            lib = llvm.ffi.lib
             try:
                 start, size = lib.LLVMPY_GetBufferStart(buffer), lib.LLVMPY_GetBufferSize(buffer)
                 return ctypes.string_at(start, size)
