@@ -243,6 +243,34 @@ def lru_cached_helper():
 
 
 @hazard
+def lru_cached_array_changed_in_place():
+    @functools.lru_cache
+    def table():
+        return np.ones(3)
+
+    def f(x):
+        return np.sum(x[:3] * table())
+
+    yield f, X
+    table()[:] = 5.0
+    yield f, X
+
+
+@hazard
+def lru_cached_array_of_a_computed_argument():
+    @functools.lru_cache
+    def table(n):
+        return np.ones(n)
+
+    def f(x):
+        return np.sum(x * table(len(x)))
+
+    yield f, X
+    table(len(X))[:] = 5.0
+    yield f, X
+
+
+@hazard
 def wraps_decorator():
     def deco(fn):
         @functools.wraps(fn)

@@ -92,6 +92,12 @@ class Calls(Ledger):
             self.fail(f"{label}: the memory of functools.lru_cache, over {inside.reason or reads}")
         elif args is None or (frame is not None and frame.worst(given) is not FRESH):
             self.fail(f"{label}: the memory of functools.lru_cache, over captured objects")
+        elif not all(isinstance(x, Known) and is_leaf(x.value) for x in given):
+            self.fail(f"{label}: the memory of functools.lru_cache, asked with computed arguments")
+        elif not _remembers_a_leaf(value, args, keywords):
+            self.fail(
+                f"{label}: the memory of functools.lru_cache, of what can be changed in place"
+            )
         return FRESH
 
     def call_function(self, value, label, args, keywords, frame, missing):
@@ -353,3 +359,13 @@ def _forwarded(cls):
 def makes_leaves(cls):
     """Are instances of this class numbers, strings or the like?"""
     return issubclass(cls, (*snapshot.SCALARS, np.generic, np.dtype, range, slice, type))
+
+
+def _remembers_a_leaf(cached, args, keywords) -> bool:
+    """Whether a cached function's answer is a number or a string.  It may be asked ahead of the
+    run: it reads nothing but its arguments."""
+    try:
+        answer = cached(*(x.value for x in args), **{k: x.value for k, x in keywords.items()})
+    except Exception:  # so will the run, if it comes to this call
+        return True
+    return is_leaf(answer)
