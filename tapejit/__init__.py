@@ -6,7 +6,7 @@ transforms of NumPy code (`grad`, `value_and_grad`, `jit`, `vjp`, `jvp`, `jacobi
 
 from typing import TYPE_CHECKING
 
-from tapejit import config, cuda, errors, nn, ops
+from tapejit import config, cuda, errors, fft, linalg, nn, ops, special
 from tapejit.dtypes import DType as dtype
 from tapejit.dtypes import (
     bool_,
@@ -71,6 +71,7 @@ __all__ = [
     "enable_grad",
     "errors",
     "explain",
+    "fft",
     "float",
     "float16",
     "float32",
@@ -92,6 +93,7 @@ __all__ = [
     "jacobian",
     "jit",
     "jvp",
+    "linalg",
     "long",
     "manual_seed",
     "nn",
@@ -102,6 +104,7 @@ __all__ = [
     "set_num_threads",
     "set_printoptions",
     "short",
+    "special",
     "uint8",
     "value_and_grad",
     "vjp",

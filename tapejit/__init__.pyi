@@ -18,6 +18,7 @@ dtype = DType
 from tapejit.tensor.modes import enable_grad as enable_grad
 from tapejit import errors as errors
 from tapejit.transforms.explaining import explain as explain
+from tapejit import fft as fft
 from tapejit.dtypes import get_default_dtype as get_default_dtype
 from tapejit.runtime.pool import get_num_threads as get_num_threads
 from tapejit.transforms.gradients import grad as grad
@@ -29,6 +30,7 @@ from tapejit.tensor.modes import is_inference_mode_enabled as is_inference_mode_
 from tapejit.transforms.jacobians import jacobian as jacobian
 from tapejit.transforms.gradients import jit as jit
 from tapejit.transforms.products import jvp as jvp
+from tapejit import linalg as linalg
 from tapejit.tensor.random import manual_seed as manual_seed
 from tapejit import nn as nn
 from tapejit.tensor.modes import no_grad as no_grad
@@ -37,6 +39,7 @@ from tapejit.dtypes import set_default_dtype as set_default_dtype
 from tapejit.tensor.modes import set_grad_enabled as set_grad_enabled
 from tapejit.runtime.pool import set_num_threads as set_num_threads
 from tapejit.tensor.printing import set_printoptions as set_printoptions
+from tapejit import special as special
 from tapejit.transforms.gradients import value_and_grad as value_and_grad
 from tapejit.transforms.products import vjp as vjp
 from tapejit.tensor.history import Node as Node, RemovableHandle as RemovableHandle

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 import tapejit
-from tapejit import autograd, cuda, nn
+from tapejit import autograd, cuda, fft, linalg, nn, special
 from tapejit.registry import OPS
 
 PACKAGE = Path(tapejit.__file__).parent
@@ -29,6 +29,10 @@ NAMESPACES = {
     "": PUBLIC,
     "Tensor.": METHODS,
     "nn.functional.": {n: getattr(nn.functional, n) for n in nn.functional.__all__},
+    **{
+        f"{space.__name__.rpartition('.')[2]}.": {n: getattr(space, n) for n in space.__all__}
+        for space in (linalg, fft, special)
+    },
     "autograd.": {n: getattr(autograd, n) for n in autograd.__all__ if n != "functional"},
     "autograd.functional.": {
         n: getattr(autograd.functional, n)

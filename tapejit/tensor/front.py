@@ -1,13 +1,21 @@
 """The table of public names: functions, Tensor methods, and the NumPy functions they stand for.
 
 `export` enters a function; `tapejit/__init__` reads `FUNCTIONS`, `interop.numpy_protocol` reads
-`FOR_NUMPY`.  A function given NumPy arrays or numbers instead of tensors answers in kind.
+`FOR_NUMPY`.  Modules that are namespaces of their own (`linalg`, `fft`, `special`,
+`nn.functional`) decorate what they define with `offered`.  A function given NumPy arrays or
+numbers instead of tensors answers in kind.
+
+Functions are written with PyTorch's names of parameters; where NumPy has another word for one
+(`SPELLINGS`), it is accepted too.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
+import operator
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,21 +27,59 @@ _ARRAYS = (np.ndarray, np.generic, float, int, list, tuple)
 FUNCTIONS: dict[str, Callable] = {}
 FOR_NUMPY: dict[Callable, Callable] = {}
 
+SPELLINGS = {"axis": "dim", "axes": "dim", "keepdims": "keepdim"}
+"""NumPy's word for a parameter, and PyTorch's."""
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
 
 def export(*names: str, method: bool = True, function: bool = True, numpy: tuple[str, ...] = ()):
-    """Publish a function of a tensor under `names`, and as the override of NumPy functions."""
+    """Publish a function of a tensor under `names`, and as the override of NumPy functions.
+
+    numpy  names in NumPy, with their module: "sum", "linalg.inv"
+    """
 
     def enter(implementation: Callable) -> Callable:
+        implementation = spelled(implementation)
         for name in names or (implementation.__name__.rstrip("_"),):
             if method:
                 setattr(Tensor, name, implementation)
             if function:
                 FUNCTIONS[name] = answer_in_kind(implementation)
         for name in numpy:
-            FOR_NUMPY[getattr(np, name)] = implementation
+            FOR_NUMPY[operator.attrgetter(name)(np)] = implementation
         return implementation
 
     return enter
+
+
+def offered(*methods: str, numpy: tuple[str, ...] = ()) -> Callable[[_F], _F]:
+    """Publish a function of the namespace module that defines it; also as `methods` of tensors."""
+
+    def enter(implementation: Any) -> Any:
+        return answer_in_kind(
+            export(*methods, function=False, method=bool(methods), numpy=numpy)(implementation)
+        )
+
+    return enter
+
+
+def spelled(function: Callable) -> Callable:
+    """A function that also takes NumPy's words for its parameters."""
+    known = inspect.signature(function).parameters
+    words = {word: ours for word, ours in SPELLINGS.items() if ours in known and word not in known}
+    if not words or any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return function
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        for word in kwargs.keys() & words.keys():
+            if words[word] in kwargs:
+                raise TypeError(f"{function.__name__}(): {word} and {words[word]} are one argument")
+            kwargs[words[word]] = kwargs.pop(word)
+        return function(*args, **kwargs)
+
+    return call
 
 
 def method(*names: str):

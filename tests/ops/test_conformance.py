@@ -7,6 +7,7 @@ run, and compiled programs, NumPy and PyTorch are asked for the same numbers.
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 import probing
@@ -120,8 +121,10 @@ IN_TORCH = [
 
 
 def torch_function(torch, name):
-    """The function of that name, also where it is one of neural networks."""
-    return getattr(torch, name, None) or getattr(torch.nn.functional, name)
+    """The function of that name ("linalg.det"), also where it is one of neural networks."""
+    module, _, own = name.rpartition(".")
+    home = operator.attrgetter(module)(torch) if module else torch
+    return getattr(home, own, None) or getattr(torch.nn.functional, own)
 
 
 def torch_value(torch, case, tensors):
