@@ -10,6 +10,8 @@ from tapejit import config, cuda, errors, fft, linalg, nn, ops, special
 from tapejit.dtypes import DType as dtype
 from tapejit.dtypes import (
     bool_,
+    complex64,
+    complex128,
     float16,
     float32,
     float64,
@@ -62,7 +64,11 @@ __all__ = [
     "Tensor",
     "autograd",
     "bool_",
+    "cdouble",
+    "cfloat",
     "check_grads",
+    "complex64",
+    "complex128",
     "config",
     "cuda",
     "device",
@@ -119,6 +125,8 @@ if TYPE_CHECKING:  # functions come from the register and from front.export, at 
 float = float32
 double = float64
 half = float16
+cfloat = complex64
+cdouble = complex128
 long = int64
 int = int32
 short = int16

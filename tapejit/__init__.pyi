@@ -47,6 +47,10 @@ from tapejit.tensor.history import Node as Node, RemovableHandle as RemovableHan
 __all__: builtins.list[builtins.str]
 bool: dtype
 bool_: dtype
+cdouble: dtype
+cfloat: dtype
+complex128: dtype
+complex64: dtype
 double: dtype
 float: dtype
 float16: dtype

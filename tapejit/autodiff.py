@@ -5,6 +5,9 @@ built with, so the result can be differentiated again, simplified, compiled, or 
 row.  The rows of the given tape keep their numbers; the sweep comes after them.  What the sweep
 reads of the primal rows is exactly what must be saved.
 
+Complex rows: a slope is conjugated for cotangents and taken as it is for tangents, and what reaches
+a real row is the real part (`fit`); see `registry` for the convention.
+
 Zero times infinity: the cotangent of the branch of a `where` that was not taken is carried as
 (value, mask) through elementwise rows, and the mask selects *after* the local slope, so 0 · inf
 never appears.  Source of the policy: Dr.Jit's `mul_accum`; JAX's "double where" is not needed.
@@ -20,6 +23,7 @@ from tapejit.bounded import Bounded
 from tapejit.build import Builder, Ref
 from tapejit.errors import NotDifferentiable
 from tapejit.ops.comparison import logical_and, logical_not
+from tapejit.ops.complexes import conjugate, real
 from tapejit.ops.copies import cast
 from tapejit.ops.movement import expand
 from tapejit.ops.reductions import sum_
@@ -135,7 +139,8 @@ class _Reverse:
             slopes = op.partials(*inputs, self.builder.ref(row), **kind.attributes())
             for operand, slope in zip(operands, slopes, strict=True):
                 if slope is not None and self.active[operand]:
-                    self.deposit(operand, self.product(operand, cotangent, slope))
+                    adjoint = conjugate(slope)
+                    self.deposit(operand, self.product(operand, cotangent, adjoint))
         elif op.vjp is not None:
             gy, y = cotangent.plain(), self.builder.ref(row)
             parts = op.vjp(gy, *inputs, y, **kind.attributes())
@@ -159,7 +164,7 @@ class _Reverse:
     def deposit(self, row, cotangent):
         """Add a cotangent to what a row has, in the row's shape and dtype."""
         target = self.builder.ref(row).aval
-        if not target.dtype.is_floating_point:
+        if not target.dtype.is_inexact:
             return
         if cotangent.value.shape != target.shape or cotangent.value.dtype is not target.dtype:
             cotangent = Cotangent(fit(cotangent.plain(), target), None)
@@ -192,7 +197,12 @@ def _host(value, row):
 
 
 def fit(cotangent: Ref, target: Aval) -> Ref:
-    """A cotangent summed over broadcast axes, expanded and cast to `target`."""
+    """A cotangent summed over broadcast axes, expanded and cast to `target`.
+
+    The cotangent of a real row is real: a change of it has no imaginary part to be followed.
+    """
+    if cotangent.dtype.is_complex and not target.dtype.is_complex:
+        cotangent = real(cotangent)
     if cotangent.shape != target.shape:
         extra = cotangent.ndim - target.ndim
         if extra > 0:
@@ -276,7 +286,7 @@ def _push(builder, row, tangents):
     op, target = kind.op, kind.aval
     operands = builder.tape.operands(row)
     incoming = [tangents.get(operand) for operand in operands]
-    if not target.dtype.is_floating_point or all(t is None for t in incoming):
+    if not target.dtype.is_inexact or all(t is None for t in incoming):
         return None
     inputs = [builder.ref(operand) for operand in operands]
     y = builder.ref(row)

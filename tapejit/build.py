@@ -104,26 +104,51 @@ class Builder:
 
     def literal(self, number, value: Aval) -> Ref:
         """An array of equal numbers, known at compile time."""
-        if value.dtype.is_floating_point:
-            number = float(number)
+        if value.dtype.is_inexact:
+            number = complex(number) if value.dtype.is_complex else float(number)
         return Ref(self, self.add(kind(OPS["literal"], (number,), value), ()), value)
 
     def emit(self, op: Op, operands, attrs: tuple = ()) -> Ref:
         """Emit `op` on Refs and numbers; numbers take the dtype of the Refs beside them."""
         refs = [x if x.__class__ is Ref else self.lift(x, operands) for x in operands]
         avals = tuple([x.aval for x in refs])
-        found = op.kinds.get(avals + attrs) or infer_kind(op, avals, attrs)
+        found = op.kinds.get(avals + attrs)
+        if found is None:
+            together = _brought_together(op, refs)
+            if together is not None:
+                return self.emit(op, together, attrs)
+            found = infer_kind(op, avals, attrs)
         return Ref(self, self.add(found, tuple([x.row for x in refs])), found.aval)
 
     def lift(self, number, beside) -> Ref:
         """A 0-d literal with the dtype of the first float Ref in `beside` (else the first Ref)."""
-        if not isinstance(number, int | float):
+        if not isinstance(number, int | float | complex):
             raise DeclarationError(f"derivative rule: {number!r} is neither a Ref nor a number")
         refs = [x.dtype for x in beside if x.__class__ is Ref]
-        dtype = next((d for d in refs if d.is_floating_point), refs[0])
-        if isinstance(number, float):
+        dtype = next((d for d in refs if d.is_inexact), refs[0])
+        if not isinstance(number, int):
             dtype = dtypes.to_float(dtype)
+        if isinstance(number, complex):
+            dtype = dtype.to_complex()
         return self.literal(number, aval((), dtype))
+
+
+def _brought_together(op: Op, refs: list[Ref]) -> list[Ref] | None:
+    """Operands where real and complex ones met, all complex; None where they did not.
+
+    Only there do rules mix dtypes: the cotangent of abs is real, its slope complex.
+    """
+    first = 1 if op.rule == "where" else 0
+    mixed = [x.dtype for x in refs[first:]]
+    if op.rule not in ("promote", "float", "compare", "where") or len(set(mixed)) < 2:
+        return None
+    if not any(dtype.is_complex for dtype in mixed):
+        return None
+    wanted = dtypes.promote(mixed, (), ())
+    cast = OPS["cast"]
+    return refs[:first] + [
+        x if x.dtype is wanted else x.emit(cast, (x,), (wanted.name,)) for x in refs[first:]
+    ]
 
 
 def install_operators() -> None:

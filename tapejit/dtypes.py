@@ -3,7 +3,7 @@
 A `DType` prints as PyTorch prints it (``torch.float32``), so ported notebooks show the same.
 NumPy takes one wherever it takes a dtype.  Promotion follows PyTorch: arrays with dimensions win
 over 0-d ones, and those over Python numbers, unless the lower one is of a higher category (bool,
-integer, float).  Source: pytorch.org/docs/stable/tensor_attributes.html, type promotion.
+integer, float, complex).  Source: pytorch.org/docs/stable/tensor_attributes.html, type promotion.
 
 Start at `promote`.  Python floats take the default dtype, which is per thread: float32 as in
 PyTorch, float64 inside function transforms of NumPy data.
@@ -31,7 +31,10 @@ class DType:
     (torch.float32, dtype('float32'))
     """
 
-    __slots__ = ("category", "dtype", "is_floating_point", "itemsize", "kernel", "name", "rank")
+    __slots__ = (
+        "category", "dtype", "is_complex", "is_floating_point", "is_inexact", "itemsize", "kernel",
+        "name", "rank",
+    )  # fmt: skip
 
     def __init__(self, name, numpy_dtype, category, rank, kernel):
         self.name: str = name
@@ -43,6 +46,8 @@ class DType:
         self.kernel = kernel  # name in tapejit.plan, None where kernels do not take it
         self.itemsize = self.dtype.itemsize
         self.is_floating_point = category == FLOAT
+        self.is_complex = category == COMPLEX
+        self.is_inexact = category >= FLOAT  # what derivatives are taken of
 
     def __repr__(self):
         return f"torch.{self.name}"
@@ -50,8 +55,30 @@ class DType:
     def __reduce__(self):
         return (named, (self.name,))
 
+    def to_real(self) -> DType:
+        """The dtype of the real part.
 
-BOOL, INTEGER, FLOAT = range(3)
+        >>> import tapejit as tj
+        >>> tj.complex64.to_real(), tj.float64.to_real()
+        (torch.float32, torch.float64)
+        """
+        return _REAL_PARTS.get(self, self)
+
+    def to_complex(self) -> DType:
+        """The complex dtype whose real part this is; complex64 for float16 (PyTorch: complex32).
+
+        >>> import tapejit as tj
+        >>> tj.float64.to_complex()
+        torch.complex128
+        """
+        if self.category < FLOAT:
+            raise DtypeError(
+                f"{self}: no complex dtype has such a real part\n  try  to a float dtype"
+            )
+        return self if self.is_complex else (complex128 if self is float64 else complex64)
+
+
+BOOL, INTEGER, FLOAT, COMPLEX = range(4)
 
 bool_ = DType("bool", np.bool_, BOOL, 0, "bool")
 uint8 = DType("uint8", np.uint8, INTEGER, 0, None)
@@ -62,14 +89,19 @@ int64 = DType("int64", np.int64, INTEGER, 4, "i64")
 float16 = DType("float16", np.float16, FLOAT, 0, None)
 float32 = DType("float32", np.float32, FLOAT, 1, "f32")
 float64 = DType("float64", np.float64, FLOAT, 2, "f64")
+complex64 = DType("complex64", np.complex64, COMPLEX, 0, None)
+complex128 = DType("complex128", np.complex128, COMPLEX, 1, None)
 
-ALL = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
+ALL = (
+    bool_, uint8, int8, int16, int32, int64, float16, float32, float64, complex64, complex128,
+)  # fmt: skip
+_REAL_PARTS = {complex64: float32, complex128: float64}
 _BY_NUMPY = {dtype.dtype: dtype for dtype in ALL}
 _BY_NAME = {dtype.name: dtype for dtype in ALL} | {
     "float": float32, "double": float64, "half": float16, "int": int32, "long": int64,
-    "short": int16,
+    "short": int16, "cfloat": complex64, "cdouble": complex128,
 }  # fmt: skip
-_PYTHON = {bool: bool_, int: int64, float: None}
+_PYTHON = {bool: bool_, int: int64, float: float64, complex: complex128}
 
 
 class _Defaults(threading.local):
@@ -99,7 +131,7 @@ def named(name: str) -> DType:
 def from_numpy(dtype: np.dtype) -> DType:
     """The DType of a NumPy dtype in native byte order.
 
-    Errors  DtypeError for dtypes that tensors cannot have (object, str, complex, ...)
+    Errors  DtypeError for dtypes that tensors cannot have (object, str, ...)
     """
     found = _BY_NUMPY.get(dtype)
     if found is None:
@@ -111,11 +143,9 @@ def from_numpy(dtype: np.dtype) -> DType:
 
 
 def as_dtype(value) -> DType:
-    """The DType that `value` (DType, NumPy dtype, or Python's bool, int, float) names."""
+    """The DType that `value` (DType, NumPy dtype, or Python's bool, int, float, complex) names."""
     if isinstance(value, DType):
         return value
-    if value is float:
-        return float64
     if value in _PYTHON:
         return _PYTHON[value]
     try:
@@ -128,7 +158,10 @@ def of_number(value) -> DType:
     """The dtype a Python number takes when nothing else decides."""
     if isinstance(value, bool):
         return bool_
-    return int64 if isinstance(value, int) else _defaults.float_dtype
+    if isinstance(value, int):
+        return int64
+    default = _defaults.float_dtype
+    return default.to_complex() if isinstance(value, complex) else default
 
 
 def get_default_dtype() -> DType:
@@ -174,7 +207,8 @@ def promote_pair(x: DType, y: DType) -> DType:
     if x is y:
         return x
     if x.category != y.category:
-        return x if x.category > y.category else y
+        higher, lower = (x, y) if x.category > y.category else (y, x)
+        return complex128 if lower is float64 else higher
     if uint8 in (x, y) and x.category == INTEGER:
         other = y if x is uint8 else x
         return int16 if other is int8 else other
@@ -205,5 +239,5 @@ def _combine(higher, lower):
 
 
 def to_float(dtype: DType) -> DType:
-    """`dtype` itself if it is a float, else the default dtype (sin of integers, true division)."""
-    return dtype if dtype.is_floating_point else _defaults.float_dtype
+    """`dtype` itself if it is no integer, else the default dtype (sin of integers, division)."""
+    return dtype if dtype.is_inexact else _defaults.float_dtype

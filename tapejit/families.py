@@ -42,22 +42,30 @@ def elementwise(
     decompose: Callable | None = None,
     attributes: tuple[str, ...] = (),
     linear: bool = False,
+    complex: bool = False,
+    gives_real: bool = False,
     probe: Probe = Probe(),
     note: str = "",
     source: str = "",
     example: str = "",
     version: int = 1,
 ) -> Op:
-    """Declare an operation on each element; `code` is its value text."""
+    """Declare an operation on each element; `code` is its value text.
+
+    complex     whether it takes complex numbers, by the same text and slopes
+    gives_real  whether the result is real then (abs)
+    """
     names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
     parameters = tuple(p for p in _PARAMETERS if p in names)
     expression = expressions.parse(code, parameters)
-    predicate = rule in ("compare", "predicate", "logical")
+    infer = _infer_real if gives_real else _infer_elementwise
+    if rule in ("compare", "predicate", "logical"):
+        infer = _infer_predicate
     return Op(
         name=name,
         family="elementwise",
         summary=summary,
-        infer=_infer_predicate if predicate else _infer_elementwise,
+        infer=infer,
         evaluate=evaluate or _numpy_function(alias.numpy) or numpy_evaluator(expression),
         attributes=attributes,
         partials=partials,
@@ -65,6 +73,7 @@ def elementwise(
         linear=linear,
         expression=expression,
         rule=rule,
+        complex=complex,
         bools=bools,
         alias=alias,
         grad_name=grad_name,
@@ -81,6 +90,11 @@ def _infer_elementwise(avals: tuple[Aval, ...], **attrs) -> Aval:
     if len(avals) == 1:
         return avals[0]
     return aval(broadcast("operands", *(a.shape for a in avals)), avals[-1].dtype)
+
+
+def _infer_real(avals: tuple[Aval, ...], **attrs) -> Aval:
+    result = _infer_elementwise(avals, **attrs)
+    return aval(result.shape, result.dtype.to_real())
 
 
 def _infer_predicate(avals: tuple[Aval, ...], **attrs) -> Aval:
@@ -165,6 +179,7 @@ def reduction(
     dtype: Callable[[dtypes.DType], dtypes.DType] = lambda d: d,
     needs_elements: bool = False,
     linear: bool = False,
+    complex: bool = False,
     rule: str = "keep",
     alias: Alias = Alias(),
     grad_name: str = "",
@@ -191,6 +206,7 @@ def reduction(
         decompose=decompose,
         reduce=reduce,
         linear=linear,
+        complex=complex,
         rule=rule,
         alias=alias,
         grad_name=grad_name,
@@ -217,10 +233,19 @@ def _reduction_rule(name, dtype, needs_elements):
 
 def accumulated(dtype: dtypes.DType) -> dtypes.DType:
     """The dtype a sum or product has: integers and booleans are added up in int64."""
-    return dtype if dtype.is_floating_point else dtypes.int64
+    return dtype if dtype.is_inexact else dtypes.int64
+
+
+def accumulator(x) -> type | None:
+    """The same for NumPy's `dtype=`: None where the array's own dtype is right."""
+    return None if x.dtype.kind in "fc" else np.int64
 
 
 # ---------------------------------------------------------------- the rest
+
+
+MOVES = ("view", "scatter", "join", "copy", "cast", "indexing")
+"""Families that take elements elsewhere, whatever they are: complex numbers too."""
 
 
 def operation(
@@ -235,6 +260,7 @@ def operation(
     jvp: Callable | None = None,
     decompose: Callable | None = None,
     linear: bool = False,
+    complex: bool | None = None,
     rule: str = "keep",
     alias: Alias = Alias(),
     grad_name: str = "",
@@ -244,12 +270,15 @@ def operation(
     example: str = "",
     version: int = 1,
 ) -> Op:
-    """Declare an operation whose rules are its own."""
+    """Declare an operation whose rules are its own.
+
+    complex  whether it takes complex numbers; None: if its family is one of MOVES
+    """
     if family in ("elementwise", "reduction"):
         raise DeclarationError(f"{name}: use the {family} family function")
     return Op(
         name=name, family=family, summary=summary, infer=infer, evaluate=evaluate,
         attributes=attributes, vjp=vjp, jvp=jvp, decompose=decompose, linear=linear, rule=rule,
-        alias=alias, grad_name=grad_name, probe=probe, note=note, source=source, example=example,
-        version=version,
+        complex=family in MOVES if complex is None else complex, alias=alias, grad_name=grad_name,
+        probe=probe, note=note, source=source, example=example, version=version,
     )  # fmt: skip

@@ -13,6 +13,11 @@ Conventions of the derivative rules (they run on `Ref`s while a tape is built, n
 A cotangent rule need not sum over broadcast axes nor cast: `autodiff` brings every cotangent to
 its input's shape and dtype.  An op with neither rule but `decompose` is differentiated through
 its decomposition.
+
+Complex numbers (`Op.complex`).  A slope s means: a change dx changes y by s * dx, by the real part
+of that where y is real.  So `partials` are the same for real and complex numbers; `autodiff`
+conjugates them for cotangents, which are PyTorch's: the direction of steepest ascent.
+A `vjp` gives the adjoint: `conjugate` (ops/complexes.py) goes where a transpose is not enough.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tapejit import expressions
-from tapejit.errors import DeclarationError
+from tapejit.errors import DeclarationError, DtypeError
 from tapejit.locks import Lock
 from tapejit.shapes import Aval, drop_unheld
 
@@ -50,6 +55,8 @@ class Probe(NamedTuple):
     shapes: tuple = (((3, 4),),)
     """Tuples of input shapes."""
     attrs: tuple = ({},)
+    dtypes: tuple[str, ...] = ()
+    """Names of the only dtypes it takes, where its rule does not say so."""
     tolerance: float = 1e-6
     """Relative, of the derivative against central differences in float64."""
 
@@ -78,6 +85,8 @@ class Op:
     rule: str = "promote"
     """How operands are brought to one dtype: "promote", "float", "compare", "keep"."""
     alias: Alias = Alias()
+    complex: bool = False
+    """Whether it takes complex operands; inference refuses them otherwise."""
     bools: str = "taken"
     """Or "refused" where any operand is one, or "refused alone" where all are."""
     grad_name: str = ""
@@ -161,10 +170,22 @@ def kind(op: Op, attrs: tuple, aval: Aval) -> Kind:
 
 def infer_kind(op: Op, avals: tuple[Aval, ...], attrs: tuple) -> Kind:
     """The Kind of a row of `op` on operands of these avals; remembered in `op.kinds`."""
+    if not op.complex:
+        _refuse_complex(op, avals)
     result = op.infer(avals, **dict(zip(op.attributes, attrs, strict=True)))
     known = kind(op, attrs, result)
     op.kinds[avals + attrs] = known
     return known
+
+
+def _refuse_complex(op, avals):
+    """Raise DtypeError, PyTorch's NotImplementedError, where an operand is complex."""
+    found = next((a.dtype for a in avals if a.dtype.is_complex), None)
+    if found is not None:
+        name = "ComplexDouble" if found.itemsize == 16 else "ComplexFloat"
+        raise DtypeError(
+            f"\"{op.name}\" not implemented for '{name}'\n  try  .real, .imag, .abs() or .angle()"
+        )
 
 
 # ---------------------------------------------------------------- letting Kinds go

@@ -104,7 +104,7 @@ def record(function: Callable, args: Sequence) -> tuple[Program, list[int]]:
         raise TraceError(f"{name}: no result depends on an argument that is an array or a float")
     tape = _copy(recorded.recording)
     inputs = [r for r in range(len(tape)) if tape.kind(r).op.family == "input"]
-    floats = [r for r in recorded.inputs if tape.kind(r).aval.dtype.is_floating_point]
+    floats = [r for r in recorded.inputs if tape.kind(r).aval.dtype.is_inexact]
     return Program(tape, inputs, outputs), floats
 
 
@@ -114,7 +114,7 @@ def with_gradient(program: Program, wanted: Sequence[int]) -> Program:
     Errors  TraceError if the result is no float scalar
     """
     avals = [program.tape.kind(row).aval for row in program.outputs]
-    if len(avals) != 1 or avals[0].size != 1 or not avals[0].dtype.is_floating_point:
+    if len(avals) != 1 or avals[0].size != 1 or not avals[0].dtype.is_inexact:
         raise TraceError(f"a gradient needs one float scalar as result, got {avals}")
     sweep = autodiff.reverse(program.tape, program.outputs, wanted, unit_seed=True)
     slopes = [row for row in sweep.results if row >= 0]

@@ -250,7 +250,9 @@ def _cast(kind, operands):
     (x,) = operands
     number = literal_of(x)
     if number is not None:
-        return x.builder.literal(kind.aval.dtype.dtype.type(number).item(), kind.aval)
+        return x.builder.literal(
+            kind.op.evaluate(x.dtype.dtype.type(number), *kind.attrs).item(), kind.aval
+        )
     return x if x.dtype is kind.aval.dtype else None
 
 
@@ -269,7 +271,7 @@ def _sum(kind, operands):
 
 def _sum_of_broadcast(kind, x, axes, keepdim):
     tape = x.builder.tape
-    if tape.kind(x.row).op.name != "expand" or not kind.aval.dtype.is_floating_point:
+    if tape.kind(x.row).op.name != "expand" or not kind.aval.dtype.is_inexact:
         return None
     source = x.builder.ref(tape.left[x.row])
     padded = (1,) * (x.ndim - source.ndim) + source.shape

@@ -32,6 +32,8 @@ SECOND_ORDER_LOOSENING = 30.0  # differences of slopes that are themselves round
 N_INDICES = 4
 FAMILIES_WITHOUT_VALUE = ("input", "literal", "host")
 FLOATS = (dtypes.float64, dtypes.float32)
+DOUBLES = (dtypes.float64, dtypes.complex128)
+INEXACT = (*FLOATS, dtypes.complex128)
 
 # ---------------------------------------------------------------- cases
 
@@ -63,14 +65,17 @@ def probed() -> list[Op]:
 
 def dtypes_of(op: Op) -> tuple[DType, ...]:
     """The dtypes that an operation is probed with."""
+    if op.probe.dtypes:
+        return tuple(dtypes.named(name) for name in op.probe.dtypes)
+    complexes = (dtypes.complex128,) if op.complex else ()
     if op.rule in ("float", "need_float"):
-        return FLOATS
+        return (*FLOATS, *complexes)
     if op.rule == "logical":
         return (dtypes.bool_,)
     if op.family == "bitwise":
         return (dtypes.int64, dtypes.bool_)
     bools = () if op.bools != "taken" or op.family == "elementwise" else (dtypes.bool_,)
-    return (*FLOATS, dtypes.int64, *bools)
+    return (*FLOATS, *complexes, dtypes.int64, *bools)
 
 
 def cases(op: Op, kinds: tuple[DType, ...] | None = None) -> list[Case]:
@@ -80,7 +85,7 @@ def cases(op: Op, kinds: tuple[DType, ...] | None = None) -> list[Case]:
         for dtype in (dtypes_of(op) if kinds is None else kinds)
         for shapes in _filled(op)
         for attrs in _attributes(op, shapes)
-        if dtype.is_floating_point or not _is_root(attrs)
+        if dtype.is_inexact or not _is_root(attrs)
     ]
 
 
@@ -138,6 +143,8 @@ def _places(random, shape):
 
 
 def _numbers(random, shape, domain, dtype):
+    if dtype.is_complex:
+        return np.asarray(random.uniform(*domain, shape) + 1j * random.uniform(*domain, shape))
     if dtype.is_floating_point:
         return random.uniform(*domain, shape).astype(dtype.dtype)
     if dtype is dtypes.bool_:
@@ -176,7 +183,7 @@ def recorded(case: Case, arrays) -> Recorded:
     builder = Builder()
     refs = [builder.input(a) for a in avals_of(arrays)]
     result = builder.emit(case.op, refs, case.attrs)
-    floats = tuple(ref.row for ref in refs if ref.dtype.is_floating_point)
+    floats = tuple(ref.row for ref in refs if ref.dtype.is_inexact)
     return Recorded(builder.tape, tuple(ref.row for ref in refs), floats, result.row)
 
 
@@ -191,20 +198,28 @@ def swept(tape: Tape, inputs, results, sweep_seeds, arrays, seeds) -> list:
 def like(array, salt: int) -> np.ndarray:
     """A random direction or cotangent in the shape and dtype of an array."""
     random = np.random.default_rng(salt + np.size(array))
-    return np.asarray(random.normal(size=np.shape(array)), array.dtype)
+    numbers = random.normal(size=np.shape(array))
+    if array.dtype.kind == "c":
+        numbers = numbers + 1j * random.normal(size=np.shape(array))
+    return np.asarray(numbers, array.dtype)
 
 
 def is_differentiable(case: Case) -> bool:
-    """Whether the record promises a derivative of floats by floats."""
-    if case.op.name == "detach" or not case.dtype.is_floating_point:
+    """Whether the record promises a derivative of numbers by numbers."""
+    if case.op.name == "detach" or not case.dtype.is_inexact:
         return False
     arrays = inputs_of(case)
-    return infer_kind(case.op, avals_of(arrays), case.attrs).aval.dtype.is_floating_point
+    return infer_kind(case.op, avals_of(arrays), case.attrs).aval.dtype.is_inexact
+
+
+def inner(x, y) -> float:
+    """The real inner product, for which gradients of complex numbers are the adjoint."""
+    return float(np.sum(np.real(np.conj(x) * y), dtype=np.float64))
 
 
 def shifted(case: Case, arrays, directions, step: float) -> list:
     moved = iter(directions)
-    return [a + step * next(moved) if a.dtype.kind == "f" else a for a in arrays]
+    return [a + step * next(moved) if a.dtype.kind in "fc" else a for a in arrays]
 
 
 def close(got, want, tolerance: float) -> None:
@@ -255,10 +270,10 @@ def check_cotangent(case: Case) -> None:
         if gradient is not None:
             like_input = (arrays[place].shape, arrays[place].dtype)
             assert (np.shape(gradient), gradient.dtype) == like_input, f"{case}: input {place}"
-            pulled += float(np.sum(gradient * direction, dtype=np.float64))
+            pulled += inner(gradient, direction)
     (tangent,) = _run_sweep(record, push, arrays, directions)
-    pushed = 0.0 if tangent is None else float(np.sum(gy * tangent, dtype=np.float64))
-    tolerance = 1e-12 if case.dtype is dtypes.float64 else 1e-4
+    pushed = 0.0 if tangent is None else inner(gy, tangent)
+    tolerance = 1e-12 if case.dtype in DOUBLES else 1e-4
     close(pulled, pushed, tolerance * max(1, np.size(gy)))
 
 

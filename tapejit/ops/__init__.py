@@ -3,6 +3,7 @@
     movement      inputs, literals, reshape, expand, permute, slice, cat
     arithmetic powers exponential trigonometry special rounding selection comparison copies
                   one value per element
+    complexes     complex numbers, their parts and pairs
     reductions    sum, mean, extremes, statistics, softmax, cumsum
     linear        matrix products
     indexing      index, gather, sort and their transposes
@@ -15,6 +16,7 @@ from tapejit.build import install_operators
 from tapejit.ops import (
     arithmetic,
     comparison,
+    complexes,
     copies,
     exponential,
     indexing,
@@ -31,6 +33,7 @@ from tapejit.ops import (
 __all__ = [
     "arithmetic",
     "comparison",
+    "complexes",
     "copies",
     "exponential",
     "indexing",

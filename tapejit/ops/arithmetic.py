@@ -9,8 +9,10 @@ import numpy as np
 
 from tapejit.errors import DivisionByZero
 from tapejit.families import elementwise
+from tapejit.ops.complexes import conjugate
 from tapejit.ops.probes import ANY, KINKED, PAIRS, PAIRS_POSITIVE, POSITIVE, QUOTIENTS
 from tapejit.ops.rounding import trunc
+from tapejit.ops.selection import where
 from tapejit.registry import Alias
 
 add = elementwise(
@@ -19,6 +21,7 @@ add = elementwise(
     code="u + v",
     partials=lambda u, v, y: (1.0, 1.0),
     linear=True,
+    complex=True,
     alias=Alias("add", "add", "add"),
     grad_name="AddBackward0",
     probe=PAIRS,
@@ -35,6 +38,7 @@ sub = elementwise(
     partials=lambda u, v, y: (1.0, -1.0),
     linear=True,
     bools="refused",
+    complex=True,
     alias=Alias("sub", "subtract", "sub"),
     grad_name="SubBackward0",
     number_grad_names=("RsubBackward1", ""),
@@ -49,6 +53,7 @@ mul = elementwise(
     summary="Product of two tensors, broadcast together.",
     code="u * v",
     partials=lambda u, v, y: (v, u),
+    complex=True,
     alias=Alias("mul", "multiply", "mul"),
     grad_name="MulBackward0",
     probe=PAIRS,
@@ -65,6 +70,7 @@ div = elementwise(
     partials=lambda u, v, y: (1.0 / v, -(u / v) / v),
     rule="float",
     note="Slopes read u and v, not y, as in PyTorch: the quotient may be changed in place.",
+    complex=True,
     alias=Alias("div", "true_divide", "truediv"),
     grad_name="DivBackward0",
     number_grad_names=("MulBackward0", ""),
@@ -147,6 +153,7 @@ neg = elementwise(
     partials=lambda x, y: (-1.0,),
     linear=True,
     bools="refused",
+    complex=True,
     alias=Alias("neg", "negative", "neg"),
     grad_name="NegBackward0",
     probe=ANY,
@@ -161,6 +168,7 @@ reciprocal = elementwise(
     code="1.0 / x",
     partials=lambda x, y: (-(y * y),),
     rule="float",
+    complex=True,
     alias=Alias("reciprocal", "reciprocal"),
     grad_name="ReciprocalBackward0",
     probe=POSITIVE,
@@ -173,8 +181,10 @@ abs_ = elementwise(
     "abs",
     summary="Absolute value of each element.",
     code="abs(x)",
-    partials=lambda x, y: (sign(x),),
+    partials=lambda x, y: (conjugate(sgn(x)),),
     bools="refused",
+    complex=True,
+    gives_real=True,
     alias=Alias("abs", "absolute", "abs"),
     grad_name="AbsBackward0",
     probe=KINKED,
@@ -201,3 +211,12 @@ sign = elementwise(
     tensor([-1.,  0.,  0.])
     """,
 )
+
+
+def sgn(x):
+    """The sign of a Ref; of a complex one the number of modulus 1 at the same angle, 0 at 0."""
+    if not x.dtype.is_complex:
+        return sign(x)
+    modulus = abs_(x)
+    is_zero = modulus == 0.0
+    return where(is_zero, 0.0, x / where(is_zero, 1.0, modulus))

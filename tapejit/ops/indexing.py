@@ -174,6 +174,7 @@ argsort = operation(
     infer=lambda avals, axis, descending: aval(avals[0].shape, dtypes.int64),
     evaluate=_run_argsort,
     attributes=("axis", "descending"),
+    complex=False,
     probe=Probe(attrs=({"axis": 1, "descending": False}, {"axis": 0, "descending": True})),
 )
 
@@ -204,6 +205,7 @@ sort = operation(
     infer=lambda avals, axis, descending: avals[0],
     evaluate=_run_sort,
     attributes=("axis", "descending"),
+    complex=False,
     vjp=_sort_vjp,
     jvp=_sort_jvp,
     grad_name="SortBackward0",

@@ -11,6 +11,7 @@ import numpy as np
 
 from tapejit.errors import ShapeError
 from tapejit.families import operation
+from tapejit.ops.complexes import conjugate
 from tapejit.ops.movement import permute, reshape
 from tapejit.registry import Alias, Probe
 from tapejit.shapes import aval, broadcast
@@ -46,6 +47,7 @@ def swap(x):
 
 
 def _matmul_vjp(gy, x, v, y):
+    x, v = conjugate(x), conjugate(v)
     if x.ndim == 1 and v.ndim == 1:
         return gy * v, gy * x
     if v.ndim == 1:
@@ -94,6 +96,7 @@ matmul = operation(
     vjp=_matmul_vjp,
     jvp=_matmul_jvp,
     rule="promote",
+    complex=True,
     alias=Alias("matmul", "matmul", "matmul"),
     grad_name="MmBackward0",
     probe=Probe(

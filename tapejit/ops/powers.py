@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.families import elementwise
+from tapejit.ops.complexes import real
 from tapejit.ops.exponential import log
 from tapejit.ops.probes import ANY, NAN, PAIRS_POSITIVE, POSITIVE
 from tapejit.ops.selection import where
@@ -15,6 +16,7 @@ square = elementwise(
     summary="x * x of each element.",
     code="x * x",
     partials=lambda x, y: (2.0 * x,),
+    complex=True,
     alias=Alias("square", "square"),
     grad_name="PowBackward0",
     probe=ANY,
@@ -31,6 +33,10 @@ def _run_pow(u, v):
         return np.where(v < 0, small, whole)[()]
 
 
+def _real_part(x):
+    return real(x) if x.dtype.is_complex else x
+
+
 pow_ = elementwise(
     "pow",
     summary="u to the power of v, broadcast together.",
@@ -38,8 +44,9 @@ pow_ = elementwise(
     evaluate=_run_pow,
     partials=lambda u, v, y: (
         where(v == 0.0, 0.0, v * pow_(u, v - 1.0)),
-        where((u == 0.0) & (v >= 0.0), 0.0, y * log(u)),
+        where((u == 0.0) & (_real_part(v) >= 0.0), 0.0, y * log(u)),
     ),
+    complex=True,
     alias=Alias("pow", "power", "pow"),
     grad_name="PowBackward1",
     number_grad_names=("PowBackward2", "PowBackward0"),
@@ -92,6 +99,7 @@ power = elementwise(
     attributes=("exponent",),
     decompose=expand_power,
     partials=_power_slopes,
+    complex=True,
     grad_name="PowBackward0",
     note="The exponent belongs to the structure: whole ones up to 16 become products.",
     probe=Probe(
@@ -109,6 +117,7 @@ sqrt = elementwise(
     code="math.sqrt(x)",
     partials=lambda x, y: (0.5 / y,),
     rule="float",
+    complex=True,
     alias=Alias("sqrt", "sqrt"),
     grad_name="SqrtBackward0",
     probe=POSITIVE,
@@ -125,6 +134,7 @@ rsqrt = elementwise(
     code="1.0 / math.sqrt(x)",
     partials=lambda x, y: (-0.5 * y * y * y,),
     rule="float",
+    complex=True,
     alias=Alias("rsqrt"),
     grad_name="RsqrtBackward0",
     probe=POSITIVE,

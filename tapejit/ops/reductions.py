@@ -12,8 +12,9 @@ import math
 import numpy as np
 
 from tapejit import dtypes
-from tapejit.families import REDUCED, accumulated, operation, reduction
+from tapejit.families import REDUCED, accumulated, accumulator, operation, reduction
 from tapejit.ops.comparison import eq, ne
+from tapejit.ops.complexes import conjugate, imag, real
 from tapejit.ops.exponential import exp, log
 from tapejit.ops.movement import expand, flip, iota, reshape
 from tapejit.ops.powers import sqrt
@@ -42,14 +43,13 @@ def _numpy(function):
 sum_ = reduction(
     "sum",
     summary="Sum over axes.",
-    evaluate=lambda x, axes, keepdim: np.sum(
-        x, axis=axes, keepdims=keepdim, dtype=None if x.dtype.kind == "f" else np.int64
-    ),
+    evaluate=lambda x, axes, keepdim: np.sum(x, axis=axes, keepdims=keepdim, dtype=accumulator(x)),
     reduce="sum",
     vjp=lambda gy, x, y, axes, keepdim: (restore(gy, x, axes, keepdim),),
     jvp=lambda tangents, x, y, **attrs: sum_(tangents[0], **attrs),
     linear=True,
     dtype=accumulated,
+    complex=True,
     alias=Alias("sum", "sum"),
     grad_name="SumBackward0",
     example="""
@@ -79,6 +79,7 @@ mean = reduction(
     jvp=lambda tangents, x, y, **attrs: mean(tangents[0], **attrs),
     linear=True,
     rule="need_float",
+    complex=True,
     alias=Alias("mean", "mean"),
     grad_name="MeanBackward0",
     example="""
@@ -108,17 +109,16 @@ def cast_like(condition, x):
 prod = reduction(
     "prod",
     summary="Product over axes.",
-    evaluate=lambda x, axes, keepdim: np.prod(
-        x, axis=axes, keepdims=keepdim, dtype=None if x.dtype.kind == "f" else np.int64
-    ),
+    evaluate=lambda x, axes, keepdim: np.prod(x, axis=axes, keepdims=keepdim, dtype=accumulator(x)),
     reduce="prod",
     vjp=lambda gy, x, y, axes, keepdim: (
-        restore(gy, x, axes, keepdim) * _products_of_others(x, axes),
+        restore(gy, x, axes, keepdim) * conjugate(_products_of_others(x, axes)),
     ),
     jvp=lambda tangents, x, y, axes, keepdim: sum_(
         tangents[0] * _products_of_others(x, axes), axes=axes, keepdim=keepdim
     ),
     dtype=accumulated,
+    complex=True,
     alias=Alias("prod", "prod"),
     grad_name="ProdBackward0",
     note="Zeros among the elements give the exact product of the others.",
@@ -297,6 +297,7 @@ all_ = reduction(
     summary="True where every element along axes is nonzero.",
     evaluate=_numpy(np.all),
     dtype=lambda dtype: dtypes.bool_,
+    complex=True,
     alias=Alias("all", "all"),
     example="""
     >>> tj.all(tj.tensor([[1, 0], [2, 3]]), 1)
@@ -308,6 +309,7 @@ any_ = reduction(
     summary="True where an element along axes is nonzero.",
     evaluate=_numpy(np.any),
     dtype=lambda dtype: dtypes.bool_,
+    complex=True,
     alias=Alias("any", "any"),
     example="""
     >>> tj.any(tj.tensor([[0, 0], [2, 0]]), 1)
@@ -325,14 +327,30 @@ def _centred(x, axes):
 def _var(x, axes, keepdim, correction):
     centred = _centred(x, axes)
     n = max(_count(x, axes) - correction, 0)
-    return sum_(centred * centred, axes=axes, keepdim=keepdim) / float(n)
+    return sum_(_squared(centred), axes=axes, keepdim=keepdim) / float(n)
+
+
+def _squared(x):
+    """|x| squared, real."""
+    if not x.dtype.is_complex:
+        return x * x
+    re, im = real(x), imag(x)
+    return re * re + im * im
 
 
 def _run_var(x, axes, keepdim, correction):
     n = math.prod(np.shape(x)[a] for a in axes)
     centred = x - np.sum(x, axis=axes, keepdims=True) / x.dtype.type(n)
-    total = np.sum(centred * centred, axis=axes, keepdims=keepdim)
-    return total / x.dtype.type(max(n - correction, 0))
+    squares = centred * centred
+    if x.dtype.kind == "c":
+        squares = centred.real**2 + centred.imag**2
+    total = np.sum(squares, axis=axes, keepdims=keepdim)
+    return total / squares.dtype.type(max(n - correction, 0))
+
+
+def _var_change(tx, x, axes, correction):
+    change = tx * conjugate(_var_slope(x, axes, correction))
+    return real(change) if x.dtype.is_complex else change
 
 
 def _var_slope(x, axes, correction):
@@ -356,9 +374,11 @@ var = reduction(
         restore(gy, x, axes, keepdim) * _var_slope(x, axes, correction),
     ),
     jvp=lambda tangents, x, y, axes, keepdim, correction: sum_(
-        tangents[0] * _var_slope(x, axes, correction), axes=axes, keepdim=keepdim
+        _var_change(tangents[0], x, axes, correction), axes=axes, keepdim=keepdim
     ),
+    dtype=dtypes.DType.to_real,
     rule="need_float",
+    complex=True,
     grad_name="VarBackward0",
     probe=_STATISTIC_PROBE,
     example="""
@@ -384,9 +404,11 @@ std = reduction(
         restore(_std_scale(gy, y), x, axes, keepdim) * _var_slope(x, axes, correction),
     ),
     jvp=lambda tangents, x, y, axes, keepdim, correction: _std_scale(
-        sum_(tangents[0] * _var_slope(x, axes, correction), axes=axes, keepdim=keepdim), y
+        sum_(_var_change(tangents[0], x, axes, correction), axes=axes, keepdim=keepdim), y
     ),
+    dtype=dtypes.DType.to_real,
     rule="need_float",
+    complex=True,
     grad_name="StdBackward0",
     note="Slope 0 where all elements are equal.",
     probe=_STATISTIC_PROBE,
@@ -505,11 +527,12 @@ cumsum = operation(
     "scan",
     summary="Running sum along an axis.",
     infer=lambda avals, axis: aval(avals[0].shape, accumulated(avals[0].dtype)),
-    evaluate=lambda x, axis: np.cumsum(x, axis, dtype=None if x.dtype.kind == "f" else np.int64),
+    evaluate=lambda x, axis: np.cumsum(x, axis, dtype=accumulator(x)),
     attributes=("axis",),
     vjp=lambda gy, x, y, axis: (flip(cumsum(flip(gy, axes=(axis,)), axis=axis), axes=(axis,)),),
     jvp=lambda tangents, x, y, axis: cumsum(tangents[0], axis=axis),
     linear=True,
+    complex=True,
     grad_name="CumsumBackward0",
     probe=Probe(attrs=({"axis": 1}, {"axis": 0})),
 )

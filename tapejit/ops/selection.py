@@ -19,6 +19,7 @@ where = elementwise(
     code="u if c else v",
     evaluate=lambda c, u, v: np.where(c, u, v)[()],
     rule="where",
+    complex=True,
     alias=Alias("where", "where"),
     grad_name="WhereBackward0",
     note="The sweep skips the branch not taken instead of multiplying by zero: NaN cannot leak.",

@@ -14,6 +14,7 @@ sin = elementwise(
     code="math.sin(x)",
     partials=lambda x, y: (cos(x),),
     rule="float",
+    complex=True,
     alias=Alias("sin", "sin"),
     grad_name="SinBackward0",
     probe=ANY,
@@ -30,6 +31,7 @@ cos = elementwise(
     code="math.cos(x)",
     partials=lambda x, y: (-sin(x),),
     rule="float",
+    complex=True,
     alias=Alias("cos", "cos"),
     grad_name="CosBackward0",
     probe=ANY,
@@ -46,6 +48,7 @@ tan = elementwise(
     code="math.tan(x)",
     partials=lambda x, y: (1.0 + y * y,),
     rule="float",
+    complex=True,
     alias=Alias("tan", "tan"),
     grad_name="TanBackward0",
     probe=Probe(domain=(-1.2, 1.2), points=ANY.points),
@@ -60,6 +63,7 @@ asin = elementwise(
     code="math.asin(x)",
     partials=lambda x, y: (rsqrt(1.0 - x * x),),
     rule="float",
+    complex=True,
     alias=Alias("asin", "arcsin"),
     grad_name="AsinBackward0",
     probe=UNIT,
@@ -74,6 +78,7 @@ acos = elementwise(
     code="math.acos(x)",
     partials=lambda x, y: (-rsqrt(1.0 - x * x),),
     rule="float",
+    complex=True,
     alias=Alias("acos", "arccos"),
     grad_name="AcosBackward0",
     probe=UNIT,
@@ -88,6 +93,7 @@ atan = elementwise(
     code="math.atan(x)",
     partials=lambda x, y: (1.0 / (x * x + 1.0),),
     rule="float",
+    complex=True,
     alias=Alias("atan", "arctan"),
     grad_name="AtanBackward0",
     probe=ANY,
@@ -128,6 +134,7 @@ sinh = elementwise(
     code="math.sinh(x)",
     partials=lambda x, y: (cosh(x),),
     rule="float",
+    complex=True,
     alias=Alias("sinh", "sinh"),
     grad_name="SinhBackward0",
     probe=ANY,
@@ -142,6 +149,7 @@ cosh = elementwise(
     code="math.cosh(x)",
     partials=lambda x, y: (sinh(x),),
     rule="float",
+    complex=True,
     alias=Alias("cosh", "cosh"),
     grad_name="CoshBackward0",
     probe=ANY,
@@ -156,6 +164,7 @@ tanh = elementwise(
     code="math.tanh(x)",
     partials=lambda x, y: (1.0 - y * y,),
     rule="float",
+    complex=True,
     alias=Alias("tanh", "tanh"),
     grad_name="TanhBackward0",
     note="Slope comes from y, so x need not be kept; relative error 3e-10 at x = 8.",
@@ -173,6 +182,7 @@ asinh = elementwise(
     code="math.asinh(x)",
     partials=lambda x, y: (rsqrt(x * x + 1.0),),
     rule="float",
+    complex=True,
     alias=Alias("asinh", "arcsinh"),
     grad_name="AsinhBackward0",
     probe=ANY,
@@ -181,12 +191,21 @@ asinh = elementwise(
     tensor([ 0.0000,  0.8814, 23.7190])
     """,
 )
+
+
+def _acosh_slope(x):
+    if x.dtype.is_complex:  # the square would leave the branch where Re x < 0
+        return rsqrt(x - 1.0) * rsqrt(x + 1.0)
+    return rsqrt(x * x - 1.0)
+
+
 acosh = elementwise(
     "acosh",
     summary="Inverse hyperbolic cosine; NaN below 1.",
     code="math.acosh(x)",
-    partials=lambda x, y: (rsqrt(x * x - 1.0),),
+    partials=lambda x, y: (_acosh_slope(x),),
     rule="float",
+    complex=True,
     alias=Alias("acosh", "arccosh"),
     grad_name="AcoshBackward0",
     probe=Probe(domain=(1.2, 4.0), points=(1.0, 0.0, INF, NAN)),
@@ -201,6 +220,7 @@ atanh = elementwise(
     code="math.atanh(x)",
     partials=lambda x, y: (1.0 / (1.0 - x * x),),
     rule="float",
+    complex=True,
     alias=Alias("atanh", "arctanh"),
     grad_name="AtanhBackward0",
     probe=UNIT,

@@ -549,7 +549,7 @@ def _seed(tensor, gradient):
 def check_has_graph(tensors: Sequence[Tensor]) -> None:
     """Raise unless every tensor requires grad."""
     for i, tensor in enumerate(tensors):
-        if not (tensor._tracked and tensor._aval.dtype.is_floating_point):
+        if not (tensor._tracked and tensor._aval.dtype.is_inexact):
             raise AutogradError(
                 f"element {i} of tensors does not require grad and does not have a grad_fn"
             )

@@ -250,7 +250,7 @@ def unify(op: Op, given: Sequence) -> Sequence[Tensor]:
         return [first, _lift(second, first._aval.dtype), *rest]
     if rule == "need_float":
         (x,) = operands
-        if not x._aval.dtype.is_floating_point:
+        if not x._aval.dtype.is_inexact:
             raise DtypeError(
                 f"{op.name}(): could not infer output dtype. Input dtype must be either a floating "
                 f"point or complex dtype. Got: {legacy_name(x._aval.dtype)}\n"
@@ -281,6 +281,7 @@ def _check_bools(op, dtype, operands):
 _LEGACY = {
     "float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long", "int32": "Int",
     "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
+    "complex64": "ComplexFloat", "complex128": "ComplexDouble",
 }  # fmt: skip
 
 
@@ -323,7 +324,7 @@ def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:
     tape = state.recording
     if (
         tape is None
-        or not (kind.aval.dtype.is_floating_point or tape.is_trace)
+        or not (kind.aval.dtype.is_inexact or tape.is_trace)
         or True not in [x._tracked for x in tensors]
     ):
         result._stamp = result._tape = None
@@ -386,7 +387,7 @@ def unary_method(
             if (
                 found is not None
                 and found.aval is result._aval
-                and (op.rule != "float" or input._aval.dtype.is_floating_point)
+                and (op.rule != "float" or input._aval.dtype.is_inexact)
             ):
                 run = evaluator_for(op, input._aval.size)
                 known[input._aval] = found, functools.partial(run, **names) if names else run
@@ -445,7 +446,7 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
             plain = operand._aval.dtype is dtype
         else:
             plain = type(operand) in (float, int) and common_dtype(op, pair) is dtype
-        if plain and gives_float and result._aval.dtype is dtype and dtype.is_floating_point:
+        if plain and gives_float and result._aval.dtype is dtype and dtype.is_inexact:
             avals = tuple(p._aval if isinstance(p, Tensor) else aval((), dtype) for p in pair)
             kind = op.kinds.get(avals)
             if kind is not None:  # else dropped meanwhile

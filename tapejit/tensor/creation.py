@@ -31,7 +31,7 @@ def _finish(array, dtype, requires_grad, device=None) -> Tensor:
         array = np.asarray(array, _named_dtype(dtype))
     result = from_array(array)
     if requires_grad:
-        if not result._aval.dtype.is_floating_point:
+        if not result._aval.dtype.is_inexact:
             raise NotDifferentiable(
                 "Only Tensors of floating point and complex dtype can require gradients\n"
                 "  try  dtype=float32 or float64"

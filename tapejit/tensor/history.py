@@ -31,7 +31,7 @@ def tracks(x) -> bool:
     >>> x.requires_grad, (2 * x).requires_grad, x.detach().requires_grad
     (True, True, False)
     """
-    if not (x._tracked and x._aval.dtype.is_floating_point):
+    if not (x._tracked and x._aval.dtype.is_inexact):
         return False
     tape = x._tape
     return tape is None or not tape.is_trace or _has_history(tape, x._row)
@@ -45,7 +45,7 @@ def _has_history(trace, row) -> bool:
         if row in trace.sources:
             return True
         kind = trace.kind(row)
-        if row not in seen and kind.op is not _DETACH and kind.aval.dtype.is_floating_point:
+        if row not in seen and kind.op is not _DETACH and kind.aval.dtype.is_inexact:
             seen.add(row)
             stack += trace.operands(row)
     return False
@@ -65,7 +65,7 @@ def set_requires_grad(x, value=True) -> Tensor:
     tensor([1., 2.], requires_grad=True)
     """
     value = bool(value)
-    if value and not x._aval.dtype.is_floating_point:
+    if value and not x._aval.dtype.is_inexact:
         raise NotDifferentiable("only Tensors of floating point dtype can require gradients")
     if x._tape is not None and not value:
         raise AutogradError(
@@ -170,7 +170,7 @@ def _node_of(recording, row):
         if source is None:
             return None
         return _node(*source) if source.__class__ is tuple else _node(None, row, source)
-    if not recording.kind(row).aval.dtype.is_floating_point:
+    if not recording.kind(row).aval.dtype.is_inexact:
         return None
     return _node(recording, row)
 

@@ -258,7 +258,7 @@ def scalar_output(recorded: Trace, has_aux):
             "  try  .sum(), or jacobian for several outputs"
         )
     if isinstance(output, OutputRow):
-        if not recorded.recording.kind(output).aval.dtype.is_floating_point:
+        if not recorded.recording.kind(output).aval.dtype.is_inexact:
             raise NotDifferentiable("grad: the function's output is no float")
         return int(output)
     return None

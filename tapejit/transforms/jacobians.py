@@ -65,7 +65,7 @@ def jacobian(function: Callable | None = None, argnums=0) -> Callable:
 
 def _derive_pullback(recorded: Trace, wanted) -> Derived:
     rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
-    roots = tuple(r for r in rows if recorded.recording.kind(r).aval.dtype.is_floating_point)
+    roots = tuple(r for r in rows if recorded.recording.kind(r).aval.dtype.is_inexact)
     sweep = autodiff.reverse(recorded.recording, roots, tuple(recorded.inputs[i] for i in wanted))
     return Derived(sweep.tape, sweep.seeds, sweep.results)
 
@@ -102,8 +102,7 @@ def _float_rows(recorded):
     return [
         int(row)
         for row in recorded.outputs
-        if isinstance(row, OutputRow)
-        and recorded.recording.kind(int(row)).aval.dtype.is_floating_point
+        if isinstance(row, OutputRow) and recorded.recording.kind(int(row)).aval.dtype.is_inexact
     ]
 
 
