@@ -3,7 +3,7 @@
 recording         the tape eager operations append to; memory, in-place notes, user's lines
 core              Tensor, `apply` (the one way an operation runs), its fast path
 front             the table of public names
-arithmetic shaping reducing products picking indexing creation random
+arithmetic shaping reducing products contractions picking indexing creation random
                                                               the functions
 attributes        shape, dtype, device, memory
 history           requires_grad, grad_fn, grad, hooks, backward, detach

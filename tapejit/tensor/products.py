@@ -1,6 +1,12 @@
-"""Matrix products, diagonals and einsum, through expand, permute and matmul."""
+"""Products of vectors and matrices, and diagonals: compositions of matmul, mul and movements.
+
+Start at `matmul`; sums of products over named axes are in `einsum`.
+"""
 
 from __future__ import annotations
+
+import math
+import operator
 
 import numpy as np
 
@@ -9,7 +15,7 @@ from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
 from tapejit.tensor.core import Tensor, apply, as_data, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, method, named
-from tapejit.tensor.shaping import permute, ravel, reshape, transpose, unsqueeze
+from tapejit.tensor.shaping import permute, ravel, reshape, unsqueeze
 
 # ---------------------------------------------------------------- matrix products
 
@@ -45,18 +51,11 @@ method("__matmul__")(matmul)
 Tensor.__rmatmul__ = lambda x, y: matmul(y, x)
 
 
-def _product(name, input, other, ndims):
-    """matmul of exactly these numbers of axes, and of equal dtypes."""
-    if (input._aval.ndim, other._aval.ndim) != ndims:
-        raise ShapeError(
-            f"{name}: expected {ndims[0]}D and {ndims[1]}D tensors, but got "
-            f"{input._aval.ndim}D and {other._aval.ndim}D tensors"
-        )
+def _check_equal_dtypes(input, other):
     if input._aval.dtype is not other._aval.dtype:
         raise DtypeError(
             f"expected m1 and m2 to have the same dtype, but got: {input.dtype} != {other.dtype}"
         )
-    return matmul(input, other)
 
 
 @export("mm")
@@ -70,7 +69,11 @@ def mm(input, mat2) -> Tensor:
     tensor([[2, 1],
             [4, 3]])
     """
-    return _product("mm", input, mat2, (2, 2))
+    for x, which in ((input, "self"), (mat2, "mat2")):
+        if x._aval.ndim != 2:
+            raise ShapeError(f"mm: {which} must be a matrix, but it has {x._aval.ndim} axes")
+    _check_equal_dtypes(input, mat2)
+    return matmul(input, mat2)
 
 
 @export("mv")
@@ -83,20 +86,60 @@ def mv(input, vec) -> Tensor:
     >>> tj.mv(tj.tensor([[1, 2], [3, 4]]), tj.tensor([1, -1]))
     tensor([-1, -1])
     """
-    return _product("mv", input, vec, (2, 1))
+    if (input._aval.ndim, vec._aval.ndim) != (2, 1):
+        raise ShapeError(
+            f"vector + matrix @ vector expected, got {vec._aval.ndim}, {input._aval.ndim}, "
+            f"{vec._aval.ndim}"
+        )
+    _check_equal_dtypes(input, vec)
+    return matmul(input, vec)
+
+
+def _check_vectors(x, y):
+    if (x._aval.ndim, y._aval.ndim) != (1, 1):
+        raise ShapeError(
+            f"1D tensors expected, but got {x._aval.ndim}D and {y._aval.ndim}D tensors"
+        )
+    n, m = x._aval.size, y._aval.size
+    if n != m:
+        raise ShapeError(
+            f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the same "
+            f"number of elements, but got {n} and {m} elements respectively"
+        )
+    _check_equal_dtypes(x, y)
 
 
 @export("dot")
 def dot(input, tensor) -> Tensor:
     """Sum of the products of two vectors.
 
-    Errors  ShapeError unless both have 1 axis; DtypeError for two dtypes
+    Errors  ShapeError unless both have 1 axis and one length; DtypeError for two dtypes
 
     >>> import tapejit as tj
     >>> tj.dot(tj.tensor([1, 2]), tj.tensor([3, 4]))
     tensor(11)
     """
-    return _product("dot", input, tensor, (1, 1))
+    _check_vectors(input, tensor)
+    return matmul(input, tensor)
+
+
+def conjugated(x) -> Tensor:
+    """The complex conjugate of a tensor; a real one as it is."""
+    return x.conj() if x._aval.dtype.dtype.kind == "c" else x
+
+
+@export("vdot")
+def vdot(input, other) -> Tensor:
+    """Sum of the products of two vectors, the first one conjugated.
+
+    Errors  ShapeError unless both have 1 axis and one length; DtypeError for two dtypes
+
+    >>> import tapejit as tj
+    >>> tj.vdot(tj.tensor([1.0, 2.0]), tj.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
+    _check_vectors(input, other)
+    return named(matmul(conjugated(input), other), "VdotBackward0")
 
 
 @export("bmm")
@@ -109,23 +152,103 @@ def bmm(input, mat2) -> Tensor:
     >>> tj.bmm(tj.ones(5, 2, 3), tj.ones(5, 3, 4)).shape
     torch.Size([5, 2, 4])
     """
-    return named(_product("bmm", input, mat2, (3, 3)), "BmmBackward0")
+    for x, which in ((input, "batch1"), (mat2, "batch2")):
+        if x._aval.ndim != 3:
+            raise ShapeError(f"{which} must be a 3D tensor")
+    expected = [input._aval.shape[0], input._aval.shape[2]]
+    if list(mat2._aval.shape[:2]) != expected:
+        raise ShapeError(
+            "Expected size for first two dimensions of batch2 tensor to be: "
+            f"{expected} but got: {list(mat2._aval.shape[:2])}."
+        )
+    _check_equal_dtypes(input, mat2)
+    return named(matmul(input, mat2), "BmmBackward0")
 
 
-def _numpy_dot(x, y):
-    x, y = (v if isinstance(v, Tensor) else as_data(v) for v in (x, y))
-    if not x._aval.ndim or not y._aval.ndim:
-        return x * y
-    if y._aval.ndim > 2:
-        raise ShapeError("np.dot of more than 2 axes on the right\n  try  np.matmul or np.einsum")
-    return matmul(x, y)
+# ---------------------------------------------------------------- products that are added
 
 
-FOR_NUMPY[np.dot] = _numpy_dot
-FOR_NUMPY[np.inner] = lambda x, y: (
-    _numpy_dot(x, transpose(y, -1, -2)) if np.ndim(x) and np.ndim(y) > 1 else _numpy_dot(x, y)
-)
-FOR_NUMPY[np.vdot] = lambda x, y: (ravel(x) * y.reshape(-1)).sum()
+def _scaled_sum(input, product, beta, alpha, name):
+    """beta * input + alpha * product; what beta = 0 leaves out may be NaN."""
+    if alpha != 1:
+        product = product * alpha
+    if beta == 0:
+        return product
+    shape = np.broadcast_shapes(input._aval.shape, product._aval.shape)
+    if shape != product._aval.shape:
+        raise ShapeError(
+            f"The expanded size of the tensor {list(product._aval.shape)} must match the existing "
+            f"size {list(input._aval.shape)} at non-singleton dimensions"
+        )
+    return named((input if beta == 1 else input * beta) + product, name)
+
+
+@export("addmm")
+def addmm(input, mat1, mat2, *, beta=1, alpha=1) -> Tensor:
+    """beta * input + alpha * (mat1 @ mat2); input may be a row, a column or a number.
+
+    >>> import tapejit as tj
+    >>> a = tj.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> tj.addmm(tj.tensor([10.0, 20.0]), a, a)
+    tensor([[17., 30.],
+            [25., 42.]])
+    """
+    return _scaled_sum(input, mm(mat1, mat2), beta, alpha, "AddmmBackward0")
+
+
+@export("addmv")
+def addmv(input, mat, vec, *, beta=1, alpha=1) -> Tensor:
+    """beta * input + alpha * (mat @ vec).
+
+    >>> import tapejit as tj
+    >>> a = tj.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> tj.addmv(tj.ones(2), a, tj.tensor([1.0, -1.0]), alpha=10)
+    tensor([-9., -9.])
+    """
+    return _scaled_sum(input, mv(mat, vec), beta, alpha, "AddmvBackward0")
+
+
+@export("addr")
+def addr(input, vec1, vec2, *, beta=1, alpha=1) -> Tensor:
+    """beta * input + alpha * outer(vec1, vec2).
+
+    >>> import tapejit as tj
+    >>> tj.addr(tj.zeros(2, 2), tj.tensor([1.0, 2.0]), tj.tensor([3.0, 4.0]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
+    return _scaled_sum(input, outer(vec1, vec2), beta, alpha, "AddrBackward0")
+
+
+@export("baddbmm")
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1) -> Tensor:
+    """beta * input + alpha * (batch1 @ batch2), matrix by matrix.
+
+    >>> import tapejit as tj
+    >>> tj.baddbmm(tj.ones(4, 2, 2), tj.ones(4, 2, 3), tj.ones(4, 3, 2))[0]
+    tensor([[4., 4.],
+            [4., 4.]])
+    """
+    return _scaled_sum(input, bmm(batch1, batch2), beta, alpha, "BaddbmmBackward0")
+
+
+@export("addbmm")
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1) -> Tensor:
+    """beta * input + alpha * the sum of all batch1[i] @ batch2[i], as one matrix product.
+
+    >>> import tapejit as tj
+    >>> tj.addbmm(tj.ones(2, 2), tj.ones(4, 2, 3), tj.ones(4, 3, 2))
+    tensor([[13., 13.],
+            [13., 13.]])
+    """
+    bmm(batch1.detach()[:0], batch2.detach()[:0])  # for its errors
+    b, n, k = batch1._aval.shape
+    rows = reshape(permute(batch1, (1, 0, 2)), (n, b * k))
+    columns = reshape(batch2, (b * k, batch2._aval.shape[2]))
+    return _scaled_sum(input, matmul(rows, columns), beta, alpha, "AddbmmBackward0")
+
+
+# ---------------------------------------------------------------- other products
 
 
 @export("outer", "ger")
@@ -143,10 +266,178 @@ def outer(input, vec2) -> Tensor:
     return unsqueeze(input, 1) * unsqueeze(vec2, 0)
 
 
-FOR_NUMPY[np.outer] = lambda x, y: outer(x if isinstance(x, Tensor) else as_data(x), y)
+@export("inner")
+def inner(input, other) -> Tensor:
+    """Sum of products over the last axes of both; of numbers the product.
+
+    >>> import tapejit as tj
+    >>> a = tj.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> tj.inner(a, a)
+    tensor([[ 5., 11.],
+            [11., 25.]])
+    """
+    n, m = input._aval.ndim, other._aval.ndim
+    if not n or not m:
+        return input * other
+    if input._aval.shape[-1] != other._aval.shape[-1]:
+        raise ShapeError(
+            "inner() the last dimension must match on both input tensors but got shapes "
+            f"{list(input._aval.shape)} and {list(other._aval.shape)}"
+        )
+    return _over_one_axis(input, other, m - 1)
 
 
-@export("trace", numpy=("trace",))
+def _over_one_axis(x, y, axis):
+    """Sum of products over the last axis of x and one of y; the axes of x, then those of y."""
+    left, m = x._aval.shape[:-1], y._aval.ndim
+    if m == 1:
+        return matmul(x, y)
+    order = (axis, *(a for a in range(m) if a != axis))
+    right = permute(y, order)
+    n, *rest = right._aval.shape
+    if m > 2:
+        right = reshape(right, (n, math.prod(rest)))
+    rows = reshape(x, (math.prod(left), n)) if len(left) > 1 else x
+    product = matmul(rows, right)
+    return reshape(product, (*left, *rest)) if len(left) > 1 or m > 2 else product
+
+
+@export("kron", numpy=("kron",))
+def kron(input, other) -> Tensor:
+    """Kronecker product: a copy of `other` times each element of `input`, in its place.
+
+    >>> import tapejit as tj
+    >>> tj.kron(tj.tensor([[1, 2]]), tj.tensor([[0, 1], [1, 0]]))
+    tensor([[0, 1, 0, 2],
+            [1, 0, 2, 0]])
+    """
+    x, y = _tensors(input, other)
+    n = max(x._aval.ndim, y._aval.ndim)
+    a, b = ((1,) * (n - v._aval.ndim) + v._aval.shape for v in (x, y))
+    spread = reshape(x, tuple(k for length in a for k in (length, 1)))
+    tile = reshape(y, tuple(k for length in b for k in (1, length)))
+    return reshape(spread * tile, tuple(i * j for i, j in zip(a, b, strict=True)))
+
+
+@export("cross")
+def cross(input, other, dim=None) -> Tensor:
+    """Cross product along an axis of length 3 (the first such one); others broadcast.
+
+    >>> import tapejit as tj
+    >>> tj.cross(tj.tensor([1.0, 0.0, 0.0]), tj.tensor([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
+    """
+    x, y = _tensors(input, other)
+    shape = np.broadcast_shapes(x._aval.shape, y._aval.shape)
+    if dim is None:
+        if 3 not in x._aval.shape:
+            raise ShapeError("no dimension of size 3 in input")
+        dim = shape.index(3)
+    axis = normalize_axis("cross", dim, len(shape)) - len(shape)
+    if x._aval.shape[axis] != 3 or y._aval.shape[axis] != 3:
+        raise ShapeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got "
+            f"{x._aval.shape[axis]} and {y._aval.shape[axis]}"
+        )
+    a, b, c = (x.narrow(axis, i, 1) for i in range(3))
+    u, v, w = (y.narrow(axis, i, 1) for i in range(3))
+    parts = [b * w - c * v, c * u - a * w, a * v - b * u]
+    return named(FUNCTIONS["cat"](parts, axis), "LinalgCrossBackward0")
+
+
+def chain(tensors, name="multi_dot()") -> Tensor:
+    """The product of two or more matrices, in the order of the fewest multiplications."""
+    tensors = list(_tensors(*tensors))
+    if len(tensors) < 2:
+        raise ShapeError(f"{name}: expected at least 2 tensors but got {len(tensors)}")
+    for place, which in ((0, "first"), (-1, "last")):
+        ndim = tensors[place]._aval.ndim
+        if ndim not in (1, 2):
+            raise ShapeError(f"{name}: the {which} tensor must be 1D or 2D but got {ndim}D")
+    for place, x in enumerate(tensors[1:-1], 1):
+        if x._aval.ndim != 2:
+            raise ShapeError(f"{name}: tensor {place} must be 2D but got {x._aval.ndim}D")
+    first, last = tensors[0], tensors[-1]
+    lengths = [1] if first._aval.ndim == 1 else []
+    lengths += [n for x in tensors[:-1] for n in x._aval.shape[-2:][:1]]
+    lengths += last._aval.shape if last._aval.ndim == 2 else (*last._aval.shape, 1)
+    splits = _splits(tuple(lengths))
+
+    def product(i, j):
+        if i == j:
+            return tensors[i]
+        k = splits[i, j]
+        return matmul(product(i, k), product(k + 1, j))
+
+    return product(0, len(tensors) - 1)
+
+
+def _splits(lengths):
+    """Where to cut each run of a chain of matrices (Cormen et al., Matrix-chain multiplication)."""
+    n = len(lengths) - 1
+    cost, splits = dict.fromkeys(((i, i) for i in range(n)), 0), {}
+    for span in range(1, n):
+        for i in range(n - span):
+            j = i + span
+            cost[i, j], splits[i, j] = min(
+                (
+                    cost[i, k] + cost[k + 1, j] + lengths[i] * lengths[k + 1] * lengths[j + 1],
+                    k,
+                )
+                for k in range(i, j)
+            )
+    return splits
+
+
+@export("chain_matmul", method=False)
+def chain_matmul(*matrices) -> Tensor:
+    """The product of matrices, in the order of the fewest multiplications.
+
+    >>> import tapejit as tj
+    >>> tj.chain_matmul(tj.ones(2, 3), tj.ones(3, 9), tj.ones(9, 1))
+    tensor([[27.],
+            [27.]])
+    """
+    return matrices[0] if len(matrices) == 1 else chain(matrices, "chain_matmul()")
+
+
+@export("matrix_power", numpy=())
+def matrix_power(input, n) -> Tensor:
+    """A square matrix multiplied by itself, n times; of the inverse where n is negative.
+
+    >>> import tapejit as tj
+    >>> tj.matrix_power(tj.tensor([[1.0, 1.0], [0.0, 1.0]]), 5)
+    tensor([[1., 5.],
+            [0., 1.]])
+    """
+    shape = input._aval.shape
+    check_square("linalg.matrix_power", shape)
+    n = operator.index(n)
+    if n < 0:
+        input, n = FUNCTIONS["inverse"](input), -n
+    if n == 0:
+        return FUNCTIONS["eye"](shape[-1], dtype=input.dtype).expand(shape).clone()
+    result = None
+    while n:
+        if n & 1:
+            result = input if result is None else matmul(result, input)
+        n >>= 1
+        input = matmul(input, input) if n else input
+    return result if result is not input else input.clone()
+
+
+def check_square(name: str, shape) -> None:
+    """Raise ShapeError unless a shape ends in two equal lengths."""
+    if len(shape) < 2:
+        raise ShapeError(f"{name}: The input tensor A must have at least 2 dimensions.")
+    if shape[-1] != shape[-2]:
+        raise ShapeError(
+            f"{name}: A must be batches of square matrices, but they are {shape[-2]} by "
+            f"{shape[-1]} matrices"
+        )
+
+
+@export("trace")
 def trace(input) -> Tensor:
     """The sum of the diagonal of a matrix.
 
@@ -154,7 +445,59 @@ def trace(input) -> Tensor:
     >>> tj.trace(tj.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor(5.)
     """
+    if input._aval.ndim != 2:
+        raise ShapeError(f"trace: expected a matrix, but got tensor with dim {input._aval.ndim}")
     return named(diagonal(input).sum(), "TraceBackward0")
+
+
+# ---------------------------------------------------------------- NumPy's
+
+
+def _tensors(*values):
+    return tuple(v if isinstance(v, Tensor) else as_data(np.asarray(v)) for v in values)
+
+
+def _numpy_dot(a, b):
+    x, y = _tensors(a, b)
+    if not x._aval.ndim or not y._aval.ndim:
+        return x * y
+    if y._aval.ndim <= 2:
+        return matmul(x, y)
+    return _over_one_axis(x, y, y._aval.ndim - 2)
+
+
+def _numpy_vdot(a, b):
+    x, y = (ravel(v) for v in _tensors(a, b))
+    return matmul(conjugated(x), y)
+
+
+def _numpy_outer(a, b):
+    x, y = (ravel(v) for v in _tensors(a, b))
+    return outer(x, y)
+
+
+def _numpy_cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    x, y = (v.movedim(d, -1) for v, d in zip(_tensors(a, b), (axisa, axisb), strict=True))
+    return cross(x, y, -1).movedim(-1, axisc)
+
+
+def _numpy_trace(a, offset=0, axis1=0, axis2=1, dtype=None):
+    return diagonal(a, offset, axis1, axis2).sum(-1, dtype=dtype)
+
+
+FOR_NUMPY[np.dot] = _numpy_dot
+FOR_NUMPY[np.inner] = lambda a, b: inner(*_tensors(a, b))
+FOR_NUMPY[np.vdot] = _numpy_vdot
+FOR_NUMPY[np.outer] = _numpy_outer
+FOR_NUMPY[np.cross] = _numpy_cross
+FOR_NUMPY[np.trace] = _numpy_trace
+FOR_NUMPY[np.vecdot] = lambda x, y: (conjugated(x) * y).sum(-1)
+FOR_NUMPY[np.matvec] = lambda x, y: matmul(x, y[..., None])[..., 0]
+FOR_NUMPY[np.vecmat] = lambda x, y: matmul(conjugated(x)[..., None, :], y)[..., 0, :]
+
+# ---------------------------------------------------------------- diagonals
 
 
 @export("diagonal")
@@ -233,48 +576,3 @@ def triu(input, diagonal=0) -> Tensor:
     """
     mask = np.triu(np.ones(input._aval.shape[-2:], bool), diagonal)
     return _masked(input, mask, "TriuBackward0")
-
-
-@export("einsum", method=False)
-def einsum(equation, *operands) -> Tensor:
-    """Sum of products over named axes, as np.einsum (explicit or implicit output).
-
-    >>> import tapejit as tj
-    >>> a, b = tj.arange(4).reshape(2, 2), tj.tensor([10, 100])
-    >>> tj.einsum("ij,j->i", a, b)
-    tensor([100, 320])
-    >>> tj.einsum("ii", a)  # the trace
-    tensor(3)
-    """
-    if len(operands) == 1 and isinstance(operands[0], list | tuple):
-        operands = tuple(operands[0])
-    inputs, _, output = equation.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    if "." in equation:
-        raise ShapeError("einsum: '...' is not supported\n  try  name every axis")
-    if "->" not in equation:
-        letters = "".join(terms)
-        output = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    names = output + "".join(sorted(set("".join(terms)) - set(output)))
-    aligned = [_align(x, term, names) for x, term in zip(operands, terms, strict=True)]
-    product = aligned[0]
-    for other in aligned[1:]:
-        product = product * other
-    axes = tuple(range(len(output), len(names)))
-    return product.sum(axes) if axes else product
-
-
-def _align(x, term, names):
-    x = x if isinstance(x, Tensor) else as_data(x)
-    while len(set(term)) < len(term):
-        letter = next(c for c in term if term.count(c) > 1)
-        first = term.index(letter)
-        second = term.index(letter, first + 1)
-        x = diagonal(x, 0, first, second)
-        term = "".join(c for i, c in enumerate(term) if i not in (first, second)) + letter
-    x = permute(x, tuple(term.index(c) for c in names if c in term))
-    lengths = iter(x._aval.shape)
-    return reshape(x, tuple(next(lengths) if c in term else 1 for c in names))
-
-
-FOR_NUMPY[np.einsum] = einsum
