@@ -161,6 +161,14 @@ class Tensor:
         """Sum of two tensors, broadcast together."""
     def add_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `add`, written into the memory of the tensor, which is returned."""
+    def addbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """beta * input + alpha * the sum of all batch1[i] @ batch2[i], as one matrix product."""
+    def addmm(self, mat1: Any, mat2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """beta * input + alpha * (mat1 @ mat2); input may be a row, a column or a number."""
+    def addmv(self, mat: Any, vec: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """beta * input + alpha * (mat @ vec)."""
+    def addr(self, vec1: Any, vec2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """beta * input + alpha * outer(vec1, vec2)."""
     def all(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
         """True where every element along axes is nonzero."""
     def allclose(self, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> builtins.bool:
@@ -217,6 +225,8 @@ class Tensor:
         """As `atanh`, written into the memory of the tensor, which is returned."""
     def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: Any = False, inputs: Any = None) -> None:
         """Compute the gradient of this tensor and add it to `.grad` of the leaves."""
+    def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
     def bincount(self, weights: Any = None, minlength: Any = 0) -> Tensor:
         """How often each whole number from 0 occurs, or the sum of its weights."""
     def bitwise_and(self, y: Operand) -> Tensor:
@@ -267,6 +277,8 @@ class Tensor:
         """How many elements are not zero."""
     def cpu(self) -> Tensor:
         """The tensor itself: it is on the CPU."""
+    def cross(self, other: Operand, dim: Any = None) -> Tensor:
+        """Cross product along an axis of length 3 (the first such one); others broadcast."""
     def cumsum(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
         """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
     @property
@@ -391,6 +403,8 @@ class Tensor:
         """`value` at the given indices of an axis, in place."""
     def index_select(self, dim: Any, index: Any) -> Tensor:
         """The parts at the given indices of an axis."""
+    def inner(self, other: Operand) -> Tensor:
+        """Sum of products over the last axes of both; of numbers the product."""
     def int(self) -> Tensor:
         """The tensor in int32; itself if it is so already."""
     def is_contiguous(self) -> builtins.bool:
@@ -421,6 +435,8 @@ class Tensor:
         """The one element as a Python number."""
     @property
     def itemsize(self) -> builtins.int: ...
+    def kron(self, other: Operand) -> Tensor:
+        """Kronecker product: a copy of `other` times each element of `input`, in its place."""
     def le(self, other: Operand) -> Tensor:
         """u <= v, elementwise."""
     def le_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -489,6 +505,8 @@ class Tensor:
         """The elements where the mask holds, in one axis."""
     def matmul(self, other: Operand) -> Tensor:
         """Matrix product; vectors count as rows or columns, batch axes broadcast."""
+    def matrix_power(self, n: Any) -> Tensor:
+        """A square matrix multiplied by itself, n times; of the inverse where n is negative."""
     def max(self, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
         """The largest element along one axis."""
     def maximum(self, other: Operand) -> Tensor:
@@ -723,6 +741,8 @@ class Tensor:
         """A new axis of length 1."""
     def var(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
         """Variance over axes; divided by n - correction."""
+    def vdot(self, other: Operand) -> Tensor:
+        """Sum of the products of two vectors, the first one conjugated."""
     def view(self, *shape: Any) -> Tensor:
         """As reshape, but only where no copy is needed; or the bits in another dtype."""
     def view_as(self, other: Operand) -> Tensor:
@@ -757,6 +777,26 @@ def add(input: Tensor, other: Operand, *, alpha: Any = 1) -> Tensor:
     """Sum of two tensors, broadcast together."""
 @overload
 def add(input: Array, other: Operand, *, alpha: Any = 1) -> Any: ...
+@overload
+def addbmm(input: Tensor, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """beta * input + alpha * the sum of all batch1[i] @ batch2[i], as one matrix product."""
+@overload
+def addbmm(input: Array, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any: ...
+@overload
+def addmm(input: Tensor, mat1: Any, mat2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """beta * input + alpha * (mat1 @ mat2); input may be a row, a column or a number."""
+@overload
+def addmm(input: Array, mat1: Any, mat2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Any: ...
+@overload
+def addmv(input: Tensor, mat: Any, vec: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """beta * input + alpha * (mat @ vec)."""
+@overload
+def addmv(input: Array, mat: Any, vec: Operand, *, beta: Any = 1, alpha: Any = 1) -> Any: ...
+@overload
+def addr(input: Tensor, vec1: Any, vec2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """beta * input + alpha * outer(vec1, vec2)."""
+@overload
+def addr(input: Array, vec1: Any, vec2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Any: ...
 @overload
 def all(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
     """True where every element along axes is nonzero."""
@@ -863,6 +903,11 @@ def atanh(input: Tensor) -> Tensor:
 @overload
 def atanh(input: Array) -> Any: ...
 @overload
+def baddbmm(input: Tensor, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
+@overload
+def baddbmm(input: Array, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any: ...
+@overload
 def bernoulli(input: Tensor) -> Tensor:
     """1 with the given probabilities, else 0."""
 @overload
@@ -902,6 +947,8 @@ def ceil(input: Tensor) -> Tensor:
     """The smallest whole number not below each element."""
 @overload
 def ceil(input: Array) -> Any: ...
+def chain_matmul(*matrices: Any) -> Tensor:
+    """The product of matrices, in the order of the fewest multiplications."""
 @overload
 def chunk(input: Tensor, chunks: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
     """About `chunks` parts of equal length along an axis."""
@@ -939,6 +986,11 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 @overload
 def count_nonzero(input: Array, dim: Any = None) -> Any: ...
 @overload
+def cross(input: Tensor, other: Operand, dim: Any = None) -> Tensor:
+    """Cross product along an axis of length 3 (the first such one); others broadcast."""
+@overload
+def cross(input: Array, other: Operand, dim: Any = None) -> Any: ...
+@overload
 def cumsum(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
     """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
 @overload
@@ -974,7 +1026,7 @@ def dot(input: Tensor, tensor: Operand) -> Tensor:
 @overload
 def dot(input: Array, tensor: Operand) -> Any: ...
 def einsum(equation: Any, *operands: Any) -> Tensor:
-    """Sum of products over named axes, as np.einsum (explicit or implicit output)."""
+    """Sum of products over named axes, as np.einsum: any expression, also as lists of numbers."""
 def empty(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """A tensor to be filled; its elements are 0, but do not rely on them."""
 @overload
@@ -1099,6 +1151,11 @@ def index_select(input: Tensor, dim: Any, index: Any) -> Tensor:
     """The parts at the given indices of an axis."""
 @overload
 def index_select(input: Array, dim: Any, index: Any) -> Any: ...
+@overload
+def inner(input: Tensor, other: Operand) -> Tensor:
+    """Sum of products over the last axes of both; of numbers the product."""
+@overload
+def inner(input: Array, other: Operand) -> Any: ...
 def is_tensor(value: Operand) -> builtins.bool:
     """Whether a value is a Tensor."""
 @overload
@@ -1121,6 +1178,11 @@ def isnan(input: Tensor) -> Tensor:
     """True where the element is NaN."""
 @overload
 def isnan(input: Array) -> Any: ...
+@overload
+def kron(input: Tensor, other: Operand) -> Tensor:
+    """Kronecker product: a copy of `other` times each element of `input`, in its place."""
+@overload
+def kron(input: Array, other: Operand) -> Any: ...
 @overload
 def le(input: Tensor, other: Operand) -> Tensor:
     """u <= v, elementwise."""
@@ -1220,6 +1282,11 @@ def matmul(input: Tensor, other: Operand) -> Tensor:
     """Matrix product; vectors count as rows or columns, batch axes broadcast."""
 @overload
 def matmul(input: Array, other: Operand) -> Any: ...
+@overload
+def matrix_power(input: Tensor, n: Any) -> Tensor:
+    """A square matrix multiplied by itself, n times; of the inverse where n is negative."""
+@overload
+def matrix_power(input: Array, n: Any) -> Any: ...
 def max(input: Operand, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
     """The largest element along one axis."""
 @overload
@@ -1516,6 +1583,8 @@ def tanh(input: Tensor) -> Tensor:
 def tanh(input: Array) -> Any: ...
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, pin_memory: Any = False) -> Tensor:
     """A new leaf tensor with a copy of `data`."""
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
+    """Sum of products over the last `dims` axes of a and the first of b, or over lists of axes."""
 @overload
 def tile(input: Tensor, *dims: Any) -> Tensor:
     """As repeat; missing factors count as 1."""
@@ -1573,6 +1642,11 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = Fal
     """Variance over axes; divided by n - correction."""
 @overload
 def var(input: Array, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Any: ...
+@overload
+def vdot(input: Tensor, other: Operand) -> Tensor:
+    """Sum of the products of two vectors, the first one conjugated."""
+@overload
+def vdot(input: Array, other: Operand) -> Any: ...
 def where(condition: Operand, input: Operand | None = None, other: Operand | None = None) -> Any:
     """input where condition holds, else other."""
 def zeros(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:

@@ -155,7 +155,7 @@ PRODUCTS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:torch", "ignore::UserWarning)
+@pytest.mark.filterwarnings("ignore:torch.chain_matmul", "ignore:Using torch.cross")
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_products(name):
     torch = pytest.importorskip("torch")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -276,7 +277,7 @@ def _matrix(x, term, groups):
 
 
 @export("tensordot", method=False, numpy=())
-def tensordot(a, b, dims=2) -> Tensor:
+def tensordot(a, b, dims: Any = 2) -> Tensor:
     """Sum of products over the last `dims` axes of a and the first of b, or over lists of axes.
 
     >>> import tapejit as tj
@@ -289,12 +290,12 @@ def tensordot(a, b, dims=2) -> Tensor:
     """
     a, b = tensor_of(a), tensor_of(b)
     n, m = a._aval.ndim, b._aval.ndim
-    if isinstance(dims, int | np.integer):
+    if np.ndim(dims) == 0:
         if dims < 0:
             raise ArgumentError(f"tensordot expects dims >= 0, but got dims={dims}")
         of_a, of_b = list(range(n - dims, n)), list(range(dims))
     else:
-        of_a, of_b = ([d] if isinstance(d, int | np.integer) else list(d) for d in dims)
+        of_a, of_b = (list(np.atleast_1d(d)) for d in dims)
     if len(of_a) != len(of_b):
         raise ShapeError("both dimension lists should have same length")
     of_a = [normalize_axis("tensordot", int(d), n) for d in of_a]

@@ -412,18 +412,19 @@ def matrix_power(input, n) -> Tensor:
     """
     shape = input._aval.shape
     check_square("linalg.matrix_power", shape)
-    n = operator.index(n)
-    if n < 0:
+    if operator.index(n) < 0:
         input, n = FUNCTIONS["inverse"](input), -n
     if n == 0:
         return FUNCTIONS["eye"](shape[-1], dtype=input.dtype).expand(shape).clone()
-    result = None
-    while n:
-        if n & 1:
-            result = input if result is None else matmul(result, input)
-        n >>= 1
-        input = matmul(input, input) if n else input
-    return result if result is not input else input.clone()
+    if n == 1:
+        return input.clone()
+    while not n & 1:
+        input, n = matmul(input, input), n >> 1
+    result = input
+    while n := n >> 1:
+        input = matmul(input, input)
+        result = matmul(result, input) if n & 1 else result
+    return result
 
 
 def check_square(name: str, shape) -> None:
