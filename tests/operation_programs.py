@@ -69,9 +69,10 @@ class Draft:
         self.arguments: dict[str, np.ndarray] = {}
         self.values: dict[str, tj.Tensor] = {}
         self.used: set[str] = set()
+        self.dtype = "float64" if self.chance(0.75) else "float32"
         self.lengths = [self.pick(LENGTHS) for _ in range(3)]
         for number in range(int(generator.integers(2, 4))):
-            self.argument(f"x{number}", generator.uniform(-2.0, 2.0, self.shape()))
+            self.argument(f"x{number}", self.numbers(self.shape()))
 
     # ---- choices
 
@@ -86,6 +87,9 @@ class Draft:
         """A shape that broadcasts with the others."""
         shape = [n if self.chance(0.8) else 1 for n in self.lengths]
         return tuple(shape[self.pick((0, 0, 1, 1, 2, 3)) :])
+
+    def numbers(self, shape) -> np.ndarray:
+        return self.generator.uniform(-2.0, 2.0, shape).astype(self.dtype)
 
     def argument(self, name, array) -> str:
         self.arguments[name] = np.asarray(array)
@@ -175,7 +179,7 @@ class Draft:
         read = "\n".join(self.lines)
         ends = [name for name in floats if read.count(name) < 2 or self.chance(0.1)]
         terms = [
-            f"T.sum({self.tamed_text(name)}.reshape(-1) * {_weights(self.array(name).size)})"
+            f"T.sum({self.tamed_text(name)}.reshape(-1) * {self.weights(self.array(name).size)})"
             for name in ends
         ]
         body = "\n".join(f"    {line}" for line in [*self.lines, f"return {' + '.join(terms)}"])
@@ -183,6 +187,10 @@ class Draft:
         arguments = {name: array for name, array in self.arguments.items() if name in read}
         head = f"def program(T, {', '.join(arguments)}):"
         return Text(f"{head}\n{body}\n", arguments)
+
+    def weights(self, n):
+        """Weights of a sum: without them the sum of a softmax has no slope."""
+        return f"T.linspace(0.5, 1.5, {n}, dtype=T.{self.dtype})"
 
     def tamed_text(self, name):
         array = self.array(name)
@@ -196,9 +204,9 @@ def _fits(shape, other):
         return False
 
 
-def _weights(n):
-    """Weights of a sum: without them the sum of a softmax has no slope."""
-    return f"T.linspace(0.5, 1.5, {n}, dtype=T.float64)"
+def _same(shape):
+    """Whether an array is one of floats, of a shape."""
+    return lambda array: array.dtype.kind == "f" and array.shape == shape
 
 
 def draft(seed: int) -> Text:
@@ -271,7 +279,8 @@ def binary(d):
         return None
     if op.alias.operator and op.name != "floor_divide" and d.chance(0.2):
         low, high = _domain(op, 1)
-        return f"T.{op.alias.torch}({d.tame(x, *_domain(op))}, {round(d.generator.uniform(low, high), 2)})"
+        number = round(float(d.generator.uniform(low, high)), 2)
+        return f"T.{op.alias.torch}({d.tame(x, *_domain(op))}, {number})"
     x, y = d.tame(x, *_domain(op)), d.tame(y, *_domain(op, 1))
     if op.name == "floor_divide":  # PyTorch has no derivative of it
         x, y = f"{x}.detach()", f"{y}.detach()"
@@ -577,7 +586,7 @@ def matrix(d):
         return None
     x = d.tame(x)
     n = d.array(x).shape[0]
-    a = d.emit(f"{x} @ {x}.mT + T.diag(T.arange(2.0, {n + 2}.0, dtype=T.float64))")
+    a = d.emit(f"{x} @ {x}.mT + T.diag(T.arange(2.0, {n + 2}.0, dtype=T.{d.dtype}))")
     return d.pick(MATRIX).format(a=a, b=x) if a else None
 
 
@@ -604,7 +613,7 @@ def layer(d):
     texts = {
         "nn.functional.softmax": f"({x}, -1)",
         "nn.functional.normalize": f"({x}, dim=-1)",
-        "nn.functional.mse_loss": f"({x}, {d.pick(d.named(lambda a: a.shape == shape))}.to(T.float64))",
+        "nn.functional.mse_loss": f"({x}, {d.pick(d.named(_same(shape)))})",
         "nn.functional.smooth_l1_loss": f"({x}, {x}.detach() * 0.5)",
     }
     if n > 2:
@@ -612,7 +621,7 @@ def layer(d):
     if len(shape) == 2:
         texts["nn.functional.cross_entropy"] = f"({x}, {d.places(shape[0], n)})"
     if len(shape) == 3:
-        w = d.argument(f"x{len(d.arguments)}", d.generator.uniform(-1.0, 1.0, (2, shape[1], 1)))
+        w = d.argument(f"x{len(d.arguments)}", d.numbers((2, shape[1], 1)))
         texts["nn.functional.conv1d"] = f"({x}, {w})"
         texts["nn.functional.avg_pool1d"] = f"({x}, 1)"
         texts["nn.functional.scaled_dot_product_attention"] = f"({x}, {x}, {x})"

@@ -18,8 +18,8 @@ import tapejit as tj
 
 CHUNK = 10
 N_PROGRAMS = int(os.environ.get("TAPEJIT_FUZZ", "150"))
-TOLERANCE = 1e-9
-NUDGE = 1e-13
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+NUDGE = {"float64": 1e-13, "float32": 1e-6}
 """A relative change of the arguments.  What it changes by more than a difference that was found is
 no mismatch: the program itself cannot be computed any better (a floor next to an integer)."""
 
@@ -67,12 +67,15 @@ def nudged(text: Text) -> Text:
     """The same program at arguments next to these."""
     generator = np.random.default_rng(0)
     moved = {
-        name: array * (1 + NUDGE * generator.choice((-1, 1), array.shape))
-        if array.dtype.kind == "f"
-        else array
+        name: _nudged(array, generator) if array.dtype.kind == "f" else array
         for name, array in text.arguments.items()
     }
     return text._replace(arguments=moved)
+
+
+def _nudged(array, generator):
+    signs = generator.choice((-1, 1), array.shape)
+    return array * (1 + NUDGE[array.dtype.name] * signs).astype(array.dtype)
 
 
 # ---------------------------------------------------------------- the comparison
@@ -96,12 +99,13 @@ def check(seed: int, torch) -> None:
     """One program, three ways."""
     text = draft(seed)
     plain = recorded(text, tj)
+    tolerance = TOLERANCE[plain.value.dtype.name]
     ways = {"compiled": compiled(text)}
     if torch is not None:
         ways["PyTorch"] = recorded(text, torch)
     for name, other in ways.items():
         found = distance(plain, other)
-        if found <= TOLERANCE:
+        if found <= tolerance:
             continue
         if found <= 100 * distance(plain, recorded(nudged(text), tj)):
             continue
