@@ -29,6 +29,7 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     arithmetic,
     attributes,
     autograd,
+    composed,
     contractions,
     conversion,
     creation,

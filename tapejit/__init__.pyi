@@ -75,6 +75,11 @@ class Extreme(NamedTuple):
     values: Tensor
     indices: Tensor
 
+
+class Parts(NamedTuple):
+    mantissa: Tensor
+    exponent: Tensor
+
 class FloatInfo(NamedTuple):
     bits: builtins.int
     eps: builtins.float
@@ -163,6 +168,14 @@ class Tensor:
         """As `add`, written into the memory of the tensor, which is returned."""
     def addbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """beta * input + alpha * the sum of all batch1[i] @ batch2[i], as one matrix product."""
+    def addcdiv(self, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Tensor:
+        """input + value * tensor1 / tensor2."""
+    def addcdiv_(self, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Tensor:
+        """x + value * tensor1 / tensor2, in place."""
+    def addcmul(self, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Tensor:
+        """input + value * tensor1 * tensor2."""
+    def addcmul_(self, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Tensor:
+        """x + value * tensor1 * tensor2, in place."""
     def addmm(self, mat1: Any, mat2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """beta * input + alpha * (mat1 @ mat2); input may be a row, a column or a number."""
     def addmv(self, mat: Any, vec: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
@@ -265,6 +278,10 @@ class Tensor:
         """NumPy's name for `clone`."""
     def copy_(self, source: Any, non_blocking: Any = False) -> Tensor:
         """The elements of `source`, broadcast, into x's memory."""
+    def copysign(self, other: Operand) -> Tensor:
+        """The size of the first with the sign of the second, the sign of a zero included."""
+    def copysign_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `copysign`, written into the memory of the tensor, which is returned."""
     def cos(self) -> Tensor:
         """Cosine of each element, in radians."""
     def cos_(self) -> Tensor:
@@ -287,6 +304,8 @@ class Tensor:
     def data(self, value: Any) -> None: ...
     def data_ptr(self) -> builtins.int:
         """The address of the first element."""
+    def deg2rad(self) -> Tensor:
+        """Degrees as radians."""
     def detach(self) -> Tensor:
         """The same memory, without history."""
     def detach_(self) -> Tensor:
@@ -355,6 +374,8 @@ class Tensor:
         """The elements in reverse order along axes."""
     def float(self) -> Tensor:
         """The tensor in float32; itself if it is so already."""
+    def float_power(self, exponent: Any) -> Tensor:
+        """input to the power of exponent, in float64."""
     def floor(self) -> Tensor:
         """The largest whole number not above each element."""
     def floor_(self) -> Tensor:
@@ -363,10 +384,22 @@ class Tensor:
         """The largest whole number not above the quotient, as Python's //."""
     def floor_divide_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `floor_divide`, written into the memory of the tensor, which is returned."""
+    def fmax(self, other: Operand) -> Tensor:
+        """The larger of two elements; the other one if one is NaN."""
+    def fmax_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `fmax`, written into the memory of the tensor, which is returned."""
+    def fmin(self, other: Operand) -> Tensor:
+        """The smaller of two elements; the other one if one is NaN."""
+    def fmin_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `fmin`, written into the memory of the tensor, which is returned."""
     def fmod(self, other: Operand) -> Tensor:
         """Remainder of division with the sign of the dividend, as C's fmod."""
     def fmod_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `fmod`, written into the memory of the tensor, which is returned."""
+    def frac(self) -> Tensor:
+        """The part of each element behind the point, with its sign."""
+    def frexp(self) -> Parts:
+        """Mantissas m, 0.5 <= |m| < 1, and exponents e (int32) with input = m * 2**e."""
     def gather(self, dim: Any, index: Any) -> Tensor:
         """Elements picked along an axis: y[i][j] = x[i][index[i][j]] for dim 1."""
     def ge(self, other: Operand) -> Tensor:
@@ -393,6 +426,10 @@ class Tensor:
         """As `gt`, written into the memory of the tensor, which is returned."""
     def half(self) -> Tensor:
         """The tensor in float16; itself if it is so already."""
+    def heaviside(self, other: Operand) -> Tensor:
+        """0 for a negative element, 1 for a positive one, and the second operand at 0."""
+    def heaviside_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `heaviside`, written into the memory of the tensor, which is returned."""
     def hypot(self, other: Operand) -> Tensor:
         """sqrt(u * u + v * v) without overflow, broadcast together."""
     def hypot_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -431,16 +468,26 @@ class Tensor:
         """True where the element is NaN."""
     def isnan_(self) -> Tensor:
         """As `isnan`, written into the memory of the tensor, which is returned."""
+    def isneginf(self) -> Tensor:
+        """True where the element is -infinity."""
+    def isposinf(self) -> Tensor:
+        """True where the element is +infinity."""
     def item(self) -> Any:
         """The one element as a Python number."""
     @property
     def itemsize(self) -> builtins.int: ...
     def kron(self, other: Operand) -> Tensor:
         """Kronecker product: a copy of `other` times each element of `input`, in its place."""
+    def ldexp(self, other: Operand) -> Tensor:
+        """input * 2**other, without overflow on the way."""
     def le(self, other: Operand) -> Tensor:
         """u <= v, elementwise."""
     def le_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `le`, written into the memory of the tensor, which is returned."""
+    def lerp(self, end: Any, weight: Any) -> Tensor:
+        """From input (weight 0) to end (weight 1), exact at both ends."""
+    def lerp_(self, end: Any, weight: Any) -> Tensor:
+        """From x (weight 0) to end (weight 1), in place."""
     def less(self, other: Operand) -> Tensor:
         """u < v, elementwise."""
     def less_equal(self, other: Operand) -> Tensor:
@@ -465,6 +512,10 @@ class Tensor:
         """x minus its logsumexp along an axis."""
     def logaddexp(self, other: Operand) -> Tensor:
         """log(exp(u) + exp(v)) without overflow."""
+    def logaddexp2(self, other: Operand) -> Tensor:
+        """log2(2**u + 2**v) without overflow."""
+    def logaddexp2_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `logaddexp2`, written into the memory of the tensor, which is returned."""
     def logaddexp_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `logaddexp`, written into the memory of the tensor, which is returned."""
     def logical_and(self, other: Operand) -> Tensor:
@@ -483,6 +534,10 @@ class Tensor:
         """True where exactly one is nonzero."""
     def logical_xor_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `logical_xor`, written into the memory of the tensor, which is returned."""
+    def logit(self, eps: Any = None) -> Tensor:
+        """log(x / (1 - x)), the inverse of sigmoid; x first brought into [eps, 1 - eps]."""
+    def logit_(self) -> Tensor:
+        """As `logit`, written into the memory of the tensor, which is returned."""
     def logsigmoid(self) -> Tensor:
         """log(sigmoid(x)) of each element, without overflow."""
     def logsigmoid_(self) -> Tensor:
@@ -535,6 +590,8 @@ class Tensor:
         """Product of two tensors, broadcast together."""
     def mv(self, vec: Operand) -> Tensor:
         """Product of a matrix and a vector."""
+    def nan_to_num(self, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+        """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the dtype's largest numbers."""
     def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
         """`length` elements from `start` along an axis."""
     @property
@@ -565,6 +622,8 @@ class Tensor:
         """A tensor from data, with the dtype of this one unless another is named."""
     def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
         """As `zeros`, in the dtype of this tensor."""
+    def nextafter(self, other: Operand) -> Tensor:
+        """The next number of the dtype after input towards other."""
     def nonzero(self, *, as_tuple: Any = False) -> Any:
         """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
     def norm(self, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None, axis: Any = None) -> Tensor:
@@ -581,12 +640,16 @@ class Tensor:
         """All products of the elements of two vectors."""
     def permute(self, *dims: Any) -> Tensor:
         """The axes in another order."""
+    def positive(self) -> Tensor:
+        """The tensor itself."""
     def pow(self, exponent: Any) -> Tensor:
         """input to the power of exponent (a number or tensors broadcast together)."""
     def pow_(self, exponent: Any) -> Tensor:
         """x to the power of exponent, in place."""
     def prod(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
         """Product over axes."""
+    def rad2deg(self) -> Tensor:
+        """Radians as degrees."""
     def ravel(self, order: Any = 'C') -> Tensor:
         """All elements in one axis."""
     def reciprocal(self) -> Tensor:
@@ -645,10 +708,18 @@ class Tensor:
         """-1, 0 or 1 by the sign of each element; 0 for NaN."""
     def sign_(self) -> Tensor:
         """As `sign`, written into the memory of the tensor, which is returned."""
+    def signbit(self) -> Tensor:
+        """True where the sign is minus, also of -0.0 and NaN."""
+    def signbit_(self) -> Tensor:
+        """As `signbit`, written into the memory of the tensor, which is returned."""
     def sin(self) -> Tensor:
         """Sine of each element, in radians."""
     def sin_(self) -> Tensor:
         """As `sin`, written into the memory of the tensor, which is returned."""
+    def sinc(self) -> Tensor:
+        """sin(pi x) / (pi x), and 1 at 0."""
+    def sinc_(self) -> Tensor:
+        """As `sinc`, written into the memory of the tensor, which is returned."""
     def sinh(self) -> Tensor:
         """Hyperbolic sine of each element."""
     def sinh_(self) -> Tensor:
@@ -749,6 +820,10 @@ class Tensor:
         """The elements in the shape of another tensor."""
     def where(self, condition: Operand, other: Operand) -> Tensor:
         """The tensor where condition holds, else other."""
+    def xlogy(self, other: Operand) -> Tensor:
+        """u * log(v), and 0 where u is 0, unless v is NaN."""
+    def xlogy_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
+        """As `xlogy`, written into the memory of the tensor, which is returned."""
     def zero_(self) -> Tensor:
         """All elements 0, in place."""
 
@@ -782,6 +857,16 @@ def addbmm(input: Tensor, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any
     """beta * input + alpha * the sum of all batch1[i] @ batch2[i], as one matrix product."""
 @overload
 def addbmm(input: Array, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any: ...
+@overload
+def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Tensor:
+    """input + value * tensor1 / tensor2."""
+@overload
+def addcdiv(input: Array, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Any: ...
+@overload
+def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Tensor:
+    """input + value * tensor1 * tensor2."""
+@overload
+def addcmul(input: Array, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Any: ...
 @overload
 def addmm(input: Tensor, mat1: Any, mat2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2); input may be a row, a column or a number."""
@@ -971,6 +1056,11 @@ def concat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
 def concatenate(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
     """Tensors one after the other along an axis."""
 @overload
+def copysign(input: Tensor, other: Operand) -> Tensor:
+    """The size of the first with the sign of the second, the sign of a zero included."""
+@overload
+def copysign(input: Array, other: Operand) -> Any: ...
+@overload
 def cos(input: Tensor) -> Tensor:
     """Cosine of each element, in radians."""
 @overload
@@ -995,6 +1085,11 @@ def cumsum(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = Non
     """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
 @overload
 def cumsum(input: Array, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any: ...
+@overload
+def deg2rad(input: Tensor) -> Tensor:
+    """Degrees as radians."""
+@overload
+def deg2rad(input: Array) -> Any: ...
 @overload
 def diag(input: Tensor, diagonal_offset: Any = 0) -> Tensor:
     """A matrix with this diagonal, or the diagonal of a matrix."""
@@ -1086,6 +1181,11 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
 @overload
 def flip(input: Array, *dims: Any) -> Any: ...
 @overload
+def float_power(input: Tensor, exponent: Any) -> Tensor:
+    """input to the power of exponent, in float64."""
+@overload
+def float_power(input: Array, exponent: Any) -> Any: ...
+@overload
 def floor(input: Tensor) -> Tensor:
     """The largest whole number not above each element."""
 @overload
@@ -1096,10 +1196,30 @@ def floor_divide(input: Tensor, other: Operand) -> Tensor:
 @overload
 def floor_divide(input: Array, other: Operand) -> Any: ...
 @overload
+def fmax(input: Tensor, other: Operand) -> Tensor:
+    """The larger of two elements; the other one if one is NaN."""
+@overload
+def fmax(input: Array, other: Operand) -> Any: ...
+@overload
+def fmin(input: Tensor, other: Operand) -> Tensor:
+    """The smaller of two elements; the other one if one is NaN."""
+@overload
+def fmin(input: Array, other: Operand) -> Any: ...
+@overload
 def fmod(input: Tensor, other: Operand) -> Tensor:
     """Remainder of division with the sign of the dividend, as C's fmod."""
 @overload
 def fmod(input: Array, other: Operand) -> Any: ...
+@overload
+def frac(input: Tensor) -> Tensor:
+    """The part of each element behind the point, with its sign."""
+@overload
+def frac(input: Array) -> Any: ...
+@overload
+def frexp(input: Tensor) -> Parts:
+    """Mantissas m, 0.5 <= |m| < 1, and exponents e (int32) with input = m * 2**e."""
+@overload
+def frexp(input: Array) -> Any: ...
 def from_numpy(array: Any) -> Tensor:
     """A tensor on the memory of a NumPy array: a change of one shows in the other."""
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
@@ -1140,6 +1260,11 @@ def gt(input: Tensor, other: Operand) -> Tensor:
 @overload
 def gt(input: Array, other: Operand) -> Any: ...
 @overload
+def heaviside(input: Tensor, other: Operand) -> Tensor:
+    """0 for a negative element, 1 for a positive one, and the second operand at 0."""
+@overload
+def heaviside(input: Array, other: Operand) -> Any: ...
+@overload
 def hypot(input: Tensor, other: Operand) -> Tensor:
     """sqrt(u * u + v * v) without overflow, broadcast together."""
 @overload
@@ -1179,15 +1304,35 @@ def isnan(input: Tensor) -> Tensor:
 @overload
 def isnan(input: Array) -> Any: ...
 @overload
+def isneginf(input: Tensor) -> Tensor:
+    """True where the element is -infinity."""
+@overload
+def isneginf(input: Array) -> Any: ...
+@overload
+def isposinf(input: Tensor) -> Tensor:
+    """True where the element is +infinity."""
+@overload
+def isposinf(input: Array) -> Any: ...
+@overload
 def kron(input: Tensor, other: Operand) -> Tensor:
     """Kronecker product: a copy of `other` times each element of `input`, in its place."""
 @overload
 def kron(input: Array, other: Operand) -> Any: ...
 @overload
+def ldexp(input: Tensor, other: Operand) -> Tensor:
+    """input * 2**other, without overflow on the way."""
+@overload
+def ldexp(input: Array, other: Operand) -> Any: ...
+@overload
 def le(input: Tensor, other: Operand) -> Tensor:
     """u <= v, elementwise."""
 @overload
 def le(input: Array, other: Operand) -> Any: ...
+@overload
+def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
+    """From input (weight 0) to end (weight 1), exact at both ends."""
+@overload
+def lerp(input: Array, end: Any, weight: Any) -> Any: ...
 @overload
 def less(input: Tensor, other: Operand) -> Tensor:
     """u < v, elementwise."""
@@ -1231,6 +1376,11 @@ def logaddexp(input: Tensor, other: Operand) -> Tensor:
 @overload
 def logaddexp(input: Array, other: Operand) -> Any: ...
 @overload
+def logaddexp2(input: Tensor, other: Operand) -> Tensor:
+    """log2(2**u + 2**v) without overflow."""
+@overload
+def logaddexp2(input: Array, other: Operand) -> Any: ...
+@overload
 def logical_and(input: Tensor, other: Operand) -> Tensor:
     """True where both are nonzero."""
 @overload
@@ -1250,6 +1400,11 @@ def logical_xor(input: Tensor, other: Operand) -> Tensor:
     """True where exactly one is nonzero."""
 @overload
 def logical_xor(input: Array, other: Operand) -> Any: ...
+@overload
+def logit(input: Tensor, eps: Any = None) -> Tensor:
+    """log(x / (1 - x)), the inverse of sigmoid; x first brought into [eps, 1 - eps]."""
+@overload
+def logit(input: Array, eps: Any = None) -> Any: ...
 @overload
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)) of each element, without overflow."""
@@ -1339,6 +1494,11 @@ def mv(input: Tensor, vec: Operand) -> Tensor:
 @overload
 def mv(input: Array, vec: Operand) -> Any: ...
 @overload
+def nan_to_num(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+    """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the dtype's largest numbers."""
+@overload
+def nan_to_num(input: Array, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any: ...
+@overload
 def narrow(input: Tensor, dim: Any, start: Any, length: Any) -> Tensor:
     """`length` elements from `start` along an axis."""
 @overload
@@ -1358,6 +1518,11 @@ def negative(input: Tensor) -> Tensor:
     """Negative of each element."""
 @overload
 def negative(input: Array) -> Any: ...
+@overload
+def nextafter(input: Tensor, other: Operand) -> Tensor:
+    """The next number of the dtype after input towards other."""
+@overload
+def nextafter(input: Array, other: Operand) -> Any: ...
 def nonzero(input: Operand, *, as_tuple: Any = False) -> Any:
     """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
 @overload
@@ -1392,6 +1557,11 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
 @overload
 def permute(input: Array, *dims: Any) -> Any: ...
 @overload
+def positive(input: Tensor) -> Tensor:
+    """The tensor itself."""
+@overload
+def positive(input: Array) -> Any: ...
+@overload
 def pow(input: Tensor, exponent: Any) -> Tensor:
     """input to the power of exponent (a number or tensors broadcast together)."""
 @overload
@@ -1403,6 +1573,11 @@ def prod(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = N
 def prod(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
 def promote_types(x: Any, y: Operand) -> dtype:
     """The smaller dtype that holds both (two dtypes of equal standing)."""
+@overload
+def rad2deg(input: Tensor) -> Tensor:
+    """Radians as degrees."""
+@overload
+def rad2deg(input: Array) -> Any: ...
 def rand(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
 @overload
@@ -1488,10 +1663,20 @@ def sign(input: Tensor) -> Tensor:
 @overload
 def sign(input: Array) -> Any: ...
 @overload
+def signbit(input: Tensor) -> Tensor:
+    """True where the sign is minus, also of -0.0 and NaN."""
+@overload
+def signbit(input: Array) -> Any: ...
+@overload
 def sin(input: Tensor) -> Tensor:
     """Sine of each element, in radians."""
 @overload
 def sin(input: Array) -> Any: ...
+@overload
+def sinc(input: Tensor) -> Tensor:
+    """sin(pi x) / (pi x), and 1 at 0."""
+@overload
+def sinc(input: Array) -> Any: ...
 @overload
 def sinh(input: Tensor) -> Tensor:
     """Hyperbolic sine of each element."""
@@ -1649,6 +1834,11 @@ def vdot(input: Tensor, other: Operand) -> Tensor:
 def vdot(input: Array, other: Operand) -> Any: ...
 def where(condition: Operand, input: Operand | None = None, other: Operand | None = None) -> Any:
     """input where condition holds, else other."""
+@overload
+def xlogy(input: Tensor, other: Operand) -> Tensor:
+    """u * log(v), and 0 where u is 0, unless v is NaN."""
+@overload
+def xlogy(input: Array, other: Operand) -> Any: ...
 def zeros(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """A tensor of zeros."""
 @overload

@@ -256,6 +256,7 @@ def operation(
     infer: Callable[..., Aval],
     evaluate: Callable,
     attributes: tuple[str, ...] = (),
+    partials: Callable | None = None,
     vjp: Callable | None = None,
     jvp: Callable | None = None,
     decompose: Callable | None = None,
@@ -270,7 +271,7 @@ def operation(
     example: str = "",
     version: int = 1,
 ) -> Op:
-    """Declare an operation whose rules are its own.
+    """Declare an operation whose rules are its own; `partials` if it works on each element.
 
     complex  whether it takes complex numbers; None: if its family is one of MOVES
     """
@@ -278,7 +279,17 @@ def operation(
         raise DeclarationError(f"{name}: use the {family} family function")
     return Op(
         name=name, family=family, summary=summary, infer=infer, evaluate=evaluate,
-        attributes=attributes, vjp=vjp, jvp=jvp, decompose=decompose, linear=linear, rule=rule,
-        complex=family in MOVES if complex is None else complex, alias=alias, grad_name=grad_name,
-        probe=probe, note=note, source=source, example=example, version=version,
+        attributes=attributes, partials=partials, vjp=vjp, jvp=jvp, decompose=decompose,
+        linear=linear, rule=rule, complex=family in MOVES if complex is None else complex,
+        alias=alias, grad_name=grad_name, probe=probe, note=note, source=source, example=example,
+        version=version,
     )  # fmt: skip
+
+
+def broadcast_alike(name: str) -> Callable[..., Aval]:
+    """The shape rule of a library call on each element: operands broadcast, their dtype kept."""
+
+    def infer(avals, **attrs):
+        return aval(broadcast(name, *(a.shape for a in avals)), avals[-1].dtype)
+
+    return infer

@@ -17,9 +17,11 @@ from types import ModuleType
 from typing import Any, get_type_hints
 
 import tapejit
+from tapejit.tensor.composed import Parts
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.creation import FloatInfo
 from tapejit.tensor.front import FUNCTIONS
+from tapejit.tensor.reducing import Extreme
 
 _HEAD = """# Made by `python -m tapejit stubs --write tapejit/__init__.pyi`; do not edit it by hand.
 
@@ -36,7 +38,7 @@ _BUILTINS = re.compile(r"\b(bool|int|float|str|tuple|list)\b")
 
 def page() -> str:
     """The text of tapejit/__init__.pyi."""
-    classes = [_tuple_class("Extreme"), _float_info(), _tensor_class()]
+    classes = [*map(_tuple_class, (Extreme, Parts)), _float_info(), _tensor_class()]
     functions = [_function(name, FUNCTIONS[name]) for name in sorted(FUNCTIONS)]
     return _HEAD + "\n".join([*_imported(), "", *_dtypes(), "", _OPERAND, *classes, *functions])
 
@@ -74,12 +76,9 @@ Array = np.ndarray | np.generic | builtins.float | builtins.list[Any] | builtins
 """
 
 
-def _tuple_class(name):
-    return f"""
-class {name}(NamedTuple):
-    values: Tensor
-    indices: Tensor
-"""
+def _tuple_class(kind):
+    fields = "\n".join(f"    {name}: Tensor" for name in kind._fields)
+    return f"\nclass {kind.__name__}(NamedTuple):\n{fields}\n"
 
 
 def _float_info():
@@ -164,7 +163,7 @@ def _function(name: str, function: Any) -> str:
     parameters = list(inspect.signature(function).parameters.values())
     first, returned = parameters[0], _returned(function)
     words = _parameters(parameters)
-    if first.name != "input" or ("Tensor" not in returned and returned != "Extreme"):
+    if first.name != "input" or ("Tensor" not in returned and returned not in ("Extreme", "Parts")):
         return _definition("", f"{name}({', '.join(words)}) -> {returned}", function)
     default = words[0].partition(" = ")[1:]
     tensor, array = (", ".join([f"input: {t}{''.join(default)}", *words[1:]]) for t in _ANSWERS)

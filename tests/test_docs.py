@@ -88,7 +88,7 @@ def test_the_worked_example_of_an_operation_works():
         "from tapejit.ops.trigonometry import *\n"
         "from tapejit.families import elementwise\n"
         "from tapejit.registry import Alias, Probe\n"
-        f"{code}\nprint(catalogue.record('sinc'))"
+        f"{code}\nprint(catalogue.record('spherical_bessel_j0'))"
     )
     found = subprocess.run(
         [sys.executable, "-c", check], capture_output=True, text=True, timeout=60

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from tapejit.dtypes import int32
 from tapejit.errors import DivisionByZero
-from tapejit.families import elementwise
+from tapejit.families import broadcast_alike, elementwise, operation
 from tapejit.ops.complexes import conjugate
 from tapejit.ops.probes import ANY, KINKED, PAIRS, PAIRS_POSITIVE, POSITIVE, QUOTIENTS
 from tapejit.ops.rounding import trunc
 from tapejit.ops.selection import where
-from tapejit.registry import Alias
+from tapejit.registry import Alias, Probe
+from tapejit.shapes import aval
 
 add = elementwise(
     "add",
@@ -220,3 +222,75 @@ def sgn(x):
     modulus = abs_(x)
     is_zero = modulus == 0.0
     return where(is_zero, 0.0, x / where(is_zero, 1.0, modulus))
+
+
+copysign = elementwise(
+    "copysign",
+    summary="The size of the first with the sign of the second, the sign of a zero included.",
+    code="math.copysign(u, v)",
+    partials=lambda u, v, y: (sign(u) * sign(y), 0.0),
+    rule="float",
+    alias=Alias("copysign", "copysign"),
+    grad_name="CopysignBackward0",
+    note="Slope 0 where the first is 0, as in PyTorch; 1 or -1 at infinities, where it has NaN.",
+    probe=Probe(domain=((0.1, 3.0), (-3.0, 3.0)), shapes=PAIRS.shapes, points=PAIRS.points),
+    example="""
+    >>> tj.copysign(tj.tensor([1.0, -2.0]), tj.tensor([-0.0, 3.0]))
+    tensor([-1.,  2.])
+    """,
+)
+signbit = elementwise(
+    "signbit",
+    summary="True where the sign is minus, also of -0.0 and NaN.",
+    code="math.copysign(1.0, x) < 0.0",
+    evaluate=lambda x: np.signbit(x) if x.dtype.kind == "f" else x < np.zeros((), x.dtype),
+    rule="predicate",
+    alias=Alias("signbit", "signbit"),
+    probe=ANY,
+    example="""
+    >>> tj.signbit(tj.tensor([-0.0, 0.0, -3.0]))
+    tensor([ True, False,  True])
+    """,
+)
+nextafter = operation(
+    "nextafter",
+    "library",
+    summary="The next number of the dtype after the first towards the second.",
+    infer=broadcast_alike("nextafter"),
+    evaluate=np.nextafter,
+    partials=lambda u, v, y: (1.0, 0.0),
+    rule="float",
+    alias=Alias("nextafter", "nextafter"),
+    grad_name="NextafterBackward0",
+    probe=PAIRS,
+    example="""
+    >>> tj.nextafter(tj.tensor(0.0), 1.0)
+    tensor(1.4013e-45)
+    """,
+)
+exponent_of = operation(
+    "exponent_of",
+    "library",
+    summary="The exponent e with x = m * 2**e and 0.5 <= |m| < 1; 0 for 0 and what is not finite.",
+    infer=lambda avals: aval(avals[0].shape, int32),
+    evaluate=lambda x: np.where(np.isfinite(x), np.frexp(x)[1], 0).astype(np.int32)[()],
+    rule="float",
+    probe=ANY,
+)
+
+# ---------------------------------------------------------------- between two
+
+lerp = elementwise(
+    "lerp",
+    summary="From the first (weight 0) to the second (weight 1), exact at both ends.",
+    code="u + w * (v - u) if abs(w) < 0.5 else v - (v - u) * (1.0 - w)",
+    partials=lambda u, v, w, y: (1.0 - w, w, v - u),
+    rule="float",
+    alias=Alias("lerp"),
+    grad_name="LerpBackward1",
+    probe=Probe(shapes=(((3, 1), (1, 4), ()), ((3,), (3,), (3,)))),
+    example="""
+    >>> tj.lerp(tj.tensor([0.0, 10.0]), tj.tensor([1.0, 20.0]), 0.25)
+    tensor([ 0.2500, 12.5000])
+    """,
+)

@@ -83,6 +83,14 @@ def expand_power(x, exponent):
     return 1.0 / result if exponent < 0 else result
 
 
+def polynomial(x, terms):
+    """The sum of terms[k] * x**k on a Ref, by Horner's scheme; for slopes next to a zero."""
+    total = terms[-1]
+    for term in terms[-2::-1]:
+        total = total * x + term
+    return total
+
+
 def _power_slopes(x, y, exponent):
     if exponent == 0:
         return (0.0,)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.families import elementwise
-from tapejit.ops.probes import KINKED, PAIRS
+from tapejit.ops.probes import KINKED, PAIRS, PAIRS_POSITIVE
 from tapejit.registry import Alias, Probe
 from tapejit.shapes import aval
 
@@ -92,6 +92,59 @@ minimum = elementwise(
     tensor([1., 2., nan])
     >>> tj.grad(tj.minimum)(1.0, 1.0)  # a tie
     0.5
+    """,
+)
+
+
+fmax = elementwise(
+    "fmax",
+    summary="The larger of two elements; the other one if one is NaN.",
+    code="u if u >= v or v != v else v",
+    evaluate=lambda u, v: np.where((u >= v) | (v != v), u, v)[()],
+    partials=lambda u, v, y: (
+        indicator((u >= v) | (v != v), y),
+        indicator(((u >= v) | (v != v)) == 0, y),
+    ),
+    alias=Alias("fmax", "fmax"),
+    grad_name="FmaxBackward0",
+    note="A tie goes to the first, as in PyTorch.",
+    probe=PAIRS,
+    example="""
+    >>> tj.fmax(tj.tensor([1.0, 3.0, float("nan")]), 2.0)
+    tensor([2., 3., 2.])
+    """,
+)
+fmin = elementwise(
+    "fmin",
+    summary="The smaller of two elements; the other one if one is NaN.",
+    code="u if u <= v or v != v else v",
+    evaluate=lambda u, v: np.where((u <= v) | (v != v), u, v)[()],
+    partials=lambda u, v, y: (
+        indicator((u <= v) | (v != v), y),
+        indicator(((u <= v) | (v != v)) == 0, y),
+    ),
+    alias=Alias("fmin", "fmin"),
+    grad_name="FminBackward0",
+    note="A tie goes to the first, as in PyTorch.",
+    probe=PAIRS,
+    example="""
+    >>> tj.fmin(tj.tensor([1.0, 3.0, float("nan")]), 2.0)
+    tensor([1., 2., 2.])
+    """,
+)
+heaviside = elementwise(
+    "heaviside",
+    summary="0 for a negative element, 1 for a positive one, and the second operand at 0.",
+    code="v if u == 0.0 else (1.0 if u > 0.0 else 0.0)",
+    evaluate=lambda u, v: np.where(u == 0, v, (u > 0).astype(v.dtype))[()],
+    partials=lambda u, v, y: (0.0, indicator(u == 0.0, y)),
+    alias=Alias("heaviside", "heaviside"),
+    grad_name="HeavisideBackward0",
+    note="0 at NaN, as in PyTorch (NumPy has NaN); differentiable here, which PyTorch refuses.",
+    probe=PAIRS_POSITIVE,
+    example="""
+    >>> tj.heaviside(tj.tensor([-1.5, 0.0, 2.0]), tj.tensor(0.5))
+    tensor([0.0000, 0.5000, 1.0000])
     """,
 )
 

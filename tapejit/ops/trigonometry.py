@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from tapejit.families import elementwise
-from tapejit.ops.powers import rsqrt
+from tapejit.ops.powers import polynomial, rsqrt
 from tapejit.ops.probes import ANY, INF, NAN, PAIRS_POSITIVE, UNIT
 from tapejit.ops.selection import where
 from tapejit.registry import Alias, Probe
@@ -100,6 +102,36 @@ atan = elementwise(
     example="""
     >>> tj.atan(tj.tensor([0.0, 1.0, float("inf")]))
     tensor([0.0000, 0.7854, 1.5708])
+    """,
+)
+
+
+def _sinc_slope(x, y):
+    """(cos(pi x) - y) / x, whose digits cancel near 0: there a polynomial, smooth at any order."""
+    z = x * x
+    series = x * polynomial(z, _SINC_SERIES)
+    return where(abs(x) < 0.1, series, (cos(math.pi * x) - y) / x)
+
+
+# the Taylor series of sinc'(x) / x in x*x: (-1)^k pi^(2k) 2k / (2k + 1)!
+_SINC_SERIES = tuple(
+    (-1) ** k * math.pi ** (2 * k) * 2 * k / math.factorial(2 * k + 1) for k in range(1, 9)
+)
+sinc = elementwise(
+    "sinc",
+    summary="sin(pi x) / (pi x), and 1 at 0.",
+    code="1.0 if x == 0.0 else math.sin(math.pi * x) / (math.pi * x)",
+    partials=lambda x, y: (_sinc_slope(x, y),),
+    rule="float",
+    alias=Alias("sinc", "sinc"),
+    grad_name="SincBackward0",
+    note="Slopes of every order are right at and near 0, where PyTorch's second one is NaN.",
+    probe=ANY,
+    example="""
+    >>> tj.sinc(tj.tensor([0.0, 0.5]))
+    tensor([1.0000, 0.6366])
+    >>> tj.grad(tj.grad(tj.sinc))(0.0)  # -pi**2 / 3
+    -3.289868133696453
     """,
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,9 @@ from tapejit.tensor.front import (
 
 # ---------------------------------------------------------------- from the registry
 
+IN_SPACES: dict[str, dict[str, Callable]] = {"special": {}}
+"""Functions whose PyTorch name has a namespace, by namespace and name."""
+
 
 def _publish(op):
     n = len(op.expression.parameters)
@@ -47,14 +51,20 @@ def _publish(op):
         setattr(Tensor, f"__{op.alias.operator}__", forward)
         if n == 2 and op.rule != "compare":
             setattr(Tensor, f"__r{op.alias.operator}__", binary_method(op, reflected=True))
-    if op.alias.torch:
+    # PyTorch's name, or NumPy's own where only NumPy has the operation
+    space, _, name = (op.alias.torch or op.alias.numpy or "").rpartition(".")
+    if name:
         # the function of one operand is the method itself: no wrapper between it and the user
-        FUNCTIONS[op.alias.torch] = (
+        in_kind = (
             unary_method(op, foreign=answer_in_kind(forward))
             if n == 1
             else answer_in_kind(function)
         )
-        setattr(Tensor, op.alias.torch, function)
+        if space:
+            IN_SPACES[space][name] = in_kind
+        else:
+            FUNCTIONS[name] = in_kind
+            setattr(Tensor, name, function)
     if op.alias.numpy and op.name != "pow":
         FOR_NUMPY[getattr(np, op.alias.numpy)] = function
 
@@ -92,8 +102,6 @@ FOR_NUMPY[np.divide] = FOR_NUMPY[np.true_divide]
 FOR_NUMPY[np.abs] = FOR_NUMPY[np.absolute]
 FOR_NUMPY[np.fabs] = FOR_NUMPY[np.absolute]
 FOR_NUMPY[np.round] = lambda x, decimals=0: round_(x, decimals=decimals)
-FOR_NUMPY[np.fmax] = FOR_NUMPY[np.maximum]
-FOR_NUMPY[np.fmin] = FOR_NUMPY[np.minimum]
 
 _add, _sub, _mul, _div = (binary_method(OPS[n], far=True) for n in ("add", "sub", "mul", "div"))
 _floor_divide = binary_method(OPS["floor_divide"], far=True)

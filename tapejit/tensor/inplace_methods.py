@@ -35,9 +35,11 @@ def _operand(other):
 
 
 for _op in OPS.values():
-    if _op.expression is None or not _op.alias.torch or _op.name == "where":
+    if _op.expression is None or not _op.alias.torch or "." in _op.alias.torch:
         continue
     _n = len(_op.expression.parameters)
+    if _n > 2:
+        continue
     _method = _unary(_op) if _n == 1 else _binary(_op)
     setattr(Tensor, f"{_op.alias.torch}_", _method)
     if _n == 2 and _op.alias.operator and _op.rule in ("promote", "float", "logical"):
@@ -70,6 +72,39 @@ def clamp_(x, min=None, max=None) -> Tensor:
     tensor([0.0000, 0.5000, 1.0000])
     """
     return change(x, OPS["clamp"], (x, *clamp_bounds(x, min, max)))
+
+
+@method("lerp_")
+def lerp_(x, end, weight) -> Tensor:
+    """From x (weight 0) to end (weight 1), in place.
+
+    >>> import tapejit as tj
+    >>> tj.tensor([0.0, 10.0]).lerp_(tj.tensor([1.0, 20.0]), 0.25)
+    tensor([ 0.2500, 12.5000])
+    """
+    return change(x, OPS["lerp"], (x, _operand(end), _operand(weight)))
+
+
+@method("addcmul_")
+def addcmul_(x, tensor1, tensor2, *, value=1) -> Tensor:
+    """x + value * tensor1 * tensor2, in place.
+
+    >>> import tapejit as tj
+    >>> tj.ones(2).addcmul_(tj.tensor([1.0, 2.0]), tj.tensor([3.0, 4.0]), value=0.5)
+    tensor([2.5000, 5.0000])
+    """
+    return x.add_(tensor1 * tensor2, alpha=value)
+
+
+@method("addcdiv_")
+def addcdiv_(x, tensor1, tensor2, *, value=1) -> Tensor:
+    """x + value * tensor1 / tensor2, in place.
+
+    >>> import tapejit as tj
+    >>> tj.ones(2).addcdiv_(tj.tensor([1.0, 2.0]), tj.tensor([2.0, 4.0]), value=2.0)
+    tensor([2., 2.])
+    """
+    return x.add_(tensor1 / tensor2, alpha=value)
 
 
 @method("copy_")
