@@ -33,12 +33,17 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     contractions,
     conversion,
     creation,
+    diagonals,
     history,
     indexing,
     inplace_methods,
+    joining,
+    padding,
+    parts,
     picking,
     products,
     reducing,
+    repeating,
     shaping,
 )
 from tapejit.tensor.attributes import Device as device

@@ -14,7 +14,7 @@ import numpy as np
 
 from tapejit.dtypes import as_dtype
 from tapejit.errors import TraceError
-from tapejit.shapes import normalize_axis
+from tapejit.tensor import repeating  # noqa: F401 - np.repeat
 from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 from tapejit.tensor.recording import state
@@ -131,19 +131,6 @@ FOR_NUMPY[np.result_type] = lambda *xs: np.result_type(
 # ---------------------------------------------------------------- methods that differ
 
 
-def _repeat(x, repeats, axis=None):
-    """np.repeat by one number: every element so many times."""
-    if not isinstance(repeats, int | np.integer):
-        raise _missing("np.repeat with a number per element")
-    if axis is None:
-        x, axis = x.reshape(-1), 0
-    axis = normalize_axis("repeat", axis, x.ndim)
-    shape = tuple(x.shape)
-    wide = (*shape[: axis + 1], int(repeats), *shape[axis + 1 :])
-    full = (*shape[:axis], shape[axis] * int(repeats), *shape[axis + 1 :])
-    return x.unsqueeze(axis + 1).expand(wide).reshape(full)
-
-
 def _sort_in_place(x, axis=-1, kind=None, order=None):
     x.copy_(FOR_NUMPY[np.sort](x.clone(), axis, kind, order))  # its slope reads the unsorted
 
@@ -164,7 +151,6 @@ def _means_numpy(name: str, in_numpy: Callable) -> None:
     setattr(Tensor, name, method)
 
 
-FOR_NUMPY[np.repeat] = _repeat
 for _name in ("std", "var", "max", "min", "round", "argsort", "nonzero", "repeat"):
     _means_numpy(_name, FOR_NUMPY[getattr(np, _name)])
 _means_numpy("sort", _sort_in_place)

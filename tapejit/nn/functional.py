@@ -7,6 +7,7 @@ from tapejit.registry import OPS
 from tapejit.tensor.arithmetic import where
 from tapejit.tensor.core import apply
 from tapejit.tensor.front import FUNCTIONS, named
+from tapejit.tensor.padding import pad
 from tapejit.tensor.picking import gather
 from tapejit.tensor.reducing import log_softmax, softmax
 
@@ -25,6 +26,7 @@ __all__ = [
     "logsigmoid",
     "mse_loss",
     "nll_loss",
+    "pad",
     "relu",
     "sigmoid",
     "silu",

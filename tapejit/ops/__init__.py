@@ -6,6 +6,7 @@
     complexes     complex numbers, their parts and pairs
     reductions    sum, mean, extremes, statistics, softmax, cumsum
     linear        matrix products
+    strided       diagonals and windows
     indexing      index, gather, sort and their transposes
     probes        where tests look at them
 
@@ -27,6 +28,7 @@ from tapejit.ops import (
     rounding,
     selection,
     special,
+    strided,
     trigonometry,
 )
 
@@ -44,6 +46,7 @@ __all__ = [
     "rounding",
     "selection",
     "special",
+    "strided",
     "trigonometry",
 ]
 

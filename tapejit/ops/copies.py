@@ -67,3 +67,23 @@ detach = operation(
     infer=lambda avals: avals[0],
     evaluate=lambda x: x,
 )
+
+
+def _infer_bits(avals, dtype):
+    (x,), dtype = avals, dtypes.named(dtype)
+    if dtype.itemsize == x.dtype.itemsize:
+        return aval(x.shape, dtype)
+    *others, n = x.shape
+    return aval((*others, n * x.dtype.itemsize // dtype.itemsize), dtype)
+
+
+bits = operation(
+    "bits",
+    "bits",
+    summary="The same memory read as numbers of another dtype; it has no derivative.",
+    infer=_infer_bits,
+    evaluate=lambda x, dtype: np.asarray(x).view(dtypes.named(dtype).dtype),
+    attributes=("dtype",),
+    note="Lengths of the last axis follow the sizes of the dtypes.",
+    probe=Probe(shapes=(((3, 8),),), attrs=({"dtype": "uint8"},)),
+)

@@ -6,6 +6,8 @@ Every movement is linear, so its tangent is the movement of the tangent.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tapejit import dtypes
@@ -77,12 +79,17 @@ def _infer_expand(avals, shape):
     return aval(shape, x.dtype)
 
 
+def _run_expand(x, shape):
+    # NumPy's broadcast is read-only even where nothing is repeated
+    return np.broadcast_to(x, shape) if math.prod(shape) != np.size(x) else np.reshape(x, shape)
+
+
 expand = operation(
     "expand",
     "view",
     summary="Axes of length 1 repeated, and new axes in front, without a copy.",
     infer=_infer_expand,
-    evaluate=lambda x, shape: np.broadcast_to(x, shape),
+    evaluate=_run_expand,
     attributes=("shape",),
     vjp=lambda gy, x, y, shape: (gy,),  # autodiff sums over broadcast axes
     jvp=lambda tangents, x, y, shape: expand(tangents[0], shape=shape),

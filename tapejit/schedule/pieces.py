@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tapejit.ops.strided import overlapping_axes, place_of
 from tapejit.registry import Kind
 from tapejit.schedule.views import contiguous, view_of
 
@@ -53,6 +54,13 @@ def pieces_of(kind: Kind, shapes: list[tuple[int, ...]]) -> list[Piece] | None:
         starts, steps = kind.attrs
         window = _window(1, shapes[1], whole, starts, steps)
         return [Piece(0, whole, 0, strides), window._replace(is_late=True)]
+    if name == "unstrided" or name == "put_strided":
+        starts, steps = kind.attrs[-2:]
+        shape, offset, strides_there = shapes[-1], *place_of(starts, steps, strides)
+        if overlapping_axes(shape, strides_there):
+            return None
+        beneath = Piece(0 if name == "put_strided" else None, whole, 0, strides)
+        return [beneath, Piece(len(shapes) - 1, shape, offset, strides_there, True)]
     return None
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+from tapejit.ops.strided import place_of
+
 Place = tuple[int, tuple[int, ...]]
 """Offset and strides."""
 
-VIEWS = frozenset({"reshape", "expand", "permute", "flip", "slice"})
+VIEWS = frozenset({"reshape", "expand", "permute", "flip", "slice", "strided"})
 
 
 @functools.lru_cache(4096)
@@ -52,6 +54,10 @@ def view_of(name: str, attrs: tuple, before: tuple, place: Place, after: tuple) 
         (axes,) = attrs
         offset += sum((before[a] - 1) * strides[a] for a in axes)
         return offset, tuple(-s if a in axes else s for a, s in enumerate(strides))
+    if name == "strided":
+        _, starts, steps = attrs
+        begin, strides = place_of(starts, steps, strides)
+        return offset + begin, strides
     assert name == "slice", name
     starts, _, steps = attrs
     offset += sum(start * s for start, s in zip(starts, strides, strict=True))

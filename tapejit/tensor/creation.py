@@ -346,30 +346,6 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, requires_grad=False) -
     return _finish(array, _named_dtype(dtype), requires_grad)
 
 
-@_publish
-def meshgrid(*tensors, indexing="ij") -> tuple[Tensor, ...]:
-    """The coordinates of a grid, one tensor per axis.
-
-    >>> import tapejit as tj
-    >>> rows, columns = tj.meshgrid(tj.tensor([1, 2]), tj.tensor([10, 20, 30]), indexing="ij")
-    >>> rows
-    tensor([[1, 1, 1],
-            [2, 2, 2]])
-    >>> columns
-    tensor([[10, 20, 30],
-            [10, 20, 30]])
-    """
-    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
-        tensors = tuple(tensors[0])
-    n = len(tensors)
-    shape = [t.numel() for t in tensors]
-    grids = [
-        t.reshape([-1 if i == axis else 1 for i in range(n)]).expand(shape)
-        for axis, t in enumerate(tensors)
-    ]
-    return tuple(g.transpose(0, 1) for g in grids) if indexing == "xy" and n > 1 else tuple(grids)
-
-
 # ---------------------------------------------------------------- random
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapejit.autodiff import rule_reads
 from tapejit.errors import AutogradError, DtypeError, ShapeError
+from tapejit.ops.strided import check_no_overlap
 from tapejit.registry import OPS, Op, infer_kind
 from tapejit.tensor.core import (
     ERROR_STATE,
@@ -96,11 +97,7 @@ def _check_memory(x):
             "single memory location, or the memory is read-only. Please clone() the tensor before "
             "performing the operation."
         )
-    if 0 in [s for s, n in zip(value.strides, value.shape, strict=True) if n > 1]:
-        raise AutogradError(
-            "unsupported operation: more than one element of the written-to tensor refers to a "
-            "single memory location. Please clone() the tensor before performing the operation."
-        )
+    check_no_overlap(value.shape, value.strides)
     return value
 
 
@@ -270,6 +267,10 @@ def _put_back(x):
         result = apply(OPS["permute"], (x,), (inverse,), value=memory)
     elif op.name == "flip":
         result = apply(op, (x,), attrs, value=memory)
+    elif op.name == "strided":
+        result = apply(OPS["put_strided"], (parent, x), attrs[1:], value=memory)
+    elif op.name == "expand" and x._aval.size == parent._aval.size:
+        result = apply(OPS["reshape"], (x,), (parent._aval.shape,), value=memory)
     else:
         raise AutogradError(f"in-place change through {op.name} is not possible\n  try  clone()")
     _take(parent, result)

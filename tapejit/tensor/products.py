@@ -1,4 +1,4 @@
-"""Products of vectors and matrices, and diagonals: compositions of matmul, mul and movements.
+"""Products of vectors and matrices: compositions of matmul, mul and movements.
 
 Start at `matmul`; sums of products over named axes are in `einsum`.
 """
@@ -13,7 +13,8 @@ import numpy as np
 from tapejit.errors import DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, wrap
+from tapejit.tensor.core import Tensor, apply, as_data
+from tapejit.tensor.diagonals import diagonal
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, method, named
 from tapejit.tensor.shaping import permute, ravel, reshape, unsqueeze
 
@@ -497,83 +498,3 @@ FOR_NUMPY[np.trace] = _numpy_trace
 FOR_NUMPY[np.vecdot] = lambda x, y: (conjugated(x) * y).sum(-1)
 FOR_NUMPY[np.matvec] = lambda x, y: matmul(x, y[..., None])[..., 0]
 FOR_NUMPY[np.vecmat] = lambda x, y: matmul(conjugated(x)[..., None, :], y)[..., 0, :]
-
-# ---------------------------------------------------------------- diagonals
-
-
-@export("diagonal")
-def diagonal(input, offset=0, dim1=0, dim2=1) -> Tensor:
-    """The diagonal of two axes, as the last axis.
-
-    >>> import tapejit as tj
-    >>> x = tj.tensor([[1, 2, 3], [4, 5, 6]])
-    >>> tj.diagonal(x), tj.diagonal(x, 1)
-    (tensor([1, 5]), tensor([2, 6]))
-    """
-    n = input._aval.ndim
-    first, second = (normalize_axis("diagonal", d, n) for d in (dim1, dim2))
-    order = (first, second, *(a for a in range(n) if a not in (first, second)))
-    moved = permute(input, order)
-    rows, columns = moved._aval.shape[:2]
-    length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    places = np.arange(length)
-    picked = apply(
-        OPS["index"], (moved, wrap(places - min(offset, 0)), wrap(places + max(offset, 0)))
-    )
-    return named(permute(picked, (*range(1, picked._aval.ndim), 0)), "DiagonalBackward0")
-
-
-@export("diag", numpy=("diag",))
-def diag(input, diagonal_offset=0) -> Tensor:
-    """A matrix with this diagonal, or the diagonal of a matrix.
-
-    >>> import tapejit as tj
-    >>> tj.diag(tj.tensor([1, 2]))
-    tensor([[1, 0],
-            [0, 2]])
-    >>> tj.diag(tj.tensor([[1, 2], [3, 4]]))
-    tensor([1, 4])
-    """
-    if input._aval.ndim == 2:
-        return named(diagonal(input, diagonal_offset), "DiagonalBackward0_copy")
-    n = input._aval.size + abs(diagonal_offset)
-    places = np.arange(input._aval.size)
-    rows, columns = places - min(diagonal_offset, 0), places + max(diagonal_offset, 0)
-    result = apply(OPS["index_add"], (input, wrap(rows), wrap(columns)), ((n, n),))
-    return named(result, "DiagEmbedBackward0")
-
-
-def _masked(x, mask, name):
-    return named(FUNCTIONS["where"](wrap(mask), x, 0), name)
-
-
-@export("tril", numpy=("tril",))
-def tril(input, diagonal=0) -> Tensor:
-    """The elements on and below a diagonal of the last two axes, 0 elsewhere.
-
-    >>> import tapejit as tj
-    >>> tj.tril(tj.tensor([[1, 2], [3, 4]]))
-    tensor([[1, 0],
-            [3, 4]])
-    >>> tj.tril(tj.tensor([[1, 2], [3, 4]]), -1)
-    tensor([[0, 0],
-            [3, 0]])
-    """
-    mask = np.tril(np.ones(input._aval.shape[-2:], bool), diagonal)
-    return _masked(input, mask, "TrilBackward0")
-
-
-@export("triu", numpy=("triu",))
-def triu(input, diagonal=0) -> Tensor:
-    """The elements on and above a diagonal of the last two axes, 0 elsewhere.
-
-    >>> import tapejit as tj
-    >>> tj.triu(tj.tensor([[1, 2], [3, 4]]))
-    tensor([[1, 2],
-            [0, 4]])
-    >>> tj.triu(tj.tensor([[1, 2], [3, 4]]), 1)
-    tensor([[0, 2],
-            [0, 0]])
-    """
-    mask = np.triu(np.ones(input._aval.shape[-2:], bool), diagonal)
-    return _masked(input, mask, "TriuBackward0")

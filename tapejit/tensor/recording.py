@@ -297,8 +297,13 @@ _LISTED_ONLY = _reference_counts([object()])[0]
 
 def root(value):
     """The array that owns the memory of `value`."""
-    while isinstance(value, np.ndarray) and isinstance(value.base, np.ndarray):
-        value = value.base
+    while isinstance(value, np.ndarray):
+        base = value.base
+        if base is not None and not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)  # as_strided puts an object of its own between
+        if not isinstance(base, np.ndarray):
+            break
+        value = base
     return value
 
 

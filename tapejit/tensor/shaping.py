@@ -1,4 +1,8 @@
-"""Shapes: reshape, transpose, expand, join, split; each a view where PyTorch has a view."""
+"""Shapes: reshape, transpose and their like; each a view where PyTorch has a view.
+
+Elements repeated are in `repeating`, parts of a tensor in `parts`, several tensors in `joining`,
+diagonals in `diagonals`.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,17 @@ import math
 
 import numpy as np
 
-from tapejit.errors import ArgumentError, AxisError, ShapeError
+from tapejit import dtypes
+from tapejit.errors import ArgumentError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis, resolve_reshape
-from tapejit.tensor.core import Tensor, apply, as_data, storage
-from tapejit.tensor.front import FOR_NUMPY, attribute, export, named
-from tapejit.tensor.guards import read_layout
+from tapejit.tensor.core import Tensor, apply, storage
+from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, attribute, export, named
+from tapejit.tensor.guards import in_trace, read_layout
 from tapejit.tensor.inplace import view
+from tapejit.tensor.recording import root
 
-_RESHAPE, _PERMUTE, _SLICE, _EXPAND = (OPS[n] for n in ("reshape", "permute", "slice", "expand"))
+_RESHAPE, _PERMUTE = OPS["reshape"], OPS["permute"]
 
 
 def numbers(args) -> tuple[int, ...]:
@@ -24,8 +30,16 @@ def numbers(args) -> tuple[int, ...]:
     return tuple(int(a) for a in args)
 
 
-def _reshaped(x, shape, name):
+def reshaped(x, shape, name) -> Tensor:
+    """A view (where memory allows) of a shape that is known to fit."""
     return named(view(_RESHAPE, x, (tuple(shape),)), name)
+
+
+def owned(result: Tensor, *operands: Tensor, name: str = "") -> Tensor:
+    """A result in memory of its own, where PyTorch has no view but NumPy's value is one."""
+    if any(root(result._value) is root(x._value) for x in operands):
+        result = apply(OPS["clone"], (result,))
+    return named(result, name) if name else result
 
 
 # ---------------------------------------------------------------- reshape
@@ -43,7 +57,7 @@ def reshape(input, *shape) -> Tensor:
     """
     target = resolve_reshape(numbers(shape), input._aval.size)
     contiguous = np.asarray(input._value).flags.c_contiguous
-    return _reshaped(input, target, "ViewBackward0" if contiguous else "UnsafeViewBackward0")
+    return reshaped(input, target, "ViewBackward0" if contiguous else "UnsafeViewBackward0")
 
 
 @export("view", function=False)
@@ -57,6 +71,9 @@ def view_(x, *shape) -> Tensor:
     tensor([[7., 0., 0.],
             [0., 0., 0.]])
     """
+    dtype = dtypes.as_dtype(shape[0]) if _is_dtype(shape) else None
+    if dtype is not None:
+        return _bits(x, dtype)
     target = resolve_reshape(numbers(shape), x._aval.size)
     value = storage(x)
     try:
@@ -67,12 +84,40 @@ def view_(x, *shape) -> Tensor:
             "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         ) from None
     read_layout(x)
-    return _reshaped(x, target, "ViewBackward0")
+    return reshaped(x, target, "ViewBackward0")
 
 
-@export("view_as", "reshape_as", function=False)
+def _is_dtype(args):
+    return len(args) == 1 and not isinstance(args[0], int | list | tuple | np.integer)
+
+
+def _bits(x, dtype):
+    """The same memory read as numbers of another dtype; it has no derivative."""
+    old, new = x._aval.dtype, dtype
+    if new is old:
+        return reshaped(x, x._aval.shape, "AliasBackward0")
+    what = f"to view {old} as {new} (different element sizes)"
+    if old.itemsize != new.itemsize:
+        if x._aval.ndim == 0:
+            raise ShapeError(f"self.dim() cannot be 0 {what}")
+        if x._aval.shape[-1] * old.itemsize % new.itemsize:
+            times = new.itemsize // old.itemsize
+            raise ShapeError(f"self.size(-1) must be divisible by {times} {what}")
+        if read_layout(x).strides[-1] != old.itemsize:
+            raise ShapeError(f"self.stride(-1) must be 1 {what}")
+    storage(x)
+    if new.is_floating_point and in_trace(x):
+        raise NotDifferentiable(
+            f"view: the bits of {old} as {new} have no derivative\n  try  x.detach().view({new})"
+        )
+    result = view(OPS["bits"], x, (new.name,))
+    result._tracked = in_trace(x)
+    return result
+
+
+@export("view_as", function=False)
 def view_as(x, other) -> Tensor:
-    """The elements in the shape of another tensor.
+    """The elements in the shape of another tensor, as `view` gives them.
 
     >>> import tapejit as tj
     >>> tj.arange(6).view_as(tj.zeros(2, 3))
@@ -80,6 +125,39 @@ def view_as(x, other) -> Tensor:
             [3, 4, 5]])
     """
     return view_(x, other._aval.shape)
+
+
+@export("reshape_as", function=False)
+def reshape_as(x, other) -> Tensor:
+    """The elements in the shape of another tensor, as `reshape` gives them.
+
+    >>> import tapejit as tj
+    >>> tj.arange(6).reshape_as(tj.zeros(3, 2)).shape
+    torch.Size([3, 2])
+    """
+    return reshape(x, other._aval.shape)
+
+
+@export("unflatten")
+def unflatten(input, dim, sizes) -> Tensor:
+    """One axis as several; one of their lengths may be -1.
+
+    >>> import tapejit as tj
+    >>> tj.unflatten(tj.zeros(2, 6), 1, (3, -1)).shape
+    torch.Size([2, 3, 2])
+    """
+    dim = normalize_axis("unflatten", dim, input._aval.ndim)
+    shape, sizes = input._aval.shape, numbers((sizes,))
+    if not sizes:
+        raise ShapeError("unflatten: sizes must be non-empty")
+    try:
+        sizes = resolve_reshape(sizes, shape[dim])
+    except ShapeError:
+        raise ShapeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} "
+            f"({shape[dim]}) in the input tensor"
+        ) from None
+    return reshape(input, (*shape[:dim], *sizes, *shape[dim + 1 :]))
 
 
 @export("flatten")
@@ -93,7 +171,7 @@ def flatten(input, start_dim=0, end_dim=-1) -> Tensor:
     """
     n = input._aval.ndim
     if n == 0:
-        return _reshaped(input, (1,), "ViewBackward0")
+        return reshaped(input, (1,), "ViewBackward0")
     first, last = (normalize_axis("flatten", a, n) for a in (start_dim, end_dim))
     if first > last:
         raise ShapeError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -128,8 +206,8 @@ FOR_NUMPY[np.reshape] = lambda x, shape=None, order="C", *, newshape=None, copy=
 )
 
 
-@export("squeeze")
-def squeeze(input, dim=None, *, axis=None) -> Tensor:
+@export("squeeze", numpy=("squeeze",))
+def squeeze(input, dim=None) -> Tensor:
     """Without axes of length 1 (all of them, or those named).
 
     >>> import tapejit as tj
@@ -137,14 +215,12 @@ def squeeze(input, dim=None, *, axis=None) -> Tensor:
     >>> tj.squeeze(x).shape, tj.squeeze(x, 0).shape
     (torch.Size([3]), torch.Size([3, 1]))
     """
-    dim = axis if dim is None else dim
     shape = input._aval.shape
     axes = range(len(shape)) if dim is None else normalize_axes("squeeze", dim, len(shape))
     target = tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes)
-    return _reshaped(input, target, f"SqueezeBackward{0 if dim is None else 1}")
-
-
-FOR_NUMPY[np.squeeze] = squeeze
+    return reshaped(
+        input, target, f"SqueezeBackward{0 if dim is None else 1 if isinstance(dim, int) else 2}"
+    )
 
 
 @export("unsqueeze")
@@ -159,10 +235,24 @@ def unsqueeze(input, dim) -> Tensor:
     n = input._aval.ndim
     place = normalize_axis("unsqueeze", dim, n + 1)
     shape = input._aval.shape
-    return _reshaped(input, (*shape[:place], 1, *shape[place:]), "UnsqueezeBackward0")
+    return reshaped(input, (*shape[:place], 1, *shape[place:]), "UnsqueezeBackward0")
 
 
-FOR_NUMPY[np.expand_dims] = lambda x, axis: unsqueeze(x, axis)
+@export("expand_dims", method=False, numpy=("expand_dims",))
+def expand_dims(input, dim) -> Tensor:
+    """New axes of length 1, at these places of the result (NumPy's `unsqueeze`).
+
+    >>> import tapejit as tj
+    >>> tj.expand_dims(tj.zeros(3), (0, 2)).shape
+    torch.Size([1, 3, 1])
+    """
+    dims = numbers((dim,))
+    n = input._aval.ndim + len(dims)
+    places = normalize_axes("expand_dims", dims, n)
+    lengths = iter(input._aval.shape)
+    return reshaped(
+        input, [1 if i in places else next(lengths) for i in range(n)], "UnsqueezeBackward0"
+    )
 
 
 @export("contiguous", function=False)
@@ -230,9 +320,10 @@ def transpose(input, *dims, dim0=None, dim1=None) -> Tensor:
     return permute(input, tuple(axes))
 
 
-FOR_NUMPY[np.transpose] = lambda x, axes=None: transpose(x, axes)
-FOR_NUMPY[np.swapaxes] = lambda x, a, b: transpose(x, a, b)
-FOR_NUMPY[np.moveaxis] = lambda x, source, destination: movedim(x, source, destination)
+FOR_NUMPY[np.transpose] = lambda a, axes=None: transpose(a, axes)
+FOR_NUMPY[np.swapaxes] = lambda a, axis1, axis2: transpose(a, axis1, axis2)
+FOR_NUMPY[np.matrix_transpose] = lambda x: swap_axes(x, -2, -1, "TransposeBackward0")
+FOR_NUMPY[np.moveaxis] = lambda a, source, destination: movedim(a, source, destination)
 
 
 @export("t")
@@ -272,7 +363,54 @@ def matrices_transposed(x) -> Tensor:
     >>> tj.zeros(5, 2, 3).mT.shape
     torch.Size([5, 3, 2])
     """
+    if x._aval.ndim < 2:
+        raise ShapeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {x._aval.ndim}-D "
+            "tensor."
+        )
     return swap_axes(x, -2, -1, "TransposeBackward0")
+
+
+@export("adjoint")
+def adjoint(input) -> Tensor:
+    """The last two axes exchanged, and complex numbers conjugated.
+
+    >>> import tapejit as tj
+    >>> tj.adjoint(tj.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[1., 3.],
+            [2., 4.]])
+    """
+    return _conjugated(matrices_transposed(input))
+
+
+def _conjugated(x):
+    return FUNCTIONS["conj"](x) if x._aval.dtype.name.startswith("complex") else x
+
+
+@attribute("mH")
+def matrices_adjoint(x) -> Tensor:
+    """As `adjoint`.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(5, 2, 3).mH.shape
+    torch.Size([5, 3, 2])
+    """
+    return adjoint(x)
+
+
+@attribute("H")
+def matrix_adjoint(x) -> Tensor:
+    """The adjoint of a matrix.
+
+    >>> import tapejit as tj
+    >>> tj.zeros(2, 3).H.shape
+    torch.Size([3, 2])
+    """
+    if x._aval.ndim not in (0, 2):
+        raise ShapeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {x._aval.ndim}-D tensor."
+        )
+    return adjoint(x) if x._aval.ndim else x
 
 
 @export("movedim", "moveaxis")
@@ -284,305 +422,31 @@ def movedim(input, source, destination) -> Tensor:
     torch.Size([3, 4, 2])
     """
     n = input._aval.ndim
-    source = [normalize_axis("movedim", a, n) for a in numbers((source,))]
-    destination = [normalize_axis("movedim", a, n) for a in numbers((destination,))]
+    source, destination = numbers((source,)), numbers((destination,))
+    if len(source) != len(destination):
+        raise ShapeError(
+            "movedim: Invalid source or destination dims: source "
+            f"({list(source)} dims) should contain the same number of dims as destination "
+            f"({list(destination)} dims)"
+        )
+    source, destination = (
+        [normalize_axis("movedim", a, n) for a in axes] for axes in (source, destination)
+    )
+    for what, axes in (("source", source), ("destination", destination)):
+        if len(set(axes)) != len(axes):
+            raise ShapeError(f"movedim: repeated dim in `{what}` ({axes})")
     order = [a for a in range(n) if a not in source]
     for place, axis in sorted(zip(destination, source, strict=True)):
         order.insert(place, axis)
     return permute(input, tuple(order))
 
 
-@export("flip", numpy=())
-def flip(input, *dims) -> Tensor:
-    """The elements in reverse order along axes.
-
-    >>> import tapejit as tj
-    >>> tj.flip(tj.tensor([[1, 2], [3, 4]]), (0,))
-    tensor([[3, 4],
-            [1, 2]])
-    """
-    axes = normalize_axes("flip", numbers(dims), input._aval.ndim)
-    return named(apply(OPS["flip"], (input,), (axes,)), "FlipBackward0")
-
-
-FOR_NUMPY[np.flip] = lambda x, axis=None: flip(
-    x, tuple(range(x.ndim)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+FOR_NUMPY[np.rollaxis] = lambda a, axis, start=0: movedim(
+    a, axis, _rolled_place(axis % a.ndim, start, a.ndim)
 )
 
 
-@export("roll")
-def roll(input, shifts, dims=None, *, axis=None) -> Tensor:
-    """The elements moved along axes, around the end.
-
-    >>> import tapejit as tj
-    >>> tj.roll(tj.tensor([1, 2, 3, 4]), 1)
-    tensor([4, 1, 2, 3])
-    """
-    dims = axis if dims is None else dims
-    if dims is None:
-        return roll(ravel(input), shifts, 0).reshape(input._aval.shape)
-    shifts, dims = numbers((shifts,)), numbers((dims,))
-    for shift, dim in zip(shifts, dims, strict=True):
-        n = input.shape[dim]
-        split_at = n - shift % n if n else 0
-        if split_at % (n or 1):
-            parts = [narrow(input, dim, split_at, n - split_at), narrow(input, dim, 0, split_at)]
-            input = named(cat(parts, dim), "RollBackward0")
-    return input
-
-
-FOR_NUMPY[np.roll] = roll
-
-# ---------------------------------------------------------------- repetition
-
-
-@export("expand", function=False)
-def expand(x, *sizes) -> Tensor:
-    """Axes of length 1 repeated without a copy; -1 keeps a length.
-
-    >>> import tapejit as tj
-    >>> x = tj.tensor([[1.0], [2.0]], requires_grad=True)
-    >>> y = x.expand(-1, 3)
-    >>> y.sum().backward()
-    >>> y.shape, x.grad.flatten()
-    (torch.Size([2, 3]), tensor([3., 3.]))
-    """
-    sizes = numbers(sizes)
-    known = (1,) * (len(sizes) - x._aval.ndim) + x._aval.shape
-    if len(known) != len(sizes):
-        raise ShapeError(
-            f"expand(torch.FloatTensor{list(x._aval.shape)}, size={list(sizes)}): the number of "
-            f"sizes provided ({len(sizes)}) must be greater or equal to the number of dimensions "
-            f"in the tensor ({x._aval.ndim})"
-        )
-    target = tuple(m if n == -1 else n for n, m in zip(sizes, known, strict=True))
-    for axis, (n, m) in enumerate(zip(target, known, strict=True)):
-        if m not in (1, n):
-            raise ShapeError(
-                f"The expanded size of the tensor ({n}) must match the existing size ({m}) at "
-                f"non-singleton dimension {axis}.  Target sizes: {list(target)}.  Tensor sizes: "
-                f"{list(x._aval.shape)}"
-            )
-    return view(_EXPAND, x, (target,))
-
-
-@export("broadcast_to")
-def broadcast_to(input, size) -> Tensor:
-    """The tensor repeated to a shape, without a copy.
-
-    >>> import tapejit as tj
-    >>> tj.broadcast_to(tj.tensor([1, 2]), (2, 2))
-    tensor([[1, 2],
-            [1, 2]])
-    """
-    return expand(input, size)
-
-
-FOR_NUMPY[np.broadcast_to] = lambda x, shape, subok=False: expand(x, shape)
-
-
-@export("expand_as", function=False)
-def expand_as(x, other) -> Tensor:
-    """Expanded to the shape of another tensor.
-
-    >>> import tapejit as tj
-    >>> tj.tensor([1, 2]).expand_as(tj.zeros(2, 2))
-    tensor([[1, 2],
-            [1, 2]])
-    """
-    return expand(x, other._aval.shape)
-
-
-@export("repeat", function=False)
-def repeat(x, *sizes) -> Tensor:
-    """Copies one after the other along every axis.
-
-    >>> import tapejit as tj
-    >>> tj.tensor([1, 2]).repeat(2, 2)
-    tensor([[1, 2, 1, 2],
-            [1, 2, 1, 2]])
-    """
-    sizes = numbers(sizes)
-    shape = (1,) * (len(sizes) - x._aval.ndim) + x._aval.shape
-    if len(shape) != len(sizes):
-        raise ShapeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
-            f"tensor: {len(sizes)} and {x._aval.ndim}"
-        )
-    paired = [m for n in shape for m in (1, n)]
-    wide = [m for n, r in zip(shape, sizes, strict=True) for m in (r, n)]
-    full = tuple(n * r for n, r in zip(shape, sizes, strict=True))
-    return named(reshape(expand(reshape(x, paired), wide), full), "RepeatBackward0")
-
-
-@export("tile", numpy=("tile",))
-def tile(input, *dims) -> Tensor:
-    """As repeat; missing factors count as 1.
-
-    >>> import tapejit as tj
-    >>> tj.tile(tj.tensor([[1, 2], [3, 4]]), (2,))
-    tensor([[1, 2, 1, 2],
-            [3, 4, 3, 4]])
-    """
-    dims = numbers(dims)
-    return repeat(input, (1,) * (input._aval.ndim - len(dims)) + dims)
-
-
-# ---------------------------------------------------------------- parts
-
-
-@export("narrow")
-def narrow(input, dim, start, length) -> Tensor:
-    """`length` elements from `start` along an axis.
-
-    >>> import tapejit as tj
-    >>> tj.narrow(tj.tensor([10, 11, 12, 13]), 0, 1, 2)
-    tensor([11, 12])
-    """
-    dim = normalize_axis("narrow", dim, input._aval.ndim)
-    shape = input._aval.shape
-    start = start % shape[dim] if start < 0 else start
-    if length < 0:
-        raise ArgumentError(f"narrow(): length must be non-negative, got {length}")
-    if start + length > shape[dim]:
-        raise ShapeError(
-            f"start ({start}) + length ({length}) exceeds dimension size ({shape[dim]})."
-        )
-    starts = tuple(start if i == dim else 0 for i in range(len(shape)))
-    lengths = tuple(length if i == dim else n for i, n in enumerate(shape))
-    return view(_SLICE, input, (starts, lengths, (1,) * len(shape)))
-
-
-@export("select")
-def select(input, dim, index) -> Tensor:
-    """The part at one index of an axis, without that axis.
-
-    >>> import tapejit as tj
-    >>> tj.select(tj.tensor([[1, 2], [3, 4]]), 1, 0)
-    tensor([1, 3])
-    """
-    dim = normalize_axis("select", dim, input._aval.ndim)
-    n = input._aval.shape[dim]
-    if not -n <= index < n:
-        raise AxisError(
-            f"select(): index {index} out of range for tensor of size "
-            f"{list(input._aval.shape)} at dimension {dim}"
-        )
-    part = narrow(input, dim, index % n, 1)
-    shape = input._aval.shape
-    return _reshaped(part, shape[:dim] + shape[dim + 1 :], "SelectBackward0")
-
-
-@export("unbind")
-def unbind(input, dim=0) -> tuple[Tensor, ...]:
-    """The parts along an axis, as a tuple.
-
-    >>> import tapejit as tj
-    >>> tj.unbind(tj.tensor([[1, 2], [3, 4]]))
-    (tensor([1, 2]), tensor([3, 4]))
-    """
-    return tuple(named(select(input, dim, i), "UnbindBackward0") for i in range(input.shape[dim]))
-
-
-@export("split")
-def split(tensor, split_size_or_sections, dim=0) -> tuple[Tensor, ...]:
-    """Parts of a given length, or of given lengths, along an axis.
-
-    >>> import tapejit as tj
-    >>> tj.split(tj.arange(5), 2)
-    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
-    >>> tj.split(tj.arange(5), [1, 4])
-    (tensor([0]), tensor([1, 2, 3, 4]))
-    """
-    n = tensor.shape[dim]
-    name = "SplitBackward0"
-    if isinstance(split_size_or_sections, int):
-        step = split_size_or_sections
-        if step < 0 or (step == 0 and n):
-            raise ArgumentError(
-                f"split_size can only be 0 if dimension size is 0, but got dimension size of {n} "
-                f"and split_size {step}"
-            )
-        sizes = [min(step, n - i) for i in range(0, n, step or 1)] or [0]
-    else:
-        sizes = list(split_size_or_sections)
-        name = "SplitWithSizesBackward0"
-        if sum(sizes) != n:
-            raise ShapeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
-                f"at dimension {dim}), but got split_sizes={sizes}"
-            )
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if sizes else []
-    return tuple(
-        named(narrow(tensor, dim, int(s), int(k)), name) for s, k in zip(starts, sizes, strict=True)
-    )
-
-
-@export("chunk")
-def chunk(input, chunks, dim=0) -> tuple[Tensor, ...]:
-    """About `chunks` parts of equal length along an axis.
-
-    >>> import tapejit as tj
-    >>> tj.chunk(tj.arange(5), 2)
-    (tensor([0, 1, 2]), tensor([3, 4]))
-    """
-    if chunks <= 0:
-        raise ArgumentError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    return split(input, max(1, -(-input.shape[dim] // chunks)), dim)
-
-
-# ---------------------------------------------------------------- joining
-
-
-@export("cat", "concatenate", "concat", method=False)
-def cat(tensors, dim=0, *, axis=None) -> Tensor:
-    """Tensors one after the other along an axis.
-
-    >>> import tapejit as tj
-    >>> tj.cat([tj.zeros(1, 2), tj.ones(2, 2)])
-    tensor([[0., 0.],
-            [1., 1.],
-            [1., 1.]])
-    """
-    dim = dim if axis is None else axis
-    tensors = [x if isinstance(x, Tensor) else as_data(x) for x in tensors]
-    if not tensors:
-        raise ShapeError("torch.cat(): expected a non-empty list of Tensors")
-    if any(x._aval.ndim == 0 for x in tensors):
-        raise ShapeError("zero-dimensional tensor (at position 0) cannot be concatenated")
-    kept = [x for x in tensors if x._aval.shape != (0,)] or tensors[:1]
-    return apply(OPS["cat"], kept, (normalize_axis("cat", dim, kept[0]._aval.ndim),))
-
-
-@export("stack", method=False)
-def stack(tensors, dim=0, *, axis=None) -> Tensor:
-    """Tensors of equal shape along a new axis.
-
-    >>> import tapejit as tj
-    >>> tj.stack([tj.tensor([1, 2]), tj.tensor([3, 4])], 1)
-    tensor([[1, 3],
-            [2, 4]])
-    """
-    dim = dim if axis is None else axis
-    tensors = [x if isinstance(x, Tensor) else as_data(x) for x in tensors]
-    if not tensors:
-        raise ShapeError("stack expects a non-empty TensorList")
-    if len({x._aval.shape for x in tensors}) > 1:
-        first = tensors[0]
-        other = next(i for i, x in enumerate(tensors) if x._aval.shape != first._aval.shape)
-        raise ShapeError(
-            f"stack expects each tensor to be equal size, but got {list(first._aval.shape)} at "
-            f"entry 0 and {list(tensors[other]._aval.shape)} at entry {other}"
-        )
-    place = normalize_axis("stack", dim, tensors[0]._aval.ndim + 1)
-    return named(cat([unsqueeze(x, place) for x in tensors], place), "StackBackward0")
-
-
-FOR_NUMPY[np.concatenate] = lambda arrays, axis=0: cat(
-    [x.reshape(-1) for x in arrays] if axis is None else arrays, 0 if axis is None else axis
-)
-FOR_NUMPY[np.stack] = lambda arrays, axis=0: stack(arrays, axis)
-FOR_NUMPY[np.hstack] = lambda arrays: cat(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
-FOR_NUMPY[np.vstack] = lambda arrays: cat(
-    [x.reshape(1, -1) if np.ndim(x) == 1 else x for x in arrays], 0
-)
+def _rolled_place(axis, start, n):
+    """Where np.rollaxis puts an axis: before `start`, as axes stand without it."""
+    start = start + n if start < 0 else start
+    return start - (axis < start)
