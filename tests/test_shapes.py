@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 from oracle import Raised, differences, run, same_as_torch
 
@@ -81,13 +80,13 @@ def execute(torch: Any, text: str, x) -> Any:
 
 
 def results_of(value) -> list:
-    return [v for v in (value if isinstance(value, (tuple, list)) else (value,))]
+    return list(value) if isinstance(value, (tuple, list)) else [value]
 
 
 def facts(torch, text) -> tuple:
     """Values and slopes; then what a change of the first result in place leaves."""
     x = (torch.arange(24.0).reshape(2, 3, 4) * 0.25 + 1.0).requires_grad_()
-    value, y = execute(torch, text, x)
+    value, _ = execute(torch, text, x)
     if not hasattr(results_of(value)[0], "grad_fn"):
         return (tuple(value),)
     found: list = [v.detach() for v in results_of(value)]

@@ -22,8 +22,9 @@ import numpy as np
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.shapes import normalize_axis
 from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.diagonals import diagonal
 from tapejit.tensor.front import FOR_NUMPY, export
-from tapejit.tensor.products import diagonal, matmul
+from tapejit.tensor.products import matmul
 from tapejit.tensor.shaping import permute, reshape
 
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase
