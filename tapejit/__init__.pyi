@@ -93,6 +93,8 @@ class Tensor:
     """An array that remembers how it was made: PyTorch's tensor over NumPy memory."""
 
     @property
+    def H(self) -> Tensor: ...
+    @property
     def T(self) -> Tensor: ...
     def __abs__(self) -> Tensor: ...
     def __add__(self, other: Operand) -> Tensor: ...
@@ -182,6 +184,8 @@ class Tensor:
         """beta * input + alpha * (mat @ vec)."""
     def addr(self, vec1: Any, vec2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """beta * input + alpha * outer(vec1, vec2)."""
+    def adjoint(self) -> Tensor:
+        """The last two axes exchanged, and complex numbers conjugated."""
     def all(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
         """True where every element along axes is nonzero."""
     def allclose(self, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> builtins.bool:
@@ -214,6 +218,8 @@ class Tensor:
         """The places of the elements in sorted order."""
     def array_equal(self, other: Operand) -> builtins.bool:
         """Whether shape and all elements agree, as a Python bool."""
+    def as_strided(self, size: Any, stride: Any, storage_offset: Any = None) -> Tensor:
+        """Any elements of the memory: `size` and `stride` of each axis, from an offset."""
     def asin(self) -> Tensor:
         """Inverse sine, in radians; NaN outside [-1, 1]."""
     def asin_(self) -> Tensor:
@@ -272,6 +278,8 @@ class Tensor:
         """Each element brought into [min, max], in place."""
     def clone(self, *, memory_format: Any = None) -> Tensor:
         """A copy with memory of its own; gradients flow through."""
+    def combinations(self, r: Any = 2, with_replacement: Any = False) -> Tensor:
+        """All choices of r elements of a vector, in order."""
     def contiguous(self, *, memory_format: Any = None) -> Tensor:
         """The tensor itself if its memory is in row-major order, else a copy."""
     def copy(self, order: Any = 'C') -> Tensor:
@@ -312,10 +320,16 @@ class Tensor:
         """Cut this tensor off from its history; it becomes a leaf."""
     @property
     def device(self) -> device: ...
-    def diag(self, diagonal_offset: Any = 0) -> Tensor:
-        """A matrix with this diagonal, or the diagonal of a matrix."""
+    def diag(self, diagonal: Any = 0) -> Tensor:
+        """A matrix with this diagonal, or a copy of the diagonal of a matrix."""
+    def diag_embed(self, offset: Any = 0, dim1: Any = -2, dim2: Any = -1) -> Tensor:
+        """Matrices, over axes dim1 and dim2 of the result, with the last axis as their diagonal."""
+    def diagflat(self, offset: Any = 0) -> Tensor:
+        """A matrix with all elements of the tensor on its diagonal."""
     def diagonal(self, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Tensor:
-        """The diagonal of two axes, as the last axis."""
+        """The diagonal of two axes, as the last axis: a view."""
+    def diagonal_scatter(self, src: Any, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Tensor:
+        """A copy with `src` on a diagonal."""
     def diff(self, n: Any = 1, dim: Any = -1) -> Tensor:
         """Differences of neighbours along an axis, n times."""
     def dim(self) -> builtins.int:
@@ -330,6 +344,8 @@ class Tensor:
         """Sum of the products of two vectors."""
     def double(self) -> Tensor:
         """The tensor in float64; itself if it is so already."""
+    def dsplit(self, indices_or_sections: Any) -> builtins.tuple[Tensor, ...]:
+        """Parts behind each other: along the third axis."""
     @property
     def dtype(self) -> dtype: ...
     def element_size(self) -> builtins.int:
@@ -372,6 +388,10 @@ class Tensor:
         """Axes start_dim … end_dim as one."""
     def flip(self, *dims: Any) -> Tensor:
         """The elements in reverse order along axes."""
+    def fliplr(self) -> Tensor:
+        """The elements in reverse order along the second axis."""
+    def flipud(self) -> Tensor:
+        """The elements in reverse order along the first axis."""
     def float(self) -> Tensor:
         """The tensor in float32; itself if it is so already."""
     def float_power(self, exponent: Any) -> Tensor:
@@ -430,6 +450,8 @@ class Tensor:
         """0 for a negative element, 1 for a positive one, and the second operand at 0."""
     def heaviside_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `heaviside`, written into the memory of the tensor, which is returned."""
+    def hsplit(self, indices_or_sections: Any) -> builtins.tuple[Tensor, ...]:
+        """Parts side by side: along the second axis, of a vector the first."""
     def hypot(self, other: Operand) -> Tensor:
         """sqrt(u * u + v * v) without overflow, broadcast together."""
     def hypot_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -551,6 +573,8 @@ class Tensor:
     def lt_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `lt`, written into the memory of the tensor, which is returned."""
     @property
+    def mH(self) -> Tensor: ...
+    @property
     def mT(self) -> Tensor: ...
     def masked_fill(self, mask: Operand, value: Operand) -> Tensor:
         """The tensor with `value` where the mask holds."""
@@ -594,6 +618,8 @@ class Tensor:
         """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the dtype's largest numbers."""
     def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
         """`length` elements from `start` along an axis."""
+    def narrow_copy(self, dim: Any, start: Any, length: Any) -> Tensor:
+        """As `narrow`, in memory of its own."""
     @property
     def nbytes(self) -> builtins.int: ...
     @property
@@ -668,6 +694,8 @@ class Tensor:
         """As `remainder`, written into the memory of the tensor, which is returned."""
     def repeat(self, *sizes: Any) -> Tensor:
         """Copies one after the other along every axis."""
+    def repeat_interleave(self, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
+        """Every element so many times in place: one number for all, or one for each."""
     @property
     def requires_grad(self) -> builtins.bool: ...
     @requires_grad.setter
@@ -677,13 +705,15 @@ class Tensor:
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one length may be -1."""
     def reshape_as(self, other: Operand) -> Tensor:
-        """The elements in the shape of another tensor."""
+        """The elements in the shape of another tensor, as `reshape` gives them."""
     def retain_grad(self) -> None:
         """Keep `.grad` of a computed tensor too."""
     @property
     def retains_grad(self) -> builtins.bool: ...
-    def roll(self, shifts: Any, dims: Any = None, *, axis: Any = None) -> Tensor:
+    def roll(self, shifts: Any, dims: Any = None) -> Tensor:
         """The elements moved along axes, around the end."""
+    def rot90(self, k: Any = 1, dims: Any = ...) -> Tensor:
+        """Turned by k quarters, from the first of two axes to the second."""
     def round(self, *, decimals: Any = 0) -> Tensor:
         """The nearest multiple of 10**-decimals, halves to even."""
     def round_(self) -> Tensor:
@@ -694,6 +724,8 @@ class Tensor:
         """As `rsqrt`, written into the memory of the tensor, which is returned."""
     def select(self, dim: Any, index: Any) -> Tensor:
         """The part at one index of an axis, without that axis."""
+    def select_scatter(self, src: Any, dim: Any, index: Any) -> Tensor:
+        """A copy with `src` at one index of an axis."""
     def sgn(self) -> Tensor:
         """-1, 0 or 1 by the sign of each element; 0 for NaN."""
     @property
@@ -726,6 +758,8 @@ class Tensor:
         """As `sinh`, written into the memory of the tensor, which is returned."""
     def size(self, dim: Any = None) -> Any:
         """The shape, or the length of one axis."""
+    def slice_scatter(self, src: Any, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1) -> Tensor:
+        """A copy with `src` in a slice of an axis."""
     def softmax(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
         """exp(x) divided by its sum along an axis."""
     def softplus(self) -> Tensor:
@@ -736,6 +770,8 @@ class Tensor:
         """The elements in order along an axis, and where they came from."""
     def split(self, split_size_or_sections: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
         """Parts of a given length, or of given lengths, along an axis."""
+    def split_with_sizes(self, split_sizes: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+        """Parts of given lengths along an axis."""
     def sqrt(self) -> Tensor:
         """Square root of each element; NaN below 0."""
     def sqrt_(self) -> Tensor:
@@ -744,7 +780,7 @@ class Tensor:
         """input * input."""
     def square_(self) -> Tensor:
         """As `square`, written into the memory of the tensor, which is returned."""
-    def squeeze(self, dim: Any = None, *, axis: Any = None) -> Tensor:
+    def squeeze(self, dim: Any = None) -> Tensor:
         """Without axes of length 1 (all of them, or those named)."""
     def std(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
         """Standard deviation over axes; n - correction in the denominator."""
@@ -776,6 +812,8 @@ class Tensor:
         """Hyperbolic tangent of each element; the result lies in [-1, 1]."""
     def tanh_(self) -> Tensor:
         """As `tanh`, written into the memory of the tensor, which is returned."""
+    def tensor_split(self, indices_or_sections: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+        """So many parts, the first ones longer by one where need be; or parts cut at these places."""
     def tile(self, *dims: Any) -> Tensor:
         """As repeat; missing factors count as 1."""
     def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: Any = False, **ignored: Any) -> Tensor:
@@ -804,6 +842,10 @@ class Tensor:
         """The tensor in the dtype of another."""
     def unbind(self, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
         """The parts along an axis, as a tuple."""
+    def unflatten(self, dim: Any, sizes: Any) -> Tensor:
+        """One axis as several; one of their lengths may be -1."""
+    def unfold(self, dimension: Any, size: Any, step: Any) -> Tensor:
+        """Windows of `size` elements, every `step`, along an axis; within a window is the last axis."""
     def uniform_(self, low: Any = 0.0, high: Any = 1.0) -> Tensor:
         """Elements uniform in [low, high), in place."""
     def unique(self, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False) -> Any:
@@ -817,7 +859,9 @@ class Tensor:
     def view(self, *shape: Any) -> Tensor:
         """As reshape, but only where no copy is needed; or the bits in another dtype."""
     def view_as(self, other: Operand) -> Tensor:
-        """The elements in the shape of another tensor."""
+        """The elements in the shape of another tensor, as `view` gives them."""
+    def vsplit(self, indices_or_sections: Any) -> builtins.tuple[Tensor, ...]:
+        """Parts below each other: along the first axis."""
     def where(self, condition: Operand, other: Operand) -> Tensor:
         """The tensor where condition holds, else other."""
     def xlogy(self, other: Operand) -> Tensor:
@@ -882,6 +926,11 @@ def addr(input: Tensor, vec1: Any, vec2: Operand, *, beta: Any = 1, alpha: Any =
     """beta * input + alpha * outer(vec1, vec2)."""
 @overload
 def addr(input: Array, vec1: Any, vec2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Any: ...
+@overload
+def adjoint(input: Tensor) -> Tensor:
+    """The last two axes exchanged, and complex numbers conjugated."""
+@overload
+def adjoint(input: Array) -> Any: ...
 @overload
 def all(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
     """True where every element along axes is nonzero."""
@@ -958,6 +1007,11 @@ def argsort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any =
 def argsort(input: Array, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Any: ...
 def array_equal(input: Operand, other: Operand) -> builtins.bool:
     """Whether shape and all elements agree, as a Python bool."""
+@overload
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: Any = None) -> Tensor:
+    """Any elements of the memory: `size` and `stride` of each axis, from an offset."""
+@overload
+def as_strided(input: Array, size: Any, stride: Any, storage_offset: Any = None) -> Any: ...
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """As `tensor`, but sharing memory with NumPy arrays and tensors where it can."""
 def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -987,6 +1041,12 @@ def atanh(input: Tensor) -> Tensor:
     """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
 @overload
 def atanh(input: Array) -> Any: ...
+def atleast_1d(*tensors: Any) -> Any:
+    """Numbers as vectors of one element; a tuple of several."""
+def atleast_2d(*tensors: Any) -> Any:
+    """Vectors as matrices of one row; a tuple of several."""
+def atleast_3d(*tensors: Any) -> Any:
+    """Vectors and matrices with three axes: (1, n, 1) and (n, m, 1); a tuple of several."""
 @overload
 def baddbmm(input: Tensor, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
@@ -1013,11 +1073,17 @@ def bitwise_or(x: Any, y: Operand) -> Tensor:
     """The bits that at least one has."""
 def bitwise_xor(x: Any, y: Operand) -> Tensor:
     """The bits that exactly one has."""
+def block_diag(*tensors: Any) -> Tensor:
+    """Matrices along the diagonal of a larger one, zeros elsewhere; a vector is a row."""
 @overload
 def bmm(input: Tensor, mat2: Operand) -> Tensor:
     """Products of two batches of matrices."""
 @overload
 def bmm(input: Array, mat2: Operand) -> Any: ...
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The common shape of several."""
+def broadcast_tensors(*tensors: Any) -> builtins.tuple[Tensor, ...]:
+    """Tensors expanded to their common shape."""
 @overload
 def broadcast_to(input: Tensor, size: Any) -> Tensor:
     """The tensor repeated to a shape, without a copy."""
@@ -1025,7 +1091,9 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
 def broadcast_to(input: Array, size: Any) -> Any: ...
 def can_cast(source: Any, target: Any) -> builtins.bool:
     """Whether values of one dtype may be cast to another's category."""
-def cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """All rows that take one element of each vector."""
+def cat(tensors: Any, dim: Any = 0) -> Tensor:
     """Tensors one after the other along an axis."""
 @overload
 def ceil(input: Tensor) -> Tensor:
@@ -1051,9 +1119,16 @@ def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 def clip(input: Array, min: Any = None, max: Any = None) -> Any: ...
 def clone(x: Any, *, memory_format: Any = None) -> Tensor:
     """A copy with memory of its own; gradients flow through."""
-def concat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
+def column_stack(tensors: Any) -> Tensor:
+    """Vectors as the columns of a matrix; matrices side by side."""
+@overload
+def combinations(input: Tensor, r: Any = 2, with_replacement: Any = False) -> Tensor:
+    """All choices of r elements of a vector, in order."""
+@overload
+def combinations(input: Array, r: Any = 2, with_replacement: Any = False) -> Any: ...
+def concat(tensors: Any, dim: Any = 0) -> Tensor:
     """Tensors one after the other along an axis."""
-def concatenate(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
+def concatenate(tensors: Any, dim: Any = 0) -> Tensor:
     """Tensors one after the other along an axis."""
 @overload
 def copysign(input: Tensor, other: Operand) -> Tensor:
@@ -1091,15 +1166,30 @@ def deg2rad(input: Tensor) -> Tensor:
 @overload
 def deg2rad(input: Array) -> Any: ...
 @overload
-def diag(input: Tensor, diagonal_offset: Any = 0) -> Tensor:
-    """A matrix with this diagonal, or the diagonal of a matrix."""
+def diag(input: Tensor, diagonal: Any = 0) -> Tensor:
+    """A matrix with this diagonal, or a copy of the diagonal of a matrix."""
 @overload
-def diag(input: Array, diagonal_offset: Any = 0) -> Any: ...
+def diag(input: Array, diagonal: Any = 0) -> Any: ...
+@overload
+def diag_embed(input: Tensor, offset: Any = 0, dim1: Any = -2, dim2: Any = -1) -> Tensor:
+    """Matrices, over axes dim1 and dim2 of the result, with the last axis as their diagonal."""
+@overload
+def diag_embed(input: Array, offset: Any = 0, dim1: Any = -2, dim2: Any = -1) -> Any: ...
+@overload
+def diagflat(input: Tensor, offset: Any = 0) -> Tensor:
+    """A matrix with all elements of the tensor on its diagonal."""
+@overload
+def diagflat(input: Array, offset: Any = 0) -> Any: ...
 @overload
 def diagonal(input: Tensor, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Tensor:
-    """The diagonal of two axes, as the last axis."""
+    """The diagonal of two axes, as the last axis: a view."""
 @overload
 def diagonal(input: Array, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Any: ...
+@overload
+def diagonal_scatter(input: Tensor, src: Any, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Tensor:
+    """A copy with `src` on a diagonal."""
+@overload
+def diagonal_scatter(input: Array, src: Any, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Any: ...
 @overload
 def diff(input: Tensor, n: Any = 1, dim: Any = -1) -> Tensor:
     """Differences of neighbours along an axis, n times."""
@@ -1120,6 +1210,13 @@ def dot(input: Tensor, tensor: Operand) -> Tensor:
     """Sum of the products of two vectors."""
 @overload
 def dot(input: Array, tensor: Operand) -> Any: ...
+@overload
+def dsplit(input: Tensor, indices_or_sections: Any) -> builtins.tuple[Tensor, ...]:
+    """Parts behind each other: along the third axis."""
+@overload
+def dsplit(input: Array, indices_or_sections: Any) -> Any: ...
+def dstack(tensors: Any) -> Tensor:
+    """Behind each other: along the third axis, a matrix as (n, m, 1)."""
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sum of products over named axes, as np.einsum: any expression, also as lists of numbers."""
 def empty(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
@@ -1157,6 +1254,11 @@ def exp2(input: Tensor) -> Tensor:
 @overload
 def exp2(input: Array) -> Any: ...
 @overload
+def expand_dims(input: Tensor, dim: Any) -> Tensor:
+    """New axes of length 1, at these places of the result (NumPy's `unsqueeze`)."""
+@overload
+def expand_dims(input: Array, dim: Any) -> Any: ...
+@overload
 def expm1(input: Tensor) -> Tensor:
     """exp(x) - 1, exact for small x."""
 @overload
@@ -1180,6 +1282,16 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along axes."""
 @overload
 def flip(input: Array, *dims: Any) -> Any: ...
+@overload
+def fliplr(input: Tensor) -> Tensor:
+    """The elements in reverse order along the second axis."""
+@overload
+def fliplr(input: Array) -> Any: ...
+@overload
+def flipud(input: Tensor) -> Tensor:
+    """The elements in reverse order along the first axis."""
+@overload
+def flipud(input: Array) -> Any: ...
 @overload
 def float_power(input: Tensor, exponent: Any) -> Tensor:
     """input to the power of exponent, in float64."""
@@ -1264,6 +1376,13 @@ def heaviside(input: Tensor, other: Operand) -> Tensor:
     """0 for a negative element, 1 for a positive one, and the second operand at 0."""
 @overload
 def heaviside(input: Array, other: Operand) -> Any: ...
+@overload
+def hsplit(input: Tensor, indices_or_sections: Any) -> builtins.tuple[Tensor, ...]:
+    """Parts side by side: along the second axis, of a vector the first."""
+@overload
+def hsplit(input: Array, indices_or_sections: Any) -> Any: ...
+def hstack(tensors: Any) -> Tensor:
+    """Side by side: along the second axis, vectors along the first."""
 @overload
 def hypot(input: Tensor, other: Operand) -> Tensor:
     """sqrt(u * u + v * v) without overflow, broadcast together."""
@@ -1455,7 +1574,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = N
 @overload
 def mean(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
 def meshgrid(*tensors: Any, indexing: Any = 'ij') -> builtins.tuple[Tensor, ...]:
-    """The coordinates of a grid, one tensor per axis."""
+    """Each vector along an axis of its own, expanded to the shape of all."""
 def min(input: Operand, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
     """The smallest element along one axis."""
 @overload
@@ -1503,6 +1622,11 @@ def narrow(input: Tensor, dim: Any, start: Any, length: Any) -> Tensor:
     """`length` elements from `start` along an axis."""
 @overload
 def narrow(input: Array, dim: Any, start: Any, length: Any) -> Any: ...
+@overload
+def narrow_copy(input: Tensor, dim: Any, start: Any, length: Any) -> Tensor:
+    """As `narrow`, in memory of its own."""
+@overload
+def narrow_copy(input: Array, dim: Any, start: Any, length: Any) -> Any: ...
 @overload
 def ne(input: Tensor, other: Operand) -> Tensor:
     """u != v, elementwise."""
@@ -1617,6 +1741,11 @@ def remainder(input: Tensor, other: Operand) -> Tensor:
 @overload
 def remainder(input: Array, other: Operand) -> Any: ...
 @overload
+def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
+    """Every element so many times in place: one number for all, or one for each."""
+@overload
+def repeat_interleave(input: Array, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Any: ...
+@overload
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape; one length may be -1."""
 @overload
@@ -1624,15 +1753,22 @@ def reshape(input: Array, *shape: Any) -> Any: ...
 def result_type(x: Any, y: Operand) -> dtype:
     """The dtype of x + y."""
 @overload
-def roll(input: Tensor, shifts: Any, dims: Any = None, *, axis: Any = None) -> Tensor:
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """The elements moved along axes, around the end."""
 @overload
-def roll(input: Array, shifts: Any, dims: Any = None, *, axis: Any = None) -> Any: ...
+def roll(input: Array, shifts: Any, dims: Any = None) -> Any: ...
+@overload
+def rot90(input: Tensor, k: Any = 1, dims: Any = ...) -> Tensor:
+    """Turned by k quarters, from the first of two axes to the second."""
+@overload
+def rot90(input: Array, k: Any = 1, dims: Any = ...) -> Any: ...
 @overload
 def round(input: Tensor, *, decimals: Any = 0) -> Tensor:
     """The nearest multiple of 10**-decimals, halves to even."""
 @overload
 def round(input: Array, *, decimals: Any = 0) -> Any: ...
+def row_stack(tensors: Any) -> Tensor:
+    """Below each other: along the first axis, vectors as rows."""
 @overload
 def rsqrt(input: Tensor) -> Tensor:
     """1 / sqrt(x) of each element."""
@@ -1647,6 +1783,11 @@ def select(input: Tensor, dim: Any, index: Any) -> Tensor:
     """The part at one index of an axis, without that axis."""
 @overload
 def select(input: Array, dim: Any, index: Any) -> Any: ...
+@overload
+def select_scatter(input: Tensor, src: Any, dim: Any, index: Any) -> Tensor:
+    """A copy with `src` at one index of an axis."""
+@overload
+def select_scatter(input: Array, src: Any, dim: Any, index: Any) -> Any: ...
 @overload
 def sgn(input: Tensor) -> Tensor:
     """-1, 0 or 1 by the sign of each element; 0 for NaN."""
@@ -1683,6 +1824,11 @@ def sinh(input: Tensor) -> Tensor:
 @overload
 def sinh(input: Array) -> Any: ...
 @overload
+def slice_scatter(input: Tensor, src: Any, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1) -> Tensor:
+    """A copy with `src` in a slice of an axis."""
+@overload
+def slice_scatter(input: Array, src: Any, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1) -> Any: ...
+@overload
 def softmax(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
     """exp(x) divided by its sum along an axis."""
 @overload
@@ -1700,6 +1846,11 @@ def sort(input: Array, dim: Any = -1, descending: Any = False, stable: Any = Fal
 def split(tensor: Operand, split_size_or_sections: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
     """Parts of a given length, or of given lengths, along an axis."""
 @overload
+def split_with_sizes(input: Tensor, split_sizes: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+    """Parts of given lengths along an axis."""
+@overload
+def split_with_sizes(input: Array, split_sizes: Any, dim: Any = 0) -> Any: ...
+@overload
 def sqrt(input: Tensor) -> Tensor:
     """Square root of each element; NaN below 0."""
 @overload
@@ -1710,11 +1861,11 @@ def square(input: Tensor) -> Tensor:
 @overload
 def square(input: Array) -> Any: ...
 @overload
-def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without axes of length 1 (all of them, or those named)."""
 @overload
-def squeeze(input: Array, dim: Any = None, *, axis: Any = None) -> Any: ...
-def stack(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
+def squeeze(input: Array, dim: Any = None) -> Any: ...
+def stack(tensors: Any, dim: Any = 0) -> Tensor:
     """Tensors of equal shape along a new axis."""
 @overload
 def std(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
@@ -1768,6 +1919,11 @@ def tanh(input: Tensor) -> Tensor:
 def tanh(input: Array) -> Any: ...
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, pin_memory: Any = False) -> Tensor:
     """A new leaf tensor with a copy of `data`."""
+@overload
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
+    """So many parts, the first ones longer by one where need be; or parts cut at these places."""
+@overload
+def tensor_split(input: Array, indices_or_sections: Any, dim: Any = 0) -> Any: ...
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
     """Sum of products over the last `dims` axes of a and the first of b, or over lists of axes."""
 @overload
@@ -1795,11 +1951,15 @@ def tril(input: Tensor, diagonal: Any = 0) -> Tensor:
     """The elements on and below a diagonal of the last two axes, 0 elsewhere."""
 @overload
 def tril(input: Array, diagonal: Any = 0) -> Any: ...
+def tril_indices(row: Any, col: Any = None, offset: Any = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """The places on and below a diagonal, as two rows."""
 @overload
 def triu(input: Tensor, diagonal: Any = 0) -> Tensor:
     """The elements on and above a diagonal of the last two axes, 0 elsewhere."""
 @overload
 def triu(input: Array, diagonal: Any = 0) -> Any: ...
+def triu_indices(row: Any, col: Any = None, offset: Any = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """The places on and above a diagonal, as two rows."""
 @overload
 def true_divide(input: Tensor, other: Operand, *, rounding_mode: Any = None) -> Tensor:
     """True quotient; rounding_mode "floor" or "trunc" rounds it."""
@@ -1815,6 +1975,11 @@ def unbind(input: Tensor, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
     """The parts along an axis, as a tuple."""
 @overload
 def unbind(input: Array, dim: Any = 0) -> Any: ...
+@overload
+def unflatten(input: Tensor, dim: Any, sizes: Any) -> Tensor:
+    """One axis as several; one of their lengths may be -1."""
+@overload
+def unflatten(input: Array, dim: Any, sizes: Any) -> Any: ...
 def unique(input: Operand, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False) -> Any:
     """The distinct elements in order; the slope of each belongs to its first occurrence."""
 @overload
@@ -1832,6 +1997,13 @@ def vdot(input: Tensor, other: Operand) -> Tensor:
     """Sum of the products of two vectors, the first one conjugated."""
 @overload
 def vdot(input: Array, other: Operand) -> Any: ...
+@overload
+def vsplit(input: Tensor, indices_or_sections: Any) -> builtins.tuple[Tensor, ...]:
+    """Parts below each other: along the first axis."""
+@overload
+def vsplit(input: Array, indices_or_sections: Any) -> Any: ...
+def vstack(tensors: Any) -> Tensor:
+    """Below each other: along the first axis, vectors as rows."""
 def where(condition: Operand, input: Operand | None = None, other: Operand | None = None) -> Any:
     """input where condition holds, else other."""
 @overload
