@@ -19,7 +19,7 @@ import numpy as np
 
 from tapejit import dtypes, expressions
 from tapejit.errors import AxisError, DeclarationError
-from tapejit.registry import Alias, Op, Probe
+from tapejit.registry import Alias, Loop, Op, Probe
 from tapejit.shapes import Aval, aval, broadcast, reduced
 
 # ---------------------------------------------------------------- elementwise
@@ -180,6 +180,7 @@ def reduction(
     needs_elements: bool = False,
     linear: bool = False,
     complex: bool = False,
+    loop: Loop | None = None,
     rule: str = "keep",
     alias: Alias = Alias(),
     grad_name: str = "",
@@ -207,6 +208,7 @@ def reduction(
         reduce=reduce,
         linear=linear,
         complex=complex,
+        loop=loop,
         rule=rule,
         alias=alias,
         grad_name=grad_name,
@@ -262,6 +264,7 @@ def operation(
     decompose: Callable | None = None,
     linear: bool = False,
     complex: bool | None = None,
+    loop: Loop | None = None,
     rule: str = "keep",
     alias: Alias = Alias(),
     grad_name: str = "",
@@ -280,9 +283,9 @@ def operation(
     return Op(
         name=name, family=family, summary=summary, infer=infer, evaluate=evaluate,
         attributes=attributes, partials=partials, vjp=vjp, jvp=jvp, decompose=decompose,
-        linear=linear, rule=rule, complex=family in MOVES if complex is None else complex,
-        alias=alias, grad_name=grad_name, probe=probe, note=note, source=source, example=example,
-        version=version,
+        linear=linear, complex=family in MOVES if complex is None else complex, loop=loop,
+        rule=rule, alias=alias, grad_name=grad_name, probe=probe, note=note, source=source,
+        example=example, version=version,
     )  # fmt: skip
 
 

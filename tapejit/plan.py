@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tapejit.dtypes import DType
-from tapejit.registry import Kind
+from tapejit.registry import Kind, Loop, Work
 
 # ---------------------------------------------------------------- kernels
 
@@ -113,6 +113,26 @@ class KernelStep(NamedTuple):
         return total
 
 
+class LoopStep(NamedTuple):
+    """One run of an operation's own loop, with the machine interface of a kernel.
+
+    args are the operands and the result (`views`), the work's scratch areas, and the status of a
+    loop that has one; meta is the work's.
+    """
+
+    kind: Kind
+    work: Work
+    dtypes: tuple[str, ...]
+    """Of each of args, as kernels know them."""
+    views: tuple[View, ...]
+
+    @property
+    def loop(self) -> Loop:
+        """The operation's loop."""
+        assert self.kind.op.loop is not None
+        return self.kind.op.loop
+
+
 class LibraryStep(NamedTuple):
     """One call of an operation's own `evaluate`; `buffer` becomes what it returns."""
 
@@ -132,9 +152,14 @@ class Plan(NamedTuple):
     """Steps in an order that respects what they read, and what they leave behind."""
 
     buffers: tuple[Buffer, ...]
-    steps: tuple[KernelStep | LibraryStep, ...]
+    steps: tuple[KernelStep | LoopStep | LibraryStep, ...]
     results: tuple[Result, ...]
     n_inputs: int
+
+
+def outputs_of(step: KernelStep | LoopStep) -> tuple[View, ...]:
+    """What a step writes of the plan's buffers."""
+    return step.views[-1:] if isinstance(step, LoopStep) else step.views[len(step.kernel.inputs) :]
 
 
 def is_total(output: Output) -> bool:

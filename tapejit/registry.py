@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tapejit import expressions
+from tapejit.dtypes import DType
 from tapejit.errors import DeclarationError, DtypeError
 from tapejit.locks import Lock
 from tapejit.shapes import Aval, drop_unheld
@@ -61,6 +62,48 @@ class Probe(NamedTuple):
     """Relative, of the derivative against central differences in float64."""
 
 
+class Operand(NamedTuple):
+    """How an operand of a loop lies in memory, seen from its first element."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    """In elements."""
+    dtype: DType
+
+
+class Work(NamedTuple):
+    """Which function runs, what it is given besides its operands, and how much it has to do."""
+
+    run: Callable[..., None] | str
+    """A loop in plain Python, or the name of a native one of runtime/blas.py."""
+    meta: tuple[int, ...]
+    """Sizes and strides, as the loop wants them."""
+    units: int
+    """Parts that are independent of each other: the pool shares them between threads."""
+    ns: float
+    """About how long all of them take on one thread."""
+    scratch: tuple[tuple[str, int], ...] = ()
+    """Memory of this run's own: (dtype, elements); args has it behind the result."""
+
+
+class Loop(NamedTuple):
+    """An operation's compiled loop, for what is no chain of elementwise functions and reductions.
+
+    It is a function `run(args, meta, begin, end)` in the subset of Numba, over the units [begin,
+    end): args are flat arrays, the operands' first, then the result's, then scratch, then the
+    status of a loop that has one.  tapejit/ops/loops says what it may assume and must keep.
+    """
+
+    work: Callable[..., Work | None]
+    """(operands, result, **attrs) -> Work of Operands; None where `evaluate` does it, which may
+    depend on shapes, dtypes and attributes, not on strides."""
+    is_strided: bool = False
+    """Whether it reads operands by their strides; else they are row-major, copied if need be."""
+    has_status: bool = False
+    """Whether it may refuse: it writes something other than 0 to the status, an int64, and
+    `evaluate` does the work again, or raises what is to be raised."""
+
+
 @dataclass(eq=False)
 class Op:
     """One operation.  Make it with a family function of this module, never directly."""
@@ -80,6 +123,8 @@ class Op:
     """(*inputs, **attrs) -> the same value through simpler operations."""
     linear: bool = False
     expression: expressions.Expression | None = None
+    loop: Loop | None = None
+    """What runs in place of `evaluate` where it pays, on kernels' dtypes."""
     reduce: str | None = None
     """For reductions that loop kernels know: "sum", "prod", "max", "min"."""
     rule: str = "promote"

@@ -370,7 +370,9 @@ def test_another_numba_is_asked_for_its_public_text(monkeypatch):
 def test_nothing_is_contracted_or_reordered():
     """No fast-math flag, no fused multiply and add: + and * keep NumPy's bits."""
     text = emit_text(KERNELS["axpb"], "kernel")
-    llvm, symbol = numba_kernels._lower(text.functions[0], text.source)
+    function = text.functions[0]
+    pyfunc = numba_kernels._scope(text.source)[function.name]
+    llvm, symbol = numba_kernels.lower(pyfunc, numba_kernels._signature(function))
     assert symbol in llvm and "fmul double" in llvm and "fadd double" in llvm
     for word in ("fast", "contract", "reassoc", "llvm.fma", "llvm.fmuladd"):
         assert word not in llvm

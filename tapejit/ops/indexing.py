@@ -11,7 +11,8 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.families import operation
-from tapejit.registry import Probe
+from tapejit.ops.loops import places
+from tapejit.registry import Loop, Probe
 from tapejit.shapes import aval, broadcast
 
 # ---------------------------------------------------------------- x[i, j, ...] on leading axes
@@ -34,6 +35,7 @@ index = operation(
     summary="x[i, j, ...] with integer arrays for the leading axes.",
     infer=_infer_index,
     evaluate=lambda x, *indices: x[indices],
+    loop=Loop(places.read_work, has_status=True),
     vjp=_index_vjp,
     jvp=lambda tangents, x, *rest: index(tangents[0], *rest[:-1]),
     linear=True,
@@ -55,6 +57,7 @@ index_add = operation(
     summary="Zeros with elements added at x[i, j, ...]: the transpose of index.",
     infer=lambda avals, shape: aval(shape, avals[0].dtype),
     evaluate=_run_index_add,
+    loop=Loop(places.add_work, has_status=True),
     attributes=("shape",),
     vjp=lambda gy, x, *rest, shape: (index(gy, *rest[:-1]), *(None for _ in rest[:-1])),
     jvp=lambda tangents, x, *rest, shape: index_add(tangents[0], *rest[:-1], shape=shape),
@@ -96,6 +99,7 @@ index_put = operation(
     summary="A tensor with the elements at [i, j, ...] replaced (what x[i] = v does).",
     infer=lambda avals: avals[0],
     evaluate=_run_index_put,
+    loop=Loop(places.put_work, has_status=True),
     vjp=_index_put_vjp,
     jvp=_index_put_jvp,
     rule="index_put",
@@ -116,6 +120,7 @@ gather = operation(
         index,
         axis,
     ),
+    loop=Loop(places.gather_work, has_status=True),
     attributes=("axis",),
     vjp=lambda gy, x, index, y, axis: (
         scatter_add(gy, index, shape=x.shape, axis=axis),
@@ -143,6 +148,7 @@ scatter_add = operation(
     summary="Zeros with elements added along an axis: the transpose of gather.",
     infer=lambda avals, shape, axis: aval(shape, avals[0].dtype),
     evaluate=_run_scatter_add,
+    loop=Loop(places.scatter_work, has_status=True),
     attributes=("shape", "axis"),
     vjp=lambda gy, x, index, y, shape, axis: (gather(gy, index, axis=axis), None),
     jvp=lambda tangents, x, index, y, shape, axis: scatter_add(

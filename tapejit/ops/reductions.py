@@ -16,10 +16,11 @@ from tapejit.families import REDUCED, accumulated, accumulator, operation, reduc
 from tapejit.ops.comparison import eq, ne
 from tapejit.ops.complexes import conjugate, imag, real
 from tapejit.ops.exponential import exp, log
+from tapejit.ops.loops import scans
 from tapejit.ops.movement import expand, flip, iota, reshape
 from tapejit.ops.powers import sqrt
 from tapejit.ops.selection import indicator, where
-from tapejit.registry import Alias, Probe
+from tapejit.registry import Alias, Loop, Probe
 from tapejit.shapes import aval, reduced
 
 
@@ -528,6 +529,7 @@ cumsum = operation(
     summary="Running sum along an axis.",
     infer=lambda avals, axis: aval(avals[0].shape, accumulated(avals[0].dtype)),
     evaluate=lambda x, axis: np.cumsum(x, axis, dtype=accumulator(x)),
+    loop=Loop(scans.cumsum_work, is_strided=True),
     attributes=("axis",),
     vjp=lambda gy, x, y, axis: (flip(cumsum(flip(gy, axes=(axis,)), axis=axis), axes=(axis,)),),
     jvp=lambda tangents, x, y, axis: cumsum(tangents[0], axis=axis),

@@ -35,9 +35,9 @@ import numpy as np
 
 from tapejit import config
 from tapejit.errors import KernelError
-from tapejit.plan import KernelStep, LibraryStep, Plan, View, is_total
+from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, View, is_total, outputs_of
 from tapejit.pretty import program_text
-from tapejit.runtime import kernels, reference
+from tapejit.runtime import kernels, loops, reference
 from tapejit.runtime.blocks import is_pooled, take
 from tapejit.runtime.kernels import statistics
 from tapejit.runtime.launcher import make_launcher, record_of
@@ -50,6 +50,8 @@ from tapejit.tape import Program
 from tapejit.verify import verify_program
 
 __all__ = ["Compiled", "compile_program", "statistics"]
+
+_BYTES = {"f64": 8, "i64": 8, "f32": 4, "i32": 4, "bool": 1}
 
 ARENAS = 4
 """Arenas that are kept for later calls; more are in use only while as many calls run at once."""
@@ -72,6 +74,8 @@ class Launches(NamedTuple):
     """The launcher's record, and where each of its operands begins."""
     results: list[tuple[str, int, np.dtype, tuple[int, ...], bool]]
     """Row-major results: where they lie, and whether that is an output which is handed out."""
+    statuses: Sequence[tuple[str, int]] = ()
+    """Where loops leave an int64 other than 0 if the call has to go through Python."""
 
 
 class Compiled:
@@ -133,7 +137,7 @@ def _compile(program):
             f"tapejit: {len(program.tape)} rows, {len(steps)} kernels "
             f"({statistics.kernels_compiled - n_compiled} new), "
             f"{sum(len(step.kernel.nodes) for step in steps)} nodes, "
-            f"{len(plan.steps) - len(steps)} library steps; "
+            f"{len(plan.steps) - len(steps)} other steps; "
             f"schedule {(scheduled - begin) * 1e3:.1f} ms, "
             f"emit {statistics.emit_ms - emit_ms:.1f} ms, "
             f"LLVM {statistics.llvm_ms - llvm_ms:.1f} ms, "
@@ -167,7 +171,8 @@ class _Writer:
         self.scratch: list[list[int]] = []  # per step: offsets of the scratch areas
         self.arena_bytes = 0
         self.outputs: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
-        self.records: list = []  # of each kernel step: its launcher's record, its operands
+        self.records: list = []  # of each step in native code: its launcher's record, its operands
+        self.statuses: list[tuple[str, int]] = []
 
     def function(self):
         """The function and its text."""
@@ -180,6 +185,9 @@ class _Writer:
             if isinstance(step, KernelStep):
                 self.allocate(step)
                 self.launch(number, step, next(cells))
+            elif isinstance(step, LoopStep):
+                self.allocate(step)
+                self.loop(number, step)
             else:
                 self.library(number, step)
         self.lines.append(f"r = [{', '.join(map(self.result, plan.results))}]")
@@ -228,6 +236,13 @@ class _Writer:
                 for _ in filter(is_total, step.kernel.outputs):
                     blocks.append(Block(8 * step.units, number, number))
                     owners.append(~number)
+            elif isinstance(step, LoopStep):
+                for dtype, n in step.work.scratch:
+                    blocks.append(Block(_BYTES[dtype] * n, number, number))
+                    owners.append(~number)
+                if step.loop.has_status:  # native entries look at it in the end
+                    blocks.append(Block(8, number, len(plan.steps)))
+                    owners.append(~number)
         offsets, self.arena_bytes = lay_out(blocks)
         for owner, offset in zip(owners, offsets, strict=True):
             if owner >= 0:
@@ -263,7 +278,7 @@ class _Writer:
 
     def allocate(self, step):
         """Fresh arrays for the outputs that a kernel writes."""
-        for view in step.views[len(step.kernel.inputs) :]:
+        for view in outputs_of(step):
             if view.buffer not in self.names:
                 record = self.plan.buffers[view.buffer]
                 assert record.role == "output", record
@@ -280,7 +295,8 @@ class _Writer:
 
     # ------------------------------------------------------------ steps
 
-    def launch(self, number, step, cell):
+    def operands(self, number, step):
+        """Names and byte offsets of what a step's args point to."""
         buffers = self.plan.buffers
         for view in step.views:
             if buffers[view.buffer].role == "constant":
@@ -291,15 +307,43 @@ class _Writer:
             for view in step.views
         ]
         names += ["t"] * len(self.scratch[number])
-        offsets += self.scratch[number]
+        return names, tuple(offsets + self.scratch[number])
+
+    def launch(self, number, step, cell):
+        names, offsets = self.operands(number, step)
         if cell is None:
-            launcher = make_python_launcher(step, tuple(offsets))
+            launcher = make_python_launcher(step, offsets)
         else:
-            record = record_of(step, cell, tuple(offsets))
-            launcher = make_launcher(record)
-            self.records.append((record, list(zip(names, offsets, strict=True))))
+            launcher = self.native(record_of(step, cell, offsets), names, offsets)
         self.scope[f"k{number}"] = launcher
         self.lines.append(f"k{number}({', '.join(names)})")
+
+    def native(self, record, names, offsets):
+        """A record's launcher."""
+        self.records.append((record, list(zip(names, offsets, strict=True))))
+        return make_launcher(record)
+
+    def loop(self, number, step):
+        """One run of an operation's loop; where it refuses, or there is none, of `evaluate`."""
+        names, offsets = self.operands(number, step)
+        evaluate, has_status = loops.make_evaluate_launcher(step, offsets), step.loop.has_status
+        if not self.is_native:
+            launcher = loops.make_python_launcher(step, offsets)
+        else:
+            try:
+                record = loops.record_of(step, loops.fetch(step), offsets)
+                launcher = self.native(record, names, offsets)
+            except KernelError as error:
+                launcher, has_status = evaluate, False
+                if config.settings.debug >= 1:
+                    print(f"tapejit: {step.kind.op.name} by NumPy: {error}", file=sys.stderr)
+        self.scope[f"k{number}"] = launcher
+        self.lines.append(f"k{number}({', '.join(names)})")
+        if has_status:
+            self.dtypes["int64"] = np.dtype(np.int64)
+            self.scope[f"e{number}"] = evaluate
+            self.statuses.append(("t", offsets[-1]))
+            self.lines.append(f"if int64_[{offsets[-1] // 8}]: e{number}({', '.join(names)})")
 
     def library(self, number, step):
         """One call of `evaluate`; what it returns is made an array of its own."""
@@ -383,7 +427,9 @@ class _Writer:
         for buffer, name in self.names.items():
             if self.plan.buffers[buffer].role == "constant":
                 constants[name] = np.ascontiguousarray(self.scope[name])
-        return Launches(self.arena_bytes, constants, self.outputs, self.records, results)
+        return Launches(
+            self.arena_bytes, constants, self.outputs, self.records, results, self.statuses
+        )
 
 
 # ---------------------------------------------------------------- what the function calls

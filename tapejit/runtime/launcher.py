@@ -107,15 +107,23 @@ def make_record(
 def record_of(step: KernelStep, cell: Cell, offsets: tuple[int, ...] = ()) -> Record:
     """The record of a plan's step."""
     meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
-    work = max(estimate_ns(step), 1)
+    work = estimate_ns(step)
+    atom = atom_of(step) if work >= LONG_NS else 1
+    return record_for(cell, step.units, meta, offsets, work, atom)
+
+
+def record_for(
+    cell: Cell, units: int, meta: Sequence[int], offsets: tuple[int, ...], work: int, atom: int = 1
+) -> Record:
+    """The record of a step that takes `work` ns on one thread: on several, if that is long."""
+    work = max(work, 1)
     if work < LONG_NS:
-        return make_record(cell, step.units, meta, offsets, work=work)
-    atom = atom_of(step)
-    atoms = step.units // atom
+        return make_record(cell, units, meta, offsets, work=work)
+    atoms = units // atom
     grain = -(-atoms * GRAIN_NS // work)
     threads = min(work // SHARE_NS, atoms)
     return make_record(
-        cell, step.units, meta, offsets,
+        cell, units, meta, offsets,
         work=work, flags=LONG, atom=atom, grain=grain, threads=threads,
     )  # fmt: skip
 

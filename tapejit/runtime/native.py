@@ -11,6 +11,8 @@ Settings, each from a measurement:
            Both give the same bits, because the IR says `llvm.fma` itself and never `contract`.
   tier 2   variables to registers, then codegen 0: for the printed functions of `codegen.words`,
            36 ms where tier 1 takes 430, and code that is a third slower.
+  tier 3   O2 with LLVM's vectorisers and unrolling: loops written by hand (ops/loops), which have
+           no vectors in them.
   pic      with JITLink.  Without it a symbol more than 2 GiB away, or a table read with a variable
            index, makes LLVM *abort the process* (an assertion in RuntimeDyld); with it, an error.
   256      libraries per LLJIT.  LLVM keeps about 10 KiB of every library ever linked until its
@@ -162,7 +164,7 @@ def machine(target: Host, tier: int):
         return llvm.Target.from_triple(target.triple).create_target_machine(
             cpu=target.cpu,
             features=target.features,
-            opt=int(tier == 1),
+            opt={1: 1, 3: 2}.get(tier, 0),
             reloc="pic",
             codemodel="small",
         )
@@ -180,7 +182,7 @@ def compile_object(
 
     Errors  KernelError with the first lines of what LLVM said
     """
-    assert tier in (0, 1, 2), tier
+    assert tier in (0, 1, 2, 3), tier
     llvm, to = _llvm(), machine(target or host(), tier)
     try:
         # A context of its own: LLVM never frees constants and types of the global one.
@@ -188,8 +190,8 @@ def compile_object(
         with module:
             if not is_trusted or settings.check:  # 0.1 ms; the emitters' tests verify
                 module.verify()
-            if tier == 1:
-                _optimise(module, to)
+            if tier in (1, 3):
+                _optimise(module, _pass_builder(to, tier))
             elif tier == 2:
                 _promote(module, to)
             return to.emit_object(module)
@@ -201,18 +203,16 @@ def _compile_trusted(ir_text, tier):
     return compile_object(ir_text, tier, is_trusted=True)
 
 
-def _pass_builder(to):
-    """The O1 pipeline.  The IR has explicit vectors, so vectorisers and unrolling only cost."""
+def _pass_builder(to, tier=1):
+    """Tier 1: the IR has explicit vectors, so vectorisers and unrolling only cost."""
     llvm = _llvm()
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
-    options.loop_vectorization = False
+    options = llvm.create_pipeline_tuning_options(speed_level=1 if tier == 1 else 2)
+    options.loop_vectorization = options.loop_unrolling = tier == 3
     options.slp_vectorization = False
-    options.loop_unrolling = False
     return llvm.create_pass_builder(to, options)
 
 
-def _optimise(module, to):
-    builder = _pass_builder(to)
+def _optimise(module, builder):
     builder.getModulePassManager().run(module, builder)
 
 

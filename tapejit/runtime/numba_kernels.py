@@ -29,7 +29,7 @@ import inspect
 import math
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tapejit import config
@@ -51,11 +51,11 @@ _NUMBA = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32", "b
 """Numbers in memory.  A pointer to Numba's own boolean stores a byte where it reads a bit."""
 _LOADED: weakref.WeakValueDictionary[str, native.NativeLibrary] = weakref.WeakValueDictionary()
 
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": False}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": False}
 """NumPy's division by zero; no fast-math, so + - * / sqrt have NumPy's bits."""
 
 _FLAGS = {
-    "error_model": _OPTIONS["error_model"],
+    "error_model": OPTIONS["error_model"],
     "no_compile": True,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
@@ -80,7 +80,7 @@ def dispatcher(kernel: LoopKernel, name: str = LOOP) -> Callable:
     `args` is a tuple of flat arrays, `meta` an int64 array (plan.py).  Numba compiles it for its
     caller, in whose cache and memory it then is.
     """
-    return _numba().njit(**_OPTIONS)(_scope(emit_source(kernel, LOOP))[name])
+    return numba_module().njit(**OPTIONS)(_scope(emit_source(kernel, LOOP))[name])
 
 
 # ---------------------------------------------------------------- one function
@@ -97,7 +97,7 @@ def _library(function: Function, source: str) -> native.NativeLibrary:
 
 def _key(function):
     """Name of the machine code: the hash of all that it depends on."""
-    versions = (FORMAT, _numba_version(), _helpers_digest(), tuple(native.host()))
+    versions = (FORMAT, numba_version(), _helpers_digest(), tuple(native.host()))
     text = repr((versions, function.dtypes, function.text))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -118,12 +118,12 @@ def _from_disk(key, function):
 
 
 def _compile(key, function, source):
-    llvm, symbol = _lower(function, source)
-    text = llvm + _entry(function, symbol)
+    llvm, symbol = lower(_scope(source)[function.name], _signature(function))
+    text = llvm + entry(function.name, len(function.dtypes), symbol, function.name == LOOP)
     if config.settings.debug >= 5:
         print(text, file=sys.stderr)
     code = native.compile_object(text, tier=1)
-    imports = _addresses(llvm)
+    imports = numba_addresses(llvm)
     library = native.load(code, (function.name,), imports)
     # What holds an address of this process, or asks Numba for one, is of no use to another.
     if not imports and b"numba.dynamic.globals" not in code:
@@ -131,24 +131,24 @@ def _compile(key, function, source):
     return library
 
 
-def _entry(function, symbol):
+def entry(name: str, n_args: int, symbol: str, has_units: bool) -> str:
     """The machine's interface around Numba's: takes `args` apart and drops the status, which is
     that of exceptions, and the text raises none."""
     loads = "".join(
         f"%p{k} = getelementptr ptr, ptr %args, i64 {k}\n%a{k} = load ptr, ptr %p{k}\n"
-        for k in range(len(function.dtypes))
+        for k in range(n_args)
     )
-    operands = [f"ptr %a{k}" for k in range(len(function.dtypes))]
-    units = ", i64 %begin, i64 %end" if function.name == LOOP else ""
+    operands = [f"ptr %a{k}" for k in range(n_args)]
+    units = ", i64 %begin, i64 %end" if has_units else ""
     return (
-        f"\ndefine void @{function.name}(ptr %args, ptr %meta{units}) nounwind {{\n{loads}"
+        f"\ndefine void @{name}(ptr %args, ptr %meta{units}) nounwind {{\n{loads}"
         "%ret = alloca ptr\n%exception = alloca ptr\n"
         f"%status = call i32 @{symbol}(ptr %ret, ptr %exception, {', '.join(operands)}, ptr %meta"
         f"{units})\nret void\n}}\n"
     )
 
 
-def _addresses(llvm):
+def numba_addresses(llvm: str) -> dict[str, int]:
     """Addresses of what only Numba knows of all that the code declares: on some systems, none."""
     from llvmlite.binding import address_of_symbol
 
@@ -166,7 +166,7 @@ def _addresses(llvm):
 
 
 @functools.cache
-def _numba() -> Any:
+def numba_module() -> Any:
     """110 to 240 ms, so only when there is something to compile."""
     try:
         import numba
@@ -176,7 +176,7 @@ def _numba() -> Any:
 
 
 @functools.cache
-def _numba_version():
+def numba_version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -198,27 +198,32 @@ def _scope(source):
 def _helper(name):
     if name in scalar_math.GUARDED:
         return getattr(math, name)
-    options = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time
-    return _numba().njit(**options)(getattr(scalar_math, name))
+    options = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time
+    return numba_module().njit(**options)(getattr(scalar_math, name))
 
 
 def _signature(function):
     """Numba's types of the parameters; what a function does not touch counts as float64."""
-    types = _numba().types
-    pointers = [types.CPointer(getattr(types, _NUMBA[dtype or "f64"])) for dtype in function.dtypes]
-    units = [types.int64] * 2 if function.name == LOOP else []
+    return signature(function.dtypes, function.name == LOOP)
+
+
+def signature(dtypes: Iterable[str | None], has_units: bool) -> tuple:
+    """Numba's types of (args, meta) or (args, meta, begin, end)."""
+    types = numba_module().types
+    pointers = [types.CPointer(getattr(types, _NUMBA[dtype or "f64"])) for dtype in dtypes]
+    units = [types.int64] * 2 if has_units else []
     return (types.Tuple(pointers), types.CPointer(types.int64), *units)
 
 
-def _lower(function, source):
+def lower(pyfunc: Callable, signature: tuple) -> tuple[str, str]:
     """LLVM IR of a function and the symbol that it has there.
 
     Errors  KernelError with the first lines of what Numba said
     """
-    numba, pyfunc = _numba(), _scope(source)[function.name]
-    for lower in (_lower_only, _lower_publicly):
+    numba = numba_module()
+    for lowered_by in (_lower_only, _lower_publicly):
         try:
-            return lower(pyfunc, _signature(function))
+            return lowered_by(pyfunc, signature)
         except numba.core.errors.NumbaError as error:
             failure = error
             break  # it understood, and refuses
@@ -272,7 +277,7 @@ def _module_class():
 
 def _lower_publicly(pyfunc, signature):
     """Through an ordinary compile, of which only the text is kept."""
-    function = _numba().njit(signature, **_OPTIONS)(pyfunc)
+    function = numba_module().njit(signature, **OPTIONS)(pyfunc)
     text = function.inspect_llvm(function.signatures[0])
     names = [
         line.split("@", 1)[1].split("(", 1)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapejit.plan import KernelStep, LoopKernel, Plan, View
+from tapejit.plan import KernelStep, LibraryStep, LoopKernel, LoopStep, Plan, View
 from tapejit.schedule.views import contiguous
 
 _INFIX = {
@@ -21,9 +21,12 @@ def describe(plan: Plan) -> str:
         if isinstance(step, KernelStep):
             lines += _kernel_lines(plan, step)
         else:
-            operands = ", ".join(_view(plan, view) for view in step.views)
+            views = [_view(plan, view) for view in step.views]
+            word, result = "library", f"b{step.buffer}" if isinstance(step, LibraryStep) else ""
+            if isinstance(step, LoopStep):
+                word, result = "loop", views.pop()
             attrs = "".join(f", {k}={v}" for k, v in step.kind.attributes().items())
-            lines.append(f"library  b{step.buffer} = {step.kind.op.name}({operands}{attrs})")
+            lines.append(f"{word}  {result} = {step.kind.op.name}({', '.join(views)}{attrs})")
     results = [
         f"{'' if result.is_owned else 'copy of '}{_view(plan, result.view)}"
         for result in plan.results

@@ -22,6 +22,7 @@ from __future__ import annotations
 import functools
 
 from tapejit.registry import KINDS
+from tapejit.schedule.loops import row_major, work_of
 from tapejit.schedule.pieces import Piece, find_sums, pieces_of, pieces_of_sum, rows_inside
 from tapejit.schedule.templates import Template, template
 from tapejit.schedule.views import VIEWS, Place, contiguous, view_of
@@ -29,9 +30,10 @@ from tapejit.tape import Program, needed_rows
 
 # ---------------------------------------------------------------- data
 
-UNUSED, INPUT, LITERAL, ROOT, VIEW, LIBRARY, FUSED, ALIAS = range(8)
+UNUSED, INPUT, LITERAL, ROOT, VIEW, LIBRARY, LOOP, FUSED, ALIAS = range(9)
 """FUSED: a node of kernels.  ALIAS: a view of such a row, at other loop axes.  ROOT: what a kernel
-leaves in memory and no node is: reductions and copies.  VIEW: strides on memory.
+leaves in memory and no node is: reductions and copies.  VIEW: strides on memory.  LIBRARY, LOOP:
+a step of its own, by `evaluate` or by the operation's loop.
 `role >= FUSED` asks for rows that kernels compute."""
 
 CHEAP = 6
@@ -160,7 +162,7 @@ class Placement:
                 self.settle(row, role)
             elif role == ROOT:
                 self.settle_root(row)
-            elif role == LIBRARY:
+            elif role in (LIBRARY, LOOP):
                 for operand in self.operands[row]:
                     self.keep(operand, self.stage[row] - 2)
             elif role == VIEW and row in self.results:
@@ -321,7 +323,9 @@ class Placement:
         for x in operands:
             role = self.role[x]
             stage = max(stage, self.stage[x] + (role >= FUSED))
-        self.role[row], self.stage[row] = LIBRARY, stage + 1
+        kind, avals = self.kinds[row], [self.kinds[x].aval for x in operands]
+        has_loop = kind.op.loop is not None and work_of(kind, map(row_major, avals)) is not None
+        self.role[row], self.stage[row] = LOOP if has_loop else LIBRARY, stage + 1
         self.place[row] = (0, contiguous(self.kinds[row].aval.shape))
 
     def place_of(self, row):

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from tapejit.dtypes import DType
 from tapejit.errors import KernelError
-from tapejit.plan import Buffer, LibraryStep, Plan, Result, View
+from tapejit.plan import Buffer, KernelStep, LibraryStep, LoopStep, Plan, Result, View
+from tapejit.registry import Operand
 from tapejit.schedule.bodies import Body
+from tapejit.schedule.loops import copy_step, loop_step
 from tapejit.schedule.placement import (
     ALIAS,
     FUSED,
     INPUT,
     LIBRARY,
     LITERAL,
+    LOOP,
     ROOT,
     Placement,
 )
@@ -52,15 +55,17 @@ class _Planner:
             self.number[root] = self.add(role, aval.dtype, claimed.get(root, aval.shape))
         steps = []
         for row, role in enumerate(placement.role):
-            if role == LIBRARY:
-                aval = placement.kinds[row].aval
-                self.number[row] = self.add("library", aval.dtype, aval.shape)
+            if role in (LIBRARY, LOOP):
+                aval, memory = placement.kinds[row].aval, "library"
+                if role == LOOP:
+                    memory = "output" if row in claimed else "temporary"
+                self.number[row] = self.add(memory, aval.dtype, claimed.get(row, aval.shape))
                 steps.append((placement.stage[row] - 1, len(steps), row))
         for kernel in placement.kernels.values():
             if kernel.stores:
                 steps.append((kernel.stage, len(steps), kernel))
         steps.sort()
-        made = [self.step(what) for _, _, what in steps]
+        made = [step for _, _, what in steps for step in self.steps(what)]
         results = tuple(self.result(row, claimed) for row in program.outputs)
         return Plan(tuple(self.buffers), tuple(made), results, len(program.inputs))
 
@@ -71,18 +76,35 @@ class _Planner:
 
     # ------------------------------------------------------------ steps
 
-    def step(self, what):
+    def steps(self, what) -> list[KernelStep | LoopStep | LibraryStep]:
+        """The step of a kernel, or of a row that has one of its own, and the copies before it."""
         if not isinstance(what, int):
             body = Body(self.placement, what).collect()
             for root, (dtype, number) in body.constants.items():
                 if root not in self.number:
                     self.number[root] = self.add("constant", dtype, (), number)
-            return body.finish(self.number)
+            return [body.finish(self.number)]
         kind = self.placement.kinds[what]
         if kind.op.family == "host":
             raise KernelError("schedule: a program that calls hooks runs row by row")
-        views = tuple(self.view(x) for x in self.placement.operands[what])
-        return LibraryStep(kind, views, self.number[what])
+        views = [self.view(x) for x in self.placement.operands[what]]
+        if self.placement.role[what] == LIBRARY:
+            return [LibraryStep(kind, tuple(views), self.number[what])]
+        loop, operands = kind.op.loop, self.placement.operands[what]
+        assert loop is not None
+        dtypes = [self.placement.kinds[x].aval.dtype for x in operands]
+        copies = []
+        for k, (view, dtype) in enumerate(zip(views, dtypes, strict=True)):
+            is_constant = self.buffers[view.buffer].role == "constant"
+            if is_constant:  # one number in memory
+                views[k] = view = view._replace(strides=(0,) * len(view.shape))
+            if not loop.is_strided and not is_contiguous(view.shape, view.strides):
+                target = self.add("temporary", dtype, view.shape)
+                copies.append(copy_step(view, dtype.kernel, target))
+                views[k] = View(target, 0, view.shape, contiguous(view.shape))
+        lying = [Operand(v.shape, v.strides, d) for v, d in zip(views, dtypes, strict=True)]
+        result = View(self.number[what], 0, kind.aval.shape, contiguous(kind.aval.shape))
+        return [*copies, loop_step(kind, tuple(lying), (*views, result))]
 
     def view(self, row) -> View:
         """Where a row lies in memory."""
@@ -103,7 +125,9 @@ class _Planner:
         placement, claimed = self.placement, {}
         for row in self.program.outputs:
             root = placement.root[row]
-            if root in claimed or root not in placement.stored:
+            if root in claimed:
+                continue
+            if root not in placement.stored and placement.role[root] != LOOP:
                 continue
             shape = placement.kinds[row].aval.shape
             if self.is_whole(row, root):
@@ -129,5 +153,5 @@ class _Planner:
         elif role == LIBRARY and row == root and root not in self.handed_out:
             owned = True
             self.handed_out.add(root)
-        assert role in (INPUT, LITERAL, LIBRARY, ROOT, FUSED, ALIAS), role
+        assert role in (INPUT, LITERAL, LIBRARY, LOOP, ROOT, FUSED, ALIAS), role
         return Result(view, owned)

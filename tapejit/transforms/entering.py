@@ -278,6 +278,8 @@ def _launch(writer, path, inputs):
         objects[name], bases[name] = writer.new_array(dtype, shape)
     for record, operands in launches.steps:
         writer.step(record, [(bases[name], offset) for name, offset in operands])
+    for name, offset in launches.statuses:
+        writer.agrees(bases[name], offset, np.int64(0))
     n_results = len(launches.results) - len(path.guards)
     outputs = []
     for i, (name, offset, dtype, shape, is_output) in enumerate(launches.results):

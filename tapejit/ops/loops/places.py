@@ -1,0 +1,241 @@
+"""Reading and adding at computed places.
+
+Two kinds.  Rows: one place leads to `inner` neighbours (x[i] of a matrix); two index arrays of one
+shape are two columns of the place.  Along an axis: each element has its own place (gather,
+scatter_add), memory seen as (outer, axis, inner).
+
+What adds up goes over all places in their order in one unit, so sums have the same bits on any
+number of threads; units are parts of the result that no two places share: blocks of columns, and
+outer axes.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tapejit.registry import Work
+
+COLUMNS = 256
+"""Elements of a row that one unit adds to."""
+
+# ---------------------------------------------------------------- rows, one index
+
+
+def read_rows(args, meta, begin, end):
+    x, places, y, status = args
+    length, inner = meta[0], meta[1]
+    for i in range(begin, end):
+        at = places[i]
+        if at < 0:
+            at += length
+        if at < 0 or at >= length:
+            status[0] = 1
+        elif inner == 1:
+            y[i] = x[at]
+        else:
+            for j in range(inner):
+                y[i * inner + j] = x[at * inner + j]
+
+
+def add_rows(args, meta, begin, end):
+    x, places, y, status = args
+    count, length, inner, width = meta[0], meta[1], meta[2], meta[3]
+    for unit in range(begin, end):
+        first = unit * width
+        last = min(first + width, inner)
+        for i in range(length):
+            for j in range(i * inner + first, i * inner + last):
+                y[j] = 0
+        for i in range(count):
+            at = places[i]
+            if at < 0:
+                at += length
+            if at < 0 or at >= length:
+                status[0] = 1
+            elif inner == 1:
+                y[at] += x[i]
+            else:
+                for j in range(first, last):
+                    y[at * inner + j] += x[i * inner + j]
+
+
+def put_rows(args, meta, begin, end):
+    x, value, places, y, status = args
+    count, length, inner, width = meta[0], meta[1], meta[2], meta[3]
+    for unit in range(begin, end):
+        first = unit * width
+        last = min(first + width, inner)
+        for i in range(length):
+            for j in range(i * inner + first, i * inner + last):
+                y[j] = x[j]
+        for i in range(count):
+            at = places[i]
+            if at < 0:
+                at += length
+            if at < 0 or at >= length:
+                status[0] = 1
+            else:
+                for j in range(first, last):
+                    y[at * inner + j] = value[i * inner + j]
+
+
+# ---------------------------------------------------------------- rows, two indices
+
+
+def read_pairs(args, meta, begin, end):
+    x, rows, columns, y, status = args
+    length, width, inner = meta[0], meta[1], meta[2]
+    for i in range(begin, end):
+        row, column = rows[i], columns[i]
+        if row < 0:
+            row += length
+        if column < 0:
+            column += width
+        if row < 0 or row >= length or column < 0 or column >= width:
+            status[0] = 1
+        else:
+            at = (row * width + column) * inner
+            for j in range(inner):
+                y[i * inner + j] = x[at + j]
+
+
+def add_pairs(args, meta, begin, end):
+    x, rows, columns, y, status = args
+    count, length, width, inner = meta[0], meta[1], meta[2], meta[3]
+    for _ in range(begin, end):
+        for j in range(length * width * inner):
+            y[j] = 0
+        for i in range(count):
+            row, column = rows[i], columns[i]
+            if row < 0:
+                row += length
+            if column < 0:
+                column += width
+            if row < 0 or row >= length or column < 0 or column >= width:
+                status[0] = 1
+            else:
+                at = (row * width + column) * inner
+                for j in range(inner):
+                    y[at + j] += x[i * inner + j]
+
+
+# ---------------------------------------------------------------- rows, their work
+
+
+def _are_places(indices):
+    return all(index.dtype.kernel in ("i64", "i32") for index in indices)
+
+
+def read_work(operands, result):
+    """index: x[i] or x[i, j]."""
+    x, *indices = operands
+    n = len(indices)
+    if n > 2 or indices[0].shape != indices[-1].shape or not _are_places(indices):
+        return None
+    count, inner = math.prod(indices[0].shape), math.prod(x.shape[n:])
+    ns = count * (1.5 + 0.2 * inner)
+    return Work((read_rows, read_pairs)[n - 1], (*x.shape[:n], inner), count, ns)
+
+
+def add_work(operands, result, shape):
+    """index_add: the transpose of index."""
+    _, *indices = operands
+    n = len(indices)
+    if n > 2 or indices[0].shape != indices[-1].shape or not _are_places(indices):
+        return None
+    count, inner = math.prod(indices[0].shape), math.prod(shape[n:])
+    ns = count * (2 + 0.3 * inner) + 0.1 * math.prod(shape)
+    if n == 2:
+        return Work(add_pairs, (count, *shape[:2], inner), 1, ns)
+    return Work(add_rows, (count, shape[0], inner, COLUMNS), -(-inner // COLUMNS), ns)
+
+
+def put_work(operands, result):
+    """index_put: x with x[i] = value."""
+    x, value, *indices = operands
+    if len(indices) != 1 or value.shape != (*indices[0].shape, *x.shape[1:]):
+        return None
+    if not _are_places(indices):
+        return None
+    count, inner = math.prod(indices[0].shape), math.prod(x.shape[1:])
+    ns = count * (1.5 + 0.2 * inner) + 0.2 * math.prod(x.shape)
+    return Work(put_rows, (count, x.shape[0], inner, COLUMNS), -(-inner // COLUMNS), ns)
+
+
+# ---------------------------------------------------------------- along an axis
+
+
+def gather(args, meta, begin, end):
+    """A unit is `inner` neighbours of the result."""
+    x, places, y, status = args
+    length, n, inner = meta[0], meta[1], meta[2]
+    outer = begin // n
+    left = (outer + 1) * n - begin
+    for unit in range(begin, end):
+        if left == 0:
+            outer += 1
+            left = n
+        left -= 1
+        for j in range(inner):
+            at = places[unit * inner + j]
+            if at < 0:
+                at += length
+            if at < 0 or at >= length:
+                status[0] = 1
+            else:
+                y[unit * inner + j] = x[(outer * length + at) * inner + j]
+
+
+def scatter_add(args, meta, begin, end):
+    """A unit is a block of inner columns of one outer index."""
+    x, places, y, status = args
+    length, n, inner, width = meta[0], meta[1], meta[2], meta[3]
+    blocks = (inner + width - 1) // width
+    for unit in range(begin, end):
+        outer = unit // blocks
+        first = (unit - outer * blocks) * width
+        last = min(first + width, inner)
+        for i in range(outer * length, (outer + 1) * length):
+            for j in range(i * inner + first, i * inner + last):
+                y[j] = 0
+        for i in range(outer * n, (outer + 1) * n):
+            for j in range(first, last):
+                at = places[i * inner + j]
+                if at < 0:
+                    at += length
+                if at < 0 or at >= length:
+                    status[0] = 1
+                else:
+                    y[(outer * length + at) * inner + j] += x[i * inner + j]
+
+
+def _folded(shape, axis):
+    """A shape as (outer, axis, inner)."""
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+
+
+def _agree(x, y, axis):
+    """Whether two shapes differ along `axis` only."""
+    return (*x[:axis], *x[axis + 1 :]) == (*y[:axis], *y[axis + 1 :])
+
+
+def gather_work(operands, result, axis):
+    """gather"""
+    x, places = operands
+    if not x.shape or not _are_places((places,)) or not _agree(x.shape, places.shape, axis):
+        return None
+    outer, n, inner = _folded(places.shape, axis)
+    return Work(gather, (x.shape[axis], n, inner), outer * n, 2.0 * outer * n * inner)
+
+
+def scatter_work(operands, result, shape, axis):
+    """scatter_add"""
+    x, places = operands
+    if not shape or x.shape != places.shape or not _agree(shape, x.shape, axis):
+        return None
+    if not _are_places((places,)):
+        return None
+    outer, n, inner = _folded(x.shape, axis)
+    blocks = -(-inner // COLUMNS)
+    ns = outer * inner * (2.0 * n + 0.1 * shape[axis])
+    return Work(scatter_add, (shape[axis], n, inner, COLUMNS), outer * blocks, ns)

@@ -1,0 +1,238 @@
+"""Operations' own loops: plain Python functions, compiled through Numba's front end.
+
+A loop (ops/loops) has the machine interface of a kernel, so it gets a cell and a record as kernels
+do, and runs wherever they run: from Python, from native entries, on the pool.  It is compiled once
+for its operands' dtypes: by Numba to LLVM IR, then by us, kept on disk under a key of its source
+text and of all that compiles it.  A process that finds it there imports no Numba.
+
+    fetch                    the cell of a step's loop
+    record_of                its record (launcher.py)
+    make_python_launcher     the same function as Python (TAPEJIT_JIT=0)
+    make_evaluate_launcher   the operation's `evaluate` in its place: without Numba, or where the
+                             loop refuses
+
+Start at `fetch`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import types
+from collections.abc import Callable
+
+import numpy as np
+
+from tapejit import config
+from tapejit.cache import shared_store
+from tapejit.errors import KernelError
+from tapejit.locks import Lock
+from tapejit.ops.loops.words import wide
+from tapejit.plan import LoopStep, View
+from tapejit.runtime import native
+from tapejit.runtime import numba_kernels as front
+from tapejit.runtime.cells import Cell
+from tapejit.runtime.launcher import Record, record_for
+
+FORMAT = 1
+"""Enters every key: bump it when this file compiles the same source differently."""
+
+_NUMPY = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
+_PACKAGE = "tapejit.ops.loops"
+_CELLS: dict[tuple, Cell | KernelError] = {}
+"""By function and dtypes: a hundred at most, so kept for good; with those that failed."""
+_LOCK = Lock()
+
+# ---------------------------------------------------------------- machine code
+
+
+def fetch(step: LoopStep) -> Cell:
+    """The cell of a step's loop, compiled the first time on this machine.
+
+    Errors  KernelError if Numba is not there, or refuses the function
+    """
+    run, has_status = step.work.run, step.loop.has_status
+    assert callable(run)
+    key = (run, step.dtypes, has_status)
+    with _LOCK:
+        found = _CELLS.get(key)
+        if found is None:
+            try:
+                found = _cell(run, step.dtypes, has_status, _result_dtype(step))
+            except KernelError as error:
+                found = error
+            _CELLS[key] = found
+    if isinstance(found, KernelError):
+        raise found
+    return found
+
+
+def _result_dtype(step):
+    return step.dtypes[len(step.views) - 1]
+
+
+def _cell(run, dtypes, has_status, result):
+    """Compiled code, in a cell.  A status is cleared before the loop runs."""
+    exports = ("kernel", "kernel_start") if has_status else ("kernel",)
+    library = _library(run, dtypes, exports, _Specialised(result))
+    start = library.address("kernel_start") if has_status else 0
+    return Cell(start, library.address("kernel"), 0, library)
+
+
+def _library(function, dtypes, exports, specialised):
+    """The machine code of a loop: from disk, else compiled."""
+    key = specialised.key(function, dtypes)
+    kept = shared_store().get(key)
+    if kept is not None:
+        try:
+            return native.load(kept, exports)
+        except KernelError:  # a symbol that is gone: compile, and say what is wrong then
+            pass
+    llvm, symbol = front.lower(specialised.compiled(function), front.signature(dtypes, True))
+    text = llvm + front.entry("kernel", len(dtypes), symbol, True)
+    if "kernel_start" in exports:
+        text += _clear_status(len(dtypes) - 1)
+    if config.settings.debug >= 5:
+        print(text, file=sys.stderr)
+    code = native.compile_object(text, tier=3)
+    imports = front.numba_addresses(llvm)
+    library = native.load(code, exports, imports)
+    if not imports and b"numba.dynamic.globals" not in code:
+        shared_store().put_later(key, code)
+    return library
+
+
+def _clear_status(number):
+    return (
+        "\ndefine void @kernel_start(ptr %args, ptr %meta) nounwind {\n"
+        f"%at = getelementptr ptr, ptr %args, i64 {number}\n%status = load ptr, ptr %at\n"
+        "store i64 0, ptr %status\nret void\n}\n"
+    )
+
+
+class _Specialised:
+    """A loop and the functions that it calls, for a result of one dtype."""
+
+    def __init__(self, result: str):
+        self.number: type = float if result in ("f64", "f32") else int
+        self.compiled_functions: dict[Callable, Callable] = {}
+
+    def called(self, function) -> dict[str, Callable]:
+        """The functions of loops' modules that a function's code names."""
+        found = {name: function.__globals__.get(name) for name in function.__code__.co_names}
+        return {
+            name: value
+            for name, value in found.items()
+            if isinstance(value, types.FunctionType) and value.__module__.startswith(_PACKAGE)
+        }
+
+    def key(self, function, dtypes):
+        """Name of the machine code: the hash of all that it depends on."""
+        sources, waiting = {}, [function]
+        while waiting:
+            one = waiting.pop()
+            module = sys.modules[one.__module__]
+            if one not in sources:
+                sources[one] = _source(module)
+                waiting += self.called(one).values()
+        texts = sorted(set(sources.values()))
+        facts = (FORMAT, front.FORMAT, front.numba_version(), tuple(native.host()))
+        name = f"{function.__module__}.{function.__qualname__}"
+        content = repr((facts, name, dtypes, self.number.__name__, texts))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def compiled(self, function):
+        """A function whose globals are what Numba knows."""
+        scope = dict(function.__globals__)
+        for name, value in self.called(function).items():
+            scope[name] = self.number if value is wide else self.helper(value)
+        return types.FunctionType(function.__code__, scope, function.__name__)
+
+    def helper(self, function):
+        found = self.compiled_functions.get(function)
+        if found is None:
+            options = front.OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+            found = front.numba_module().njit(**options)(self.compiled(function))
+            self.compiled_functions[function] = found
+        return found
+
+
+def _source(module):
+    try:
+        return inspect.getsource(module)
+    except OSError as error:  # installed without its sources
+        raise KernelError(f"loops: no source of {module.__name__}: {error}") from error
+
+
+# ---------------------------------------------------------------- running
+
+
+def record_of(step: LoopStep, cell: Cell, offsets: tuple[int, ...]) -> Record:
+    """The record of a step."""
+    return record_for(cell, step.work.units, step.work.meta, offsets, int(step.work.ns))
+
+
+def make_python_launcher(step: LoopStep, offsets: tuple[int, ...]) -> Callable[..., None]:
+    """`launch(*arrays)` by the loop's own Python function."""
+    run, has_status, meta = step.work.run, step.loop.has_status, list(step.work.meta)
+    assert callable(run)
+    turned = [any(stride < 0 for stride in view.strides) for view in step.views]
+    turned += [False] * (len(step.dtypes) - len(turned))
+
+    def launch(*arrays):
+        whole = [_whole(a, d, o) for a, d, o in zip(arrays, step.dtypes, offsets, strict=True)]
+        flat = [
+            _Flat(data, first) if turn else data[first:]
+            for (data, first), turn in zip(whole, turned, strict=True)
+        ]
+        if has_status:
+            flat[-1][0] = 0
+        with np.errstate(all="ignore"):
+            run(tuple(flat), meta, 0, step.work.units)
+
+    return launch
+
+
+def make_evaluate_launcher(step: LoopStep, offsets: tuple[int, ...]) -> Callable[..., None]:
+    """`launch(*arrays)` by the operation's `evaluate`, into the result's memory."""
+    evaluate, attrs, n_views = step.kind.op.evaluate, step.kind.attributes(), len(step.views)
+
+    def launch(*arrays):
+        *operands, result = [
+            _array(array, dtype, offset, view)
+            for array, dtype, offset, view in zip(
+                arrays[:n_views], step.dtypes, offsets, step.views, strict=False
+            )
+        ]
+        with np.errstate(all="ignore"):
+            result[...] = evaluate(*operands, **attrs)
+
+    return launch
+
+
+def _whole(array, dtype, offset):
+    """All elements of an array's memory as that dtype, and the number of the one at an offset."""
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    size = np.dtype(_NUMPY[dtype]).itemsize
+    return data[: len(data) // size * size].view(_NUMPY[dtype]), offset // size
+
+
+def _array(array, dtype, offset, view: View):
+    data, first = _whole(array, dtype, offset)
+    size = data.itemsize
+    strides = tuple(stride * size for stride in view.strides)
+    return np.ndarray(view.shape, data.dtype, data, first * size, strides)
+
+
+class _Flat:
+    """Memory as a pointer to one of its elements sees it: those before it have negative places."""
+
+    def __init__(self, data, first):
+        self.data, self.first = data, first
+
+    def __getitem__(self, i):
+        return self.data[self.first + i]
+
+    def __setitem__(self, i, value):
+        self.data[self.first + i] = value

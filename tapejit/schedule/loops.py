@@ -1,0 +1,58 @@
+"""Steps by an operation's own loop: what it is given, and operands that must be copied for it.
+
+Placement asks `work_of` whether there will be such a step; the planner makes it when it knows where
+the operands lie (`loop_step`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tapejit.plan import KernelStep, LoopKernel, LoopStep, Node, Output, View
+from tapejit.plan import Operand as Walk
+from tapejit.registry import Kind, Operand, Work
+from tapejit.schedule.views import contiguous
+from tapejit.shapes import Aval
+
+
+def row_major(aval: Aval) -> Operand:
+    """An operand in memory of its own."""
+    return Operand(aval.shape, contiguous(aval.shape), aval.dtype)
+
+
+def work_of(kind: Kind, operands: Iterable[Operand]) -> Work | None:
+    """The work of an operation's loop; None where `evaluate` is to run: other dtypes than those of
+    kernels, nothing to do, or the loop does not want it."""
+    operands = tuple(operands)
+    assert kind.op.loop is not None
+    if not (kind.aval.size and kind.aval.dtype.kernel):
+        return None
+    if not all(operand.dtype.kernel and all(operand.shape) for operand in operands):
+        return None
+    return kind.op.loop.work(operands, row_major(kind.aval), **kind.attributes())
+
+
+def loop_step(kind: Kind, operands: tuple[Operand, ...], views: tuple[View, ...]) -> LoopStep:
+    """The step for operands that lie at `views`, the result's last."""
+    work = work_of(kind, operands)
+    assert work is not None and kind.op.loop is not None
+    areas = [dtype for dtype, _ in work.scratch] + ["i64"] * kind.op.loop.has_status
+    dtypes = (*(operand.dtype.kernel for operand in operands), kind.aval.dtype.kernel, *areas)
+    return LoopStep(kind, work, dtypes, views)
+
+
+def copy_step(view: View, dtype: str, buffer: int) -> KernelStep:
+    """The elements of a view in row-major order in a buffer of their own."""
+    lengths = view.shape or (1,)
+    source, target = (View(v.buffer, v.offset, lengths, v.strides or (0,)) for v in (
+        view, View(buffer, 0, view.shape, contiguous(view.shape)),
+    ))  # fmt: skip
+    steps = "s" * len(lengths)
+    walk = Walk(dtype, steps[1:] + "1")
+    kernel = LoopKernel(
+        len(lengths),
+        (Walk(dtype, steps),),
+        (Node("load", dtype, (0,)),),
+        (Output(0, walk, None),),
+    )
+    return KernelStep(kernel, lengths, (source, target))

@@ -1,0 +1,258 @@
+"""Operations' own loops against their NumPy evaluators: values, refusals, threads, processes.
+
+Each case is one row, compiled; `evaluate` is the reference.  Bits are compared where the order of
+additions is that of the reference, else a tolerance of float64 sums.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import tapejit as tj
+from tapejit.build import Builder
+from tapejit.config import settings
+from tapejit.dtypes import as_dtype
+from tapejit.plan import LoopStep
+from tapejit.registry import OPS
+from tapejit.runtime import loops, numba_kernels
+from tapejit.runtime.compiled import compile_program
+from tapejit.shapes import aval
+from tapejit.tape import Program
+
+FLOATS = ("float64", "float32")
+NUMBERS = (*FLOATS, "int64", "int32")
+
+
+def numbers(rng, shape, dtype):
+    """Small numbers, exact in every dtype but for the floats' fractions."""
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    if dtype.startswith("int"):
+        return rng.integers(-50, 50, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def build(op, arrays, attrs, prepare=lambda refs: refs):
+    """The program of one row on inputs like `arrays`, perhaps seen through views."""
+    builder = Builder()
+    inputs = [builder.input(aval(a.shape, as_dtype(a.dtype))) for a in arrays]
+    result = OPS[op](*prepare(inputs), **attrs)
+    return Program(builder.tape, [ref.row for ref in inputs], [result.row])
+
+
+def run(op, arrays, attrs):
+    """What the loop gives; it must be a loop."""
+    compiled = compile_program(build(op, arrays, attrs))
+    assert [type(step) for step in compiled.plan.steps] == [LoopStep]
+    return compiled(arrays)[0]
+
+
+def check(op, arrays, **attrs):
+    got = run(op, arrays, attrs)
+    want = np.asarray(OPS[op].evaluate(*arrays, **attrs))
+    assert got.dtype == want.dtype and got.shape == want.shape
+    if got.dtype.kind == "f":
+        scale = np.abs(want).max() + 1.0
+        tolerance = 1e-14 if got.dtype == np.float64 else 1e-5
+        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)
+    else:
+        assert np.array_equal(got, want)
+
+
+# ---------------------------------------------------------------- values
+
+SHAPES = {"one": (1,), "short": (7,), "long": (1003,), "matrix": (5, 131), "cube": (3, 65, 130)}
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_cumsum(shape, dtype):
+    rng = np.random.default_rng(1)
+    for axis in range(len(shape)):
+        check("cumsum", [numbers(rng, shape, dtype)], axis=axis)
+
+
+def test_cumsum_of_float32_adds_up_in_float64():
+    x = np.full(200_000, 0.1, np.float32)
+    got = run("cumsum", [x], {"axis": 0})
+    assert abs(got[-1] - np.sum(x, dtype=np.float64)) < 1e-3  # 21 in float32
+
+
+def test_cumsum_reads_views_where_they_lie():
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((6, 70, 9))
+    permute, flip = OPS["permute"], OPS["flip"]
+
+    def prepare(refs):
+        return [permute(flip(refs[0], axes=(1,)), axes=(2, 1, 0))]
+
+    compiled = compile_program(build("cumsum", [x], {"axis": 1}, prepare))
+    assert [type(step) for step in compiled.plan.steps] == [LoopStep]
+    want = np.cumsum(x[:, ::-1].transpose(2, 1, 0), 1)
+    np.testing.assert_allclose(compiled([x])[0], want, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("places", ("int64", "int32"))
+@pytest.mark.parametrize("dtype", (*NUMBERS, "bool"))
+def test_rows_at_places(dtype, places):
+    rng = np.random.default_rng(3)
+    x = numbers(rng, (11, 3, 5), dtype)
+    one, other = rng.integers(-11, 11, (4, 6)), rng.integers(-3, 3, (4, 6))
+    one, other = one.astype(places), other.astype(places)
+    check("index", [x, one])
+    check("index", [x, one, other])
+    check("index_put", [x, numbers(rng, (4, 6, 3, 5), dtype), one])
+    if dtype != "bool":
+        check("index_add", [numbers(rng, (4, 6, 3, 5), dtype), one], shape=(11, 3, 5))
+        check("index_add", [numbers(rng, (4, 6, 5), dtype), one, other], shape=(11, 3, 5))
+        check("index_add", [numbers(rng, (24, 600), dtype), one.reshape(-1)], shape=(11, 600))
+
+
+@pytest.mark.parametrize("dtype", (*NUMBERS, "bool"))
+@pytest.mark.parametrize("shape", ((13,), (4, 6), (3, 5, 7), (2, 3, 300)))
+def test_places_along_an_axis(shape, dtype):
+    rng = np.random.default_rng(4)
+    for axis, n in enumerate(shape):
+        other = (*shape[:axis], 9, *shape[axis + 1 :])
+        places = rng.integers(-n, n, other)
+        check("gather", [numbers(rng, shape, dtype), places], axis=axis)
+        if dtype != "bool":
+            check("scatter_add", [numbers(rng, other, dtype), places], shape=shape, axis=axis)
+
+
+def test_what_no_loop_takes_is_evaluated():
+    rng = np.random.default_rng(5)
+    cases = [
+        ("cumsum", [np.ones((3, 0))], {"axis": 0}),
+        ("cumsum", [np.ones(5, np.float16)], {"axis": 0}),
+        ("gather", [np.ones((3, 4)), np.zeros((2, 4), np.int64)], {"axis": 1}),
+        ("index", [rng.standard_normal((3, 4)), np.zeros((2, 1), np.int64), np.arange(3)], {}),
+    ]
+    for op, arrays, attrs in cases:
+        compiled = compile_program(build(op, arrays, attrs))
+        assert not any(isinstance(step, LoopStep) for step in compiled.plan.steps)
+        want = OPS[op].evaluate(*arrays, **attrs)
+        assert np.array_equal(compiled(arrays)[0], want)
+
+
+def test_operands_that_are_no_row_major_arrays_are_copied():
+    rng = np.random.default_rng(6)
+    x, places = rng.standard_normal((5, 4)), rng.integers(0, 4, (6, 5))
+
+    def prepare(refs):
+        return [OPS["permute"](refs[0], axes=(1, 0)), OPS["flip"](refs[1], axes=(0, 1))]
+
+    compiled = compile_program(build("gather", [x, places], {"axis": 0}, prepare))
+    want = np.take_along_axis(x.T, places[::-1, ::-1], 0)
+    assert np.array_equal(compiled([x, places])[0], want)
+
+
+# ---------------------------------------------------------------- places out of range
+
+BAD = {
+    "index": ([np.ones((4, 2)), np.array([0, 4])], {}),
+    "index of pairs": ([np.ones((4, 2)), np.array([0, 1]), np.array([0, -3])], {}),
+    "index_add": ([np.ones((2, 2)), np.array([0, -5])], {"shape": (4, 2)}),
+    "index_put": ([np.ones((4, 2)), np.ones((2, 2)), np.array([9, 0])], {}),
+    "gather": ([np.ones((4, 2)), np.array([[0, 7]])], {"axis": 0}),
+    "scatter_add": ([np.ones((1, 2)), np.array([[0, 7]])], {"shape": (4, 2), "axis": 0}),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_place_out_of_range_raises(name):
+    arrays, attrs = BAD[name]
+    with pytest.raises(IndexError):
+        run(name.partition(" ")[0], arrays, attrs)
+
+
+def test_a_native_call_with_a_place_out_of_range_raises():
+    pick = tj.grad(lambda x, i: (x[i] * x[i]).sum())
+    x = np.arange(5.0)
+    for _ in range(40):  # through Python, then natively
+        gradient = pick(x, np.array([1, 3]))
+    assert np.array_equal(gradient, [0.0, 2.0, 0.0, 6.0, 0.0])
+    with pytest.raises(IndexError):
+        pick(x, np.array([1, 5]))
+    assert np.array_equal(pick(x, np.array([1, 3])), gradient)
+
+
+# ---------------------------------------------------------------- ways to run
+
+
+def test_threads_give_the_same_bits():
+    rng = np.random.default_rng(7)
+    x, places = rng.standard_normal((64, 3001)).astype(np.float32), rng.integers(0, 64, (64, 3001))
+    cases = [
+        ("cumsum", [x], {"axis": 1}),
+        ("cumsum", [x], {"axis": 0}),
+        ("gather", [x, places], {"axis": 0}),
+        ("scatter_add", [x, places], {"shape": (64, 3001), "axis": 0}),
+        ("index_add", [x, places[:, 0].copy()], {"shape": (64, 3001)}),
+    ]
+    before = tj.get_num_threads()
+    try:
+        for op, arrays, attrs in cases:
+            results = []
+            for threads in (1, 2):
+                tj.set_num_threads(threads)
+                results.append(run(op, arrays, attrs))
+            assert np.array_equal(*results), op
+    finally:
+        tj.set_num_threads(before)
+
+
+def test_loops_run_as_python(monkeypatch):
+    monkeypatch.setattr(settings, "jit", 0)
+    rng = np.random.default_rng(8)
+    check("cumsum", [rng.standard_normal((3, 70))], axis=1)
+    check("cumsum", [rng.integers(0, 9, (3, 70))], axis=0)
+    check("scatter_add", [np.ones(5), np.array([0, 1, 1, -1, 0])], shape=(3,), axis=0)
+    with pytest.raises(IndexError):
+        run(*("gather", [np.ones(3), np.array([3])], {"axis": 0}))
+
+
+def test_without_numba_evaluate_runs(monkeypatch):
+    def missing():
+        raise numba_kernels.KernelError("numba: cannot be used: not installed")
+
+    monkeypatch.setattr(numba_kernels, "numba_version", missing)
+    monkeypatch.setattr(loops, "_CELLS", {})
+    x, places = np.arange(6.0).reshape(2, 3), np.array([1, 0, 1])
+    check("cumsum", [x], axis=1)
+    check("index", [x, places])
+    with pytest.raises(IndexError):
+        run("index", [x, np.array([2])], {})
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    source = textwrap.dedent(
+        """
+        import sys
+        import numpy as np
+        import tapejit as tj
+
+        f = tj.jit(lambda x, i: tj.cumsum(x[i] * 2.0, 0))
+        for _ in range(3):
+            print(f(np.arange(5.0), np.array([1, 2, 4])))
+        print("numba" in sys.modules)
+        """
+    )
+    environment = os.environ | {"TAPEJIT_CACHE_DIR": str(tmp_path)}
+
+    def lines():
+        done = subprocess.run(
+            [sys.executable, "-c", source], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    first, second = lines(), lines()
+    assert first[:-1] == second[:-1]
+    assert (first[-1], second[-1]) == ("True", "False")
