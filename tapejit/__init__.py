@@ -23,7 +23,10 @@ from tapejit.dtypes import (
     set_default_dtype,
     uint8,
 )
-from tapejit.interop import numpy_protocol  # noqa: F401 - it gives Tensor NumPy's protocols
+from tapejit.interop import (  # noqa: F401 - they give Tensor NumPy's protocols
+    numpy_functions,
+    numpy_protocol,
+)
 from tapejit.runtime.pool import get_num_threads, set_num_threads
 from tapejit.tensor import (  # noqa: F401 - these publish functions and methods when imported
     arithmetic,

@@ -1,159 +1,193 @@
 """NumPy code on tensors: `np.sin(x)`, `np.sum(x * w)`, `x_array * tensor`.
 
-`__array_ufunc__` and `__array_function__` look a NumPy function up in the table of overrides that
-the registry's aliases and the front door filled.  A function without one raises and names what to
-use instead; it never falls back to plain arrays, which would lose the derivative silently.
+NumPy asks `__array_ufunc__` and `__array_function__` of a tensor among the arguments.  Both look
+the function up in `front.FOR_NUMPY`, which the registry's aliases and the front door filled, and
+bring the call into our words (`numpy_words`).  A function without a rule raises and names what to
+use instead (`numpy_missing`); none falls back to plain arrays, which would lose the derivative
+silently.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tapejit.dtypes import as_dtype
-from tapejit.errors import TraceError
-from tapejit.tensor import repeating  # noqa: F401 - np.repeat
+from tapejit.errors import DtypeError, TraceError
+from tapejit.interop.numpy_missing import missing
+from tapejit.interop.numpy_words import call, check_plain, into, name_of, operand
 from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 from tapejit.tensor.recording import state
 
-_IN_PLACE = {"add": "add_", "subtract": "sub_", "multiply": "mul_", "true_divide": "div_"}
-
-
-def as_tensor(value):
-    """Arrays as tensors; the rest as it is."""
-    return as_data(value) if isinstance(value, np.ndarray | np.generic) else value
-
-
-def array_ufunc(self, ufunc, method, *inputs, out=None, **options):
-    """NumPy calls this for ufuncs with a tensor among the operands."""
-    function = FOR_NUMPY.get(ufunc)
-    if function is None or (method != "__call__" and (ufunc, method) not in _METHODS):
-        raise _missing(f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else ""))
-    if options.pop("where", True) is not True:
-        raise _missing(f"np.{ufunc.__name__}(where=...)")
-    if out is not None:
-        return _into(out, function(*map(as_tensor, inputs)))
-    if method != "__call__":
-        return _METHODS[ufunc, method](*inputs, **options)
-    dtype = options.pop("dtype", None)
-    result = function(*_operands(inputs))
-    return result if dtype is None else result.to(as_dtype(dtype))
-
-
-def _operands(inputs):
-    """Operands with the first one a tensor (functions are keyed by it)."""
-    return (
-        [as_tensor(x) if isinstance(x, np.ndarray | np.generic) else x for x in inputs]
-        if isinstance(inputs[0], Tensor | np.ndarray | np.generic)
-        else [_number(inputs[0]), *map(as_tensor, inputs[1:])]
-    )
-
-
-def _number(value):
-    return value if isinstance(value, bool | int | float) else as_data(value)
-
-
-def _into(out, result):
-    (target,) = out
-    if not isinstance(target, Tensor):
-        raise TraceError(
-            "np ufunc: out= is a NumPy array and the result a tensor, whose history it cannot "
-            "hold\n"
-            "  try  the result without out="
-        )
-    return target.copy_(result)
+# ---------------------------------------------------------------- functions
 
 
 def array_function(self, function, types, args, kwargs):
-    """NumPy calls this for its other functions with a tensor among the arguments."""
-    override = FOR_NUMPY.get(function)
-    if override is None:
-        raise _missing(f"{function.__module__}.{function.__name__}")
-    first, *rest = args
-    if isinstance(first, np.ndarray):
-        first = as_data(first)
-    return override(first, *rest, **kwargs)
+    """NumPy calls this for its functions with a tensor among the arguments."""
+    for kind in types:
+        if kind is not Tensor:
+            if not issubclass(kind, np.ndarray):
+                return NotImplemented  # another library's arrays: let it answer
+            check_plain(kind)
+    if function not in FOR_NUMPY:
+        raise missing(name_of(function))
+    return call(function, args, kwargs)
 
 
-def _missing(name):
-    return TraceError(
-        f"{name} has no rule for tensors\n"
-        "  try  operations that have one (python -m tapejit ops), or x.detach().numpy() where no "
-        "derivative is needed"
-    )
+# ---------------------------------------------------------------- ufuncs
 
 
-def _reduce(function):
-    return lambda x, axis=0, dtype=None, out=None, **options: FOR_NUMPY[function](
-        x, axis, dtype, out, **options
-    )
+def array_ufunc(self, ufunc, method, *inputs, **options):
+    """NumPy calls this for ufuncs with a tensor among the operands."""
+    check_plain(*map(type, inputs))
+    if method != "__call__":
+        return _METHODS[method](ufunc, *inputs, **options)
+    function = FOR_NUMPY.get(ufunc)
+    if function is None:
+        raise missing(f"np.{ufunc.__name__}")
+    operands = [operand(x) for x in inputs]
+    if not options:
+        return function(*operands)
+    return _with_options(ufunc, function, operands, **options)
 
 
-_METHODS = {
-    (np.add, "reduce"): _reduce(np.sum),
-    (np.multiply, "reduce"): _reduce(np.prod),
-    (np.maximum, "reduce"): _reduce(np.max),
-    (np.minimum, "reduce"): _reduce(np.min),
-}
-
-FOR_NUMPY[np.shape] = lambda x: tuple(x.shape)
-FOR_NUMPY[np.ndim] = lambda x: x.ndim
-FOR_NUMPY[np.size] = lambda x, axis=None: x.numel() if axis is None else x.shape[axis]
-FOR_NUMPY[np.copy] = lambda x, order="K", subok=False: x.clone()
-
-
-def _like(name):
-    """np.zeros_like and its kin give tensors, which can be filled in place and differentiated."""
-
-    def make(x, dtype=None, order="K", subok=True, shape=None, *, device=None):
-        shape = tuple(x.shape) if shape is None else shape
-        return FUNCTIONS[name](shape, dtype=x.dtype if dtype is None else as_dtype(dtype))
-
-    return make
+def _with_options(
+    ufunc, function, operands, *, out=None, where: Any = True, dtype=None, casting="same_kind",
+    order="K", subok=True, **others,
+):  # fmt: skip
+    name = f"np.{ufunc.__name__}"
+    if others:
+        raise TraceError(f"{name} of tensors takes no {next(iter(others))}=\n  try  it without")
+    if dtype is not None:
+        operands = [_cast(name, x, np.dtype(as_dtype(dtype)), casting) for x in operands]
+    result = function(*operands)
+    if where is not True:
+        # elements that are not asked for keep what `out` has, or are 0
+        kept = 0 if out is None else _source(out[0])
+        result = FUNCTIONS["where"](operand(where), result, kept)
+    return result if out is None else into(name, out, result)
 
 
-def _full_like(x, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
-    result = _like("empty")(x, dtype, order, subok, shape)
-    result[...] = fill_value
-    return result
+def _source(out):
+    return out.clone() if isinstance(out, Tensor) else as_data(out)
 
 
-for _name in ("zeros", "ones", "empty"):
-    FOR_NUMPY[getattr(np, f"{_name}_like")] = _like(_name)
-FOR_NUMPY[np.full_like] = _full_like
-FOR_NUMPY[np.result_type] = lambda *xs: np.result_type(
-    *(x.dtype.dtype if isinstance(x, Tensor) else x for x in xs)
-)
+def _cast(name, x, dtype, casting):
+    if not isinstance(x, Tensor):
+        return as_data(np.asarray(x, dtype))
+    if not np.can_cast(x.dtype.dtype, dtype, casting):
+        raise DtypeError(f"{name}: {x.dtype} cannot be cast to {dtype} with casting={casting!r}")
+    return x.to(as_dtype(dtype))
+
+
+# ---------------------------------------------------------------- their methods
+
+REDUCE = {
+    np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min,
+    np.logical_and: np.all, np.logical_or: np.any, np.fmax: np.nanmax, np.fmin: np.nanmin,
+}  # fmt: skip
+ACCUMULATE = {np.add: "cumsum", np.multiply: "cumprod", np.logaddexp: "logcumsumexp",
+              np.maximum: "cummax", np.minimum: "cummin"}  # fmt: skip
+
+
+def _reduce(ufunc, x, axis=0, dtype=None, out=None, keepdims=False, **options):
+    if REDUCE.get(ufunc) not in FOR_NUMPY:
+        raise missing(f"np.{ufunc.__name__}.reduce")
+    options |= {"axis": axis, "out": out, "keepdims": keepdims}
+    if dtype is not None:
+        x = operand(x).to(as_dtype(dtype))
+    return call(REDUCE[ufunc], (x,), options)
+
+
+def _accumulate(ufunc, x, axis=0, dtype=None, out=None):
+    if ACCUMULATE.get(ufunc) not in FUNCTIONS:
+        raise missing(f"np.{ufunc.__name__}.accumulate")
+    x = operand(x) if dtype is None else operand(x).to(as_dtype(dtype))
+    result = FUNCTIONS[ACCUMULATE[ufunc]](x, axis)
+    result = getattr(result, "values", result)
+    return result if out is None else into(f"np.{ufunc.__name__}.accumulate", out, result)
+
+
+def _outer(ufunc, x, y, **options):
+    x, y = (v if isinstance(v, Tensor) else as_data(v) for v in (operand(x), operand(y)))
+    x = x.reshape((*x.shape, *(1 for _ in y.shape)))
+    return array_ufunc(x, ufunc, "__call__", x, y, **options)
+
+
+def _reduceat(ufunc, x, indices, axis=0, dtype=None, out=None):
+    """Each x[i:j] of neighbours i, j among the indices reduced; x[i] where j is not behind i."""
+    x, places = operand(x), [int(i) for i in np.asarray(indices)]
+    n = x.shape[axis]
+    parts = [
+        _reduce(ufunc, x.narrow(axis, i, max(j - i, 1)), axis, dtype)
+        for i, j in zip(places, [*places[1:], n], strict=True)
+    ]
+    result = FUNCTIONS["stack"](parts, axis)
+    return result if out is None else into(f"np.{ufunc.__name__}.reduceat", out, result)
+
+
+def _at(ufunc, x, indices, values=None):
+    """x[indices] changed in place, once for every time an index occurs."""
+    if not isinstance(x, Tensor):
+        raise TraceError(
+            f"np.{ufunc.__name__}.at: an array cannot hold the history of tensors\n"
+            "  try  a tensor to add to"
+        )
+    if ufunc not in (np.add, np.subtract) or not hasattr(x, "index_put_"):
+        raise missing(f"np.{ufunc.__name__}.at")
+    values = operand(values)
+    key = indices if isinstance(indices, tuple) else (indices,)
+    key = tuple(operand(k) if isinstance(k, np.ndarray | list) else k for k in key)
+    values = values if isinstance(values, Tensor) else as_data(np.asarray(values))
+    x.index_put_(key, (-values if ufunc is np.subtract else values).to(x.dtype), accumulate=True)
+
+
+_METHODS: dict[str, Callable] = {
+    "reduce": _reduce, "accumulate": _accumulate, "outer": _outer, "reduceat": _reduceat, "at": _at,
+}  # fmt: skip
 
 # ---------------------------------------------------------------- methods that differ
 
 
 def _sort_in_place(x, axis=-1, kind=None, order=None):
-    x.copy_(FOR_NUMPY[np.sort](x.clone(), axis, kind, order))  # its slope reads the unsorted
+    x.copy_(call(np.sort, (x.clone(), axis), {"kind": kind, "order": order}))
 
 
-def _means_numpy(name: str, in_numpy: Callable) -> None:
+def _means_numpy(name: str, in_numpy: Callable, only_with: frozenset | None = None) -> None:
     """Let a method whose name means two things mean NumPy's in a traced function of arrays.
 
     Such a function gives the same with and without its transform, here as in plain NumPy:
     std() and var() divide by n, max(0) is the values alone, sort() is in place.
+
+    only_with  options that tell NumPy's meaning, where both mean the same without
     """
     in_torch = vars(Tensor)[name]
 
     @functools.wraps(in_torch)
     def method(x, *args, **kwargs):
         speaks_numpy = state.parked.speaks_numpy
+        if speaks_numpy and only_with is not None:
+            is_dtype = len(args) > 1 and not isinstance(args[1], int)
+            speaks_numpy = is_dtype or not only_with.isdisjoint(kwargs)
         return (in_numpy if speaks_numpy else in_torch)(x, *args, **kwargs)
 
     setattr(Tensor, name, method)
 
 
+def _as_function(name):
+    function = getattr(np, name)
+    return lambda x, *args, **kwargs: call(function, (x, *args), kwargs)
+
+
 for _name in ("std", "var", "max", "min", "round", "argsort", "nonzero", "repeat"):
-    _means_numpy(_name, FOR_NUMPY[getattr(np, _name)])
-_means_numpy("sort", _sort_in_place)
+    _means_numpy(_name, _as_function(_name))
+for _name in ("sum", "mean", "prod", "all", "any", "cumsum"):
+    _means_numpy(_name, _as_function(_name), frozenset({"out", "where", "initial"}))
+_means_numpy("sort", _sort_in_place)  # its slope reads the unsorted
 
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function

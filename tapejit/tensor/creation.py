@@ -14,7 +14,7 @@ from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeEr
 from tapejit.tensor import random
 from tapejit.tensor.attributes import check_device
 from tapejit.tensor.core import Tensor, from_array, wrap
-from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, answer_in_kind, method
+from tapejit.tensor.front import FUNCTIONS, answer_in_kind, method
 from tapejit.tensor.guards import read
 from tapejit.tensor.shaping import numbers
 
@@ -196,7 +196,6 @@ def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Ten
 
 
 FUNCTIONS["clone"] = answer_in_kind(vars(Tensor)["clone"])
-FOR_NUMPY[np.copy] = lambda x, order="K", subok=False: x.clone()
 
 # ---------------------------------------------------------------- filled
 

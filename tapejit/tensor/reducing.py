@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapejit import dtypes
 from tapejit.dtypes import as_dtype
 from tapejit.errors import ArgumentError, SelectionError
 from tapejit.registry import OPS
@@ -27,8 +28,7 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
-def _axes(name, x, dim, axis):
-    dim = axis if dim is None else dim
+def _axes(name, x, dim):
     if isinstance(dim, list | tuple) and not dim:
         dim = None
     return normalize_axes(name, dim, x._aval.ndim)
@@ -41,64 +41,81 @@ def _reduction(name, numbered=True):
     """sum, mean, prod, ...: (input, dim=None, keepdim=False, *, dtype=None)."""
     op = OPS[name]
 
-    def function(input, dim=None, keepdim=False, *, dtype=None, axis=None, keepdims=None):
+    def function(input, dim=None, keepdim=False, *, dtype=None):
         if dtype is not None:
             input = input.to(as_dtype(dtype))
-        axes = _axes(name, input, dim, axis)
-        result = apply(op, (input,), (axes, bool(keepdim if keepdims is None else keepdims)))
-        if numbered and (dim is not None or axis is not None):
+        result = apply(op, (input,), (_axes(name, input, dim), bool(keepdim)))
+        if numbered and dim is not None:
             named(result, op.grad_name.replace("0", "1"))
         return result
 
     return described(function, op)
 
 
-def _for_numpy(name, reduce):
-    """np.sum, np.var, ...: NumPy's arguments for a reduction; those not known here are refused."""
-
-    def function(x, axis=None, dtype=None, out=None, keepdims=False, **options):
-        check_no_out(name, out)
-        return reduce(x if dtype is None else x.to(as_dtype(dtype)), axis, keepdims, **options)
-
-    FOR_NUMPY[getattr(np, name)] = function
-
-
-def check_no_out(name, out) -> None:
-    """Raise where NumPy is asked to write a tensor's result into an array."""
-    if out is not None:
-        raise ArgumentError(f"np.{name} of tensors takes no `out`\n  try  out.copy_(result)")
-
-
-for _name in ("sum", "mean", "prod", "all", "any"):
-    _for_numpy(_name, export(_name)(_reduction(_name)))
+for _name in ("sum", "prod", "all", "any"):
+    export(_name, numpy=(_name,))(_reduction(_name))
+mean = export("mean")(_reduction("mean"))
 for _name in ("amax", "amin", "logsumexp"):
-    _function = export(_name)(_reduction(_name, numbered=False))
+    export(_name)(_reduction(_name, numbered=False))
 
 
 def _statistic(name):
     op = OPS[name]
 
-    def function(input, dim=None, unbiased=True, keepdim=False, *, correction=None, **numpy):
+    def function(input, dim=None, unbiased=True, keepdim=False, *, correction=None):
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         if correction is None:
-            correction = numpy.pop("ddof", int(unbiased))
-        axes = _axes(name, input, dim, numpy.pop("axis", None))
-        keep = bool(numpy.pop("keepdims", keepdim))
-        if numpy:
-            raise TypeError(f"{name}() got an unexpected keyword argument {next(iter(numpy))!r}")
-        return apply(op, (input,), (axes, keep, int(correction)))
+            correction = int(unbiased)
+        return apply(op, (input,), (_axes(name, input, dim), bool(keepdim), int(correction)))
 
     return export(name)(described(function, op))
 
 
-def _numpy_statistic(statistic):
+var, std = _statistic("var"), _statistic("std")
+
+
+def as_floats(x, dtype=None) -> Tensor:
+    """What NumPy takes the mean of: integers as float64."""
+    if dtype is None and not x._aval.dtype.is_floating_point:
+        dtype = dtypes.float64
+    return x if dtype is None else x.to(dtype)
+
+
+def _numpy_mean(a, axis=None, dtype=None, keepdims=False, *, where: Any = True):
+    a = as_floats(a, dtype)
+    if where is True:
+        return mean(a, axis, keepdims)
+    kept = (a._aval.dtype.dtype.type(1) * where.to(a.dtype)).expand(a.shape)
+    total = FUNCTIONS["where"](where, a, 0.0).sum(axis, keepdims)
+    return total / kept.sum(axis, keepdims)
+
+
+def _numpy_var(
+    a, axis=None, dtype=None, ddof: Any = 0, keepdims=False,
+    *, where: Any = True, mean=None, correction=None,
+):  # fmt: skip
     """NumPy divides by n where PyTorch divides by n - 1."""
-    return lambda x, axis, keepdims, ddof=0: statistic(x, axis, keepdim=keepdims, correction=ddof)
+    ddof = ddof if correction is None else correction
+    a = as_floats(a, dtype)
+    if where is True and mean is None and ddof == int(ddof):
+        return var(a, axis, keepdim=keepdims, correction=ddof)
+    where = (a == a) | True if where is True else where.expand(a.shape)
+    centre = _numpy_mean(a, axis, keepdims=True, where=where) if mean is None else mean
+    off = FUNCTIONS["where"](where, a - centre, 0.0)
+    n = where.to(a.dtype).sum(axis, keepdims) - ddof
+    return (off * off).sum(axis, keepdims) / FUNCTIONS["clamp"](n, min=0.0)
 
 
-for _name in ("var", "std"):
-    _for_numpy(_name, _numpy_statistic(_statistic(_name)))
+def _numpy_std(a, axis=None, dtype=None, ddof=0, keepdims=False, **options):
+    if options or ddof != int(ddof):
+        return _numpy_var(a, axis, dtype, ddof, keepdims, **options).sqrt()
+    return std(as_floats(a, dtype), axis, keepdim=keepdims, correction=ddof)
+
+
+FOR_NUMPY[np.mean] = _numpy_mean
+FOR_NUMPY[np.var] = _numpy_var
+FOR_NUMPY[np.std] = _numpy_std
 
 # ---------------------------------------------------------------- extremes
 
@@ -120,7 +137,7 @@ def _extreme(name):
             return FUNCTIONS[f"{name}imum"](input, dim if other is None else other)
         keep = bool(keepdim if keepdims is None else keepdims)
         if axis is not None:  # NumPy's spelling gives the values alone
-            return apply(full, (input,), (_axes(name, input, None, axis), keep))
+            return apply(full, (input,), (_axes(name, input, axis), keep))
         if dim is None:
             _check_not_empty(name, input)
             result = apply(full, (input,), (tuple(range(input._aval.ndim)), keep))
@@ -135,17 +152,16 @@ def _extreme(name):
 
 for _name in ("max", "min"):
     _extreme(_name)
-    _for_numpy(_name, FUNCTIONS[f"a{_name}"])
+    FOR_NUMPY[getattr(np, _name)] = FOR_NUMPY[getattr(np, f"a{_name}")] = FUNCTIONS[f"a{_name}"]
 
 
 def _argument(name):
     op = OPS[name]
 
-    def function(input, dim=None, keepdim=False, *, axis=None, keepdims=None):
-        axes = _axes(name, input, dim, axis)
-        if dim is None and axis is None:
+    def function(input, dim=None, keepdim=False):
+        if dim is None:
             _check_not_empty(name, input)
-        return apply(op, (input,), (axes, bool(keepdim if keepdims is None else keepdims)))
+        return apply(op, (input,), (_axes(name, input, dim), bool(keepdim)))
 
     return export(name, numpy=(name,))(described(function, op))
 
@@ -155,7 +171,7 @@ for _name in ("argmax", "argmin"):
 
 
 @export("count_nonzero", numpy=("count_nonzero",))
-def count_nonzero(input, dim=None) -> Tensor:
+def count_nonzero(input, dim=None, *, keepdim=False) -> Tensor:
     """How many elements are not zero.
 
     >>> import tapejit as tj
@@ -163,16 +179,16 @@ def count_nonzero(input, dim=None) -> Tensor:
     >>> tj.count_nonzero(x), tj.count_nonzero(x, 0)
     (tensor(3), tensor([1, 2]))
     """
-    if dim is None:
+    if dim is None and not keepdim:
         return apply(OPS["count_nonzero"], (input,))
-    return (input != 0).sum(dim)
+    return (input != 0).sum(dim, keepdim)
 
 
 # ---------------------------------------------------------------- norms
 
 
 @export("norm")
-def norm(input, p="fro", dim=None, keepdim=False, *, ord=None, axis=None) -> Tensor:
+def norm(input, p="fro", dim=None, keepdim=False, *, ord=None) -> Tensor:
     """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector.
 
     >>> import tapejit as tj
@@ -184,7 +200,7 @@ def norm(input, p="fro", dim=None, keepdim=False, *, ord=None, axis=None) -> Ten
     tensor([0., 0.])
     """
     p = 2 if p in ("fro", None) and ord is None else (ord if ord is not None else p)
-    axes = _axes("norm", input, dim, axis)
+    axes = _axes("norm", input, dim)
     result = _norm(input, float(p), axes, keepdim)
     return named(result, "LinalgVectorNormBackward0")
 
@@ -224,10 +240,9 @@ FOR_NUMPY[np.linalg.norm] = _numpy_norm
 def _row_operation(name):
     op = OPS[name]
 
-    def function(input, dim=None, *, dtype=None, axis=None):
+    def function(input, dim=None, *, dtype=None):
         if dtype is not None:
             input = input.to(as_dtype(dtype))
-        dim = axis if dim is None else dim
         if not input._aval.ndim:
             return apply(op, (reshape(input, (1,)),), (0,)).reshape(())
         place = normalize_axis(name, -1 if dim is None else dim, input._aval.ndim)
@@ -239,8 +254,8 @@ def _row_operation(name):
 softmax, log_softmax = _row_operation("softmax"), _row_operation("log_softmax")
 
 
-@export("cumsum", numpy=())
-def cumsum(input, dim=None, *, dtype=None, axis=None) -> Tensor:
+@export("cumsum", numpy=("cumsum",))
+def cumsum(input, dim=None, *, dtype=None) -> Tensor:
     """Running sum along an axis (NumPy: of the flattened tensor if none is given).
 
     >>> import tapejit as tj
@@ -248,7 +263,6 @@ def cumsum(input, dim=None, *, dtype=None, axis=None) -> Tensor:
     tensor([[ 1,  3,  6],
             [ 4,  9, 15]])
     """
-    dim = axis if dim is None else dim
     if dim is None:
         input, dim = ravel(input), 0
     if dtype is not None:
@@ -258,10 +272,7 @@ def cumsum(input, dim=None, *, dtype=None, axis=None) -> Tensor:
     return apply(OPS["cumsum"], (input,), (normalize_axis("cumsum", dim, input._aval.ndim),))
 
 
-FOR_NUMPY[np.cumsum] = lambda x, axis=None, dtype=None, out=None: cumsum(x, axis, dtype=dtype)
-
-
-@export("diff")
+@export("diff", numpy=("diff",))
 def diff(input, n=1, dim=-1) -> Tensor:
     """Differences of neighbours along an axis, n times.
 
@@ -273,6 +284,3 @@ def diff(input, n=1, dim=-1) -> Tensor:
         length = input.shape[dim]
         input = input.narrow(dim, 1, length - 1) - input.narrow(dim, 0, length - 1)
     return input
-
-
-FOR_NUMPY[np.diff] = lambda x, n=1, axis=-1: diff(x, n, axis)
