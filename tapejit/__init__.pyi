@@ -186,15 +186,15 @@ class Tensor:
         """beta * input + alpha * outer(vec1, vec2)."""
     def adjoint(self) -> Tensor:
         """The last two axes exchanged, and complex numbers conjugated."""
-    def all(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def all(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """True where every element along axes is nonzero."""
     def allclose(self, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> builtins.bool:
         """Whether all elements are close, as a Python bool."""
-    def amax(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def amax(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """The largest element over axes; NaN if there is one."""
-    def amin(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def amin(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """The smallest element over axes; NaN if there is one."""
-    def any(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def any(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """True where an element along axes is nonzero."""
     def arccos(self) -> Tensor:
         """Inverse cosine, in radians; NaN outside [-1, 1]."""
@@ -210,9 +210,9 @@ class Tensor:
         """Angle of the point (v, u), in radians."""
     def arctanh(self) -> Tensor:
         """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
-    def argmax(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def argmax(self, dim: Any = None, keepdim: Any = False) -> Tensor:
         """Index of the first largest element along one axis, or in the flattened tensor."""
-    def argmin(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def argmin(self, dim: Any = None, keepdim: Any = False) -> Tensor:
         """Index of the first smallest element along one axis, or in the flattened tensor."""
     def argsort(self, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Tensor:
         """The places of the elements in sorted order."""
@@ -298,13 +298,13 @@ class Tensor:
         """Hyperbolic cosine of each element."""
     def cosh_(self) -> Tensor:
         """As `cosh`, written into the memory of the tensor, which is returned."""
-    def count_nonzero(self, dim: Any = None) -> Tensor:
+    def count_nonzero(self, dim: Any = None, *, keepdim: Any = False) -> Tensor:
         """How many elements are not zero."""
     def cpu(self) -> Tensor:
         """The tensor itself: it is on the CPU."""
     def cross(self, other: Operand, dim: Any = None) -> Tensor:
         """Cross product along an axis of length 3 (the first such one); others broadcast."""
-    def cumsum(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+    def cumsum(self, dim: Any = None, *, dtype: Any = None) -> Tensor:
         """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
     @property
     def data(self) -> Tensor: ...
@@ -530,7 +530,7 @@ class Tensor:
         """As `log2`, written into the memory of the tensor, which is returned."""
     def log_(self) -> Tensor:
         """As `log`, written into the memory of the tensor, which is returned."""
-    def log_softmax(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+    def log_softmax(self, dim: Any = None, *, dtype: Any = None) -> Tensor:
         """x minus its logsumexp along an axis."""
     def logaddexp(self, other: Operand) -> Tensor:
         """log(exp(u) + exp(v)) without overflow."""
@@ -564,7 +564,7 @@ class Tensor:
         """log(sigmoid(x)) of each element, without overflow."""
     def logsigmoid_(self) -> Tensor:
         """As `logsigmoid`, written into the memory of the tensor, which is returned."""
-    def logsumexp(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def logsumexp(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """log(sum(exp(x))) over axes, without overflow."""
     def long(self) -> Tensor:
         """The tensor in int64; itself if it is so already."""
@@ -592,7 +592,7 @@ class Tensor:
         """The larger of two elements; NaN if either is NaN."""
     def maximum_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `maximum`, written into the memory of the tensor, which is returned."""
-    def mean(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def mean(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """Mean over axes; NaN of no elements."""
     def min(self, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
         """The smallest element along one axis."""
@@ -652,7 +652,7 @@ class Tensor:
         """The next number of the dtype after input towards other."""
     def nonzero(self, *, as_tuple: Any = False) -> Any:
         """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
-    def norm(self, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None, axis: Any = None) -> Tensor:
+    def norm(self, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None) -> Tensor:
         """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
     def normal_(self, mean: Any = 0.0, std: Any = 1.0) -> Tensor:
         """Normally distributed elements, in place."""
@@ -672,7 +672,7 @@ class Tensor:
         """input to the power of exponent (a number or tensors broadcast together)."""
     def pow_(self, exponent: Any) -> Tensor:
         """x to the power of exponent, in place."""
-    def prod(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def prod(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """Product over axes."""
     def rad2deg(self) -> Tensor:
         """Radians as degrees."""
@@ -760,7 +760,7 @@ class Tensor:
         """The shape, or the length of one axis."""
     def slice_scatter(self, src: Any, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1) -> Tensor:
         """A copy with `src` in a slice of an axis."""
-    def softmax(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+    def softmax(self, dim: Any = None, *, dtype: Any = None) -> Tensor:
         """exp(x) divided by its sum along an axis."""
     def softplus(self) -> Tensor:
         """log(1 + exp(x)) of each element, without overflow."""
@@ -782,7 +782,7 @@ class Tensor:
         """As `square`, written into the memory of the tensor, which is returned."""
     def squeeze(self, dim: Any = None) -> Tensor:
         """Without axes of length 1 (all of them, or those named)."""
-    def std(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
+    def std(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
         """Standard deviation over axes; n - correction in the denominator."""
     def storage_offset(self) -> builtins.int:
         """Elements between the beginning of the memory and the first element."""
@@ -794,7 +794,7 @@ class Tensor:
         """As `sub`, written into the memory of the tensor, which is returned."""
     def subtract(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """Difference of two tensors, broadcast together."""
-    def sum(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+    def sum(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """Sum over axes."""
     def swapaxes(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
         """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
@@ -852,7 +852,7 @@ class Tensor:
         """The distinct elements in order; the slope of each belongs to its first occurrence."""
     def unsqueeze(self, dim: Any) -> Tensor:
         """A new axis of length 1."""
-    def var(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
+    def var(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
         """Variance over axes; divided by n - correction."""
     def vdot(self, other: Operand) -> Tensor:
         """Sum of the products of two vectors, the first one conjugated."""
@@ -932,27 +932,27 @@ def adjoint(input: Tensor) -> Tensor:
 @overload
 def adjoint(input: Array) -> Any: ...
 @overload
-def all(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+def all(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """True where every element along axes is nonzero."""
 @overload
-def all(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def all(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 def allclose(input: Operand, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> builtins.bool:
     """Whether all elements are close, as a Python bool."""
 @overload
-def amax(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+def amax(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """The largest element over axes; NaN if there is one."""
 @overload
-def amax(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def amax(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 @overload
-def amin(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+def amin(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """The smallest element over axes; NaN if there is one."""
 @overload
-def amin(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def amin(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 @overload
-def any(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+def any(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """True where an element along axes is nonzero."""
 @overload
-def any(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def any(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """start, start + step, ... below end."""
 @overload
@@ -991,15 +991,15 @@ def arctanh(input: Tensor) -> Tensor:
 @overload
 def arctanh(input: Array) -> Any: ...
 @overload
-def argmax(input: Tensor, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Tensor:
+def argmax(input: Tensor, dim: Any = None, keepdim: Any = False) -> Tensor:
     """Index of the first largest element along one axis, or in the flattened tensor."""
 @overload
-def argmax(input: Array, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Any: ...
+def argmax(input: Array, dim: Any = None, keepdim: Any = False) -> Any: ...
 @overload
-def argmin(input: Tensor, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Tensor:
+def argmin(input: Tensor, dim: Any = None, keepdim: Any = False) -> Tensor:
     """Index of the first smallest element along one axis, or in the flattened tensor."""
 @overload
-def argmin(input: Array, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = None) -> Any: ...
+def argmin(input: Array, dim: Any = None, keepdim: Any = False) -> Any: ...
 @overload
 def argsort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Tensor:
     """The places of the elements in sorted order."""
@@ -1146,20 +1146,20 @@ def cosh(input: Tensor) -> Tensor:
 @overload
 def cosh(input: Array) -> Any: ...
 @overload
-def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: Any = None, *, keepdim: Any = False) -> Tensor:
     """How many elements are not zero."""
 @overload
-def count_nonzero(input: Array, dim: Any = None) -> Any: ...
+def count_nonzero(input: Array, dim: Any = None, *, keepdim: Any = False) -> Any: ...
 @overload
 def cross(input: Tensor, other: Operand, dim: Any = None) -> Tensor:
     """Cross product along an axis of length 3 (the first such one); others broadcast."""
 @overload
 def cross(input: Array, other: Operand, dim: Any = None) -> Any: ...
 @overload
-def cumsum(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+def cumsum(input: Tensor, dim: Any = None, *, dtype: Any = None) -> Tensor:
     """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
 @overload
-def cumsum(input: Array, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any: ...
+def cumsum(input: Array, dim: Any = None, *, dtype: Any = None) -> Any: ...
 @overload
 def deg2rad(input: Tensor) -> Tensor:
     """Degrees as radians."""
@@ -1485,10 +1485,10 @@ def log2(input: Tensor) -> Tensor:
 @overload
 def log2(input: Array) -> Any: ...
 @overload
-def log_softmax(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: Any = None, *, dtype: Any = None) -> Tensor:
     """x minus its logsumexp along an axis."""
 @overload
-def log_softmax(input: Array, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any: ...
+def log_softmax(input: Array, dim: Any = None, *, dtype: Any = None) -> Any: ...
 @overload
 def logaddexp(input: Tensor, other: Operand) -> Tensor:
     """log(exp(u) + exp(v)) without overflow."""
@@ -1532,10 +1532,10 @@ def logsigmoid(input: Array) -> Any: ...
 def logspace(start: Any, end: Any, steps: Any, base: Any = 10.0, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
     """base to the powers linspace(start, end, steps)."""
 @overload
-def logsumexp(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+def logsumexp(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """log(sum(exp(x))) over axes, without overflow."""
 @overload
-def logsumexp(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def logsumexp(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 @overload
 def lt(input: Tensor, other: Operand) -> Tensor:
     """u < v, elementwise."""
@@ -1569,10 +1569,10 @@ def maximum(input: Tensor, other: Operand) -> Tensor:
 @overload
 def maximum(input: Array, other: Operand) -> Any: ...
 @overload
-def mean(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+def mean(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """Mean over axes; NaN of no elements."""
 @overload
-def mean(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def mean(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 def meshgrid(*tensors: Any, indexing: Any = 'ij') -> builtins.tuple[Tensor, ...]:
     """Each vector along an axis of its own, expanded to the shape of all."""
 def min(input: Operand, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
@@ -1650,10 +1650,10 @@ def nextafter(input: Array, other: Operand) -> Any: ...
 def nonzero(input: Operand, *, as_tuple: Any = False) -> Any:
     """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
 @overload
-def norm(input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None, axis: Any = None) -> Tensor:
+def norm(input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None) -> Tensor:
     """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
 @overload
-def norm(input: Array, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None, axis: Any = None) -> Any: ...
+def norm(input: Array, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None) -> Any: ...
 def normal(mean: Any, std: Any = 1.0, size: Any = None) -> Tensor:
     """Normally distributed numbers."""
 @overload
@@ -1691,10 +1691,10 @@ def pow(input: Tensor, exponent: Any) -> Tensor:
 @overload
 def pow(input: Array, exponent: Any) -> Any: ...
 @overload
-def prod(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+def prod(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """Product over axes."""
 @overload
-def prod(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def prod(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 def promote_types(x: Any, y: Operand) -> dtype:
     """The smaller dtype that holds both (two dtypes of equal standing)."""
 @overload
@@ -1829,10 +1829,10 @@ def slice_scatter(input: Tensor, src: Any, dim: Any = 0, start: Any = None, end:
 @overload
 def slice_scatter(input: Array, src: Any, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1) -> Any: ...
 @overload
-def softmax(input: Tensor, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: Any = None, *, dtype: Any = None) -> Tensor:
     """exp(x) divided by its sum along an axis."""
 @overload
-def softmax(input: Array, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any: ...
+def softmax(input: Array, dim: Any = None, *, dtype: Any = None) -> Any: ...
 @overload
 def softplus(input: Tensor) -> Tensor:
     """log(1 + exp(x)) of each element, without overflow."""
@@ -1868,10 +1868,10 @@ def squeeze(input: Array, dim: Any = None) -> Any: ...
 def stack(tensors: Any, dim: Any = 0) -> Tensor:
     """Tensors of equal shape along a new axis."""
 @overload
-def std(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
+def std(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
     """Standard deviation over axes; n - correction in the denominator."""
 @overload
-def std(input: Array, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Any: ...
+def std(input: Array, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any: ...
 @overload
 def sub(input: Tensor, other: Operand, *, alpha: Any = 1) -> Tensor:
     """Difference of two tensors, broadcast together."""
@@ -1883,10 +1883,10 @@ def subtract(input: Tensor, other: Operand, *, alpha: Any = 1) -> Tensor:
 @overload
 def subtract(input: Array, other: Operand, *, alpha: Any = 1) -> Any: ...
 @overload
-def sum(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Tensor:
+def sum(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """Sum over axes."""
 @overload
-def sum(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None, axis: Any = None, keepdims: Any = None) -> Any: ...
+def sum(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 @overload
 def swapaxes(input: Tensor, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
     """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
@@ -1988,10 +1988,10 @@ def unsqueeze(input: Tensor, dim: Any) -> Tensor:
 @overload
 def unsqueeze(input: Array, dim: Any) -> Any: ...
 @overload
-def var(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Tensor:
+def var(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
     """Variance over axes; divided by n - correction."""
 @overload
-def var(input: Array, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None, **numpy: Any) -> Any: ...
+def var(input: Array, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any: ...
 @overload
 def vdot(input: Tensor, other: Operand) -> Tensor:
     """Sum of the products of two vectors, the first one conjugated."""

@@ -138,7 +138,7 @@ def form(function: Callable, ours: Callable) -> Form:
     optional = {p.name: p.default for p in named if p.name not in required}
     takes_any_name = any(p.kind is p.VAR_KEYWORD for p in known.values())
     words = {}
-    for name in optional:
+    for name in optional.keys() - {"out"}:
         found = [w for w in (name, *WORDS.get(name, ())) if w in known]
         if found or takes_any_name:
             words[name] = found[0] if found else name

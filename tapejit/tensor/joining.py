@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 
-from tapejit.dtypes import as_dtype
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
@@ -58,16 +57,13 @@ def stack(tensors, dim=0) -> Tensor:
     return named(cat([unsqueeze(x, place) for x in tensors], place), "StackBackward0")
 
 
-def _numpy_concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind"):
+def _numpy_concatenate(arrays, /, axis=0):
     arrays = several((list(arrays),))
-    joined = cat([ravel(x) for x in arrays], 0) if axis is None else cat(arrays, axis)
-    return joined if dtype is None else joined.to(as_dtype(dtype))
+    return cat([ravel(x) for x in arrays], 0) if axis is None else cat(arrays, axis)
 
 
 FOR_NUMPY[np.concatenate] = _numpy_concatenate
-FOR_NUMPY[np.stack] = lambda arrays, axis=0, out=None, *, dtype=None, casting="same_kind": stack(
-    list(arrays), axis
-)
+FOR_NUMPY[np.stack] = lambda arrays, axis=0: stack(list(arrays), axis)
 
 
 @export("hstack", method=False)
@@ -129,8 +125,8 @@ def _lifted(name, tensors, lift):
     return tensors if lift is None else [lift(x) for x in tensors]
 
 
-FOR_NUMPY[np.hstack] = lambda tup, *, dtype=None, casting="same_kind": hstack(tup)
-FOR_NUMPY[np.vstack] = lambda tup, *, dtype=None, casting="same_kind": vstack(tup)
+FOR_NUMPY[np.hstack] = lambda tup: hstack(tup)
+FOR_NUMPY[np.vstack] = lambda tup: vstack(tup)
 FOR_NUMPY[np.dstack] = lambda tup: dstack(tup)
 FOR_NUMPY[np.column_stack] = lambda tup: column_stack(tup)
 
