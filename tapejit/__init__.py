@@ -32,6 +32,7 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     arithmetic,
     attributes,
     autograd,
+    complexes,
     composed,
     contractions,
     conversion,

@@ -194,6 +194,8 @@ class Tensor:
         """The largest element over axes; NaN if there is one."""
     def amin(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """The smallest element over axes; NaN if there is one."""
+    def angle(self) -> Tensor:
+        """The angle with the positive real axis, in radians; 0 or pi of real numbers."""
     def any(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """True where an element along axes is nonzero."""
     def arccos(self) -> Tensor:
@@ -262,10 +264,18 @@ class Tensor:
         """The tensor in bool; itself if it is so already."""
     def broadcast_to(self, size: Any) -> Tensor:
         """The tensor repeated to a shape, without a copy."""
+    def byte(self) -> Tensor:
+        """The tensor in uint8; itself if it is so already."""
+    def cdouble(self) -> Tensor:
+        """The tensor in complex128; itself if it is so already."""
     def ceil(self) -> Tensor:
         """The smallest whole number not below each element."""
     def ceil_(self) -> Tensor:
         """As `ceil`, written into the memory of the tensor, which is returned."""
+    def cfloat(self) -> Tensor:
+        """The tensor in complex64; itself if it is so already."""
+    def char(self) -> Tensor:
+        """The tensor in int8; itself if it is so already."""
     def chunk(self, chunks: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
         """About `chunks` parts of equal length along an axis."""
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
@@ -280,6 +290,10 @@ class Tensor:
         """A copy with memory of its own; gradients flow through."""
     def combinations(self, r: Any = 2, with_replacement: Any = False) -> Tensor:
         """All choices of r elements of a vector, in order."""
+    def conj(self) -> Tensor:
+        """The complex conjugate of each element; a real tensor itself."""
+    def conj_physical(self) -> Tensor:
+        """The complex conjugate of each element; a real tensor itself."""
     def contiguous(self, *, memory_format: Any = None) -> Tensor:
         """The tensor itself if its memory is in row-major order, else a copy."""
     def copy(self, order: Any = 'C') -> Tensor:
@@ -456,6 +470,10 @@ class Tensor:
         """sqrt(u * u + v * v) without overflow, broadcast together."""
     def hypot_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `hypot`, written into the memory of the tensor, which is returned."""
+    @property
+    def imag(self) -> Tensor: ...
+    @imag.setter
+    def imag(self, value: Any) -> None: ...
     def index_copy_(self, dim: Any, index: Any, source: Any) -> Tensor:
         """The parts of `source` at the given indices of an axis, in place."""
     def index_fill_(self, dim: Any, index: Any, value: Operand) -> Tensor:
@@ -466,6 +484,10 @@ class Tensor:
         """Sum of products over the last axes of both; of numbers the product."""
     def int(self) -> Tensor:
         """The tensor in int32; itself if it is so already."""
+    def is_complex(self) -> builtins.bool:
+        """Whether the dtype is complex."""
+    def is_conj(self) -> builtins.bool:
+        """Whether a conjugation is still due: never, it is done at once."""
     def is_contiguous(self) -> builtins.bool:
         """Whether the memory is in row-major order."""
     @property
@@ -474,6 +496,8 @@ class Tensor:
         """Whether the dtype is a float."""
     @property
     def is_leaf(self) -> builtins.bool: ...
+    def is_neg(self) -> builtins.bool:
+        """Whether a conjugation is still due: never, it is done at once."""
     def is_set_to(self, other: Operand) -> builtins.bool:
         """Whether both are the same memory, shape and strides."""
     def isclose(self, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> Tensor:
@@ -494,6 +518,8 @@ class Tensor:
         """True where the element is -infinity."""
     def isposinf(self) -> Tensor:
         """True where the element is +infinity."""
+    def isreal(self) -> Tensor:
+        """True where the imaginary part is 0."""
     def item(self) -> Any:
         """The one element as a Python number."""
     @property
@@ -678,6 +704,10 @@ class Tensor:
         """Radians as degrees."""
     def ravel(self, order: Any = 'C') -> Tensor:
         """All elements in one axis."""
+    @property
+    def real(self) -> Tensor: ...
+    @real.setter
+    def real(self, value: Any) -> None: ...
     def reciprocal(self) -> Tensor:
         """1 / x of each element."""
     def reciprocal_(self) -> Tensor:
@@ -706,6 +736,10 @@ class Tensor:
         """The same elements in another shape; one length may be -1."""
     def reshape_as(self, other: Operand) -> Tensor:
         """The elements in the shape of another tensor, as `reshape` gives them."""
+    def resolve_conj(self) -> Tensor:
+        """The tensor itself: no conjugation or negation is ever put off."""
+    def resolve_neg(self) -> Tensor:
+        """The tensor itself: no conjugation or negation is ever put off."""
     def retain_grad(self) -> None:
         """Keep `.grad` of a computed tensor too."""
     @property
@@ -727,7 +761,7 @@ class Tensor:
     def select_scatter(self, src: Any, dim: Any, index: Any) -> Tensor:
         """A copy with `src` at one index of an axis."""
     def sgn(self) -> Tensor:
-        """-1, 0 or 1 by the sign of each element; 0 for NaN."""
+        """The sign; of a complex number the one of modulus 1 at its angle, 0 at 0."""
     @property
     def shape(self) -> Size: ...
     def short(self) -> Tensor:
@@ -860,6 +894,10 @@ class Tensor:
         """As reshape, but only where no copy is needed; or the bits in another dtype."""
     def view_as(self, other: Operand) -> Tensor:
         """The elements in the shape of another tensor, as `view` gives them."""
+    def view_as_complex(self) -> Tensor:
+        """Pairs along the last axis as complex numbers, on the same memory."""
+    def view_as_real(self) -> Tensor:
+        """Complex numbers as pairs (real, imaginary) along a new last axis, on the same memory."""
     def vsplit(self, indices_or_sections: Any) -> builtins.tuple[Tensor, ...]:
         """Parts below each other: along the first axis."""
     def where(self, condition: Operand, other: Operand) -> Tensor:
@@ -948,6 +986,11 @@ def amin(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = N
     """The smallest element over axes; NaN if there is one."""
 @overload
 def amin(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
+@overload
+def angle(input: Tensor) -> Tensor:
+    """The angle with the positive real axis, in radians; 0 or pi of real numbers."""
+@overload
+def angle(input: Array) -> Any: ...
 @overload
 def any(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """True where an element along axes is nonzero."""
@@ -1126,10 +1169,22 @@ def combinations(input: Tensor, r: Any = 2, with_replacement: Any = False) -> Te
     """All choices of r elements of a vector, in order."""
 @overload
 def combinations(input: Array, r: Any = 2, with_replacement: Any = False) -> Any: ...
+def complex(real: Any, imag: Any) -> Tensor:
+    """Complex numbers of these real and imaginary parts, which have one float dtype."""
 def concat(tensors: Any, dim: Any = 0) -> Tensor:
     """Tensors one after the other along an axis."""
 def concatenate(tensors: Any, dim: Any = 0) -> Tensor:
     """Tensors one after the other along an axis."""
+@overload
+def conj(input: Tensor) -> Tensor:
+    """The complex conjugate of each element; a real tensor itself."""
+@overload
+def conj(input: Array) -> Any: ...
+@overload
+def conj_physical(input: Tensor) -> Tensor:
+    """The complex conjugate of each element; a real tensor itself."""
+@overload
+def conj_physical(input: Array) -> Any: ...
 @overload
 def copysign(input: Tensor, other: Operand) -> Tensor:
     """The size of the first with the sign of the second, the sign of a zero included."""
@@ -1391,6 +1446,11 @@ def hypot(input: Array, other: Operand) -> Any: ...
 def iinfo(dtype: Any) -> np.iinfo:
     """The limits of an integer dtype."""
 @overload
+def imag(input: Tensor) -> Tensor:
+    """The imaginary part, on the same memory."""
+@overload
+def imag(input: Array) -> Any: ...
+@overload
 def index_select(input: Tensor, dim: Any, index: Any) -> Tensor:
     """The parts at the given indices of an axis."""
 @overload
@@ -1400,6 +1460,12 @@ def inner(input: Tensor, other: Operand) -> Tensor:
     """Sum of products over the last axes of both; of numbers the product."""
 @overload
 def inner(input: Array, other: Operand) -> Any: ...
+def is_complex(input: Operand) -> builtins.bool:
+    """Whether the dtype is complex."""
+def is_conj(input: Operand) -> builtins.bool:
+    """Whether a conjugation is still due: never, it is done at once."""
+def is_neg(input: Operand) -> builtins.bool:
+    """Whether a conjugation is still due: never, it is done at once."""
 def is_tensor(value: Operand) -> builtins.bool:
     """Whether a value is a Tensor."""
 @overload
@@ -1432,6 +1498,11 @@ def isposinf(input: Tensor) -> Tensor:
     """True where the element is +infinity."""
 @overload
 def isposinf(input: Array) -> Any: ...
+@overload
+def isreal(input: Tensor) -> Tensor:
+    """True where the imaginary part is 0."""
+@overload
+def isreal(input: Array) -> Any: ...
 @overload
 def kron(input: Tensor, other: Operand) -> Tensor:
     """Kronecker product: a copy of `other` times each element of `input`, in its place."""
@@ -1680,6 +1751,8 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes in another order."""
 @overload
 def permute(input: Array, *dims: Any) -> Any: ...
+def polar(abs: Any, angle: Any) -> Tensor:
+    """Complex numbers of these moduli and angles, which have one float dtype."""
 @overload
 def positive(input: Tensor) -> Tensor:
     """The tensor itself."""
@@ -1726,6 +1799,11 @@ def ravel(input: Tensor, order: Any = 'C') -> Tensor:
 @overload
 def ravel(input: Array, order: Any = 'C') -> Any: ...
 @overload
+def real(input: Tensor) -> Tensor:
+    """The real part, on the same memory; a real tensor itself."""
+@overload
+def real(input: Array) -> Any: ...
+@overload
 def reciprocal(input: Tensor) -> Tensor:
     """1 / x of each element."""
 @overload
@@ -1750,6 +1828,16 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape; one length may be -1."""
 @overload
 def reshape(input: Array, *shape: Any) -> Any: ...
+@overload
+def resolve_conj(input: Tensor) -> Tensor:
+    """The tensor itself: no conjugation or negation is ever put off."""
+@overload
+def resolve_conj(input: Array) -> Any: ...
+@overload
+def resolve_neg(input: Tensor) -> Tensor:
+    """The tensor itself: no conjugation or negation is ever put off."""
+@overload
+def resolve_neg(input: Array) -> Any: ...
 def result_type(x: Any, y: Operand) -> dtype:
     """The dtype of x + y."""
 @overload
@@ -1790,7 +1878,7 @@ def select_scatter(input: Tensor, src: Any, dim: Any, index: Any) -> Tensor:
 def select_scatter(input: Array, src: Any, dim: Any, index: Any) -> Any: ...
 @overload
 def sgn(input: Tensor) -> Tensor:
-    """-1, 0 or 1 by the sign of each element; 0 for NaN."""
+    """The sign; of a complex number the one of modulus 1 at its angle, 0 at 0."""
 @overload
 def sgn(input: Array) -> Any: ...
 @overload
@@ -1997,6 +2085,16 @@ def vdot(input: Tensor, other: Operand) -> Tensor:
     """Sum of the products of two vectors, the first one conjugated."""
 @overload
 def vdot(input: Array, other: Operand) -> Any: ...
+@overload
+def view_as_complex(input: Tensor) -> Tensor:
+    """Pairs along the last axis as complex numbers, on the same memory."""
+@overload
+def view_as_complex(input: Array) -> Any: ...
+@overload
+def view_as_real(input: Tensor) -> Tensor:
+    """Complex numbers as pairs (real, imaginary) along a new last axis, on the same memory."""
+@overload
+def view_as_real(input: Array) -> Any: ...
 @overload
 def vsplit(input: Tensor, indices_or_sections: Any) -> builtins.tuple[Tensor, ...]:
     """Parts below each other: along the first axis."""

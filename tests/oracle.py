@@ -21,8 +21,8 @@ import pytest
 
 import tapejit
 
-RTOL = {"float64": 1e-9, "float32": 1e-5, "float16": 2e-3}
-ATOL = {"float64": 1e-12, "float32": 2e-6, "float16": 1e-4}
+RTOL = {"float64": 1e-9, "float32": 1e-5, "float16": 2e-3, "complex128": 1e-9, "complex64": 1e-5}
+ATOL = {"float64": 1e-12, "float32": 2e-6, "float16": 1e-4, "complex128": 1e-12, "complex64": 2e-6}
 PYTHON_RTOL, PYTHON_ATOL = 1e-5, 2e-6  # a Python float does not tell from which dtype it came
 
 
@@ -146,7 +146,7 @@ def _tensor_differences(ours: Any, theirs: Any, at: str, loosen: float) -> list[
 def _value_differences(ours: np.ndarray, theirs: np.ndarray, at: str, loosen: float) -> list[str]:
     name = theirs.dtype.name
     rtol, atol = RTOL.get(name, 0.0) * loosen, ATOL.get(name, 0.0) * loosen
-    if np.allclose(ours, theirs, rtol=rtol, atol=atol, equal_nan=theirs.dtype.kind == "f"):
+    if np.allclose(ours, theirs, rtol=rtol, atol=atol, equal_nan=theirs.dtype.kind in "fc"):
         return []
     return [f"{at}: {ours.tolist()}, expected {theirs.tolist()}"]
 

@@ -97,7 +97,7 @@ def _argument(name: str, value, is_first: bool) -> Any:
         if name in ARRAYS or (is_first and not any_tensor(value)):
             return joined(value)
         return [_argument("", v, False) for v in value] if _has_arrays(value) else value
-    if is_first and isinstance(value, bool | int | float):
+    if is_first and isinstance(value, bool | int | float | complex):
         return as_data(np.asarray(value))
     return value
 

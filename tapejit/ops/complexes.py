@@ -137,9 +137,7 @@ def _infer_pairs(avals):
 
 
 def _run_pairs(x):
-    x = np.asarray(x)
-    strides = (*x.strides, x.itemsize // 2)
-    return np.lib.stride_tricks.as_strided(np.real(x), (*x.shape, 2), strides)
+    return np.asarray(x)[..., None].view(np.finfo(x.dtype).dtype)
 
 
 def _infer_unpaired(avals) -> Aval:

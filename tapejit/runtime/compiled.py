@@ -471,6 +471,7 @@ def _reference_call(program):
 
 
 TOLERANCE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
+TOLERANCE |= {np.dtype(np.complex128): 1e-6, np.dtype(np.complex64): 1e-3}
 
 
 def checked(program: Program, call: Callable) -> Callable:

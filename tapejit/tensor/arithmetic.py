@@ -93,7 +93,7 @@ for _op in list(OPS.values()):
 for _name, _same in {
     "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg",
     "absolute": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2",
-    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "sgn": "sign", "less": "lt",
+    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "less": "lt",
     "less_equal": "le", "greater": "gt", "greater_equal": "ge", "not_equal": "ne", "fix": "trunc",
 }.items():  # fmt: skip
     FUNCTIONS[_name] = FUNCTIONS[_same]
@@ -212,7 +212,7 @@ def pow_(input, exponent) -> Tensor:
 
 
 def _keeps_dtype(x, exponent):
-    if x._aval.dtype.is_floating_point:
+    if x._aval.dtype.is_inexact:
         return True
     if isinstance(exponent, int) and exponent < 0:
         raise ArgumentError("Integers to negative integer powers are not allowed.\n  try  .float()")
@@ -262,7 +262,7 @@ def clamp_bounds(x, low, high) -> tuple:
     if not given:
         raise ArgumentError("torch.clamp: At least one of 'min' or 'max' must not be None")
     dtype = common_dtype(OPS["clamp"], [x, *given])
-    if dtype.is_floating_point:
+    if dtype.is_inexact:  # complex ones are refused by the operation
         limits = (-math.inf, math.inf)
     elif dtype is dtypes.bool_:
         if not all(isinstance(b, Tensor) for b in given):

@@ -529,9 +529,14 @@ def _seed(tensor, gradient):
                 "grad can be implicitly created only for scalar outputs\n"
                 f"  got  {tensor._aval}\n  try  .sum() or .mean() first, or gradient=..."
             )
+        if tensor._aval.dtype.is_complex:
+            raise AutogradError(
+                "grad can be implicitly created only for real scalar outputs but got "
+                f"{tensor.dtype}\n  try  .real, .abs(), or gradient=..."
+            )
         return _UNIT
     if isinstance(gradient, np.ndarray):
-        gradient = wrap(np.asarray(gradient, tensor._aval.dtype.dtype)[()])
+        gradient = wrap(gradient[()])
     if not isinstance(gradient, Tensor):
         raise TypeError(
             f"gradients can be either Tensors or None, but got {type(gradient).__name__}"
@@ -540,6 +545,12 @@ def _seed(tensor, gradient):
         raise AutogradError(
             f"Mismatch in shape: grad_output[0] has a shape of torch.Size({list(gradient.shape)}) "
             f"and output[0] has a shape of torch.Size({list(tensor.shape)})."
+        )
+    if gradient._aval.dtype.is_complex is not tensor._aval.dtype.is_complex:
+        raise AutogradError(
+            "For complex Tensors, both grad_output and output are required to have the same dtype. "
+            f"Mismatch in dtype: grad_output[0] has a dtype of {gradient.dtype} and output[0] has "
+            f"a dtype of {tensor.dtype}."
         )
     if gradient._aval.dtype is not tensor._aval.dtype:
         gradient = wrap(gradient._value.astype(tensor._aval.dtype.dtype))

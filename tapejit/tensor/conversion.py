@@ -14,7 +14,16 @@ from tapejit.errors import AutogradError, ShapeError
 from tapejit.registry import OPS
 from tapejit.tensor import printing
 from tapejit.tensor.attributes import check_device
-from tapejit.tensor.core import Tensor, apply, legacy_name, optional, storage, wrap
+from tapejit.tensor.core import (
+    Tensor,
+    apply,
+    legacy_name,
+    optional,
+    real_number,
+    storage,
+    warn_of_discarding,
+    wrap,
+)
 from tapejit.tensor.escapes import check_number_asked
 from tapejit.tensor.front import method
 from tapejit.tensor.guards import in_trace, read, read_once
@@ -167,9 +176,12 @@ def _scalar(kind):
         if kind is bool and not _is_bool(x) and x._tracked and state.parked.is_trace:
             x = apply(OPS["ne"], (x, 0))  # the guard is on the truth, not on the number
         value = read(x).item()
-        return kind(value)
+        return kind(real_number(value, _REAL_NAMES[kind]) if kind in _REAL_NAMES else value)
 
     return convert
+
+
+_REAL_NAMES = {float: "double", int: "int64_t"}
 
 
 def _is_bool(x):
@@ -179,12 +191,13 @@ def _is_bool(x):
 Tensor.__bool__ = _scalar(bool)
 Tensor.__float__ = _scalar(float)
 Tensor.__int__ = _scalar(int)
+Tensor.__complex__ = _scalar(complex)
 
 
 @method("__index__")
 def index(x) -> int:
     """An integer tensor where Python needs an index."""
-    if x._aval.size != 1 or x._aval.dtype.is_floating_point:
+    if x._aval.size != 1 or x._aval.dtype.is_inexact:
         raise TypeError("only integer tensors of a single element can be converted to an index")
     return int(read(x).item())
 
@@ -259,7 +272,9 @@ def to(x, *args, dtype: Any = None, device: Any = None, copy: bool = False, **ig
     check_device(device)
     if dtype is None or dtypes.as_dtype(dtype) is x._aval.dtype:
         return clone(x) if copy else x
-    return apply(OPS["cast"], (x,), (dtypes.as_dtype(dtype).name,))
+    wanted = dtypes.as_dtype(dtype)
+    warn_of_discarding(x._aval.dtype, wanted)
+    return apply(OPS["cast"], (x,), (wanted.name,))
 
 
 def _cast_method(name: str, target: DType):
@@ -277,7 +292,9 @@ def _cast_method(name: str, target: DType):
 
 for _name, _dtype in {
     "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
-    "int": dtypes.int32, "long": dtypes.int64, "short": dtypes.int16, "bool": dtypes.bool_,
+    "int": dtypes.int32, "long": dtypes.int64, "short": dtypes.int16, "char": dtypes.int8,
+    "byte": dtypes.uint8, "bool": dtypes.bool_, "cfloat": dtypes.complex64,
+    "cdouble": dtypes.complex128,
 }.items():  # fmt: skip
     _cast_method(_name, _dtype)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from sys import _getframe
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapejit import dtypes
-from tapejit.dtypes import BOOL, INTEGER, DType, of_number, promote, to_float
+from tapejit.dtypes import BOOL, FLOAT, INTEGER, DType, of_number, promote, to_float
 from tapejit.errors import DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind, lookup
 from tapejit.runtime.eager import evaluator, evaluator_for
@@ -105,6 +106,7 @@ class Tensor:
         __bool__: Any
         __float__: Any
         __int__: Any
+        __complex__: Any
         __index__: Any
         __round__: Any
         __getitem__: Any
@@ -180,15 +182,26 @@ def _lift(x, dtype: DType) -> Tensor:
         result._tape = CONSTANT
         return result
     if x._aval.dtype is not dtype:
+        warn_of_discarding(x._aval.dtype, dtype)
         return apply(OPS["cast"], (x,), (dtype.name,))
     return x
+
+
+def warn_of_discarding(before: DType, after: DType) -> None:
+    """PyTorch's warning where a cast drops imaginary parts."""
+    if before.is_complex and after.category in (INTEGER, FLOAT):
+        warnings.warn(
+            "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3
+        )
 
 
 def number_as(number, dtype: DType):
     """A Python number as a NumPy scalar: integers wrap around, floats overflow to infinity.
 
-    Errors  DtypeError for an integer that not even int64 holds
+    Errors  DtypeError for an integer that not even int64 holds, a complex number in a real dtype
     """
+    if not dtype.is_complex:
+        number = real_number(number, _C_NAMES.get(dtype.name, legacy_name(dtype).lower()))
     token = ERROR_STATE.set(SILENT)
     try:
         return dtype.dtype.type(number)
@@ -201,6 +214,21 @@ def number_as(number, dtype: DType):
             ) from error
     finally:
         ERROR_STATE.reset(token)
+
+
+_C_NAMES = {"int64": "int64_t"}
+
+
+def real_number(number: Any, name: str) -> Any:
+    """A complex number without imaginary part as a real one; others as they are.
+
+    Errors  DtypeError, PyTorch's RuntimeError, if it has one
+    """
+    if not isinstance(number, complex):
+        return number
+    if number.imag:
+        raise DtypeError(f"value cannot be converted to type {name} without overflow: {number}")
+    return number.real
 
 
 def check_range(number, dtype: DType) -> None:
@@ -445,7 +473,7 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
         if tensor:
             plain = operand._aval.dtype is dtype
         else:
-            plain = type(operand) in (float, int) and common_dtype(op, pair) is dtype
+            plain = type(operand) in (float, int, complex) and common_dtype(op, pair) is dtype
         if plain and gives_float and result._aval.dtype is dtype and dtype.is_inexact:
             avals = tuple(p._aval if isinstance(p, Tensor) else aval((), dtype) for p in pair)
             kind = op.kinds.get(avals)
@@ -511,8 +539,8 @@ def _is_slow(kind):
 
 def as_operand(x):
     """An operand of an operator: a tensor, a number, an array turned into a tensor."""
-    if isinstance(x, Tensor | bool | int | float):
-        return float(x) if isinstance(x, np.float64) else x  # np.float64 is a Python float too
+    if isinstance(x, Tensor | bool | int | float | complex):
+        return x.item() if isinstance(x, np.generic) else x  # np.float64 is a Python float too
     if isinstance(x, np.ndarray | np.generic):
         return as_data(x)
     return NotImplemented
@@ -531,7 +559,7 @@ def as_data(value) -> Tensor:
 def from_array(array) -> Tensor:
     """An array or NumPy scalar as data, sharing memory where its layout allows.
 
-    Errors  DtypeError for masked, object, complex and other arrays that tensors cannot hold
+    Errors  DtypeError for masked, object and other arrays that tensors cannot hold
     """
     if dtypes.is_masked(array):
         raise DtypeError(

@@ -28,7 +28,10 @@ def _finish(array, dtype, requires_grad, device=None) -> Tensor:
     """An array as a new tensor of the wanted dtype."""
     check_device(device)
     if dtype is not None:
-        array = np.asarray(array, _named_dtype(dtype))
+        wanted = _named_dtype(dtype)
+        if np.iscomplexobj(array) and wanted.kind not in "cb":
+            raise DtypeError("value cannot be converted to a real dtype\n  try  a complex dtype")
+        array = np.asarray(array, wanted)
     result = from_array(array)
     if requires_grad:
         if not result._aval.dtype.is_inexact:
@@ -73,15 +76,17 @@ def array_from(data, dtype=None) -> np.ndarray:
     Errors  ShapeError for ragged lists; DtypeError for what is no number
     """
     if isinstance(data, Tensor):
-        return np.array(read(data), None if dtype is None else _named_dtype(dtype))
+        return np.array(read(data) if dtype is None else read(data.detach().to(dtype)))
     if isinstance(data, np.ndarray | np.generic):
         array = from_array(data)._value
         return array if dtype is None else np.asarray(array, _named_dtype(dtype))
     if dtype is None and isinstance(data, list | tuple) and _holds_typed(data):
         dtype = _promoted(data)
     array = _untyped_array(data)
-    if dtype is None and array.dtype == np.float64:
-        dtype = dtypes.get_default_dtype()
+    if dtype is None and array.dtype.kind in "fc":
+        dtype = dtypes.of_number(array.dtype.type(0).item())
+    if array.dtype.kind == "c" and not as_dtype(dtype).is_complex:
+        raise DtypeError("must be real number, not complex\n  try  a complex dtype, or .real")
     return array if dtype is None else np.asarray(array, _named_dtype(dtype))
 
 

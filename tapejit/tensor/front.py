@@ -23,7 +23,7 @@ from tapejit import dtypes
 from tapejit.errors import DtypeError
 from tapejit.tensor.core import Tensor, as_data, wrap
 
-_ARRAYS = (np.ndarray, np.generic, float, int, list, tuple)
+_ARRAYS = (np.ndarray, np.generic, float, int, complex, list, tuple)
 FUNCTIONS: dict[str, Callable] = {}
 FOR_NUMPY: dict[Callable, Callable] = {}
 
@@ -111,7 +111,9 @@ def answer_in_kind(function: Callable) -> Callable:
             check_tensor(function.__name__, args[0] if args else None)
         first = as_tensor_argument(args[0], dtypes.float64)
         others = [as_tensor_argument(a) if isinstance(a, np.ndarray) else a for a in args[1:]]
-        return unwrap(function(first, *others, **kwargs), isinstance(args[0], float | int))
+        return unwrap(
+            function(first, *others, **kwargs), isinstance(args[0], float | int | complex)
+        )
 
     return call
 
@@ -147,6 +149,8 @@ def as_tensor_argument(value, float_dtype=None):
         return type(value)(as_tensor_argument(v) for v in value)
     if float_dtype is not None and isinstance(value, float | int) and not isinstance(value, bool):
         return wrap(np.float64(value), dtypes.float64)
+    if float_dtype is not None and isinstance(value, complex):
+        return wrap(np.complex128(value), dtypes.complex128)
     return value
 
 

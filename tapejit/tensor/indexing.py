@@ -298,7 +298,7 @@ def set_item(x: Tensor, key, value, name: str = "") -> None:
 
 
 def _plain_value(value, dtype):
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float | complex):
         check_range(value, dtype)
         return np.asarray(number_as(value, dtype))
     return np.asarray(value, dtype.dtype)

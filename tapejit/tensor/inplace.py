@@ -24,6 +24,7 @@ from tapejit.tensor.core import (
     Tensor,
     apply,
     legacy_name,
+    number_as,
     optional,
     record,
     storage,
@@ -271,13 +272,20 @@ def _put_back(x):
         result = apply(OPS["put_strided"], (parent, x), attrs[1:], value=memory)
     elif op.name == "expand" and x._aval.size == parent._aval.size:
         result = apply(OPS["reshape"], (x,), (parent._aval.shape,), value=memory)
+    elif op.name in _INVERSE:
+        result = apply(OPS[_INVERSE[op.name]], (x,), value=memory)
     else:
         raise AutogradError(f"in-place change through {op.name} is not possible\n  try  clone()")
     _take(parent, result)
     _put_back(parent)
 
 
+_INVERSE = {"view_as_real": "view_as_complex", "view_as_complex": "view_as_real"}
+
+
 def change_value(x: Tensor, value, name: str = "FillBackward2") -> Tensor:
     """Overwrite x with numbers that have no derivative (zero_, fill_)."""
+    if isinstance(value, complex):
+        value = number_as(value, x._aval.dtype)
     value = wrap(np.asarray(value, x._aval.dtype.dtype))
     return change(x, OPS["copy_into"], (x, value), name=name)

@@ -12,7 +12,9 @@ Start reading at `format_tensor`; `_float_style` holds the rules about numbers, 
 about rows.  This file knows no Tensor: the caller hands over an array and the facts to print, so
 the same text serves tensors, tapes and error messages.
 
-Not done here: complex and quantised dtypes, and per-tensor options.
+Real and imaginary parts of complex numbers each have a style.
+
+Not done here: quantised dtypes, and per-tensor options.
 
 The rules were found by experiment against torch 2.13 and are held by tests/test_printing.py, which
 compares with torch itself.  Its oddities are kept on purpose: zeros, nan and inf never
@@ -146,6 +148,8 @@ def _write_whole(value: float) -> str:
 def _write_all(picked: np.ndarray) -> tuple[list[str], int]:
     """The texts of all elements, padded on the left to one width; and that width."""
     kind = picked.dtype.kind
+    if kind == "c":
+        return _write_complex(picked)
     if kind == "f":
         values = picked.astype(np.float64, copy=False).ravel()
         write, width = _float_style(values)
@@ -156,6 +160,16 @@ def _write_all(picked: np.ndarray) -> tuple[list[str], int]:
     else:
         raise DtypeError(f"print: a tensor of dtype {picked.dtype} has no printed form")
     return [text.rjust(width) for text in texts], width
+
+
+def _write_complex(picked: np.ndarray) -> tuple[list[str], int]:
+    """The texts of complex elements: both parts, the imaginary one with its sign."""
+    (reals, width), (imaginaries, other) = _write_all(np.real(picked)), _write_all(np.imag(picked))
+    signed = (text.lstrip() for text in imaginaries)
+    texts = [
+        f"{re}{'' if im[0] in '+-' else '+'}{im}j" for re, im in zip(reals, signed, strict=True)
+    ]
+    return texts, width + other + 1
 
 
 # ---- rows --------------------------------------------------------------------------------------
@@ -239,7 +253,7 @@ def format_tensor(
     `dtype_name` and `default_float` are bare names ("float64"); `device` is None for the CPU.
     A `grad_fn_name` takes the place of ``requires_grad=True``.
 
-    Errors  DtypeError for anything but floats, integers and bools
+    Errors  DtypeError for anything but numbers and bools
     Like    repr(torch.Tensor)
 
     >>> format_tensor(np.array([1.0, 2.5]), dtype_name="float64", default_float="float32")
@@ -252,7 +266,8 @@ def format_tensor(
         suffixes.append(f"device='{device}'")
     if array.ndim != 1 if array.size == 0 else _options.edgeitems == 0:
         suffixes.append(f"size={array.shape}")
-    silent = (default_float,) if array.size == 0 else (default_float, "int64", "bool")
+    default_complex = "complex128" if default_float == "float64" else "complex64"
+    silent = (default_float, "int64", "bool", default_complex)[: 1 if array.size == 0 else 4]
     if dtype_name not in silent:
         suffixes.append(f"dtype=torch.{dtype_name}")
     if grad_fn_name is not None:

@@ -142,7 +142,8 @@ class Recording(Tape):
     def constant(self, number, dtype) -> int:
         """The input row of a Python number, one per value and dtype."""
         # repr tells 0.0 from -0.0
-        key = (number, dtype) if number else (repr(number), dtype)
+        plain = number and number.__class__ is not complex
+        key = (number, dtype) if plain else (repr(number), dtype)
         row = self.constants.get(key)
         if row is None:
             value = dtype.dtype.type(number)

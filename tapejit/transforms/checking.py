@@ -31,7 +31,7 @@ def check_grads(
     eps        step of the differences; error of second order, so 1e-5 leaves 1e-10
     tolerance  relative to 1 + the size of the derivative
     Errors     AssertionError naming mode, order and both numbers; NotDifferentiable for
-               arguments that are no float64
+               arguments that are no float64 or complex128
     Like       jax.test_util.check_grads
 
     >>> import numpy as np, tapejit as tj
@@ -41,7 +41,7 @@ def check_grads(
     leaves: list = []
     structure = trees.flatten(args, leaves)
     for leaf in leaves:
-        if np.asarray(unwrap(leaf)).dtype != np.float64:
+        if np.asarray(unwrap(leaf)).dtype not in (np.float64, np.complex128):
             raise NotDifferentiable(
                 "check_grads: float64 is needed for differences to be sharp\n"
                 f"  got  {np.asarray(unwrap(leaf)).dtype}\n  try  .astype(np.float64)"
@@ -51,7 +51,7 @@ def check_grads(
 
 
 def _check(function, args, structure, leaves, order, modes, eps, tolerance, generator, depth):
-    direction = [generator.standard_normal(np.shape(leaf))[()] for leaf in leaves]
+    direction = [_random_like(unwrap(leaf), generator) for leaf in leaves]
     moved = [
         trees.unflatten(
             structure, [unwrap(x) + s * eps * d for x, d in zip(leaves, direction, strict=True)]
@@ -64,7 +64,7 @@ def _check(function, args, structure, leaves, order, modes, eps, tolerance, gene
     if "fwd" in modes:
         _, along = jvp(function, args, tangents)
         _compare("jvp", depth, _numbers(along), expected, tolerance)
-    weights = [generator.standard_normal(np.shape(e))[()] for e in expected]
+    weights = [_random_like(e, generator) for e in expected]
     if "rev" in modes:
         _check_reverse(function, args, direction, weights, expected, tolerance, depth)
     if order > 1:
@@ -74,7 +74,7 @@ def _check(function, args, structure, leaves, order, modes, eps, tolerance, gene
             trees.flatten(function(*xs), outputs)
             total = 0.0
             for output, weight in zip(outputs, weights, strict=True):
-                part = output * weight
+                part = (output * np.conj(weight)).real  # the real inner product, as in `vjp`
                 total = total + (part.sum() if isinstance(part, Tensor) else np.sum(part))
             return total
 
@@ -98,9 +98,21 @@ def _check_reverse(function, args, direction, weights, expected, tolerance, dept
     outputs: list = []
     nested = trees.flatten(result, outputs)
     cotangents = _numbers(pullback(trees.unflatten(nested, weights)))
-    got = sum(float(np.sum(c * d)) for c, d in zip(cotangents, direction, strict=True))
-    want = sum(float(np.sum(w * e)) for w, e in zip(weights, expected, strict=True))
+    got, want = _inner(cotangents, direction), _inner(weights, expected)
     _compare("vjp", depth, [np.asarray(got)], [np.asarray(want)], tolerance)
+
+
+def _random_like(x, generator):
+    """Random numbers in the shape of x, complex if it is."""
+    numbers = generator.standard_normal(np.shape(x))[()]
+    if np.iscomplexobj(x):
+        numbers = numbers + 1j * generator.standard_normal(np.shape(x))[()]
+    return numbers
+
+
+def _inner(xs, ys) -> float:
+    """The real inner product, for which cotangents of complex numbers are the adjoint."""
+    return sum(float(np.sum(np.real(np.conj(x) * y))) for x, y in zip(xs, ys, strict=True))
 
 
 def _numbers(tree) -> list:

@@ -222,11 +222,14 @@ class Arguments:
         leaves: list = []
         trees.flatten(arg, leaves, static_ints=False)
         if not leaves:
-            raise NotDifferentiable(f"grad: argument {argnum} holds no array or float")
+            raise NotDifferentiable(
+                f"grad: argument {argnum} holds no array or float\n"
+                "  try  np.array(z) if it is a complex number"
+            )
         for leaf in leaves:
             dtype = leaf.dtype if hasattr(leaf, "dtype") else type(leaf)
-            is_float = dtype is float or getattr(getattr(dtype, "dtype", dtype), "kind", "") == "f"
-            if not is_float:
+            kind = getattr(getattr(dtype, "dtype", dtype), "kind", "")
+            if dtype is not float and kind not in ("f", "c"):
                 raise NotDifferentiable(
                     f"grad: only floating point arguments can be differentiated; argument {argnum} "
                     f"holds {getattr(dtype, '__name__', dtype)}\n"
@@ -258,10 +261,18 @@ def scalar_output(recorded: Trace, has_aux):
             "  try  .sum(), or jacobian for several outputs"
         )
     if isinstance(output, OutputRow):
-        if not recorded.recording.kind(output).aval.dtype.is_inexact:
-            raise NotDifferentiable("grad: the function's output is no float")
+        check_real(recorded.recording.kind(output).aval.dtype)
         return int(output)
     return None
+
+
+def check_real(dtype) -> None:
+    """Raise unless a result of this dtype has one gradient: it is a float."""
+    if not dtype.is_floating_point:
+        raise NotDifferentiable(
+            f"grad: the function's output is no float\n  got  {dtype}\n"
+            "  try  .real, np.abs(...), or vjp with a cotangent of your own if it is complex"
+        )
 
 
 # ---------------------------------------------------------------- inner calls

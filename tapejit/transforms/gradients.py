@@ -20,6 +20,7 @@ from tapejit.transforms.dispatch import (
     Transforms,
     array_of,
     as_function,
+    check_real,
     entering,
     is_recorded,
     leave,
@@ -154,6 +155,8 @@ def inner_gradient(value, inputs, seed=None):
         raise NotDifferentiable(
             f"grad: requires a scalar output, the function returned shape {value._aval.shape}"
         )
+    if seed is None:
+        check_real(value._aval.dtype)
     seeds = None if seed is None else [seed]
     results = engine.gradients_of([value], inputs, seeds, retain_graph=True, create_graph=True)
     return [zeros_of(x) if g is None else g for g, x in zip(results, inputs, strict=True)]
@@ -164,8 +167,9 @@ def grad(function: Callable | None = None, argnums: Any = 0, has_aux: bool = Fal
 
     argnums  which positional arguments: a number, or several (then a tuple of gradients)
     has_aux  the function returns (value, extras); (gradient, extras) is returned
-    Errors   NotDifferentiable for integer arguments or a result that is no scalar
-    Like     jax.grad
+    Errors   NotDifferentiable for integer arguments or a result that is no real scalar
+    Like     jax.grad; where an argument is complex, torch.func.grad (the conjugate of JAX's), so
+             that a step against the gradient goes downhill
 
     >>> import tapejit as tj
     >>> tj.grad(lambda x: x**3)(2.0)

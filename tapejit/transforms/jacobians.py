@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tapejit import autodiff
+from tapejit.errors import NotDifferentiable
 from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.modes import enable_grad
@@ -63,8 +64,18 @@ def jacobian(function: Callable | None = None, argnums=0) -> Callable:
     return as_function(call, function)
 
 
+def _check_no_complex(dtype):
+    if dtype.is_complex:
+        raise NotDifferentiable(
+            "jacobian: an output is complex, and has no one derivative unless the function is "
+            "holomorphic\n  try  its .real and .imag, or vjp and jvp"
+        )
+
+
 def _derive_pullback(recorded: Trace, wanted) -> Derived:
     rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
+    for row in rows:
+        _check_no_complex(recorded.recording.kind(row).aval.dtype)
     roots = tuple(r for r in rows if recorded.recording.kind(r).aval.dtype.is_inexact)
     sweep = autodiff.reverse(recorded.recording, roots, tuple(recorded.inputs[i] for i in wanted))
     return Derived(sweep.tape, sweep.seeds, sweep.results)
@@ -146,6 +157,7 @@ def _inner_rows(output, aliases):
     if not isinstance(output, Tensor):
         output = wrap(np.asarray(output)[()])
     shape, n = output._aval.shape, output._aval.size
+    _check_no_complex(output._aval.dtype)
     rows = []
     for i in range(n):
         seed = np.zeros(n, output._aval.dtype.dtype)

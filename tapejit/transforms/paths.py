@@ -417,6 +417,8 @@ def deviation(expected: tuple, got: list):
 
 def _same(a, b) -> bool:
     """Whether a value read is the one that was recorded; nan is, -0.0 is not 0.0."""
+    if a.dtype.kind == "c":
+        return _same(a.real, np.real(b)) and _same(a.imag, np.imag(b))
     if a.ndim == 0 and np.ndim(b) == 0:
         if a == b:
             return bool(a) or a.dtype.kind != "f" or np.signbit(a) == np.signbit(b)

@@ -11,6 +11,7 @@ from tapejit import autodiff
 from tapejit.errors import ShapeError
 from tapejit.tensor import backward as engine
 from tapejit.tensor.core import Tensor, from_array, wrap
+from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.modes import enable_grad
 from tapejit.transforms import trees
 from tapejit.transforms.dispatch import (
@@ -228,7 +229,8 @@ def _push_inner(output, aliases, directions):
                 if isinstance(direction, Tensor)
                 else from_array(np.asarray(direction)[()])
             )
-            part = (gradient * direction.to(gradient._aval.dtype)).sum()
+            part = (gradient.conj() * direction.to(gradient._aval.dtype)).sum()
+            part = FUNCTIONS["real"](part)
             total = part if total is None else total + part
     if total is None:
         return zeros_of(output)
