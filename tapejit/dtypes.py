@@ -235,6 +235,8 @@ def promote(with_axes: Iterable[DType], zero_d: Iterable[DType], numbers: Iterab
 def _combine(higher, lower):
     if higher is None or lower is None:
         return higher or lower
+    if higher.is_floating_point and lower.is_complex:  # its precision counts, as among floats
+        return higher.to_complex()
     return higher if higher.category >= lower.category else promote_pair(higher, lower)
 
 

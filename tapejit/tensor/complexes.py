@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from tapejit.errors import AutogradError, DtypeError, ShapeError
+from tapejit.errors import DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.tensor.core import Tensor, apply, legacy_name, unary_method
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, attribute, export, named
