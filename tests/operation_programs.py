@@ -256,6 +256,8 @@ def _registered(family, n_operands=None):
 
 UNARY, BINARY = _registered("elementwise", 1), _registered("elementwise", 2)
 REDUCTIONS = [op for op in _registered("reduction") if op.attributes == ("axes", "keepdim")]
+UNDERIVED = {"floor_divide", "heaviside", "nextafter"}
+"""PyTorch has no derivative of these."""
 ONE_AXIS = {"prod", "argmax", "argmin"}
 """PyTorch reduces these over one axis or all."""
 
@@ -277,12 +279,12 @@ def binary(d):
     y = d.partner(x)
     if y is None:
         return None
-    if op.alias.operator and op.name != "floor_divide" and d.chance(0.2):
+    if op.alias.operator and op.name not in UNDERIVED and d.chance(0.2):
         low, high = _domain(op, 1)
         number = round(float(d.generator.uniform(low, high)), 2)
         return f"T.{op.alias.torch}({d.tame(x, *_domain(op))}, {number})"
     x, y = d.tame(x, *_domain(op)), d.tame(y, *_domain(op, 1))
-    if op.name == "floor_divide":  # PyTorch has no derivative of it
+    if op.name in UNDERIVED:
         x, y = f"{x}.detach()", f"{y}.detach()"
     return f"T.{op.alias.torch}({x}, {y})"
 
