@@ -6,6 +6,8 @@ RuntimeError, TypeError or IndexError derive from these, so ported ``except`` cl
 
 from __future__ import annotations
 
+import numpy as np
+
 
 class TapejitError(Exception):
     """Base of every error that tapejit raises on purpose."""
@@ -52,6 +54,15 @@ class ArgumentError(TapejitError, RuntimeError, ValueError):
     """An argument has a value that the function cannot take.
 
     Usual causes: a negative length, a step of 0 or away from the end, no bound for clamp.
+    """
+
+
+class LinAlgError(TapejitError, RuntimeError, np.linalg.LinAlgError):
+    """A matrix is not what a decomposition or a solve needs.
+
+    Usual causes: a singular matrix given to inv or solve; a covariance that is not positive
+    definite given to cholesky (add a little to its diagonal); NaN or infinity in the matrix.
+    NumPy's error of this name and PyTorch's RuntimeError both catch it.
     """
 
 

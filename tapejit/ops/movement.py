@@ -48,6 +48,7 @@ iota = operation(
         np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape
     ),
     attributes=("shape", "axis"),
+    complex=True,
     probe=Probe(attrs=({"shape": (2, 3), "axis": 1},)),
     note="Its one operand is not read; it only places the row on a tape.",
 )

@@ -1,0 +1,355 @@
+"""Values of matrix decompositions: LAPACK through NumPy and SciPy, matrix by matrix or in batches.
+
+NumPy's functions loop over batches in C, but copy, and its Cholesky is 6 times slower than
+LAPACK's at 500 x 500; so large matrices go to LAPACK one by one, without copies where rows can be
+read as the columns of the transpose.  What neither has in batches (LU with its parts, substitution)
+runs on all matrices of a batch of small ones at once, column by column.
+
+Errors are raised here, in PyTorch's words.  Not here: derivatives (`solving`, `spectra`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from tapejit.errors import LinAlgError
+
+MANY = 16
+"""Matrices in a batch from which small ones are worked on all at once: a step in NumPy for all
+costs what ten calls of LAPACK do."""
+SMALL = 64
+"""Rows of a matrix that is small."""
+
+
+def packed(*parts: np.ndarray) -> np.ndarray:
+    """Matrices (or vectors) behind each other along one last axis; batch axes are the first's."""
+    batch = parts[0].shape[:-2]
+    dtype = np.result_type(*parts)
+    return np.concatenate([p.astype(dtype, copy=False).reshape(*batch, -1) for p in parts], -1)
+
+
+def stacked(function: Callable, *arrays: np.ndarray) -> np.ndarray:
+    """`function` of each matrix of a batch: one array for each."""
+    batch = np.broadcast_shapes(*(a.shape[:-2] for a in arrays))
+    if not batch:
+        return function(*arrays)
+    arrays = tuple(np.broadcast_to(a, (*batch, *a.shape[-2:])) for a in arrays)
+    results = [function(*(a[i] for a in arrays)) for i in np.ndindex(batch)]
+    if not results:
+        results = [function(*(np.ones(a.shape[-2:], a.dtype) for a in arrays))]
+        return np.zeros((*batch, *results[0].shape), results[0].dtype)
+    return np.stack(results).reshape(*batch, *results[0].shape)
+
+
+def _is_many(*shapes) -> bool:
+    batch = math.prod(np.broadcast_shapes(*(shape[:-2] for shape in shapes)))
+    return batch >= MANY and shapes[0][-1] <= SMALL
+
+
+def _letter(x):
+    return {"f": "s", "d": "d", "F": "c", "D": "z"}[x.dtype.char]
+
+
+def eps_of(x) -> float:
+    """The rounding unit of a float or complex dtype."""
+    return float(np.finfo(x.dtype).eps)
+
+
+# ---------------------------------------------------------------- Cholesky
+
+_NOT_DEFINITE = (
+    "linalg.cholesky: {}The factorization could not be completed because the input is not "
+    "positive-definite (the leading minor of order {} is not positive-definite).\n"
+    "  try  a matrix that is symmetric and positive-definite; a little more on its diagonal"
+)
+
+
+def cholesky(x: np.ndarray) -> np.ndarray:
+    """L with L L^H = x, from the lower triangles of x."""
+    if x.ndim > 2 and x.shape[-1] <= SMALL:
+        try:
+            return np.linalg.cholesky(x)
+        except np.linalg.LinAlgError:
+            pass  # LAPACK says which one it is
+    factors, info = cholesky_info(x)
+    if np.any(info):
+        where = np.argwhere(np.atleast_1d(info))[0]
+        order = np.atleast_1d(info)[tuple(where)]
+        first = f"(Batch element {np.flatnonzero(info)[0]}): " if x.ndim > 2 else ""
+        raise LinAlgError(_NOT_DEFINITE.format(first, order))
+    return factors
+
+
+def cholesky_info(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The factors, and for each matrix 0 or the order of the minor that is not positive."""
+    from scipy.linalg import lapack
+
+    potrf = getattr(lapack, f"{_letter(x)}potrf")
+    info = np.zeros(x.shape[:-2], np.int32)
+    factors = np.array(x.conj(), order="C")
+    for i in np.ndindex(x.shape[:-2]):
+        if x.shape[-1]:
+            # rows are columns of the transpose: U^H U = x in the memory of U^T, which is conj(L)
+            upper, info[i] = potrf(factors[i].T, lower=0, clean=1, overwrite_a=1)
+            if upper.base is not factors and not np.shares_memory(upper, factors):
+                factors[i] = upper.T
+    return factors.conj(), info
+
+
+BLOCK = 64
+"""Columns that Cholesky's slope takes at a time: what is in a block costs three times more."""
+
+
+def cholesky_slope(factor: np.ndarray, gy: np.ndarray) -> np.ndarray:
+    """The cotangent of x, Hermitian, from that of its Cholesky factor.
+
+    Murray 2016, Differentiation of the Cholesky decomposition, 3.2: blocks from the last to the
+    first.  Two thirds of n^3 multiplications and additions; the formula with triangular solves
+    needs six times as many.
+    """
+    slope = np.tril(gy)
+    n = factor.shape[-1]
+    for end in range(n, 0, -BLOCK):
+        begin = max(end - BLOCK, 0)
+        rows, columns, above = slice(begin, end), slice(end, n), slice(0, begin)
+        d, c = factor[..., rows, rows], factor[..., columns, rows]
+        r, b = factor[..., rows, above], factor[..., columns, above]
+        inverse = np.linalg.inv(d)
+        gc = slope[..., columns, rows] @ inverse
+        gd = slope[..., rows, rows] - np.tril(_adjoint(gc) @ c)
+        gd = _adjoint(inverse) @ _hermitian_half(_adjoint(d) @ gd) @ inverse
+        slope[..., columns, rows] = gc
+        slope[..., columns, above] -= gc @ r
+        slope[..., rows, above] -= _adjoint(gc) @ b + 2 * gd @ r
+        slope[..., rows, rows] = np.tril(gd) + np.tril(gd, -1)
+    return (slope + _adjoint(slope)) / 2
+
+
+def _adjoint(x):
+    return np.swapaxes(x, -1, -2).conj()
+
+
+def _hermitian_half(x):
+    """The Hermitian part of: the lower triangle, with half of the diagonal."""
+    lower = np.tril(x, -1)
+    diagonal = np.zeros_like(x)
+    places = np.arange(x.shape[-1])
+    diagonal[..., places, places] = x[..., places, places].real
+    return (lower + _adjoint(lower) + diagonal) / 2
+
+
+# ---------------------------------------------------------------- triangular matrices
+
+
+def solve_triangular(a, b, upper: bool, adjoint: bool, unit: bool) -> np.ndarray:
+    """x with a x = b, or a^H x = b, reading one triangle of a."""
+    if _is_many(a.shape, b.shape):
+        if adjoint:
+            a, upper = _adjoint(a), not upper
+        return _substituted(a, b, upper, unit)
+    return stacked(lambda a, b: _solve_triangle(a, b, upper, adjoint, unit), a, b)
+
+
+def _solve_triangle(a, b, upper, adjoint, unit):
+    from scipy.linalg import blas
+
+    if not b.size:
+        return np.zeros(b.shape, b.dtype)
+    transposed = adjoint
+    if a.flags.f_contiguous and a.dtype.kind == "f":
+        # its memory read by rows is the transpose
+        a, upper, transposed = a.T, not upper, not adjoint
+    a = np.ascontiguousarray(a)
+    if b.shape[1] == 1:
+        trsv = getattr(blas, f"{_letter(a)}trsv")
+        a = a.conj() if transposed else a  # BLAS sees a^T, of the other triangle
+        x = trsv(a.T, b[:, 0], lower=upper, trans=not transposed, diag=unit)
+        return x[:, None]
+    trsm = getattr(blas, f"{_letter(a)}trsm")
+    # and solves x^T op(a)^T = b^T, with b^T from the right: a^H there is conj(a) = (a^T)^H
+    side = {"side": 1, "lower": upper, "diag": unit}
+    return trsm(1.0, a.T, b.T, trans_a=2 if transposed else 0, **side).T
+
+
+def _substituted(a, b, upper, unit):
+    """Row by row, for all matrices of a batch."""
+    n = a.shape[-1]
+    x = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), b.dtype)
+    for i in reversed(range(n)) if upper else range(n):
+        known = slice(i + 1, n) if upper else slice(0, i)
+        row = b[..., i : i + 1, :] - a[..., i : i + 1, known] @ x[..., known, :]
+        x[..., i : i + 1, :] = row if unit else row / a[..., i : i + 1, i : i + 1]
+    return x
+
+
+# ---------------------------------------------------------------- LU
+
+
+def lu(x: np.ndarray) -> np.ndarray:
+    """L and U in one matrix, column after column, and behind it LAPACK's pivots, from 1."""
+    if _is_many(x.shape):
+        factors, pivots = _eliminated(x)
+        return packed(np.swapaxes(factors, -1, -2), pivots[..., None])
+    return stacked(_factorize, x)
+
+
+def _factorize(x):
+    from scipy.linalg import lapack
+
+    k = min(x.shape)
+    result = np.zeros(x.size + k, x.dtype)
+    if x.size:
+        factors, pivots, _ = getattr(lapack, f"{_letter(x)}getrf")(x)
+        result[: x.size] = factors.T.ravel()
+        result[x.size :] = pivots[:k] + 1
+    return result
+
+
+def _eliminated(x):
+    """LU with partial pivoting, column by column, for all matrices of a batch."""
+    batch, (m, n) = x.shape[:-2], x.shape[-2:]
+    a = x.reshape(-1, m, n).copy()
+    which = np.arange(len(a))
+    pivots = np.empty((len(a), min(m, n)), np.int64)
+    for j in range(min(m, n)):
+        column = a[:, j:, j]
+        p = j + np.argmax(np.abs(column.real) + np.abs(column.imag), -1)
+        pivots[:, j] = p + 1
+        a[which, p], a[:, j] = a[:, j].copy(), a[which, p]
+        pivot = a[:, j, None, j]
+        a[:, j + 1 :, j] /= np.where(pivot == 0, 1, pivot)  # as LAPACK, which leaves such a column
+        a[:, j + 1 :, j + 1 :] -= a[:, j + 1 :, j, None] * a[:, j, None, j + 1 :]
+    return a.reshape(x.shape), pivots.reshape(*batch, -1)
+
+
+def unpacked_lu(factors: np.ndarray, m: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(LU, pivots from 0) of what `lu` gives."""
+    columns = factors[..., : m * n].reshape(*factors.shape[:-1], n, m)
+    return np.swapaxes(columns, -1, -2), factors[..., m * n :].real.astype(np.int64) - 1
+
+
+def permutation(pivots: np.ndarray, m: int) -> np.ndarray:
+    """p with (P^T x)[i] = x[p[i]], from LAPACK's pivots, which begin at 1."""
+    rows = pivots.real.astype(np.int64).reshape(-1, pivots.shape[-1]) - 1
+    order = np.tile(np.arange(m), (len(rows), 1))
+    which = np.arange(len(rows))
+    for j, p in enumerate(rows.T):
+        order[which, p], order[:, j] = order[:, j].copy(), order[which, p]
+    return order.reshape(*pivots.shape[:-1], m)
+
+
+def inverse_permutation(order: np.ndarray) -> np.ndarray:
+    """Where each place of a permutation went."""
+    return np.argsort(order, -1)
+
+
+def lu_solve(a, factors, b, adjoint: bool, name: str) -> np.ndarray:
+    """x with a x = b, or a^H x = b, by what `lu` gave for a.
+
+    name  of the function that raises LinAlgError for a singular matrix; "" for inf or NaN
+    """
+    n = a.shape[-1]
+    matrices, pivots = unpacked_lu(factors, n, n)
+    if name:
+        _check_regular(matrices, name)
+    if _is_many(a.shape, b.shape):
+        return _solved_many(matrices, pivots, b, adjoint)
+    return stacked(lambda lu, p, b: _solve_one(lu, p, b, adjoint), matrices, pivots[..., None], b)
+
+
+def _check_regular(matrices, name):
+    zeros = np.diagonal(matrices, axis1=-2, axis2=-1) == 0
+    if zeros.any():
+        singular = zeros.any(-1)
+        first = "" if singular.ndim == 0 else f"(Batch element {np.flatnonzero(singular)[0]}): "
+        why = "The solver failed because the input matrix is singular."
+        if name == "linalg.inv":
+            place = 1 + np.argwhere(zeros)[0][-1]
+            why = (
+                f"The diagonal element {place} is zero, the inversion could not be completed "
+                "because the input matrix is singular."
+            )
+        raise LinAlgError(f"{name}: {first}{why}\n  try  pinv or lstsq")
+
+
+def _solve_one(factors, pivots, b, adjoint):
+    from scipy.linalg import lapack
+
+    if not b.size:
+        return np.zeros(b.shape, b.dtype)
+    x, _ = getattr(lapack, f"{_letter(factors)}getrs")(factors, pivots[:, 0], b, 2 * adjoint)
+    return x
+
+
+def _solved_many(factors, pivots, b, adjoint):
+    order = permutation(pivots + 1, factors.shape[-1])[..., None]
+    batch = np.broadcast_shapes(factors.shape[:-2], b.shape[:-2])
+    order = np.broadcast_to(order, (*batch, *b.shape[-2:]))
+    if not adjoint:
+        b = np.take_along_axis(np.broadcast_to(b, order.shape), order, -2)
+        return _substituted(factors, _substituted(factors, b, False, True), True, False)
+    b = _substituted(_adjoint(factors), b, False, False)
+    x = np.empty(order.shape, b.dtype)
+    np.put_along_axis(x, order, _substituted(_adjoint(factors), b, True, True), -2)
+    return x
+
+
+def inverse(x: np.ndarray) -> np.ndarray:
+    """The inverse; LinAlgError says which pivot is zero."""
+    try:
+        return np.linalg.inv(x)
+    except np.linalg.LinAlgError:
+        _check_regular(unpacked_lu(lu(x), *x.shape[-2:])[0], "linalg.inv")
+        raise
+
+
+# ---------------------------------------------------------------- determinants
+
+
+def determinant(factors: np.ndarray, n: int) -> np.ndarray:
+    """The product of the pivots, by what `lu` gave."""
+    matrices, pivots = unpacked_lu(factors, n, n)
+    diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return (np.prod(diagonal, -1) * _parity(pivots)).astype(factors.dtype)[()]
+
+
+def _parity(pivots):
+    return 1.0 - 2.0 * (np.sum(pivots != np.arange(pivots.shape[-1]), -1) % 2)
+
+
+def sign_and_log(factors: np.ndarray, n: int) -> np.ndarray:
+    """(sign, log |det|) along a last axis."""
+    matrices, pivots = unpacked_lu(factors, n, n)
+    diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
+    size = np.abs(diagonal)
+    signs = np.where(size == 0, 0, diagonal / np.where(size == 0, 1, size))
+    sign = np.prod(signs, -1) * _parity(pivots)
+    return np.stack([sign, np.sum(np.log(size), -1)], -1).astype(factors.dtype)
+
+
+def cofactors(x: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """The derivative of det by each element: also of singular matrices, where it is finite.
+
+    det times the transposed inverse; of badly conditioned matrices products of the other singular
+    values instead, which lose nothing.
+    """
+    n = x.shape[-1]
+    if not x.size:
+        return np.zeros_like(x)
+    eye = np.broadcast_to(np.eye(n, dtype=x.dtype), x.shape)
+    determinants = np.asarray(determinant(factors, n))[..., None, None]
+    inverses = lu_solve(x, factors, eye, False, "")
+    result = determinants * np.swapaxes(inverses, -1, -2)
+    condition = np.linalg.norm(x, 1, (-2, -1)) * np.linalg.norm(inverses, 1, (-2, -1))
+    bad = ~(condition < 1e-3 / eps_of(x))
+    if np.any(bad):
+        u, s, vh = np.linalg.svd(x[bad])
+        others = np.repeat(s[..., None, :], n, -2)
+        others[..., np.arange(n), np.arange(n)] = 1
+        phase = np.linalg.det(u) * np.linalg.det(vh)
+        size = np.prod(others, -1) * phase[..., None]
+        result[bad] = np.conjugate(u) * size[..., None, :] @ np.conjugate(vh)
+    return result.astype(x.dtype, copy=False)

@@ -1,0 +1,182 @@
+"""What rules of matrix operations share: adjoints, triangles, diagonals, parts of packed results.
+
+Everything works on Refs whose last two axes are matrices.  An operation with several results
+returns them packed: each one's matrices flattened, behind each other along one last axis; `part`
+takes one out again.
+
+`refuse` is a row that lets its first operand pass, or raises: how a rule that holds only under a
+condition on values says so, compiled or not.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tapejit.errors import NotDifferentiable
+from tapejit.families import operation
+from tapejit.ops.comparison import eq, gt, le, logical_and, logical_not
+from tapejit.ops.complexes import conjugate
+from tapejit.ops.linear import swap
+from tapejit.ops.movement import cat, iota, reshape, slice_
+from tapejit.ops.reductions import amax, sum_
+from tapejit.ops.selection import where
+from tapejit.registry import Probe
+
+# ---------------------------------------------------------------- parts of packed results
+
+
+def part(x, start: int, shape: tuple[int, ...]):
+    """The part of a packed Ref that begins at `start` and has `shape`, batch axes apart."""
+    batch, length = x.shape[:-1], math.prod(shape)
+    taken = slice_(
+        x, starts=(0,) * len(batch) + (start,), lengths=(*batch, length), steps=(1,) * x.ndim
+    )
+    return reshape(taken, shape=(*batch, *shape))
+
+
+def pack(*parts):
+    """The Refs of parts, whose first axes are those of a batch, as one packed Ref.
+
+    Each comes with the number of its own axes: (x, 2), (s, 1)
+    """
+    flat = []
+    for x, ndim in parts:
+        batch = x.shape[: x.ndim - ndim]
+        flat.append(reshape(x, shape=(*batch, math.prod(x.shape[x.ndim - ndim :]))))
+    return cat(*flat, axis=flat[0].ndim - 1)
+
+
+# ---------------------------------------------------------------- triangles and diagonals
+
+
+def adjoint(x):
+    """The conjugate transpose."""
+    return conjugate(swap(x))
+
+
+def zeros_like(x):
+    """A Ref of zeros."""
+    return x.builder.literal(0, x.aval)
+
+
+def on_diagonal(x):
+    """Which elements of a matrix lie on its diagonal."""
+    shape = x.shape[-2:]
+    return eq(iota(x, shape=shape, axis=0), iota(x, shape=shape, axis=1))
+
+
+def lower(x, k: int = 0):
+    """The elements on and below the k-th diagonal, 0 elsewhere (k is 0 or -1)."""
+    rows, columns = (iota(x, shape=x.shape[-2:], axis=axis) for axis in (0, 1))
+    return where(le(columns, rows) if k == 0 else gt(rows, columns), x, 0.0)
+
+
+def upper(x, k: int = 0):
+    """The elements on and above the k-th diagonal, 0 elsewhere (k is 0 or 1)."""
+    rows, columns = (iota(x, shape=x.shape[-2:], axis=axis) for axis in (0, 1))
+    return where(le(rows, columns) if k == 0 else gt(columns, rows), x, 0.0)
+
+
+def diagonal_of(x):
+    """The diagonal of a square matrix."""
+    return sum_(where(on_diagonal(x), x, 0.0), axes=(x.ndim - 1,), keepdim=False)
+
+
+def column(x):
+    """A vector as a matrix of one column."""
+    return reshape(x, shape=(*x.shape, 1))
+
+
+def row(x):
+    """A vector as a matrix of one row."""
+    return reshape(x, shape=(*x.shape[:-1], 1, x.shape[-1]))
+
+
+def with_diagonal(x, diagonal):
+    """A square matrix with another diagonal."""
+    return where(on_diagonal(x), row(diagonal), x)
+
+
+def eye_like(x):
+    """The identity in the shape of a square matrix."""
+    ones = x.builder.literal(1, x.aval)
+    return where(on_diagonal(x), ones, 0.0)
+
+
+def hermitian(x):
+    """The Hermitian part, which is the symmetric one of real matrices."""
+    return 0.5 * (x + adjoint(x))
+
+
+def skew(x):
+    """What the Hermitian part leaves."""
+    return 0.5 * (x - adjoint(x))
+
+
+# ---------------------------------------------------------------- conditions on values
+
+
+def _run_refuse(x, bad, worse, words):
+    if np.any(bad):
+        raise NotDifferentiable(words)
+    return np.array(x)
+
+
+def _refuse_tangent(t, worse, words):
+    return refuse(t, worse, worse, words=words)
+
+
+refuse = operation(
+    "refuse",
+    "check",
+    summary="The first operand as it is; an error if the second is true anywhere.",
+    infer=lambda avals, words: avals[0],
+    evaluate=_run_refuse,
+    attributes=("words",),
+    vjp=lambda gy, x, bad, worse, y, words: (_refuse_tangent(gy, worse, words), None, None),
+    jvp=lambda tangents, x, bad, worse, y, words: _refuse_tangent(tangents[0], worse, words),
+    complex=True,
+    note="Its slope is refused where the third operand is true.",
+    probe=Probe(
+        shapes=(((2, 3), ("false", (3,)), ("false", (3,))),),
+        attrs=({"words": "not true of any probe"},),
+        dtypes=("float64", "complex128"),
+    ),
+)
+
+
+def largest(x):
+    """The largest size of an element of each matrix, as a matrix of one element."""
+    return amax(abs(x), axes=(x.ndim - 2, x.ndim - 1), keepdim=True)
+
+
+DEGENERATE = (
+    "{name}: the gradient of the {what} is not defined, because {values} are equal (within "
+    "rounding) and the loss depends on which of their {what} are chosen\n"
+    "  try  a loss that does not, or one of the {values} alone"
+)
+PHASE = (
+    "{name}: The {what} in the complex case are specified up to multiplication by e^(i phi). The "
+    "specified loss function depends on this quantity, so it is ill-defined."
+)
+
+
+def over_gaps(x, values, scale, words: str, strict: bool = False):
+    """x[i, j] / (values[j] - values[i]) off the diagonal; 0 on it and where values are equal.
+
+    Equal means: their gap is at most 8 n eps of the largest.  Where x is not 0 there, up to
+    64 n eps of `scale`, the quotient is refused, and so is its slope in any case: it needs how the
+    values part, which no mask knows.  strict refuses it at once.
+    """
+    n = x.shape[-1]
+    if n < 2 or 0 in x.shape:
+        return zeros_like(x)
+    rounding = n * float(np.finfo(x.dtype.dtype).eps)
+    gaps = row(values) - column(values)
+    is_equal = le(abs(gaps), largest(row(values)) * (8 * rounding))
+    near = logical_and(is_equal, logical_not(on_diagonal(x)))
+    bad = near if strict else logical_and(near, gt(abs(x), scale * (64 * rounding)))
+    quotient = where(is_equal, 0.0, x / where(is_equal, 1.0, gaps))
+    return refuse(quotient, bad, near, words=words)
