@@ -5,8 +5,10 @@ AssertionError where the record is wrong; `test_conformance` runs them over the 
 `test_the_tests` shows that they notice faults.  Everything here works on tapes and the row-by-row
 reference; derivatives are compared with central differences in float64.
 
-In `Probe.shapes` an input written ("index", shape) is an integer array.  Its numbers are below 4
-and do not repeat along the last axis, which suits every probe in the registry.
+In `Probe.shapes` an input written (kind, shape) is made by `MAKERS[kind]`.  "index" is an integer
+array, whose numbers are below 4 and do not repeat along the last axis, which suits every probe in
+the registry; "spd", "regular" and "lower" are matrices, and `DIRECTIONS` says in which directions
+they may be moved; "lu" is what `lu` gives for the first input, and moves with it.
 """
 
 from __future__ import annotations
@@ -55,7 +57,12 @@ class Case(NamedTuple):
 
 
 def _shape(stated):
-    return stated[1] if stated and stated[0] == "index" else stated
+    return stated[1] if _kind(stated) else stated
+
+
+def _kind(stated):
+    """The name of the maker of an input, "" for numbers of any kind."""
+    return stated[0] if stated and isinstance(stated[0], str) else ""
 
 
 def probed() -> list[Op]:
@@ -128,8 +135,10 @@ def inputs_of(case: Case) -> list[np.ndarray]:
     domains = domain if isinstance(domain[0], tuple) else (domain,) * len(case.shapes)
     arrays = []
     for place, shape in enumerate(case.shapes):
-        if shape and shape[0] == "index":
-            arrays.append(_places(random, shape[1]))
+        if _kind(shape) == "lu":
+            arrays.append(OPS["lu"].evaluate(arrays[0]))
+        elif _kind(shape):
+            arrays.append(MAKERS[shape[0]](random, shape[1], case.dtype))
         elif case.op.rule == "where" and place == 0:
             arrays.append(random.integers(0, 2, shape).astype(bool))
         else:
@@ -137,7 +146,7 @@ def inputs_of(case: Case) -> list[np.ndarray]:
     return arrays
 
 
-def _places(random, shape):
+def _places(random, shape, dtype):
     rows = [random.permutation(N_INDICES)[: shape[-1]] for _ in range(int(np.prod(shape[:-1])))]
     return np.array(rows, np.int64).reshape(shape)
 
@@ -150,6 +159,43 @@ def _numbers(random, shape, domain, dtype):
     if dtype is dtypes.bool_:
         return random.integers(0, 2, shape).astype(bool)
     return random.integers(1, 5, shape)  # also divisors and exponents
+
+
+def _regular(random, shape, dtype):
+    """Square matrices far from singular."""
+    return _numbers(random, shape, (-1.0, 1.0), dtype) + 2 * np.eye(shape[-1], dtype=dtype.dtype)
+
+
+def _spd(random, shape, dtype):
+    """Hermitian matrices with eigenvalues that are positive and apart."""
+    x = _hermitian(_numbers(random, shape, (-0.2, 0.2), dtype))
+    return x + np.diag(np.arange(1, shape[-1] + 1)).astype(dtype.dtype)
+
+
+def _hermitian(x):
+    return (x + np.conjugate(np.swapaxes(x, -1, -2))) / 2
+
+
+MAKERS = {
+    "index": _places,
+    "false": lambda random, shape, dtype: np.zeros(shape, bool),
+    "apart": lambda random, shape, dtype: (
+        _regular(random, shape, dtype) + np.diag(10.0 * np.arange(shape[-1]))
+    ),
+    "pivots": lambda random, shape, dtype: np.full(shape, shape[-1]).astype(dtype.dtype),
+    "regular": _regular,
+    "spd": _spd,
+    "lower": lambda random, shape, dtype: np.tril(_spd(random, shape, dtype)),
+}
+DIRECTIONS = {"spd": _hermitian, "lower": np.tril}
+
+
+def directions_of(case: Case, arrays, places) -> list[np.ndarray]:
+    """A random direction for each of these inputs, within what its kind may be."""
+    return [
+        DIRECTIONS.get(_kind(case.shapes[place]), np.asarray)(like(arrays[place], place))
+        for place in places
+    ]
 
 
 def avals_of(arrays) -> tuple[Aval, ...]:
@@ -204,6 +250,16 @@ def like(array, salt: int) -> np.ndarray:
     return np.asarray(numbers, array.dtype)
 
 
+HAVE_PHASES = ("eig",)
+"""Vectors known up to a phase; those of the probe are real, and so must be their cotangents."""
+
+
+def cotangent_of(case: Case, value) -> np.ndarray:
+    """A random cotangent of a result."""
+    gy = like(value, 99)
+    return gy.real.astype(gy.dtype) if case.op.name in HAVE_PHASES else gy
+
+
 def is_differentiable(case: Case) -> bool:
     """Whether the record promises a derivative of numbers by numbers."""
     if case.op.name == "detach" or not case.dtype.is_inexact:
@@ -218,8 +274,12 @@ def inner(x, y) -> float:
 
 
 def shifted(case: Case, arrays, directions, step: float) -> list:
-    moved = iter(directions)
-    return [a + step * next(moved) if a.dtype.kind in "fc" else a for a in arrays]
+    following = iter(directions)
+    moved = [a + step * next(following) if a.dtype.kind in "fc" else a for a in arrays]
+    for place, stated in enumerate(case.shapes):
+        if _kind(stated) == "lu":
+            moved[place] = OPS["lu"].evaluate(moved[0])
+    return moved
 
 
 def close(got, want, tolerance: float) -> None:
@@ -248,7 +308,7 @@ def check_tangent(case: Case) -> None:
     """The tangent of the result is the central difference."""
     arrays = inputs_of(case)
     record = recorded(case, arrays)
-    directions = [like(arrays[place], place) for place in record.floats]
+    directions = directions_of(case, arrays, record.floats)
     sweep = forward(record.tape, record.floats, (record.row,))
     (tangent,) = _run_sweep(record, sweep, arrays, directions)
     higher = evaluate(case, shifted(case, arrays, directions, STEP))
@@ -261,8 +321,8 @@ def check_cotangent(case: Case) -> None:
     """Gradients have their inputs' shape and dtype, and are the transpose of the tangent."""
     arrays = inputs_of(case)
     record = recorded(case, arrays)
-    directions = [like(arrays[place], place) for place in record.floats]
-    gy = like(evaluate(case, arrays), 99)
+    directions = directions_of(case, arrays, record.floats)
+    gy = cotangent_of(case, evaluate(case, arrays))
     pull, push = _sweeps(record)
     gradients = _run_sweep(record, pull, arrays, [gy])
     pulled = 0.0
@@ -281,8 +341,8 @@ def check_second_order(case: Case) -> None:
     """The tangent of the gradient is the central difference of the gradient."""
     arrays = inputs_of(case)
     record = recorded(case, arrays)
-    directions = [like(arrays[place], place) for place in record.floats]
-    gy = like(evaluate(case, arrays), 99)
+    directions = directions_of(case, arrays, record.floats)
+    gy = cotangent_of(case, evaluate(case, arrays))
     pull, _ = _sweeps(record)
     wanted = [r for r in pull.results if r >= 0]
     second = forward(pull.tape, record.floats, wanted)

@@ -6,6 +6,8 @@
     complexes     complex numbers, their parts and pairs
     reductions    sum, mean, extremes, statistics, softmax, cumsum
     linear        matrix products
+    matrices solving spectra
+                  linear systems, determinants, eigenvalues; their values are in lapack
     strided       diagonals and windows
     indexing      index, gather, sort and their transposes
     probes        where tests look at them
@@ -22,12 +24,15 @@ from tapejit.ops import (
     exponential,
     indexing,
     linear,
+    matrices,
     movement,
     powers,
     reductions,
     rounding,
     selection,
+    solving,
     special,
+    spectra,
     strided,
     trigonometry,
 )
@@ -40,12 +45,15 @@ __all__ = [
     "exponential",
     "indexing",
     "linear",
+    "matrices",
     "movement",
     "powers",
     "reductions",
     "rounding",
     "selection",
+    "solving",
     "special",
+    "spectra",
     "strided",
     "trigonometry",
 ]

@@ -16,6 +16,7 @@ from tapejit.errors import ShapeError
 from tapejit.families import operation
 from tapejit.ops import lapack
 from tapejit.ops.complexes import conjugate, imag, real
+from tapejit.ops.copies import cast
 from tapejit.ops.indexing import gather
 from tapejit.ops.linear import matmul, swap
 from tapejit.ops.matrices import (
@@ -91,9 +92,7 @@ def _slope_vjp(gy, factor, gl, y):
     g = hermitian(gy)
     half = solve_with(factor, g)
     w = _half_lower(adjoint(solve_with(factor, adjoint(half))))
-    of_factor = matmul(gl, adjoint(w)) - 2.0 * matmul(
-        y, adjoint(solve_with(factor, adjoint(g)))
-    )
+    of_factor = matmul(gl, adjoint(w)) - 2.0 * matmul(y, adjoint(solve_with(factor, adjoint(g))))
     return lower(of_factor), lower(matmul(factor, w))
 
 
@@ -379,9 +378,7 @@ def _infer_number(avals):
 def _det_jvp(tangents, a, factors, y):
     if tangents[0] is None:
         return None
-    return sum_(
-        tangents[0] * cofactors(a, factors), axes=(a.ndim - 2, a.ndim - 1), keepdim=False
-    )
+    return sum_(tangents[0] * cofactors(a, factors), axes=(a.ndim - 2, a.ndim - 1), keepdim=False)
 
 
 det = operation(
@@ -396,9 +393,7 @@ det = operation(
     rule="promote",
     grad_name="LinalgDetBackward0",
     note="The gradient is the cofactors, finite and right of singular matrices too.",
-    probe=Probe(
-        shapes=tuple(shapes[:2] for shapes in SOLVED), dtypes=FLOATS, tolerance=1e-5
-    ),
+    probe=Probe(shapes=tuple(shapes[:2] for shapes in SOLVED), dtypes=FLOATS, tolerance=1e-5),
 )
 
 
@@ -433,9 +428,7 @@ cofactors = operation(
     complex=True,
     rule="promote",
     note="Finite of singular matrices; its own slope raises LinAlgError there.",
-    probe=Probe(
-        shapes=tuple(shapes[:2] for shapes in SOLVED), dtypes=FLOATS, tolerance=1e-4
-    ),
+    probe=Probe(shapes=tuple(shapes[:2] for shapes in SOLVED), dtypes=FLOATS, tolerance=1e-4),
 )
 
 
@@ -459,7 +452,9 @@ def _slogdet_jvp(tangents, a, factors, y):
     t = sum_(t, axes=(t.ndim - 1,), keepdim=False)
     sign = part(y, 0, ())
     tsign = 1j * imag(t) * sign if a.dtype.is_complex else zeros_like(sign)
-    size = real(t) + zeros_like(sign)
+    size = real(t)
+    if a.dtype.is_complex:
+        size = cast(size, dtype=a.dtype.name)
     return pack((tsign, 0), (size, 0))
 
 
@@ -475,7 +470,5 @@ slogdet = operation(
     rule="promote",
     grad_name="LinalgSlogdetBackward0",
     note="Of a singular matrix (0, -inf), with a gradient that is not finite, as in PyTorch.",
-    probe=Probe(
-        shapes=tuple(shapes[:2] for shapes in SOLVED), dtypes=FLOATS, tolerance=1e-5
-    ),
+    probe=Probe(shapes=tuple(shapes[:2] for shapes in SOLVED), dtypes=FLOATS, tolerance=1e-5),
 )
