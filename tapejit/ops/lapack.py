@@ -228,12 +228,12 @@ def _eliminated(x):
 def unpacked_lu(factors: np.ndarray, m: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     """(LU, pivots from 0) of what `lu` gives."""
     columns = factors[..., : m * n].reshape(*factors.shape[:-1], n, m)
-    return np.swapaxes(columns, -1, -2), factors[..., m * n :].real.astype(np.int64) - 1
+    return np.swapaxes(columns, -1, -2), np.real(factors[..., m * n :]).astype(np.int64) - 1
 
 
 def permutation(pivots: np.ndarray, m: int) -> np.ndarray:
     """p with (P^T x)[i] = x[p[i]], from LAPACK's pivots, which begin at 1."""
-    rows = pivots.real.astype(np.int64).reshape(-1, pivots.shape[-1]) - 1
+    rows = np.real(pivots).astype(np.int64).reshape(-1, pivots.shape[-1]) - 1
     order = np.tile(np.arange(m), (len(rows), 1))
     which = np.arange(len(rows))
     for j, p in enumerate(rows.T):
