@@ -9,6 +9,8 @@
     matrices solving spectra
                   linear systems, determinants, eigenvalues; their values are in lapack
     strided       diagonals and windows
+    convolution pooling losses
+                  what neural networks need beyond these
     indexing      index, gather, sort and their transposes
     probes        where tests look at them
 
@@ -20,12 +22,15 @@ from tapejit.ops import (
     arithmetic,
     comparison,
     complexes,
+    convolution,
     copies,
     exponential,
     indexing,
     linear,
     matrices,
+    losses,
     movement,
+    pooling,
     powers,
     reductions,
     rounding,
@@ -41,12 +46,15 @@ __all__ = [
     "arithmetic",
     "comparison",
     "complexes",
+    "convolution",
     "copies",
     "exponential",
     "indexing",
     "linear",
     "matrices",
+    "losses",
     "movement",
+    "pooling",
     "powers",
     "reductions",
     "rounding",
