@@ -149,7 +149,7 @@ def embedding_bag(
 
 def _bags_of_rows(rows, counts, mode):
     if mode == "max":
-        largest = rows.max(1).values
+        largest = FUNCTIONS["max"](rows, 1).values
         return where(largest == -float("inf"), 0.0, largest)
     total = rows.sum(1)
     if mode == "sum":
