@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from oracle import raised, same_as_torch
 
 import tapejit as tj
 

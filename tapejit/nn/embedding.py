@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tapejit import dtypes
 from tapejit.errors import ArgumentError, DtypeError, SelectionError, ShapeError
 from tapejit.nn.calling import offered
@@ -32,7 +34,7 @@ def _check_table(name, input, weight, padding_idx, sparse):
     return None if padding_idx is None else padding_idx % n
 
 
-def _occurrences(input, weight):
+def _occurrences(input, weight) -> Any:
     """How often each row of the table is asked for."""
     places = input.reshape(-1)
     ones = FUNCTIONS["ones"](places.numel(), dtype=weight.dtype)

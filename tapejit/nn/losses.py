@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -195,6 +196,23 @@ def poisson_nll_loss(
     return reduced(loss, reduction)
 
 
+def _variance(input, var: Any) -> Any:
+    """A variance as a tensor that broadcasts with the input."""
+    if not isinstance(var, Tensor):
+        var = FUNCTIONS["full_like"](input.detach(), var)
+    if bool(read(FUNCTIONS["any"](FUNCTIONS["lt"](var, 0)))):
+        raise ArgumentError("var has negative entry/entries")
+    shape, given = input._aval.shape, var._aval.shape
+    if given == shape:
+        return var
+    if shape[:-1] == given:
+        return var.unsqueeze(-1)
+    unequal = [m for n, m in zip(shape, given, strict=False) if n != m]
+    if len(shape) != len(given) or unequal != [1]:
+        raise ShapeError("var is of incorrect size")
+    return var
+
+
 @offered()
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean") -> Tensor:
     """Minus the log-likelihood of normal variables with mean `input` and variance `var`.
@@ -206,19 +224,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     >>> tj.nn.functional.gaussian_nll_loss(input, target, var)
     tensor(1.1931)
     """
-    if not isinstance(var, Tensor):
-        if var < 0:
-            raise ArgumentError("var has negative entry/entries")
-        var = FUNCTIONS["full_like"](input.detach(), var)
-    elif bool(read((var < 0).any())):
-        raise ArgumentError("var has negative entry/entries")
-    shape, others = input._aval.shape, var._aval.shape
-    if others != shape:
-        unequal = [m for n, m in zip(shape, others, strict=False) if n != m]
-        if shape[:-1] == others:
-            var = var.unsqueeze(-1)
-        elif len(shape) != len(others) or unequal != [1]:
-            raise ShapeError("var is of incorrect size")
+    var = _variance(input, var)
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"{reduction} is not valid")
     var = where(var < eps, eps + (var - var.detach()), var)
@@ -405,7 +411,7 @@ def nll_loss(
     _check_targets(input, target, axis)
     _check_weight(weight, input._aval.shape[axis])
     is_counted, places = _counted(input, target, axis, ignore_index)
-    each = -apply(OPS["pick"], (input, places), (axis,))
+    each = FUNCTIONS["neg"](apply(OPS["pick"], (input, places), (axis,)))
     return _over_classes(each, is_counted, places, weight, reduction, _name_of(input))
 
 

@@ -202,8 +202,8 @@ def _counts(n, length, k, s, p, count_include_pad):
 def _divisor(spatial, attrs, count_include_pad):
     """One number where all windows count the same, else one for each."""
     counts = np.ones((), np.int64)
-    for axis in zip(spatial, *attrs, strict=True):
-        counts = counts[..., None] * _counts(*axis, count_include_pad)
+    for n, t, k, s, p in zip(spatial, *attrs, strict=True):
+        counts = counts[..., None] * _counts(n, t, k, s, p, count_include_pad)
     return int(counts.flat[0]) if (counts == counts.flat[0]).all() else counts
 
 
@@ -211,7 +211,7 @@ def _avg_pool(
     n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
 ):
     name = f"avg_pool{n}d"
-    *attrs, _ = _windows(name, n, input, kernel_size, stride, padding, 1, ceil_mode)
+    attrs = _windows(name, n, input, kernel_size, stride, padding, 1, ceil_mode)[:-1]
     if divisor_override == 0:
         raise ArgumentError("divisor must be not zero")
     divisor = divisor_override

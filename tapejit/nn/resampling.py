@@ -5,7 +5,9 @@ All of these are linear and made of views, index, and their transposes.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 
 import numpy as np
 
@@ -58,12 +60,12 @@ def _smooth(x, axis, length, ratio, align_corners, is_cubic):
     weights = _cubic(fraction) if is_cubic else (1.0 - fraction, fraction)
     begin = first.astype(np.int64) - (1 if is_cubic else 0)
     shape = [-1 if i == axis else 1 for i in range(x.ndim)]
-    total = None
-    for offset, weight in enumerate(weights):
-        part = picked(x, axis, np.clip(begin + offset, 0, n - 1))
-        part = part * wrap(weight.astype(x._aval.dtype.dtype).reshape(shape))
-        total = part if total is None else total + part
-    return total
+    parts = [
+        picked(x, axis, np.clip(begin + offset, 0, n - 1))
+        * wrap(weight.astype(x._aval.dtype.dtype).reshape(shape))
+        for offset, weight in enumerate(weights)
+    ]
+    return functools.reduce(operator.add, parts)
 
 
 def _sizes(input, size, scale_factor, recompute):
@@ -149,7 +151,7 @@ def interpolate(
             input = _smooth(input, axis, length, ratio, bool(align_corners), mode == "bicubic")
         else:
             input = _nearest(input, axis, length, ratio, mode == "nearest-exact")
-    kind = mode.title().replace("-", "") if mode not in ("linear",) else "Linear"
+    kind = mode.title().replace("-", "")
     return named(input, f"Upsample{kind}{n}DBackward0")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tapejit.errors import ShapeError
 from tapejit.families import elementwise, operation
 from tapejit.ops.comparison import eq
+from tapejit.ops.copies import cast
 from tapejit.ops.exponential import log, log1p, sigmoid
 from tapejit.ops.movement import expand, iota, reshape
 from tapejit.ops.reductions import sum_
@@ -45,6 +46,11 @@ def _where_picked(x, index, axis, like):
     return where(_is_picked(like, index, axis), x, zero)
 
 
+def _masked_sum(x, index, axis):
+    total = sum_(_where_picked(x, index, axis, x), axes=(axis,), keepdim=False)
+    return total if total.dtype is x.dtype else cast(total, dtype=x.dtype.name)
+
+
 def _run_pick(x, index, axis):
     places = np.expand_dims(np.asarray(index), axis)
     return np.squeeze(np.take_along_axis(np.asarray(x), places, axis), axis)[()]
@@ -57,9 +63,7 @@ pick = operation(
     infer=_infer_pick,
     evaluate=_run_pick,
     attributes=("axis",),
-    decompose=lambda x, index, axis: sum_(
-        _where_picked(x, index, axis, x), axes=(axis,), keepdim=False
-    ),
+    decompose=_masked_sum,
     vjp=lambda gy, x, index, y, axis: (
         _where_picked(_along(gy, x, axis), index, axis, x),
         None,
