@@ -460,6 +460,8 @@ class Tensor:
         """As `gt`, written into the memory of the tensor, which is returned."""
     def half(self) -> Tensor:
         """The tensor in float16; itself if it is so already."""
+    def hardshrink(self, lambd: Any = 0.5) -> Tensor:
+        """x, but 0 within lambd of 0."""
     def heaviside(self, other: Operand) -> Tensor:
         """0 for a negative element, 1 for a positive one, and the second operand at 0."""
     def heaviside_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -698,6 +700,8 @@ class Tensor:
         """input to the power of exponent (a number or tensors broadcast together)."""
     def pow_(self, exponent: Any) -> Tensor:
         """x to the power of exponent, in place."""
+    def prelu(self, weight: Any) -> Tensor:
+        """x where x > 0, else weight * x; one weight, or one for every channel (axis 1)."""
     def prod(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """Product over axes."""
     def rad2deg(self) -> Tensor:
@@ -930,6 +934,11 @@ def acosh(input: Tensor) -> Tensor:
 @overload
 def acosh(input: Array) -> Any: ...
 @overload
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """The mean of each of `output_size` windows that cover the last axis."""
+@overload
+def adaptive_avg_pool1d(input: Array, output_size: Any) -> Any: ...
+@overload
 def add(input: Tensor, other: Operand, *, alpha: Any = 1) -> Tensor:
     """Sum of two tensors, broadcast together."""
 @overload
@@ -976,6 +985,11 @@ def all(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = No
 def all(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 def allclose(input: Operand, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> builtins.bool:
     """Whether all elements are close, as a Python bool."""
+@overload
+def alpha_dropout(input: Tensor, p: Any = 0.5, training: Any = False, inplace: Any = False) -> Tensor:
+    """Elements set to where selu saturates, with probability p; mean and variance stay."""
+@overload
+def alpha_dropout(input: Array, p: Any = 0.5, training: Any = False, inplace: Any = False) -> Any: ...
 @overload
 def amax(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """The largest element over axes; NaN if there is one."""
@@ -1091,6 +1105,11 @@ def atleast_2d(*tensors: Any) -> Any:
 def atleast_3d(*tensors: Any) -> Any:
     """Vectors and matrices with three axes: (1, n, 1) and (n, m, 1); a tuple of several."""
 @overload
+def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: Any = False, count_include_pad: Any = True) -> Tensor:
+    """The mean of each window of the last axis."""
+@overload
+def avg_pool1d(input: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: Any = False, count_include_pad: Any = True) -> Any: ...
+@overload
 def baddbmm(input: Tensor, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
 @overload
@@ -1100,6 +1119,13 @@ def bernoulli(input: Tensor) -> Tensor:
     """1 with the given probabilities, else 0."""
 @overload
 def bernoulli(input: Array) -> Any: ...
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
+    """y[o] = input1 @ weight[o] @ input2 + bias[o], along the last axes."""
+@overload
+def binary_cross_entropy_with_logits(input: Tensor, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: Any = 'mean', pos_weight: Any = None) -> Tensor:
+    """Binary cross entropy of sigmoid(input), without overflow."""
+@overload
+def binary_cross_entropy_with_logits(input: Array, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: Any = 'mean', pos_weight: Any = None) -> Any: ...
 @overload
 def bincount(input: Tensor, weights: Any = None, minlength: Any = 0) -> Tensor:
     """How often each whole number from 0 occurs, or the sum of its weights."""
@@ -1143,8 +1169,23 @@ def ceil(input: Tensor) -> Tensor:
     """The smallest whole number not below each element."""
 @overload
 def ceil(input: Array) -> Any: ...
+@overload
+def celu(input: Tensor, alpha: Any = 1.0, inplace: Any = False) -> Tensor:
+    """x where x > 0, else alpha * (exp(x / alpha) - 1)."""
+@overload
+def celu(input: Array, alpha: Any = 1.0, inplace: Any = False) -> Any: ...
+@overload
+def celu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """As `celu`, written into the memory of the tensor."""
+@overload
+def celu_(input: Array, *args: Any, **kwargs: Any) -> Any: ...
 def chain_matmul(*matrices: Any) -> Tensor:
     """The product of matrices, in the order of the fewest multiplications."""
+@overload
+def channel_shuffle(input: Tensor, groups: Any) -> Tensor:
+    """The channels (axis 1) of groups interleaved."""
+@overload
+def channel_shuffle(input: Array, groups: Any) -> Any: ...
 @overload
 def chunk(input: Tensor, chunks: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
     """About `chunks` parts of equal length along an axis."""
@@ -1186,6 +1227,36 @@ def conj_physical(input: Tensor) -> Tensor:
 @overload
 def conj_physical(input: Array) -> Any: ...
 @overload
+def conv1d(input: Tensor, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Tensor:
+    """Correlation of (n, c, length) with weight (o, c / groups, k), as PyTorch calls convolution."""
+@overload
+def conv1d(input: Array, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Any: ...
+@overload
+def conv2d(input: Tensor, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Tensor:
+    """Correlation of (n, c, height, width) with weight (o, c / groups, kh, kw)."""
+@overload
+def conv2d(input: Array, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Any: ...
+@overload
+def conv3d(input: Tensor, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Tensor:
+    """Correlation of (n, c, depth, height, width) with weight (o, c / groups, kd, kh, kw)."""
+@overload
+def conv3d(input: Array, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1) -> Any: ...
+@overload
+def conv_transpose1d(input: Tensor, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: Any = 1, dilation: Any = 1) -> Tensor:
+    """The transpose of conv1d; weight (c, o / groups, k)."""
+@overload
+def conv_transpose1d(input: Array, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: Any = 1, dilation: Any = 1) -> Any: ...
+@overload
+def conv_transpose2d(input: Tensor, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: Any = 1, dilation: Any = 1) -> Tensor:
+    """The transpose of conv2d; weight (c, o / groups, kh, kw)."""
+@overload
+def conv_transpose2d(input: Array, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: Any = 1, dilation: Any = 1) -> Any: ...
+@overload
+def conv_transpose3d(input: Tensor, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: Any = 1, dilation: Any = 1) -> Tensor:
+    """The transpose of conv3d; weight (c, o / groups, kd, kh, kw)."""
+@overload
+def conv_transpose3d(input: Array, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: Any = 1, dilation: Any = 1) -> Any: ...
+@overload
 def copysign(input: Tensor, other: Operand) -> Tensor:
     """The size of the first with the sign of the second, the sign of a zero included."""
 @overload
@@ -1200,6 +1271,8 @@ def cosh(input: Tensor) -> Tensor:
     """Hyperbolic cosine of each element."""
 @overload
 def cosh(input: Array) -> Any: ...
+def cosine_similarity(x1: Any, x2: Any, dim: Any = 1, eps: Any = 1e-08) -> Tensor:
+    """The cosine of the angle between vectors along an axis; norms are at least eps."""
 @overload
 def count_nonzero(input: Tensor, dim: Any = None, *, keepdim: Any = False) -> Tensor:
     """How many elements are not zero."""
@@ -1266,6 +1339,11 @@ def dot(input: Tensor, tensor: Operand) -> Tensor:
 @overload
 def dot(input: Array, tensor: Operand) -> Any: ...
 @overload
+def dropout(input: Tensor, p: Any = 0.5, training: Any = True, inplace: Any = False) -> Tensor:
+    """Elements set to 0 with probability p, the others divided by 1 - p."""
+@overload
+def dropout(input: Array, p: Any = 0.5, training: Any = True, inplace: Any = False) -> Any: ...
+@overload
 def dsplit(input: Tensor, indices_or_sections: Any) -> builtins.tuple[Tensor, ...]:
     """Parts behind each other: along the third axis."""
 @overload
@@ -1320,6 +1398,11 @@ def expm1(input: Tensor) -> Tensor:
 def expm1(input: Array) -> Any: ...
 def eye(n: Any, m: Any = None, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """The identity matrix."""
+@overload
+def feature_alpha_dropout(input: Tensor, p: Any = 0.5, training: Any = False, inplace: Any = False) -> Tensor:
+    """alpha_dropout of whole channels."""
+@overload
+def feature_alpha_dropout(input: Array, p: Any = 0.5, training: Any = False, inplace: Any = False) -> Any: ...
 def finfo(dtype: Any = None) -> FloatInfo:
     """The limits of a float dtype (None: the default), as Python numbers."""
 @overload
@@ -1422,10 +1505,20 @@ def greater_equal(input: Tensor, other: Operand) -> Tensor:
 @overload
 def greater_equal(input: Array, other: Operand) -> Any: ...
 @overload
+def group_norm(input: Tensor, num_groups: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-05) -> Tensor:
+    """Mean 0 and variance 1 of every group of channels of every element of the batch."""
+@overload
+def group_norm(input: Array, num_groups: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-05) -> Any: ...
+@overload
 def gt(input: Tensor, other: Operand) -> Tensor:
     """u > v, elementwise."""
 @overload
 def gt(input: Array, other: Operand) -> Any: ...
+@overload
+def hardshrink(input: Tensor, lambd: Any = 0.5) -> Tensor:
+    """x, but 0 within lambd of 0."""
+@overload
+def hardshrink(input: Array, lambd: Any = 0.5) -> Any: ...
 @overload
 def heaviside(input: Tensor, other: Operand) -> Tensor:
     """0 for a negative element, 1 for a positive one, and the second operand at 0."""
@@ -1508,6 +1601,11 @@ def kron(input: Tensor, other: Operand) -> Tensor:
     """Kronecker product: a copy of `other` times each element of `input`, in its place."""
 @overload
 def kron(input: Array, other: Operand) -> Any: ...
+@overload
+def layer_norm(input: Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-05) -> Tensor:
+    """Mean 0 and variance 1 over the last axes, then weight and bias."""
+@overload
+def layer_norm(input: Array, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-05) -> Any: ...
 @overload
 def ldexp(input: Tensor, other: Operand) -> Tensor:
     """input * 2**other, without overflow on the way."""
@@ -1634,6 +1732,12 @@ def matrix_power(input: Tensor, n: Any) -> Tensor:
 def matrix_power(input: Array, n: Any) -> Any: ...
 def max(input: Operand, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
     """The largest element along one axis."""
+def max_pool1d(input: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
+    """The largest element of each window of the last axis; the slope goes to the first of equals."""
+def max_pool2d(input: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
+    """The largest element of each window of the last two axes."""
+def max_pool3d(input: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
+    """The largest element of each window of the last three axes."""
 @overload
 def maximum(input: Tensor, other: Operand) -> Tensor:
     """The larger of two elements; NaN if either is NaN."""
@@ -1746,11 +1850,28 @@ def outer(input: Tensor, vec2: Operand) -> Tensor:
     """All products of the elements of two vectors."""
 @overload
 def outer(input: Array, vec2: Operand) -> Any: ...
+def pairwise_distance(x1: Any, x2: Any, p: Any = 2.0, eps: Any = 1e-06, keepdim: Any = False) -> Tensor:
+    """The p-norm of x1 - x2 + eps along the last axis."""
+@overload
+def pdist(input: Tensor, p: Any = 2) -> Tensor:
+    """The p-norm distance between every two rows, i < j."""
+@overload
+def pdist(input: Array, p: Any = 2) -> Any: ...
 @overload
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes in another order."""
 @overload
 def permute(input: Array, *dims: Any) -> Any: ...
+@overload
+def pixel_shuffle(input: Tensor, upscale_factor: Any) -> Tensor:
+    """(..., c r r, h, w) as (..., c, h r, w r)."""
+@overload
+def pixel_shuffle(input: Array, upscale_factor: Any) -> Any: ...
+@overload
+def pixel_unshuffle(input: Tensor, downscale_factor: Any) -> Tensor:
+    """(..., c, h r, w r) as (..., c r r, h, w)."""
+@overload
+def pixel_unshuffle(input: Array, downscale_factor: Any) -> Any: ...
 def polar(abs: Any, angle: Any) -> Tensor:
     """Complex numbers of these moduli and angles, which have one float dtype."""
 @overload
@@ -1763,6 +1884,11 @@ def pow(input: Tensor, exponent: Any) -> Tensor:
     """input to the power of exponent (a number or tensors broadcast together)."""
 @overload
 def pow(input: Array, exponent: Any) -> Any: ...
+@overload
+def prelu(input: Tensor, weight: Any) -> Tensor:
+    """x where x > 0, else weight * x; one weight, or one for every channel (axis 1)."""
+@overload
+def prelu(input: Array, weight: Any) -> Any: ...
 @overload
 def prod(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
     """Product over axes."""
@@ -1814,6 +1940,11 @@ def relu(input: Tensor) -> Tensor:
 @overload
 def relu(input: Array) -> Any: ...
 @overload
+def relu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """As `relu`, written into the memory of the tensor."""
+@overload
+def relu_(input: Array, *args: Any, **kwargs: Any) -> Any: ...
+@overload
 def remainder(input: Tensor, other: Operand) -> Tensor:
     """Remainder of division with the sign of the divisor, as Python's %."""
 @overload
@@ -1841,6 +1972,11 @@ def resolve_neg(input: Array) -> Any: ...
 def result_type(x: Any, y: Operand) -> dtype:
     """The dtype of x + y."""
 @overload
+def rms_norm(input: Tensor, normalized_shape: Any, weight: Any = None, eps: Any = None) -> Tensor:
+    """Mean square 1 over the last axes, then weight; eps is by default the dtype's."""
+@overload
+def rms_norm(input: Array, normalized_shape: Any, weight: Any = None, eps: Any = None) -> Any: ...
+@overload
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """The elements moved along axes, around the end."""
 @overload
@@ -1857,6 +1993,16 @@ def round(input: Tensor, *, decimals: Any = 0) -> Tensor:
 def round(input: Array, *, decimals: Any = 0) -> Any: ...
 def row_stack(tensors: Any) -> Tensor:
     """Below each other: along the first axis, vectors as rows."""
+@overload
+def rrelu(input: Tensor, lower: Any = 0.125, upper: Any = 0.3333333333333333, training: Any = False, inplace: Any = False) -> Tensor:
+    """Leaky relu whose slope is drawn from [lower, upper) for every element, or their middle."""
+@overload
+def rrelu(input: Array, lower: Any = 0.125, upper: Any = 0.3333333333333333, training: Any = False, inplace: Any = False) -> Any: ...
+@overload
+def rrelu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """As `rrelu`, written into the memory of the tensor."""
+@overload
+def rrelu_(input: Array, *args: Any, **kwargs: Any) -> Any: ...
 @overload
 def rsqrt(input: Tensor) -> Tensor:
     """1 / sqrt(x) of each element."""
@@ -1876,6 +2022,16 @@ def select_scatter(input: Tensor, src: Any, dim: Any, index: Any) -> Tensor:
     """A copy with `src` at one index of an axis."""
 @overload
 def select_scatter(input: Array, src: Any, dim: Any, index: Any) -> Any: ...
+@overload
+def selu(input: Tensor, inplace: Any = False) -> Tensor:
+    """elu with the two constants that keep mean 0 and variance 1 from layer to layer."""
+@overload
+def selu(input: Array, inplace: Any = False) -> Any: ...
+@overload
+def selu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """As `selu`, written into the memory of the tensor."""
+@overload
+def selu_(input: Array, *args: Any, **kwargs: Any) -> Any: ...
 @overload
 def sgn(input: Tensor) -> Tensor:
     """The sign; of a complex number the one of modulus 1 at its angle, 0 at 0."""
@@ -2014,6 +2170,16 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: Any = 0) -> built
 def tensor_split(input: Array, indices_or_sections: Any, dim: Any = 0) -> Any: ...
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
     """Sum of products over the last `dims` axes of a and the first of b, or over lists of axes."""
+@overload
+def threshold(input: Tensor, threshold: Any, value: Operand, inplace: Any = False) -> Tensor:
+    """x where x > threshold, else value."""
+@overload
+def threshold(input: Array, threshold: Any, value: Operand, inplace: Any = False) -> Any: ...
+@overload
+def threshold_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """As `threshold`, written into the memory of the tensor."""
+@overload
+def threshold_(input: Array, *args: Any, **kwargs: Any) -> Any: ...
 @overload
 def tile(input: Tensor, *dims: Any) -> Tensor:
     """As repeat; missing factors count as 1."""
