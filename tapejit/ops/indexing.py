@@ -7,6 +7,8 @@ put_add, gather and scatter_add.  Advanced indexing `x[i, :, j]` is brought by t
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tapejit import dtypes
@@ -79,7 +81,7 @@ def _index_put_vjp(gy, x, value, *rest):
     zeros = gy.builder.literal(0, value.aval)
     return (
         index_put(gy, zeros, *indices),
-        index(gy, *indices),
+        index_last(gy, *indices),
         *(None for _ in indices),
     )
 
@@ -104,8 +106,42 @@ index_put = operation(
     jvp=_index_put_jvp,
     rule="index_put",
     grad_name="IndexPutBackward0",
-    note="Places must not repeat for the slope of v to be right; the last one written wins.",
+    note="Of places that repeat the last one written wins, and alone has a slope.",
     probe=Probe(shapes=(((4, 3), (2, 3), ("index", (2,))),)),
+)
+
+
+def _run_index_last(x, *indices):
+    result = x[indices]
+    shape = np.broadcast_shapes(*(np.shape(i) for i in indices))
+    if math.prod(shape) < 2:
+        return result
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    writer = np.empty(np.shape(x)[: len(indices)], np.int64)
+    writer[indices] = numbers
+    lost = writer[indices] != numbers
+    if lost.any():
+        result[lost] = 0
+    return result
+
+
+def _index_last_vjp(gy, x, *rest):
+    *indices, _ = rest
+    zeros = gy.builder.literal(0, x.aval)
+    return (index_put(zeros, gy, *indices), *(None for _ in indices))
+
+
+index_last = operation(
+    "index_last",
+    "indexing",
+    summary="x[i, j, ...], but 0 where a later index names the same place: index_put transposed.",
+    infer=_infer_index,
+    evaluate=_run_index_last,
+    vjp=_index_last_vjp,
+    jvp=lambda tangents, x, *rest: index_last(tangents[0], *rest[:-1]),
+    linear=True,
+    rule="index",
+    probe=Probe(shapes=(((4, 3), ("index", (2,))), ((4, 3), ("index", (2, 3))))),
 )
 
 # ---------------------------------------------------------------- along one axis

@@ -221,14 +221,15 @@ def is_stale(recording: Recording, entry: Sweep) -> bool:
 
 
 def check_saved(recording: Recording, entry: SweepEntry) -> None:
-    """Raise if a value the sweep reads was changed in place since it was recorded."""
+    """Raise if a value the sweep reads was changed in place since an operation saved it."""
     if not recording.mutations:
         return
     for row in entry.saved:
         change = recording.mutation_of(row)
-        if change is not None:
-            kind = recording.kind(row)
-            reader = _reader(recording, entry, row)
+        if change is None:
+            continue
+        kind, reader = recording.kind(row), _reader(recording, entry, row)
+        if change[0] > reader:
             raise StaleTape(
                 "one of the variables needed for gradient computation has been modified by an "
                 f"inplace operation: {kind.aval}, output of {kind.op.name}\n"

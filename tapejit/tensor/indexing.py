@@ -3,13 +3,20 @@
 Basic indexing (integers, slices, None, Ellipsis) is a slice followed by a reshape: a view.
 Integer arrays and masks are moved to the leading axes and become `index`; a mask's places are
 found first, and their number is part of what is recorded (a guard while tracing).
+
+PyTorch and NumPy agree but for three things, where a traced function of arrays means NumPy's:
+steps may be negative there, an integer beside arrays counts as one of them when it comes to where
+the result's axes go (`x[0, :, [1, 2]]`), and uint8 tensors are integers (in PyTorch masks).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from tapejit.errors import AxisError, DtypeError
+from tapejit.dtypes import BOOL, INTEGER, uint8
+from tapejit.errors import AxisError, DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast
 from tapejit.tensor.core import (
@@ -18,14 +25,15 @@ from tapejit.tensor.core import (
     as_data,
     check_range,
     number_as,
-    storage,
     wrap,
 )
+from tapejit.tensor.front import FUNCTIONS, named
 from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import (
     adopt_row,
     before_change,
     change,
+    check_memory,
     check_writable,
     copy_if_in,
     view,
@@ -56,18 +64,14 @@ def _expand(x: Tensor, key) -> list:
 
 
 def _entry(entry):
-    if isinstance(entry, list):
-        entry = np.array(entry)
+    if isinstance(entry, list | tuple | range):
+        entry = _listed(entry)
     if isinstance(entry, np.ndarray | np.bool_):
         entry = as_data(entry)
     if isinstance(entry, bool):
         entry = wrap(np.array(entry))
     if isinstance(entry, Tensor):
-        if entry._aval.dtype.is_floating_point:
-            raise AxisError("tensors used as indices must be long, int, byte or bool tensors")
-        if entry._aval.ndim == 0 and entry._aval.dtype.name != "bool" and not entry._tracked:
-            return int(entry._value)
-        return entry
+        return _tensor_entry(entry)
     if entry is None or entry is Ellipsis or isinstance(entry, slice):
         return entry
     try:
@@ -80,9 +84,34 @@ def _entry(entry):
         ) from None
 
 
+def _listed(entry):
+    """A list of integers, truths or tensors as one index."""
+    if any(isinstance(e, Tensor) for e in entry):
+        return FUNCTIONS["stack"](
+            [e if isinstance(e, Tensor) else wrap(np.array(e)) for e in entry]
+        )
+    array = np.array(entry)
+    return array if array.size else array.astype(np.int64)
+
+
+def _tensor_entry(entry):
+    category = entry._aval.dtype.category
+    if category not in (BOOL, INTEGER):
+        raise AxisError("tensors used as indices must be long, int, byte or bool tensors")
+    if entry._aval.dtype is uint8 and not state.parked.speaks_numpy:
+        return entry != 0
+    if entry._aval.ndim == 0 and category == INTEGER and not entry._tracked:
+        return int(entry._value)
+    return entry
+
+
+def _is_mask(entry):
+    return isinstance(entry, Tensor) and entry._aval.dtype.category == BOOL
+
+
 def _unfold_truths(x, entries):
     """A 0-d mask is a mask on a new axis of length 1: x[True] is x[None][[True]]."""
-    if not any(isinstance(e, Tensor) and e._aval.ndim == _axes_used(e) == 0 for e in entries):
+    if not any(_is_mask(e) and not e._aval.ndim for e in entries):
         return x, entries
     shape, axis = [], 0
     for place, entry in enumerate(entries):
@@ -98,9 +127,7 @@ def _unfold_truths(x, entries):
 def _axes_used(entry):
     if entry is None or entry is Ellipsis:
         return 0
-    if isinstance(entry, Tensor) and entry._aval.dtype.name == "bool":
-        return entry._aval.ndim
-    return 1
+    return entry._aval.ndim if _is_mask(entry) else 1
 
 
 def _basic(x: Tensor, entries):
@@ -139,10 +166,10 @@ def _basic(x: Tensor, entries):
 
 def _slice(entry, n):
     parts = [None if p is None else p.__index__() for p in (entry.start, entry.stop, entry.step)]
-    if parts[2] is not None and parts[2] <= 0:
+    if parts[2] is not None and parts[2] <= 0 and not (parts[2] and state.parked.speaks_numpy):
         raise ValueError("step must be greater than zero")  # PyTorch's class and words
-    start, stop, step = slice(*parts).indices(n)
-    return start, max(0, -(-(stop - start) // step)), step
+    places = range(*slice(*parts).indices(n))
+    return (places.start if places else 0), len(places), places.step
 
 
 # ---------------------------------------------------------------- x[key]
@@ -186,58 +213,108 @@ def _view_name(x, entries):
     return name
 
 
-def _plan(x: Tensor, entries):
-    """Axes in the order (indexed, others), index tensors, and where the result's axes go."""
-    axis, indexed, others, indices, positions = 0, [], [], [], []
+class _Plan(NamedTuple):
+    """How arrays among the entries of a key are brought to the leading axes."""
+
+    order: tuple[int, ...]
+    """The axes: those with an array first."""
+    indices: list[Tensor]
+    before: int
+    """How many of the other axes come before the indexed ones in the result."""
+    shape: tuple[int, ...]
+    """The common shape of the indices."""
+
+
+def _plan(x: Tensor, entries, key) -> _Plan:
+    """The plan of `x[entries]`, from which `_basic_part` has taken integers and slices."""
+    axis, indexed, others, indices = 0, [], [], []
     for entry in entries:
         if isinstance(entry, Tensor):
-            span = max(_axes_used(entry), 0)
-            if entry._aval.dtype.name == "bool":
+            span = _axes_used(entry)
+            if _is_mask(entry):
                 indices += mask_places(entry, x._aval.shape[axis : axis + span], axis)
             else:
                 indices.append(_wrap_negative(entry, x._aval.shape[axis], axis))
             indexed += range(axis, axis + span)
-            positions.append(axis)
             axis += span
-        elif entry is None or isinstance(entry, slice):
+        else:
             others.append(axis)
             axis += 1
-    return indexed, others, indices
+    shapes = [i._aval.shape for i in indices]
+    try:
+        shape = broadcast("index", *shapes)
+    except ShapeError:
+        raise AxisError(
+            "shape mismatch: indexing tensors could not be broadcast together with shapes "
+            + ", ".join(str(list(shape)) for shape in shapes)
+        ) from None
+    return _Plan((*indexed, *others), indices, _axes_before(key), shape)
+
+
+def _axes_before(key) -> int:
+    """Axes of the result before those of the arrays: 0 where the arrays are not side by side."""
+    in_numpy = state.parked.speaks_numpy
+    marks = []
+    for entry in key:
+        if isinstance(entry, Tensor) and (in_numpy or entry._aval.ndim):
+            marks.append(True)
+        elif isinstance(entry, Tensor | int):
+            marks += [True] if in_numpy else []
+        else:
+            marks.append(False)
+    if True not in marks:
+        return 0
+    first = marks.index(True)
+    last = len(marks) - marks[::-1].index(True)
+    return first if all(marks[first:last]) else 0
+
+
+def _to_front(x, plan):
+    return x if list(plan.order) == sorted(plan.order) else view(_PERMUTE, x, (plan.order,))
 
 
 def _advanced(x: Tensor, entries) -> Tensor:
-    entries = [e for e in entries if not isinstance(e, int)]
-    indexed, others, indices = _plan(x, entries)
-    order = (*indexed, *others)
-    moved = x if order == tuple(range(len(order))) else view(_PERMUTE, x, (order,))
-    result = apply(OPS["index"], (moved, *indices))
-    return _front_to_place(result, indexed, others, indices)
-
-
-def _front_to_place(result, indexed, others, indices):
-    """NumPy puts the indexed axes where the first one stood, if they were together."""
-    together = indexed == list(range(indexed[0], indexed[0] + len(indexed)))
-    before = sum(1 for axis in others if axis < indexed[0])
-    if not together or not before:
+    plan = _plan(x, [e for e in entries if not isinstance(e, int)], entries)
+    result = apply(OPS["index"], (_to_front(x, plan), *plan.indices))
+    if not plan.before or not plan.shape:
         return result
-    n = len(broadcast("index", *(i._aval.shape for i in indices)))
+    n, before = len(plan.shape), plan.before
     order = (*range(n, n + before), *range(n), *range(n + before, result._aval.ndim))
-    return view(_PERMUTE, result, (order,), "IndexBackward0")
+    return named(apply(_PERMUTE, (result,), (order,)), "IndexBackward0")
 
 
-def _place_to_front(moved, value, indexed, others, indices):
-    """A value in the layout of `x[key]`, with the indexed axes brought to the front."""
-    together = indexed == list(range(indexed[0], indexed[0] + len(indexed)))
-    before = sum(1 for axis in others if axis < indexed[0])
-    if not together or not before:
+def _value_to_front(value, plan, lengths):
+    """A value in the layout of `x[key]`, with the axes of the arrays brought to the front."""
+    n, before = len(plan.shape), plan.before
+    shape = (*lengths[:before], *plan.shape, *lengths[before:])
+    value = _without_leading_ones(value, len(shape))
+    if broadcast_or_none(value._aval.shape, shape) != shape:
+        raise ShapeError(
+            f"shape mismatch: value tensor of shape {list(value._aval.shape)} cannot be broadcast "
+            f"to indexing result of shape {list(shape)}"
+        )
+    if not before or not n:
         return value
-    spans = broadcast("index", *(i._aval.shape for i in indices))
-    lengths = moved._aval.shape[len(indexed) :]
-    n = len(spans)
-    shape = (*lengths[:before], *spans, *lengths[before:])
     value = apply(OPS["expand"], (value,), (shape,))
     order = (*range(before, before + n), *range(before), *range(before + n, len(shape)))
     return apply(_PERMUTE, (value,), (order,))
+
+
+def broadcast_or_none(*shapes):
+    """The common shape, or None where there is none."""
+    try:
+        return broadcast("value", *shapes)
+    except ShapeError:
+        return None
+
+
+def _without_leading_ones(value, ndim):
+    """A value with no more axes than it is assigned to; leading ones of length 1 do not count."""
+    shape = value._aval.shape
+    extra = len(shape) - ndim
+    if extra <= 0 or set(shape[:extra]) != {1}:
+        return value
+    return apply(_RESHAPE, (value,), (shape[extra:],))
 
 
 def _wrap_negative(index: Tensor, n: int, axis: int) -> Tensor:
@@ -281,50 +358,48 @@ def set_item(x: Tensor, key, value, name: str = "") -> None:
     """
     is_number = not isinstance(value, Tensor)
     if not isinstance(value, Tensor):
-        value = (
-            as_data(value)
-            if isinstance(value, np.ndarray | np.generic)
-            else wrap(_plain_value(value, x._aval.dtype))
-        )
+        value = _plain_value(value, x._aval.dtype)
     target, entries = _unfold_truths(x, _expand(x, key))
     if target is not x:
         return set_item(target, tuple(entries), value, name)
     if not any(isinstance(e, Tensor) for e in entries):
         target = _basic_part(x, entries)
+        value = _without_leading_ones(value, target._aval.ndim)
         name = "FillBackward3" if is_number and target is x else ""
         change(target, OPS["copy_into"], (target, value), name=name)
         return
     _set_advanced(x, entries, value, name or "IndexPutBackward0")
 
 
-def _plain_value(value, dtype):
+def _plain_value(value, dtype) -> Tensor:
+    """What is no tensor, in the dtype it is assigned to unless that would lose a category."""
     if isinstance(value, bool | int | float | complex):
         check_range(value, dtype)
-        return np.asarray(number_as(value, dtype))
-    return np.asarray(value, dtype.dtype)
+        return wrap(np.asarray(number_as(value, dtype)))
+    if not isinstance(value, np.ndarray | np.generic):
+        return wrap(np.asarray(value, dtype.dtype))
+    value = as_data(value)
+    fits = value._aval.dtype.category <= dtype.category
+    return apply(OPS["cast"], (value,), (dtype.name,)) if fits else value
 
 
 def _set_advanced(x, entries, value, name):
-    if any(isinstance(e, int) for e in entries) or None in entries:
-        target = _basic_part(x, entries)
-        entries = [e for e in entries if not isinstance(e, int)]
-    else:
-        target = _basic_part(x, entries)
-    indexed, others, indices = _plan(target, entries)
-    order = (*indexed, *others)
+    target = _basic_part(x, entries)
+    plan = _plan(target, [e for e in entries if not isinstance(e, int)], entries)
     check_writable(target)
-    moved = target if order == tuple(range(len(order))) else view(_PERMUTE, target, (order,))
-    value = _place_to_front(moved, value, indexed, others, indices)
+    moved = _to_front(target, plan)
+    value = _value_to_front(value, plan, moved._aval.shape[len(plan.indices) :])
     if value._aval.dtype is not x._aval.dtype:
-        if value._aval.dtype.category > x._aval.dtype.category:
+        loses = value._aval.dtype.category > x._aval.dtype.category
+        if loses or not state.parked.speaks_numpy:
             raise DtypeError(
                 f"Index put requires the source and destination dtypes match, got "
                 f"{x._aval.dtype.name} for the destination and {value._aval.dtype.name} for the "
                 "source."
             )
         value = apply(OPS["cast"], (value,), (x._aval.dtype.name,))
-    memory = storage(moved)
-    operands = [moved, value, *indices]
+    memory = check_memory(moved)
+    operands = [moved, value, *plan.indices]
     if state.recording is not None and state.recording.is_trace:
         operands = [o if o._tracked else copy_if_in(memory, o) for o in operands]
     result_value = OPS["index_put"].evaluate(*(o._value for o in operands))

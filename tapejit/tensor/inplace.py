@@ -90,7 +90,8 @@ def check_writable(x: Tensor) -> None:
         )
 
 
-def _check_memory(x):
+def check_memory(x: Tensor) -> np.ndarray:
+    """The memory to be written; raises where it is read-only or elements share a place."""
     value = storage(x)
     if not value.flags.writeable:
         raise AutogradError(
@@ -124,7 +125,7 @@ def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = (), name: str =
     name  PyTorch's name of the backward node, where it is not the operation's
     """
     check_writable(x)
-    memory = _check_memory(x)
+    memory = check_memory(x)
     tensors = unify(op, operands)
     avals = tuple([t._aval for t in tensors])
     kind = op.kinds.get(avals + attrs) or infer_kind(op, avals, attrs)
