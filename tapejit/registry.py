@@ -97,8 +97,8 @@ class Loop(NamedTuple):
     work: Callable[..., Work | None]
     """(operands, result, **attrs) -> Work of Operands; None where `evaluate` does it, which may
     depend on shapes, dtypes and attributes, not on strides."""
-    is_strided: bool = False
-    """Whether it reads operands by their strides; else they are row-major, copied if need be."""
+    reads: Callable[[Operand], bool] | None = None
+    """Whether it takes an operand that lies so; None: row-major ones only.  Others are copied."""
     has_status: bool = False
     """Whether it may refuse: it writes something other than 0 to the status, an int64, and
     `evaluate` does the work again, or raises what is to be raised."""

@@ -6,6 +6,7 @@ additions is that of the reference, else a tolerance of float64 sums.
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tapejit.config import settings
 from tapejit.dtypes import as_dtype
 from tapejit.plan import LoopStep
 from tapejit.registry import OPS
-from tapejit.runtime import loops, numba_kernels
+from tapejit.runtime import blas, loops, numba_kernels
 from tapejit.runtime.compiled import compile_program
 from tapejit.shapes import aval
 from tapejit.tape import Program
@@ -153,6 +154,107 @@ def test_operands_that_are_no_row_major_arrays_are_copied():
     assert np.array_equal(compiled([x, places])[0], want)
 
 
+# ---------------------------------------------------------------- matrix products
+
+PRODUCTS = (
+    ((7,), (7,)), ((5, 7), (7,)), ((7,), (7, 3)), ((5, 7), (7, 3)), ((1, 7), (7, 1)),
+    ((5, 1), (1, 3)), ((1, 1), (1, 4)), ((2, 3, 5, 7), (7, 4)), ((6, 5, 7), (6, 7, 4)),
+    ((6, 5, 7), (7,)), ((7,), (6, 7, 4)), ((2, 1, 5, 7), (3, 7, 4)), ((6, 1, 7), (6, 7, 1)),
+    ((5, 7), (6, 7, 4)), ((4, 70, 80), (4, 80, 90)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shapes", PRODUCTS, ids=str)
+def test_products(shapes, dtype):
+    rng = np.random.default_rng(9)
+    check("matmul", [numbers(rng, shape, dtype) for shape in shapes])
+
+
+TURNS = {
+    "transposed": lambda ref: OPS["permute"](ref, axes=(1, 0)),
+    "every other line": lambda ref: OPS["slice"](ref, starts=(0, 0), lengths=(3, 6), steps=(2, 1)),
+    "every other column": lambda ref: OPS["slice"](
+        ref, starts=(1, 0), lengths=(3, 3), steps=(1, 2)
+    ),
+    "backwards": lambda ref: OPS["flip"](ref, axes=(0,)),
+    "one line for all": lambda ref: OPS["expand"](
+        OPS["slice"](ref, starts=(2, 0), lengths=(1, 6), steps=(1, 1)), shape=(4, 6)
+    ),
+    "a column": lambda ref: OPS["slice"](ref, starts=(0, 2), lengths=(6, 1), steps=(1, 1)),
+}
+SEEN = {
+    "transposed": lambda x: x.T,
+    "every other line": lambda x: x[::2],
+    "every other column": lambda x: x[1:4, ::2],
+    "backwards": lambda x: x[::-1],
+    "one line for all": lambda x: np.repeat(x[2:3], 4, 0),
+    "a column": lambda x: x[:, 2:3],
+}
+
+
+FIT = [
+    (left, right)
+    for left, right in itertools.product(TURNS, TURNS)
+    if SEEN[left](np.ones((6, 6))).shape[1] in SEEN[right](np.ones((6, 6))).shape
+]
+
+
+@pytest.mark.parametrize(("left", "right"), FIT)
+def test_products_of_views(left, right):
+    """Whatever strides an operand has: as it is, turned for BLAS, or copied."""
+    rng = np.random.default_rng(10)
+    x, y = rng.standard_normal((6, 6)), rng.standard_normal((6, 6))
+
+    def prepare(refs):
+        u, v = TURNS[left](refs[0]), TURNS[right](refs[1])
+        return [u, TURNS["transposed"](v) if u.shape[1] != v.shape[0] else v]
+
+    seen, other = SEEN[left](x), SEEN[right](y)
+    other = other.T if seen.shape[1] != other.shape[0] else other
+    compiled = compile_program(build("matmul", [x, y], {}, prepare))
+    np.testing.assert_allclose(compiled([x, y])[0], seen @ other, rtol=1e-13, atol=1e-13)
+
+
+def test_a_product_is_numpys_bit_for_bit():
+    rng = np.random.default_rng(11)
+    x, y = rng.standard_normal((40, 50)), rng.standard_normal((50, 30))
+    assert np.array_equal(run("matmul", [x, y], {}), x @ y)
+
+
+def test_products_of_integers_are_evaluated():
+    x = np.arange(6).reshape(2, 3)
+    compiled = compile_program(build("matmul", [x, x.T.copy()], {}))
+    assert not any(isinstance(step, LoopStep) for step in compiled.plan.steps)
+    assert np.array_equal(compiled([x, x.T.copy()])[0], x @ x.T)
+
+
+def test_programs_with_products_are_called_natively():
+    step = tj.grad(lambda w, x: tj.tanh(x @ w).sum())
+    w, x = np.ones((3, 4), np.float32), np.ones((5, 3), np.float32)
+    for _ in range(40):
+        step(w, x)
+    assert "calls: native" in str(tj.explain(step))
+
+
+def test_an_unknown_blas_leaves_products_to_numpy(monkeypatch):
+    monkeypatch.setattr(blas, "_NAMES", (("no_such_{}", 64),))
+    monkeypatch.setattr(blas, "_LIBRARIES", {})
+    monkeypatch.setattr(blas, "_CELLS", {})
+    check("matmul", [np.ones((2, 3)), np.ones((3, 2))])
+
+
+def test_batches_leave_the_threads_of_blas_as_they_were():
+    if not blas.can_share():
+        pytest.skip("this BLAS does not tell its threads")
+    get = blas._library()
+    name = next(n for n, _ in blas._THREADS if hasattr(get, n))
+    before = getattr(get, name)()
+    x = np.random.default_rng(12).standard_normal((8, 90, 90))
+    check("matmul", [x, x])
+    assert getattr(get, name)() == before
+
+
 # ---------------------------------------------------------------- places out of range
 
 BAD = {
@@ -195,6 +297,8 @@ def test_threads_give_the_same_bits():
         ("gather", [x, places], {"axis": 0}),
         ("scatter_add", [x, places], {"shape": (64, 3001), "axis": 0}),
         ("index_add", [x, places[:, 0].copy()], {"shape": (64, 3001)}),
+        ("matmul", [x.reshape(64, 1, 3001), x.reshape(64, 3001, 1)], {}),
+        ("matmul", [x[:, :3000].reshape(64, 30, 100), x[:, :3000].reshape(64, 100, 30)], {}),
     ]
     before = tj.get_num_threads()
     try:

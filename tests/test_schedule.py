@@ -13,7 +13,7 @@ import tapejit.ops  # noqa: F401 - fills the registry
 from tapejit import dtypes
 from tapejit.autodiff import reverse
 from tapejit.build import Builder
-from tapejit.plan import KernelStep, LibraryStep
+from tapejit.plan import KernelStep, LibraryStep, outputs_of
 from tapejit.registry import OPS
 from tapejit.runtime import reference
 from tapejit.runtime.compiled import compile_program
@@ -59,10 +59,10 @@ def value_and_gradient(function, *avals, wanted=None):
 
 
 def steps_of(program):
-    """Lengths of the kernels, and the names of library steps."""
+    """Lengths of the kernels, and the names of the other steps' operations."""
     plan = schedule(program)
     kernels = [step.lengths for step in plan.steps if isinstance(step, KernelStep)]
-    library = [step.kind.op.name for step in plan.steps if isinstance(step, LibraryStep)]
+    library = [step.kind.op.name for step in plan.steps if not isinstance(step, KernelStep)]
     return kernels, library
 
 
@@ -262,10 +262,10 @@ def test_every_step_reads_what_earlier_steps_wrote():
     plan = schedule(program)
     written = {i for i, b in enumerate(plan.buffers) if b.role in ("input", "constant")}
     for step in plan.steps:
-        if isinstance(step, KernelStep):
-            n = len(step.kernel.inputs)
+        if not isinstance(step, LibraryStep):
+            n = len(step.views) - len(outputs_of(step))
             assert {view.buffer for view in step.views[:n]} <= written
-            written |= {view.buffer for view in step.views[n:]}
+            written |= {view.buffer for view in outputs_of(step)}
         else:
             assert {view.buffer for view in step.views} <= written
             written.add(step.buffer)

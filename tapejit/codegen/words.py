@@ -216,6 +216,8 @@ class _Function:
         call = node.iter
         if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "range"):
             self.refuse(node, "only range")
+        if len(call.args) != 1:
+            self.refuse(node, "only range(n)")
         head, body, step, end = (self.name(what) for what in ("head", "body", "step", "end"))
         stop = self.value(call.args[0])
         self.store(node.target, "0")

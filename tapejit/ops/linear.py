@@ -12,8 +12,9 @@ import numpy as np
 from tapejit.errors import ShapeError
 from tapejit.families import operation
 from tapejit.ops.complexes import conjugate
+from tapejit.ops.loops import products
 from tapejit.ops.movement import permute, reshape
-from tapejit.registry import Alias, Probe
+from tapejit.registry import Alias, Loop, Probe
 from tapejit.shapes import aval, broadcast
 
 
@@ -93,6 +94,7 @@ matmul = operation(
     summary="Matrix product; vectors count as rows or columns, batch axes broadcast.",
     infer=_infer_matmul,
     evaluate=np.matmul,
+    loop=Loop(products.matmul_work, reads=products.reads),
     vjp=_matmul_vjp,
     jvp=_matmul_jvp,
     rule="promote",

@@ -529,7 +529,7 @@ cumsum = operation(
     summary="Running sum along an axis.",
     infer=lambda avals, axis: aval(avals[0].shape, accumulated(avals[0].dtype)),
     evaluate=lambda x, axis: np.cumsum(x, axis, dtype=accumulator(x)),
-    loop=Loop(scans.cumsum_work, is_strided=True),
+    loop=Loop(scans.cumsum_work, reads=scans.reads),
     attributes=("axis",),
     vjp=lambda gy, x, y, axis: (flip(cumsum(flip(gy, axes=(axis,)), axis=axis), axes=(axis,)),),
     jvp=lambda tangents, x, y, axis: cumsum(tangents[0], axis=axis),

@@ -30,7 +30,7 @@ from tapejit.errors import KernelError
 from tapejit.locks import Lock
 from tapejit.ops.loops.words import wide
 from tapejit.plan import LoopStep, View
-from tapejit.runtime import native
+from tapejit.runtime import blas, native
 from tapejit.runtime import numba_kernels as front
 from tapejit.runtime.cells import Cell
 from tapejit.runtime.launcher import Record, record_for
@@ -53,7 +53,8 @@ def fetch(step: LoopStep) -> Cell:
     Errors  KernelError if Numba is not there, or refuses the function
     """
     run, has_status = step.work.run, step.loop.has_status
-    assert callable(run)
+    if isinstance(run, str):
+        return blas.cell(_result_dtype(step), step.work.units > 1)
     key = (run, step.dtypes, has_status)
     with _LOCK:
         found = _CELLS.get(key)
@@ -170,13 +171,18 @@ def _source(module):
 
 def record_of(step: LoopStep, cell: Cell, offsets: tuple[int, ...]) -> Record:
     """The record of a step."""
-    return record_for(cell, step.work.units, step.work.meta, offsets, int(step.work.ns))
+    work = step.work
+    is_apart = work.units == 1 or not isinstance(work.run, str) or blas.can_share()
+    return record_for(
+        cell, work.units, work.meta, offsets, int(work.ns), 1 if is_apart else work.units
+    )
 
 
 def make_python_launcher(step: LoopStep, offsets: tuple[int, ...]) -> Callable[..., None]:
     """`launch(*arrays)` by the loop's own Python function."""
     run, has_status, meta = step.work.run, step.loop.has_status, list(step.work.meta)
-    assert callable(run)
+    if isinstance(run, str):
+        return make_evaluate_launcher(step, offsets)
     turned = [any(stride < 0 for stride in view.strides) for view in step.views]
     turned += [False] * (len(step.dtypes) - len(turned))
 

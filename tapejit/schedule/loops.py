@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from tapejit.plan import KernelStep, LoopKernel, LoopStep, Node, Output, View
 from tapejit.plan import Operand as Walk
-from tapejit.registry import Kind, Operand, Work
-from tapejit.schedule.views import contiguous
+from tapejit.registry import Kind, Loop, Operand, Work
+from tapejit.schedule.views import contiguous, is_contiguous
 from tapejit.shapes import Aval
 
 
@@ -30,6 +30,13 @@ def work_of(kind: Kind, operands: Iterable[Operand]) -> Work | None:
     if not all(operand.dtype.kernel and all(operand.shape) for operand in operands):
         return None
     return kind.op.loop.work(operands, row_major(kind.aval), **kind.attributes())
+
+
+def takes(loop: Loop, operand: Operand) -> bool:
+    """Whether a loop reads an operand where it lies."""
+    if is_contiguous(operand.shape, operand.strides):
+        return True
+    return loop.reads is not None and loop.reads(operand)
 
 
 def loop_step(kind: Kind, operands: tuple[Operand, ...], views: tuple[View, ...]) -> LoopStep:

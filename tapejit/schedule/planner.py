@@ -11,7 +11,7 @@ from tapejit.errors import KernelError
 from tapejit.plan import Buffer, KernelStep, LibraryStep, LoopStep, Plan, Result, View
 from tapejit.registry import Operand
 from tapejit.schedule.bodies import Body
-from tapejit.schedule.loops import copy_step, loop_step
+from tapejit.schedule.loops import copy_step, loop_step, takes
 from tapejit.schedule.placement import (
     ALIAS,
     FUSED,
@@ -98,7 +98,7 @@ class _Planner:
             is_constant = self.buffers[view.buffer].role == "constant"
             if is_constant:  # one number in memory
                 views[k] = view = view._replace(strides=(0,) * len(view.shape))
-            if not loop.is_strided and not is_contiguous(view.shape, view.strides):
+            if not takes(loop, Operand(view.shape, view.strides, dtype)):
                 target = self.add("temporary", dtype, view.shape)
                 copies.append(copy_step(view, dtype.kernel, target))
                 views[k] = View(target, 0, view.shape, contiguous(view.shape))

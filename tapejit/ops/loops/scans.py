@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from tapejit.ops.loops.words import wide
-from tapejit.registry import Work
+from tapejit.registry import Operand, Work
 
 SEGMENTS = 8
 SHORT = 64
@@ -119,6 +119,11 @@ def scan_columns(args, meta, begin, end):
                     total = totals[sums + j] + wide(x[p + j * x_column])
                     totals[sums + j] = total
                     y[q + j * y_column] = total
+
+
+def reads(operand: Operand) -> bool:
+    """Any strides will do."""
+    return True
 
 
 def cumsum_work(operands, result, axis):

@@ -1,0 +1,99 @@
+"""Matrix products: what the native loop of runtime/blas_code.py is told.
+
+A matrix is handed to BLAS where it lies if its elements are neighbours along one of its two axes;
+if along the first, it is called turned.  Batch axes are folded: into the rows of x where y is the
+same for all, else into one axis of products.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from tapejit.registry import Operand, Work
+
+NATIVE = "products"
+"""The name of the loop in runtime/blas.py."""
+
+NS = {"f32": 1 / 60, "f64": 1 / 30}
+"""ns of one multiplication with its addition, about."""
+
+
+def reads(operand: Operand) -> bool:
+    """Whether BLAS takes a matrix as it lies."""
+    if len(operand.shape) < 2:
+        return all(stride > 0 for stride in operand.strides)
+    return _walk(operand.shape[-2:], operand.strides[-2:]) is not None
+
+
+def _walk(shape, strides):
+    """(turned, step from line to line) of a matrix; None if its elements are no neighbours."""
+    (m, n), (down, right) = shape, strides
+    if (right == 1 or n == 1) and (down >= n or m == 1):
+        return 0, down if m > 1 else n
+    if (down == 1 or m == 1) and (right >= m or n == 1):
+        return 1, right if n > 1 else m
+    return None
+
+
+def matmul_work(operands, result):
+    """matmul of float32 and float64."""
+    x, y = operands
+    if result.dtype.kernel not in NS:
+        return None
+    (xs, xd), (ys, yd) = (x.shape, x.strides), (y.shape, y.strides)
+    if len(xs) == 1:  # a row
+        xs, xd = (1, *xs), (xs[0] * xd[0], *xd)
+    if len(ys) == 1:  # a column
+        ys, yd = (*ys, 1), (*yd, 1)
+    (m, k), n = xs[-2:], ys[-1]
+    batch = result.shape[: len(result.shape) - (len(x.shape) > 1) - (len(y.shape) > 1)]
+    xb, yb = _batch(xs, xd, batch), _batch(ys, yd, batch)
+    if batch and not any(yb):
+        folded = _fold((*batch, m), (*xb, xd[-2]))
+        if folded is not None and (xd[-1] == 1 or k == 1):
+            (m, down), batch = folded, ()
+            xs, xd = (m, k), (down, xd[-1])
+    walk_x, walk_y = _walk(xs[-2:], xd[-2:]), _walk(ys[-2:], yd[-2:])
+    if n == 1:
+        walk_y = 0, yd[-2]
+    elif m == 1:
+        walk_x = 1, xd[-1]
+    if walk_x is None or walk_y is None:  # asked before it is known where operands lie
+        walk_x, walk_y = walk_x or (0, k), walk_y or (0, n)
+    units = math.prod(batch)
+    places = _places(batch, xb, yb) if batch else (0, 0, 0)
+    meta = (walk_x[0], walk_y[0], m, n, k, walk_x[1], walk_y[1], *places)
+    return Work(NATIVE, meta, units, units * m * n * k * NS[result.dtype.kernel])
+
+
+def _batch(shape, strides, batch):
+    """Strides along the batch axes of the result."""
+    own = [0 if n == 1 else stride for n, stride in zip(shape[:-2], strides[:-2], strict=True)]
+    return (*[0] * (len(batch) - len(own)), *own)
+
+
+def _fold(shape, strides):
+    """Axes as one: (length, stride), or None."""
+    length, step = 1, None
+    for n, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if n != 1:
+            if step is not None and stride != length * step:
+                return None
+            step = stride if step is None else step
+            length *= n
+    return length, step if step is not None else 1
+
+
+def _places(batch, xb, yb):
+    """How far apart the products' operands are; or a list of all places."""
+    one, other = _fold(batch, xb), _fold(batch, yb)
+    if one is not None and other is not None:
+        return one[1], other[1], 0
+    numbers = itertools.product(*map(range, batch))
+    both = (
+        sum(i * stride for i, stride in zip(index, strides, strict=True))
+        for index in numbers
+        for strides in (xb, yb)
+    )
+    return (0, 0, 1, *both)

@@ -1,0 +1,73 @@
+"""Matrix products with the machine interface of a kernel, over NumPy's BLAS.
+
+Never executed as Python: `codegen.words` prints it as IR (see there for `word[p]` and `...`).
+`gemm` and `gemv` are defined in blas.py's text, for one dtype; places are in elements.
+
+    args   x, y, z: z = x @ y
+    meta   as ops/loops/products.py writes it; a unit is one product of a batch
+"""
+
+from __future__ import annotations
+
+from tapejit.codegen.words import i64, ptr, word
+
+# fmt: off
+(TURNED_X, TURNED_Y, M, N, K, STEP_X, STEP_Y, BATCH_X, BATCH_Y, HAS_PLACES, PLACES) = range(
+    0, 88, 8
+)
+# fmt: on
+
+
+def gemm(
+    turned_x: i64, turned_y: i64, m: i64, n: i64, k: i64,
+    x: ptr, x_at: i64, x_step: i64, y: ptr, y_at: i64, y_step: i64,
+    z: ptr, z_at: i64, z_step: i64, adds: i64,
+) -> None:  # fmt: skip
+    """z = x @ y, or added to it; a turned operand is the transpose of a row-major matrix."""
+    ...
+
+
+def gemv(
+    turned: i64, m: i64, n: i64, a: ptr, a_at: i64, a_step: i64, x: ptr, x_at: i64, x_step: i64,
+    z: ptr, z_at: i64,
+) -> None:  # fmt: skip
+    """z = a @ x, a row-major (m, n) in memory, or its transpose."""
+    ...
+
+
+def products(args, meta, begin, end):
+    x = word[args]
+    y = word[args + 8]
+    z = word[args + 16]
+    m = word[meta + M]
+    n = word[meta + N]
+    k = word[meta + K]
+    turned_x = word[meta + TURNED_X]
+    turned_y = word[meta + TURNED_Y]
+    step_x = word[meta + STEP_X]
+    step_y = word[meta + STEP_Y]
+    unit = begin
+    while unit < end:
+        x_at = unit * word[meta + BATCH_X]
+        y_at = unit * word[meta + BATCH_Y]
+        if word[meta + HAS_PLACES] != 0:
+            x_at = word[meta + PLACES + 16 * unit]
+            y_at = word[meta + PLACES + 16 * unit + 8]
+        z_at = unit * m * n
+        if n == 1 and turned_y == 0:  # y: k numbers, step_y apart
+            if turned_x == 0:
+                gemv(0, m, k, x, x_at, step_x, y, y_at, step_y, z, z_at)
+            else:
+                gemv(1, k, m, x, x_at, step_x, y, y_at, step_y, z, z_at)
+        elif m == 1 and turned_x == 1:  # x: k numbers, step_x apart
+            if turned_y == 0:
+                gemv(1, k, n, y, y_at, step_y, x, x_at, step_x, z, z_at)
+            else:
+                gemv(0, n, k, y, y_at, step_y, x, x_at, step_x, z, z_at)
+        else:
+            gemm(
+                turned_x, turned_y, m, n, k,
+                x, x_at, step_x, y, y_at, step_y, z, z_at, n, 0,
+            )  # fmt: skip
+        unit = unit + 1
+    return 0
