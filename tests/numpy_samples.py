@@ -24,6 +24,8 @@ INFINITE = np.array([1.0, np.inf, -np.inf, np.nan])
 MASK = A > 0
 C = V + 1j * W
 
+COMPLEX_FFT = ("fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "irfft", "irfft2", "irfftn", "hfft")
+
 SAMPLES: dict[str, list] = {
     # ------------------------------------------------------------ sums and extremes
     "sum": [
@@ -504,6 +506,17 @@ SAMPLES: dict[str, list] = {
     "fromstring": [lambda t: np.fromstring("1 2", sep=" ", like=t(A))],
     "genfromtxt": [lambda t: np.genfromtxt(io.StringIO("1 2"), like=t(A))],
     "loadtxt": [lambda t: np.loadtxt(io.StringIO("1 2"), like=t(A))],
+    # ------------------------------------------------------------ Fourier transforms
+    **{
+        f"fft.{name}": [
+            lambda t, name=name: getattr(np.fft, name)(t(A)),
+            lambda t, name=name: getattr(np.fft, name)(
+                t(A * 1j + 1) if name in COMPLEX_FFT else t(A)
+            ),
+        ]
+        for name in (*COMPLEX_FFT, "rfft", "rfft2", "rfftn", "ihfft", "fftshift", "ifftshift")
+    },
+    "fft.fftfreq": [lambda t: np.fft.fftfreq(4, t(V[0]))],
     # ------------------------------------------------------------ what a tensor is
     "shape": [lambda t: np.shape(t(A))],
     "ndim": [lambda t: np.ndim(t(A))],

@@ -4,6 +4,7 @@
     arithmetic powers exponential trigonometry special rounding selection comparison copies
                   one value per element
     complexes     complex numbers, their parts and pairs
+    fourier       discrete Fourier transforms
     reductions    sum, mean, extremes, statistics, softmax, cumsum
     linear        matrix products
     matrices solving spectra
@@ -25,6 +26,7 @@ from tapejit.ops import (
     convolution,
     copies,
     exponential,
+    fourier,
     indexing,
     linear,
     losses,
@@ -49,6 +51,7 @@ __all__ = [
     "convolution",
     "copies",
     "exponential",
+    "fourier",
     "indexing",
     "linear",
     "losses",
