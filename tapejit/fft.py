@@ -273,7 +273,9 @@ def ihfftn(input, s=None, dim=None, norm=None) -> Tensor:
     >>> tj.fft.ihfftn(tj.ones(2, 4)).shape
     torch.Size([2, 3])
     """
-    return FUNCTIONS["conj"](_half("ihfftn", input, s, dim, _swapped(norm)))
+    axes, _ = _axes_and_lengths(input, s, dim)
+    y = FUNCTIONS["conj"](_half("ihfftn", input, s, dim, _swapped(norm)))
+    return named(y, "FftC2CBackward0") if len(axes) > 1 else y
 
 
 def _in_planes(function):
