@@ -15,10 +15,17 @@ args   one data pointer per operand: inputs, then outputs, then for every total 
 meta   int64: the length of every loop axis, outermost first (`rank` of them), then for every
        input and output the stride along every axis, in elements (rank numbers each)
 unit   rank 1: one block of BLOCK elements; rank > 1: one index of the flattened outer axes
+
+A `RowKernel` is several loops with the same units, as softmax has them over each row: they take
+turns at a few rows, so that what one leaves the next finds in the cache.
+
+args   those of each loop, behind each other
+meta   how many units make a turn, then the meta of each loop
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from tapejit.dtypes import DType
@@ -70,6 +77,24 @@ class LoopKernel(NamedTuple):
     nodes: tuple[Node, ...]
     outputs: tuple[Output, ...]
 
+    @property
+    def loops(self) -> tuple[LoopKernel, ...]:
+        """Itself: a kernel of one loop."""
+        return (self,)
+
+
+TURN = 8192
+"""Elements of a row kernel's turn, about: 32 KiB of float32, a few operands of it fit in L2."""
+
+
+class RowKernel(NamedTuple):
+    """Loops of one rank (2 or more) that take turns at the same units.
+
+    Unit u of a loop reads, of what the kernel writes, only what unit u of an earlier one wrote.
+    """
+
+    loops: tuple[LoopKernel, ...]
+
 
 # ---------------------------------------------------------------- plans
 
@@ -96,21 +121,63 @@ class View(NamedTuple):
 
 
 class KernelStep(NamedTuple):
-    """One launch.  `views` are the kernel's operands (inputs, then outputs) along its axes."""
+    """One launch of a loop.  `views` are the kernel's operands (inputs, then outputs) along its
+    axes."""
 
     kernel: LoopKernel
     lengths: tuple[int, ...]
     views: tuple[View, ...]
 
     @property
+    def parts(self) -> tuple[KernelStep, ...]:
+        """Itself: a step of one loop."""
+        return (self,)
+
+    @property
+    def written(self) -> tuple[View, ...]:
+        """The outputs."""
+        return self.views[len(self.kernel.inputs) :]
+
+    @property
     def units(self) -> int:
         """How many units the loop has."""
         if len(self.lengths) == 1:
             return -(-self.lengths[0] // BLOCK)
-        total = 1
-        for n in self.lengths[:-1]:
-            total *= n
-        return total
+        return math.prod(self.lengths[:-1])
+
+    @property
+    def meta(self) -> list[int]:
+        """What the kernel is told of its sizes."""
+        return [*self.lengths, *(stride for view in self.views for stride in view.strides)]
+
+
+class RowStep(NamedTuple):
+    """One launch of a row kernel: its loops as steps, of equally many units."""
+
+    kernel: RowKernel
+    parts: tuple[KernelStep, ...]
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The operands, loop by loop."""
+        return tuple([view for part in self.parts for view in part.views])
+
+    @property
+    def written(self) -> tuple[View, ...]:
+        """The outputs, loop by loop."""
+        return tuple([view for part in self.parts for view in part.written])
+
+    @property
+    def units(self) -> int:
+        """How many units each loop has."""
+        return self.parts[0].units
+
+    @property
+    def meta(self) -> list[int]:
+        """What the kernel is told of its sizes."""
+        longest = max([part.lengths[-1] for part in self.parts])
+        turn = max(TURN // max(longest, 1), 1)
+        return [turn, *(number for part in self.parts for number in part.meta)]
 
 
 class LoopStep(NamedTuple):
@@ -132,6 +199,11 @@ class LoopStep(NamedTuple):
         assert self.kind.op.loop is not None
         return self.kind.op.loop
 
+    @property
+    def written(self) -> tuple[View, ...]:
+        """The result."""
+        return self.views[-1:]
+
 
 class LibraryStep(NamedTuple):
     """One call of an operation's own `evaluate`; `buffer` becomes what it returns."""
@@ -152,14 +224,9 @@ class Plan(NamedTuple):
     """Steps in an order that respects what they read, and what they leave behind."""
 
     buffers: tuple[Buffer, ...]
-    steps: tuple[KernelStep | LoopStep | LibraryStep, ...]
+    steps: tuple[KernelStep | RowStep | LoopStep | LibraryStep, ...]
     results: tuple[Result, ...]
     n_inputs: int
-
-
-def outputs_of(step: KernelStep | LoopStep) -> tuple[View, ...]:
-    """What a step writes of the plan's buffers."""
-    return step.views[-1:] if isinstance(step, LoopStep) else step.views[len(step.kernel.inputs) :]
 
 
 def is_total(output: Output) -> bool:

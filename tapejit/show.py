@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from tapejit import autodiff
-from tapejit.codegen.loop_ir import emit_loop
 from tapejit.codegen.loop_text import emit_source
+from tapejit.codegen.row_ir import emit_kernel
 from tapejit.errors import KernelError, TapejitError, TraceError
-from tapejit.plan import KernelStep
+from tapejit.plan import KernelStep, RowStep
 from tapejit.pretty import graphviz, program_text
 from tapejit.schedule.describe import describe
 from tapejit.schedule.planner import schedule
@@ -142,11 +142,11 @@ def program_stages(program: Program, ir: bool = False) -> Iterator[tuple[str, st
         yield "schedule", f"none, it runs row by row: {error}\n"
         return
     yield f"schedule, {len(plan.steps)} steps", describe(plan)
-    kernels = dict.fromkeys(s.kernel for s in plan.steps if isinstance(s, KernelStep))
+    kernels = dict.fromkeys(s.kernel for s in plan.steps if isinstance(s, KernelStep | RowStep))
     for number, kernel in enumerate(kernels):
         yield f"kernel k{number} as Python", emit_source(kernel, f"k{number}")
         if ir:
-            yield f"kernel k{number} as LLVM", emit_loop(kernel, f"k{number}").ir
+            yield f"kernel k{number} as LLVM", emit_kernel(kernel, f"k{number}").ir
 
 
 def show_text(

@@ -15,12 +15,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tapejit import dtypes
 from tapejit.build import Builder, Ref
 from tapejit.config import settings
 from tapejit.errors import TapejitError
 from tapejit.ops.arithmetic import neg, sub
-from tapejit.ops.movement import expand, reshape
+from tapejit.ops.comparison import eq, ge, logical_and, lt
+from tapejit.ops.copies import cast
+from tapejit.ops.movement import expand, iota, reshape
 from tapejit.ops.reductions import sum_
+from tapejit.ops.selection import where
 from tapejit.pretty import program_text
 from tapejit.registry import OPS, Kind
 from tapejit.shapes import Aval, aval
@@ -287,6 +291,64 @@ def _sum_of_broadcast(kind, x, axes, keepdim):
     return sum_(smaller, axes=axes, keepdim=keepdim)
 
 
+# ---------------------------------------------------------------- one element of each row
+
+
+def _is_one_of_each_row(whole, index):
+    """Whether an index along the last axis picks one element of every row, in terms of loops."""
+    return (
+        whole.ndim == index.ndim
+        and index.shape == (*whole.shape[:-1], 1)
+        and whole.dtype in (dtypes.float32, dtypes.float64)
+        and whole.shape[-1] < 1 << 31
+    )
+
+
+def _places(index, whole):
+    """Where each element lies relative to the picked one, and NaN for rows without one, else 0.
+
+    An index from the end counts so; int32, which fits twice as many lanes as int64.
+    """
+    n = whole.shape[-1]
+    index = where(lt(index, 0), index + n, index)
+    is_inside = logical_and(ge(index, 0), lt(index, n))
+    narrow = cast(index, dtype="int32")
+    place = cast(iota(index, shape=whole.shape, axis=whole.ndim - 1), dtype="int32")
+    wrong = index.builder.literal(math.nan, aval((), whole.dtype))
+    return eq(place, narrow), where(is_inside, index.builder.literal(0.0, wrong.aval), wrong)
+
+
+def _gather(kind, operands):
+    """One element of each computed row is a sum in the loop that computes it."""
+    x, index = operands
+    is_input = x.builder.tape.kind(x.row).op.family == "input"
+    if is_input or kind.attrs != (x.ndim - 1,) or not _is_one_of_each_row(x.aval, index):
+        return None
+    is_picked, wrong = _places(index, x.aval)
+    return sum_(where(is_picked, x, 0.0), axes=kind.attrs, keepdim=True) + wrong
+
+
+def _scatter_add(kind, operands):
+    """One element added to each row of zeros is a choice at each element."""
+    x, index = operands
+    if kind.attrs[1] != kind.aval.ndim - 1 or not _is_one_of_each_row(kind.aval, index):
+        return None
+    is_picked, wrong = _places(index, kind.aval)
+    return where(is_picked, x, wrong)
+
+
+def _rewritten(rule):
+    """A rule whose rows are simplified in their turn."""
+
+    def rule_and_more(kind, operands):
+        builder = operands[0].builder
+        before = len(builder.tape)
+        result = rule(kind, operands)
+        return None if result is None else _resimplify(builder, before, result)
+
+    return rule_and_more
+
+
 RULES: dict[str, Callable] = {
     "reshape": _movement,
     "expand": _movement,
@@ -297,6 +359,8 @@ RULES: dict[str, Callable] = {
     "clone": lambda kind, operands: operands[0],
     "detach": lambda kind, operands: operands[0],
     "sum": _sum,
+    "gather": _rewritten(_gather),
+    "scatter_add": _rewritten(_scatter_add),
 }
 
 assert set(RULES) | set(IDENTITIES) <= set(OPS)

@@ -392,7 +392,7 @@ def refuse(*_):
 def test_where_the_first_lowering_refuses_the_second_runs(monkeypatch):
     """No vector math for this machine: Numba compiles the text, and nobody is bothered."""
     monkeypatch.setattr(kernels, "_CELLS", OrderedDict())
-    monkeypatch.setattr(kernels, "emit_loop", refuse)
+    monkeypatch.setattr(kernels, "emit_kernel", refuse)
     x = np.linspace(-3.0, 3.0, 10)
     with config.set(backend="ir"):
         call = compile_program(asinh_program())
@@ -405,7 +405,7 @@ def test_where_both_refuse_rows_run_one_by_one(monkeypatch):
         raise KernelError("numba: cannot be used: No module named 'numba'")
 
     monkeypatch.setattr(kernels, "_CELLS", OrderedDict())
-    monkeypatch.setattr(kernels, "emit_loop", refuse)
+    monkeypatch.setattr(kernels, "emit_kernel", refuse)
     monkeypatch.setattr(kernels, "compile_functions", no_numba)
     x = np.linspace(-3.0, 3.0, 10)
     words = "row by row: codegen: no vector asinh here\n.*numba: cannot"

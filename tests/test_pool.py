@@ -248,11 +248,15 @@ def test_atoms(lengths, outputs, atom):
     assert work.atom_of(step_of(lengths, *outputs)) == atom
 
 
-def test_an_input_in_the_memory_of_an_output_keeps_all_units_together():
+@pytest.mark.parametrize(
+    ("place", "atom"), [(View(0, 0, (6, 4), (4, 1)), 1), (View(0, 4, (6, 4), (4, 1)), 6)]
+)
+def test_an_input_in_the_memory_of_an_output_keeps_all_units_together(place, atom):
+    """Unless each index reads the very element that it writes."""
     step = step_of((6, 4), (None, (4, 1)))
     kernel = step.kernel._replace(inputs=(Operand("f64", "s1"),))
-    step = step._replace(kernel=kernel, views=(View(0, 0, (6, 4), (4, 1)), *step.views))
-    assert work.atom_of(step) == 6
+    step = step._replace(kernel=kernel, views=(place, *step.views))
+    assert work.atom_of(step) == atom
 
 
 def elements(view, lengths, unit):

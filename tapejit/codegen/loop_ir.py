@@ -80,10 +80,16 @@ def emit_loop(kernel: LoopKernel, name: str, split: int = SPLIT) -> LoopText:
     return LoopText(text, tuple(exports), tuple(emitter.imports), tuple(emitter.support))
 
 
-def lanes_of(kernel: LoopKernel) -> int:
-    """8 if a 64-bit number takes part, else 16: one 512-bit register either way."""
-    dtypes = {node.dtype for node in kernel.nodes}
-    dtypes.update(operand.dtype for operand in loop_memory.operands_of(kernel))
+def lanes_of(kernel: LoopKernel, split: int = SPLIT) -> int:
+    """8 if a 64-bit number changes along the inner axis, else 16: one 512-bit register either way.
+
+    What is computed once per unit may be wider than a register, but not in a split body, whose
+    frame has no more room than that.
+    """
+    varies = _varying(kernel) if len(kernel.nodes) <= split else [True] * len(kernel.nodes)
+    dtypes = {node.dtype for node, moves in zip(kernel.nodes, varies, strict=True) if moves}
+    dtypes.update(operand.dtype for operand in kernel.inputs if operand.steps[-1] != "0")
+    dtypes.update(output.operand.dtype for output in kernel.outputs)
     return 8 if dtypes & {"f64", "i64"} else 16
 
 
@@ -108,7 +114,7 @@ class _Emitter:
 
     def __init__(self, kernel, name, split):
         self.kernel, self.name = kernel, name
-        self.lanes, self.inner = lanes_of(kernel), kernel.rank - 1
+        self.lanes, self.inner = lanes_of(kernel, split), kernel.rank - 1
         self.operands = loop_memory.operands_of(kernel)
         self.n_inputs = len(kernel.inputs)
         # operands that the tail copies, and reductions that a unit accumulates in lanes
@@ -221,14 +227,19 @@ class _Emitter:
 
     def index(self, result, dtype, axis, position):
         """The loop index along `axis`; along the inner one every lane has its own."""
-        if dtype != "i64":
-            raise KernelError(f"codegen: an index is i64, not {dtype}\n  try  a cast node after it")
-        kind, is_inner = vector("i64", self.lanes), axis == self.inner
-        lanes = ", ".join(f"i64 {lane if is_inner else 0}" for lane in range(self.lanes))
+        if dtype not in ("i64", "i32"):
+            raise KernelError(
+                f"codegen: an index is i64 or i32, not {dtype}\n  try  a cast node after it"
+            )
+        kind, scalar, is_inner = vector(dtype, self.lanes), MEMORY[dtype], axis == self.inner
+        lanes = ", ".join(f"{scalar} {lane if is_inner else 0}" for lane in range(self.lanes))
+        number, narrowed = f"{result}c", ""
+        if dtype == "i32":
+            number, narrowed = f"{result}d", f"{result}d = trunc i64 {result}c to i32\n"
         return (
             loop_memory.load_slot(f"{result}x", "i64", self.slot_of_axis(axis))
-            + f"{result}c = add i64 {result}x, {position if is_inner else 0}\n"
-            + loop_memory.splat_of(f"{result}s", kind, f"i64 {result}c", self.lanes)
+            + f"{result}c = add i64 {result}x, {position if is_inner else 0}\n{narrowed}"
+            + loop_memory.splat_of(f"{result}s", kind, f"{scalar} {number}", self.lanes)
             + f"{result} = add {kind} {result}s, <{lanes}>\n"
         )
 

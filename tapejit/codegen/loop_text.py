@@ -13,6 +13,19 @@ compiles it unchanged.  The interface is the machine's (plan.py), with arrays fo
                 v1 = exp(v0)
                 y0[i0] = v1
 
+The loops of a row kernel take turns within one function; what belongs to the second of them is
+called x0b, n0b, v0b...
+
+    def NAME(args, meta, begin, end):
+        x0, y0, x0b, y0b = args
+        turn = meta[0]
+        for first in range(begin, end, turn):
+            last = min(first + turn, end)
+            for unit in range(first, last):
+                ...
+            for unit in range(first, last):
+                ...
+
 `args` are flat arrays (a list, or a tuple for Numba) whose element 0 is the operand's first.  A
 negative stride counts from the array's end, as NumPy does, so such an array must be rolled or
 copied by the caller.  Run it under `np.errstate(all="ignore")`.
@@ -27,9 +40,10 @@ import re
 from typing import NamedTuple
 
 from tapejit.codegen.loop_memory import is_kept_reduction, is_total, operands_of
+from tapejit.codegen.row_ir import parameter_places
 from tapejit.errors import KernelError
 from tapejit.expressions import MATH
-from tapejit.plan import BLOCK, LoopKernel
+from tapejit.plan import BLOCK, LoopKernel, RowKernel
 
 # ---------------------------------------------------------------- data
 
@@ -66,37 +80,67 @@ class KernelText(NamedTuple):
         return self.imports + "\n\n".join(function.text for function in self.functions)
 
 
-def emit_text(kernel: LoopKernel, name: str) -> KernelText:
+def emit_text(kernel: LoopKernel | RowKernel, name: str) -> KernelText:
     """Print `kernel` as Python functions called `name`…
 
     Errors  KernelError if a node's function does not exist for its dtype
     """
-    writer = _Writer(kernel, name)
-    functions = [writer.main()]
-    if any(map(is_kept_reduction, kernel.outputs)):
-        functions.append(writer.start())
-    if any(map(is_total, kernel.outputs)):
-        functions.append(writer.finish())
-    return KernelText(writer.imports(), tuple(functions))
+    return _Text(kernel, name).whole()
 
 
-def emit_source(kernel: LoopKernel, name: str) -> str:
+def emit_source(kernel: LoopKernel | RowKernel, name: str) -> str:
     """Print `kernel` as a Python file."""
     return emit_text(kernel, name).source
 
 
-class _Writer:
-    """Prints the functions of one kernel and collects the names that they import."""
+class _Text:
+    """The functions of a kernel, put together from what its loops say."""
 
     def __init__(self, kernel, name):
-        self.kernel, self.name = kernel, name
-        self.inner = kernel.rank - 1
-        self.operands = operands_of(kernel)
+        self.name, self.is_row = name, isinstance(kernel, RowKernel)
+        places = parameter_places(kernel) if self.is_row else [(0, 0)]
+        tags = ["", *map(_tag, range(1, len(kernel.loops)))]
         self.used = set()
+        self.writers = [
+            _Writer(loop, tag, meta, self.used)
+            for loop, tag, (_, meta) in zip(kernel.loops, tags, places, strict=True)
+        ]
 
-    def use(self, name):
-        self.used.add(name)
-        return name
+    def whole(self):
+        writers = self.writers
+        functions = [self.main()]
+        start = [line for writer in writers for line in writer.start()]
+        if start:
+            functions.append(self.function("_start", "args, meta", start))
+        finish = [line for writer in writers for line in writer.finish()]
+        if finish:
+            functions.append(self.function("_finish", "args, meta", finish))
+        return KernelText(self.imports(), tuple(functions))
+
+    def main(self):
+        about = [line for writer in self.writers for line in writer.about()]
+        loops = [writer.main() for writer in self.writers]
+        if not self.is_row:
+            lines = ["for unit in range(begin, end):", *loops[0]]
+        else:
+            lines = ["turn = meta[0]", "for first in range(begin, end, turn):"]
+            lines.append("    last = min(first + turn, end)")
+            for loop in loops:
+                lines += _indented(["for unit in range(first, last):", *loop])
+        return self.function("", "args, meta, begin, end", lines, about)
+
+    def function(self, suffix, parameters, body, comments=()):
+        """A whole function: what `body` mentions of `args` and `meta` is unpacked before it."""
+        mentioned = set(re.findall(r"\b[a-z]+\d+(?:_\d+)?[a-z]*\b", "\n".join(body)))
+        args = [pair for writer in self.writers for pair in writer.args()]
+        names = [name if name in mentioned else "_" for name, _ in args]
+        lines = [*comments, f"{', '.join(names)}{',' if len(names) == 1 else ''} = args"]
+        for writer in self.writers:
+            lines += writer.sizes(mentioned)
+        signature = f"def {self.name}{suffix}({parameters}):"
+        text = "\n".join([signature, *_indented([*lines, *body])]) + "\n"
+        dtypes = [dtype if name in mentioned else None for name, dtype in args]
+        return Function(f"{self.name}{suffix}", text, tuple(dtypes))
 
     def imports(self):
         """The lines before the functions."""
@@ -105,6 +149,25 @@ class _Writer:
         if helpers:
             lines.append(f"from tapejit.codegen.scalar_math import {', '.join(helpers)}\n\n")
         return "".join([*lines, "\n"] if lines else [])
+
+
+def _tag(number):
+    """What the names of a row kernel's loop end in: b, c... z, bb, bc..."""
+    return (_tag(number // 26) if number >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[number % 26]
+
+
+class _Writer:
+    """Prints one loop and notes in `used` the names to import.  Names end in `tag`; what the loop
+    is told of its sizes begins at `meta`."""
+
+    def __init__(self, kernel, tag, meta, used):
+        self.kernel, self.tag, self.meta, self.used = kernel, tag, meta, used
+        self.inner = kernel.rank - 1
+        self.operands = operands_of(kernel)
+
+    def use(self, name):
+        self.used.add(name)
+        return name
 
     # ------------------------------------------------------------ values
 
@@ -124,16 +187,16 @@ class _Writer:
         if fn == "literal":
             return self.literal(operands[0], dtype)
         if fn == "load":
-            element = f"x{operands[0]}[{self.place(operands[0])}]"
+            element = f"x{operands[0]}{self.tag}[{self.place(operands[0])}]"
             return f"{element} != 0" if dtype == "bool" else element  # a byte, where it is no array
         if fn == "index":
-            if dtype != "i64":
+            if dtype not in ("i64", "i32"):
                 raise KernelError(
-                    f"codegen: an index is i64, not {dtype}\n  try  a cast node after it"
+                    f"codegen: an index is i64 or i32, not {dtype}\n  try  a cast node after it"
                 )
-            return f"{self.use('int64')}(i{operands[0]})"
+            return f"{self.use(_CONVERSION[dtype])}(i{operands[0]})"
         source = self.kernel.nodes[operands[-1]].dtype
-        values = [f"v{node}" for node in operands]
+        values = [f"v{node}{self.tag}" for node in operands]
         if fn == "cast":
             return self.cast(dtype, source, values[0])
         return self.call(fn, dtype, source, values)
@@ -175,7 +238,7 @@ class _Writer:
 
     def place(self, k):
         """The flat index of operand `k` at the loop indices i0, i1, …"""
-        terms = {"1": "i{axis}", "s": "i{axis} * s{k}_{axis}"}
+        terms = {"1": "i{axis}", "s": f"i{{axis}} * s{{k}}_{{axis}}{self.tag}"}
         parts = [
             terms[step].format(axis=axis, k=k)
             for axis, step in enumerate(self.operands[k].steps)
@@ -183,33 +246,26 @@ class _Writer:
         ]
         return " + ".join(parts) or "0"
 
-    def function(self, suffix, parameters, body, comments=()):
-        """A whole function: what `body` mentions of `args` and `meta` is unpacked before it."""
-        mentioned = set(re.findall(r"\b[a-z]+\d+(?:_\d+)?\b", "\n".join(body)))
-        lines = [*comments, *self.head(mentioned), *body]
-        signature = f"def {self.name}{suffix}({parameters}):"
-        text = "\n".join([signature, *_indented(lines)]) + "\n"
-        dtypes = [dtype if name in mentioned else None for name, dtype in self.args()]
-        return Function(f"{self.name}{suffix}", text, tuple(dtypes))
-
     def args(self):
         """Name and dtype of every element of `args`."""
-        kernel = self.kernel
-        yield from ((f"x{k}", operand.dtype) for k, operand in enumerate(kernel.inputs))
-        yield from ((f"y{j}", output.operand.dtype) for j, output in enumerate(kernel.outputs))
+        kernel, tag = self.kernel, self.tag
+        yield from ((f"x{k}{tag}", operand.dtype) for k, operand in enumerate(kernel.inputs))
+        yield from ((f"y{j}{tag}", o.operand.dtype) for j, o in enumerate(kernel.outputs))
         for j, output in enumerate(kernel.outputs):
             if is_total(output):
-                yield f"part{j}", output.operand.dtype
+                yield f"part{j}{tag}", output.operand.dtype
 
-    def head(self, mentioned):
-        rank = self.kernel.rank
-        names = [name if name in mentioned else "_" for name, _ in self.args()]
-        lines = [f"{', '.join(names)}{',' if len(names) == 1 else ''} = args"]
-        lines += [f"n{axis} = meta[{axis}]" for axis in range(rank) if f"n{axis}" in mentioned]
+    def sizes(self, mentioned):
+        """Lines that read what is mentioned of lengths and strides."""
+        rank, meta, tag, lines = self.kernel.rank, self.meta, self.tag, []
+        for axis in range(rank):
+            if f"n{axis}{tag}" in mentioned:
+                lines.append(f"n{axis}{tag} = meta[{meta + axis}]")
         for k, operand in enumerate(self.operands):
             for axis, step in enumerate(operand.steps):
-                if step == "s" and f"s{k}_{axis}" in mentioned:
-                    lines.append(f"s{k}_{axis} = meta[{rank + k * rank + axis}]")
+                name = f"s{k}_{axis}{tag}"
+                if step == "s" and name in mentioned:
+                    lines.append(f"{name} = meta[{meta + rank + k * rank + axis}]")
         return lines
 
     def about(self):
@@ -218,7 +274,7 @@ class _Writer:
         for k, operand in enumerate(self.operands):
             j = k - len(self.kernel.inputs)
             reduce = self.kernel.outputs[j].reduce if j >= 0 else None
-            name = f"x{k}" if j < 0 else f"y{j}"
+            name = (f"x{k}" if j < 0 else f"y{j}") + self.tag
             lines.append(
                 f"# {name}: {operand.dtype}, steps {operand.steps}"
                 + (f", {reduce} over the axes that stay" if reduce else "")
@@ -251,37 +307,38 @@ class _Writer:
     # ------------------------------------------------------------ functions
 
     def main(self):
+        """One unit."""
+        tag = self.tag
         accumulated = [
             (j, output)
             for j, output in enumerate(self.kernel.outputs)
             if output.reduce is not None and output.operand.steps[-1] == "0"
         ]
-        lines = ["for unit in range(begin, end):"]
-        lines += _indented(self.outer_indices())
+        lines = self.outer_indices()
         for j, output in accumulated:
-            start = self.neutral(output.reduce, output.operand.dtype)
-            lines.append(f"    total{j} = {start}")
-        stop = f"range(n{self.inner})"
+            lines.append(f"total{j}{tag} = {self.neutral(output.reduce, output.operand.dtype)}")
+        stop = f"range(n{self.inner}{tag})"
         if self.kernel.rank == 1:
             stop = f"range({BLOCK} * unit, min({BLOCK} * unit + {BLOCK}, n0))"
-        lines.append(f"    for i{self.inner} in {stop}:")
-        lines += _indented(self.body(), 2)
+        lines.append(f"for i{self.inner} in {stop}:")
+        lines += _indented(self.body())
         for j, output in accumulated:
-            lines.append(f"    {self.partial(j, output)}")
-        return self.function("", "args, meta, begin, end", lines, self.about())
+            lines.append(self.partial(j, output))
+        return _indented(lines)
 
     def outer_indices(self):
         if self.kernel.rank == 1:
             return []
         lines, left = [], "unit"
         for axis in range(self.inner - 1, 0, -1):
-            lines.append(f"i{axis} = {left} % n{axis}")
-            lines.append(f"left{axis} = {left} // n{axis}")
+            lines.append(f"i{axis} = {left} % n{axis}{self.tag}")
+            lines.append(f"left{axis} = {left} // n{axis}{self.tag}")
             left = f"left{axis}"
         return [*lines, f"i0 = {left}"]
 
     def body(self):
-        lines = [f"v{i} = {self.node(i)}" for i in range(len(self.kernel.nodes))]
+        tag, nodes = self.tag, range(len(self.kernel.nodes))
+        lines = [f"v{i}{tag} = {self.node(i)}" for i in nodes]
         for j, output in enumerate(self.kernel.outputs):
             given = self.kernel.nodes[output.node].dtype
             if given != output.operand.dtype:
@@ -289,23 +346,28 @@ class _Writer:
                     f"codegen: output {j} is {output.operand.dtype}, its node {output.node} is "
                     f"{given}\n  try  a cast node before it"
                 )
-            value, target = f"v{output.node}", f"y{j}[{self.place(len(self.kernel.inputs) + j)}]"
+            value, target = f"v{output.node}{tag}", self.target(j)
             if output.reduce is None:
                 lines.append(f"{target} = {value}")
                 continue
             if output.operand.steps[-1] == "0":
-                target = f"total{j}"
+                target = f"total{j}{tag}"
             lines.append(f"{target} = {self.join(output, target, value)}")
         return lines
 
+    def target(self, j):
+        """An element of output `j`."""
+        return f"y{j}{self.tag}[{self.place(len(self.kernel.inputs) + j)}]"
+
     def partial(self, j, output):
         """What a unit leaves behind: a partial result, or a contribution to one in memory."""
+        total, target = f"total{j}{self.tag}", self.target(j)
         if is_total(output):
-            return f"part{j}[unit] = total{j}"
-        target = f"y{j}[{self.place(len(self.kernel.inputs) + j)}]"
-        return f"{target} = {self.join(output, target, f'total{j}')}"
+            return f"part{j}{self.tag}[unit] = {total}"
+        return f"{target} = {self.join(output, target, total)}"
 
     def start(self):
+        """Lines that fill what is accumulated in memory."""
         lines = []
         for j, output in enumerate(self.kernel.outputs):
             if not is_kept_reduction(output):
@@ -313,27 +375,28 @@ class _Writer:
             depth = 0
             for axis, step in enumerate(output.operand.steps):
                 if step != "0":
-                    lines += _indented([f"for i{axis} in range(n{axis}):"], depth)
+                    lines += _indented([f"for i{axis} in range(n{axis}{self.tag}):"], depth)
                     depth += 1
-            place = self.place(len(self.kernel.inputs) + j)
             start = self.neutral(output.reduce, output.operand.dtype)
-            lines += _indented([f"y{j}[{place}] = {start}"], depth)
-        return self.function("_start", "args, meta", lines)
+            lines += _indented([f"{self.target(j)} = {start}"], depth)
+        return lines
 
     def finish(self):
-        lines = []
-        units = f"(n0 + {BLOCK - 1}) // {BLOCK}"
+        """Lines that join partial results."""
+        tag, lines = self.tag, []
+        units = f"(n0{tag} + {BLOCK - 1}) // {BLOCK}"
         if self.kernel.rank > 1:
-            units = " * ".join(f"n{axis}" for axis in range(self.inner))
+            units = " * ".join(f"n{axis}{tag}" for axis in range(self.inner))
         for j, output in enumerate(self.kernel.outputs):
             if is_total(output):
+                total, part = f"total{j}{tag}", f"part{j}{tag}[unit]"
                 lines += [
-                    f"total{j} = {self.neutral(output.reduce, output.operand.dtype)}",
+                    f"{total} = {self.neutral(output.reduce, output.operand.dtype)}",
                     f"for unit in range({units}):",
-                    f"    total{j} = {self.join(output, f'total{j}', f'part{j}[unit]')}",
-                    f"y{j}[0] = total{j}",
+                    f"    {total} = {self.join(output, total, part)}",
+                    f"y{j}{tag}[0] = {total}",
                 ]
-        return self.function("_finish", "args, meta", lines)
+        return lines
 
 
 def _indented(lines, depth=1):

@@ -13,7 +13,7 @@ import weakref
 
 import numpy as np
 
-from tapejit.plan import LoopKernel
+from tapejit.plan import LoopKernel, RowKernel
 
 NEVER = 1 << 62
 """A `left` that does not run out: 146 years."""
@@ -38,7 +38,7 @@ class Cell:
         loop: int,
         finish: int,
         owner: object,
-        kernel: LoopKernel | None = None,
+        kernel: LoopKernel | RowKernel | None = None,
         left: int = NEVER,
     ):
         assert loop, "a kernel without a loop"

@@ -24,6 +24,7 @@ caller's.
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
@@ -35,7 +36,7 @@ import numpy as np
 
 from tapejit import config
 from tapejit.errors import KernelError
-from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, View, is_total, outputs_of
+from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, RowStep, View, is_total
 from tapejit.pretty import program_text
 from tapejit.runtime import kernels, loops, reference
 from tapejit.runtime.blocks import is_pooled, take
@@ -132,11 +133,11 @@ def _compile(program):
     if config.settings.check >= 3:
         call, launches = checked(program, call), None
     if config.settings.debug >= 1:
-        steps = [step for step in plan.steps if isinstance(step, KernelStep)]
+        steps = [step for step in plan.steps if isinstance(step, KernelStep | RowStep)]
         print(
             f"tapejit: {len(program.tape)} rows, {len(steps)} kernels "
             f"({statistics.kernels_compiled - n_compiled} new), "
-            f"{sum(len(step.kernel.nodes) for step in steps)} nodes, "
+            f"{sum(len(loop.nodes) for step in steps for loop in step.kernel.loops)} nodes, "
             f"{len(plan.steps) - len(steps)} other steps; "
             f"schedule {(scheduled - begin) * 1e3:.1f} ms, "
             f"emit {statistics.emit_ms - emit_ms:.1f} ms, "
@@ -182,7 +183,7 @@ class _Writer:
         head, self.lines = self.lines, []
         cells = iter(self.cells())
         for number, step in enumerate(plan.steps):
-            if isinstance(step, KernelStep):
+            if isinstance(step, KernelStep | RowStep):
                 self.allocate(step)
                 self.launch(number, step, next(cells))
             elif isinstance(step, LoopStep):
@@ -203,7 +204,7 @@ class _Writer:
 
     def cells(self):
         """The machine code of each kernel step; None where Python runs it."""
-        wanted = [step.kernel for step in self.plan.steps if isinstance(step, KernelStep)]
+        wanted = [s.kernel for s in self.plan.steps if isinstance(s, KernelStep | RowStep)]
         return kernels.fetch(wanted) if self.is_native else [None] * len(wanted)
 
     # ------------------------------------------------------------ memory
@@ -232,10 +233,11 @@ class _Writer:
                 owners.append(buffer)
         for number, step in enumerate(plan.steps):
             self.scratch.append([])
-            if isinstance(step, KernelStep):
-                for _ in filter(is_total, step.kernel.outputs):
-                    blocks.append(Block(8 * step.units, number, number))
-                    owners.append(~number)
+            if isinstance(step, KernelStep | RowStep):
+                for loop in step.kernel.loops:
+                    for _ in filter(is_total, loop.outputs):
+                        blocks.append(Block(8 * step.units, number, number))
+                        owners.append(~number)
             elif isinstance(step, LoopStep):
                 for dtype, n in step.work.scratch:
                     blocks.append(Block(_BYTES[dtype] * n, number, number))
@@ -278,7 +280,7 @@ class _Writer:
 
     def allocate(self, step):
         """Fresh arrays for the outputs that a kernel writes."""
-        for view in outputs_of(step):
+        for view in step.written:
             if view.buffer not in self.names:
                 record = self.plan.buffers[view.buffer]
                 assert record.role == "output", record
@@ -301,13 +303,18 @@ class _Writer:
         for view in step.views:
             if buffers[view.buffer].role == "constant":
                 self.constant(view.buffer)
-        names = [self.names[view.buffer] for view in step.views]
-        offsets = [
-            self.base.get(view.buffer, 0) + view.offset * buffers[view.buffer].dtype.itemsize
-            for view in step.views
-        ]
-        names += ["t"] * len(self.scratch[number])
-        return names, tuple(offsets + self.scratch[number])
+        groups = [(step.views, len(self.scratch[number]))]
+        if isinstance(step, RowStep):
+            groups = [(p.views, sum(map(is_total, p.kernel.outputs))) for p in step.parts]
+        names, offsets, scratch = [], [], iter(self.scratch[number])
+        for views, n_scratch in groups:
+            for view in views:
+                names.append(self.names[view.buffer])
+                itemsize = buffers[view.buffer].dtype.itemsize
+                offsets.append(self.base.get(view.buffer, 0) + view.offset * itemsize)
+            names += ["t"] * n_scratch
+            offsets += itertools.islice(scratch, n_scratch)
+        return names, tuple(offsets)
 
     def launch(self, number, step, cell):
         names, offsets = self.operands(number, step)

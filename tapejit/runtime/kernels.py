@@ -3,7 +3,7 @@
 `fetch(kernels)` gives the cell of each, with its entry points.  New ones are printed into one LLVM
 module, since a module costs 1 ms to compile and link whatever is in it; the disk cache is keyed by
 that text.
-A kernel's key is the LoopKernel itself: it holds no sizes, so a new batch size finds its kernels
+A kernel's key is its record itself: it holds no sizes, so a new batch size finds its kernels
 here and compiles nothing (`statistics.kernels_compiled` counts).
 
 What was not fetched for longest is dropped when there are more than `config.settings.kernels`; its
@@ -23,10 +23,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tapejit import config
-from tapejit.codegen.loop_ir import emit_loop
+from tapejit.codegen.row_ir import emit_kernel, split_declarations
 from tapejit.errors import KernelError
 from tapejit.locks import Lock
-from tapejit.plan import LoopKernel
+from tapejit.plan import LoopKernel, RowKernel
 from tapejit.runtime import native, tiers
 from tapejit.runtime.cells import NEVER, Cell
 from tapejit.runtime.libraries import imports_of
@@ -44,8 +44,9 @@ class _Key:
     __slots__ = ("content", "hash", "kernel")
 
     def __init__(self, kernel, backend):
-        self.kernel: LoopKernel = kernel
-        texts = tuple([repr(node[2][0]) for node in kernel.nodes if node[0] == "literal"])
+        self.kernel: LoopKernel | RowKernel = kernel
+        nodes = [node for loop in kernel.loops for node in loop.nodes]
+        texts = tuple([repr(node[2][0]) for node in nodes if node[0] == "literal"])
         self.content = (kernel, texts, backend)
         self.hash = hash(self.content)
 
@@ -73,7 +74,7 @@ _LOCK = Lock()
 # ---------------------------------------------------------------- operations
 
 
-def fetch(kernels: Iterable[LoopKernel]) -> list[Cell]:
+def fetch(kernels: Iterable[LoopKernel | RowKernel]) -> list[Cell]:
     """The cell of each kernel; those not seen before are compiled.
 
     Errors  KernelError if one cannot be compiled
@@ -92,7 +93,7 @@ def fetch(kernels: Iterable[LoopKernel]) -> list[Cell]:
     return cells
 
 
-def cell_of(kernel: LoopKernel) -> Cell | None:
+def cell_of(kernel: LoopKernel | RowKernel) -> Cell | None:
     """The cell of a kernel that was fetched for the current backend and is still kept."""
     return _CELLS.get(_Key(kernel, config.settings.backend))
 
@@ -130,11 +131,11 @@ def _compile_texts(keys):
 def _compile_ir(keys):
     """Print, compile and load kernels as one module."""
     begin = time.perf_counter()
-    texts = [emit_loop(key.kernel, f"k{number}") for number, key in enumerate(keys)]
+    texts = [emit_kernel(key.kernel, f"k{number}") for number, key in enumerate(keys)]
     declarations: dict[str, None] = {}
     parts = []
     for text in texts:
-        head, body = _split(text.ir)
+        head, body = split_declarations(text.ir)
         declarations.update(dict.fromkeys(head))
         parts.append(body)
     ir = "".join([*declarations, *parts])
@@ -161,13 +162,3 @@ def _compile_ir(keys):
     statistics.modules_compiled += 1
     statistics.emit_ms += (emitted - begin) * 1e3
     statistics.llvm_ms += (time.perf_counter() - emitted) * 1e3
-
-
-def _split(ir):
-    """The declarations of a printed module, one line each, and the rest."""
-    position, head = 0, []
-    while ir.startswith("declare", position):
-        end = ir.index("\n", position) + 1
-        head.append(ir[position:end])
-        position = end
-    return head, ir[position:]

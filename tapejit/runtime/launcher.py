@@ -41,7 +41,7 @@ import numpy as np
 
 from tapejit.errors import KernelError
 from tapejit.locks import once
-from tapejit.plan import KernelStep
+from tapejit.plan import KernelStep, RowStep
 from tapejit.runtime import native, pool, tiers
 from tapejit.runtime.cells import LEFT, Cell
 from tapejit.runtime.native import python_addresses
@@ -104,12 +104,11 @@ def make_record(
     return record
 
 
-def record_of(step: KernelStep, cell: Cell, offsets: tuple[int, ...] = ()) -> Record:
+def record_of(step: KernelStep | RowStep, cell: Cell, offsets: tuple[int, ...] = ()) -> Record:
     """The record of a plan's step."""
-    meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
     work = estimate_ns(step)
     atom = atom_of(step) if work >= LONG_NS else 1
-    return record_for(cell, step.units, meta, offsets, work, atom)
+    return record_for(cell, step.units, step.meta, offsets, work, atom)
 
 
 def record_for(

@@ -37,7 +37,7 @@ from tapejit.cache import shared_store
 from tapejit.codegen import scalar_math
 from tapejit.codegen.loop_text import Function, emit_source, emit_text
 from tapejit.errors import KernelError
-from tapejit.plan import LoopKernel
+from tapejit.plan import LoopKernel, RowKernel
 from tapejit.runtime import native
 from tapejit.runtime.sources import namespace
 
@@ -65,7 +65,7 @@ _FLAGS = {
 # ---------------------------------------------------------------- operations
 
 
-def compile_functions(kernel: LoopKernel) -> dict[str, native.NativeLibrary]:
+def compile_functions(kernel: LoopKernel | RowKernel) -> dict[str, native.NativeLibrary]:
     """The functions of a kernel by name ("kernel", "kernel_start"…), each exported by its library.
 
     Errors  KernelError if Numba is not there or refuses the text
@@ -74,7 +74,7 @@ def compile_functions(kernel: LoopKernel) -> dict[str, native.NativeLibrary]:
     return {function.name: _library(function, text.source) for function in text.functions}
 
 
-def dispatcher(kernel: LoopKernel, name: str = LOOP) -> Callable:
+def dispatcher(kernel: LoopKernel | RowKernel, name: str = LOOP) -> Callable:
     """A function of the kernel's text as @njit has it, to be called from other @njit functions.
 
     `args` is a tuple of flat arrays, `meta` an int64 array (plan.py).  Numba compiles it for its

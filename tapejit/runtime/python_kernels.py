@@ -11,22 +11,22 @@ from collections.abc import Callable
 import numpy as np
 
 from tapejit.codegen.loop_text import emit_source
-from tapejit.plan import KernelStep, is_total
+from tapejit.plan import KernelStep, RowStep, is_total
 from tapejit.runtime.sources import namespace
 
 _NUMPY = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
 
 
-def make_python_launcher(step: KernelStep, offsets: tuple[int, ...]) -> Callable[..., None]:
+def make_python_launcher(
+    step: KernelStep | RowStep, offsets: tuple[int, ...]
+) -> Callable[..., None]:
     """`launch(*arrays)` for one step; `offsets` are bytes, as for native launchers."""
-    kernel, n_inputs = step.kernel, len(step.kernel.inputs)
-    scope = namespace(emit_source(kernel, "kernel"))
-    operands = [*kernel.inputs, *(output.operand for output in kernel.outputs)]
-    dtypes = [_NUMPY[operand.dtype] for operand in operands]
-    dtypes += [_NUMPY[o.operand.dtype] for o in kernel.outputs if is_total(o)]
-    turned = [any(s < 0 for s in view.strides) for view in step.views]
-    turned += [False] * (len(dtypes) - len(turned))
-    meta = [*step.lengths, *(stride for view in step.views for stride in view.strides)]
+    scope = namespace(emit_source(step.kernel, "kernel"))
+    operands = [operand for part in step.parts for operand in _operands(part)]
+    dtypes = [_NUMPY[dtype] for dtype, _, _ in operands]
+    turned = [view is not None and any(s < 0 for s in view.strides) for _, view, _ in operands]
+    written = [k for k, (_, _, is_written) in enumerate(operands) if is_written and turned[k]]
+    meta = step.meta
 
     def launch(*arrays):
         flat = [
@@ -39,11 +39,18 @@ def make_python_launcher(step: KernelStep, offsets: tuple[int, ...]) -> Callable
             scope["kernel"](flat, meta, 0, step.units)
             if "kernel_finish" in scope:
                 scope["kernel_finish"](flat, meta)
-        for k in range(n_inputs, len(operands)):
-            if turned[k]:
-                _write_back(arrays[k], flat[k], offsets[k], step.views[k])
+        for k in written:
+            _write_back(arrays[k], flat[k], offsets[k], operands[k][1])
 
     return launch
+
+
+def _operands(part):
+    """What a loop takes: dtype, view, whether it is an output; scratch areas have no view."""
+    kernel, views = part.kernel, iter(part.views)
+    yield from ((operand.dtype, next(views), False) for operand in kernel.inputs)
+    yield from ((output.operand.dtype, next(views), True) for output in kernel.outputs)
+    yield from ((o.operand.dtype, None, False) for o in kernel.outputs if is_total(o))
 
 
 def _flat(array, dtype, offset, is_turned):

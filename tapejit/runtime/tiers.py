@@ -35,10 +35,11 @@ import time
 
 from tapejit import config
 from tapejit.codegen import vectormath
-from tapejit.codegen.loop_ir import LoopText, emit_loop
+from tapejit.codegen.loop_ir import LoopText
+from tapejit.codegen.row_ir import emit_kernel
 from tapejit.errors import KernelError
 from tapejit.locks import Lock
-from tapejit.plan import LoopKernel
+from tapejit.plan import LoopKernel, RowKernel
 from tapejit.runtime import cells, libraries, native
 from tapejit.runtime.cells import LEFT, NEVER, Cell
 
@@ -55,24 +56,29 @@ INLINE_CALLS = 12
 """Calls of vector math, at most, to compile the functions into the kernel."""
 
 
-def compile_ns(kernel: LoopKernel) -> int:
+def compile_ns(kernel: LoopKernel | RowKernel) -> int:
     """About how long tier 1 takes (30 nodes with two calls: 60 ms)."""
-    calls = sum(node.fn in vectormath.FUNCTIONS for node in kernel.nodes)
-    return 1_000_000 * (5 + len(kernel.nodes) // 4 + 20 * min(calls, INLINE_CALLS))
+    nodes = [node for loop in kernel.loops for node in loop.nodes]
+    calls = sum(node.fn in vectormath.FUNCTIONS for node in nodes)
+    return 1_000_000 * (5 + len(nodes) // 4 + 20 * min(calls, INLINE_CALLS))
 
 
-def is_worthwhile(kernel: LoopKernel) -> bool:
+def is_worthwhile(kernel: LoopKernel | RowKernel) -> bool:
     """Whether a kernel can have tier 1."""
-    return len(kernel.nodes) <= LARGEST
+    return _size(kernel) <= LARGEST
+
+
+def _size(kernel):
+    return sum([len(loop.nodes) for loop in kernel.loops])
 
 
 # ---------------------------------------------------------------------------- the text
 
 
-def emit(kernel: LoopKernel) -> tuple[str, LoopText, bool]:
+def emit(kernel: LoopKernel | RowKernel) -> tuple[str, LoopText, bool]:
     """The module of tier 1, the text of tier 0 that it was made from, and whether the vector math
     that the kernel calls is in it."""
-    text = emit_loop(kernel, "kernel")
+    text = emit_kernel(kernel, "kernel")
     symbols = {vectormath.symbol(*call): call for call in text.imports}
     n_calls = sum(text.ir.count(f"@{symbol}(") - 1 for symbol in symbols)
     if not symbols or n_calls > INLINE_CALLS:
@@ -123,7 +129,7 @@ def promote(cell: Cell, only_from_disk: bool = False) -> bool:
     cell.replace(start, loop, finish, (library, *owners), tier=1)
     if config.settings.debug >= 1:
         print(
-            f"tapejit: a kernel of {len(cell.kernel.nodes)} nodes now runs at tier 1, "
+            f"tapejit: a kernel of {_size(cell.kernel)} nodes now runs at tier 1, "
             f"after {(time.perf_counter() - begin) * 1e3:.1f} ms in the background",
             file=sys.stderr,
         )

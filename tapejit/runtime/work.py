@@ -12,7 +12,7 @@ import itertools
 import math
 
 from tapejit.expressions import MATH
-from tapejit.plan import KernelStep, View, is_total
+from tapejit.plan import KernelStep, RowStep, View, is_total
 
 # ---------------------------------------------------------------- how long
 
@@ -23,29 +23,39 @@ _OPERANDS = {"1": 0.15, "s": 1.0, "0": 0.0}  # by their step along the inner axi
 _UNIT = 15  # ns to begin a unit
 
 
-def estimate_ns(step: KernelStep) -> int:
+def estimate_ns(step: KernelStep | RowStep) -> int:
     """About how long one thread takes."""
-    kernel = step.kernel
+    return int(sum(map(_loop_ns, step.parts)))
+
+
+def _loop_ns(part):
+    kernel = part.kernel
     element = sum([_NODES.get(node[0], _ARITHMETIC) for node in kernel.nodes])
     operands = (*kernel.inputs, *(output.operand for output in kernel.outputs))
     element += sum([_OPERANDS[operand.steps[-1]] for operand in operands])
-    elements = step.lengths[0] if len(step.lengths) == 1 else step.units * step.lengths[-1]
-    return int(step.units * _UNIT + elements * element)
+    elements = part.lengths[0] if len(part.lengths) == 1 else part.units * part.lengths[-1]
+    return part.units * _UNIT + elements * element
 
 
 # ---------------------------------------------------------------- where to cut
 
 
-def atom_of(step: KernelStep) -> int:
+def atom_of(step: KernelStep | RowStep) -> int:
     """The units that must run in one thread and in order, counted from any multiple of it.
 
     1: every unit writes memory of its own (a partial of a total is such), or the same number as
     all others.  Several: a reduction that keeps some axes adds units together in memory.  Those
     that differ along a leading axis which it keeps are still apart; from the first outer axis on
     that it reduces, they are not.  All of them: nothing says that they are apart.
+
+    Loops that take turns have the same outer axes, so the largest of their atoms suits all.
     """
+    return max(map(_atom_of_loop, step.parts))
+
+
+def _atom_of_loop(step):
     rank, kernel = len(step.lengths), step.kernel
-    outputs = list(zip(kernel.outputs, step.views[len(kernel.inputs) :], strict=True))
+    outputs = list(zip(kernel.outputs, step.written, strict=True))
     kept = [(output, view) for output, view in outputs if not is_total(output)]
     if not _are_apart(step, [view for _, view in kept]):
         return max(step.units, 1)
@@ -57,10 +67,12 @@ def atom_of(step: KernelStep) -> int:
 
 
 def _are_apart(step, written):
-    """Whether each element has one output and one index, and no input is in that memory."""
-    inputs = {view.buffer for view in step.views[: len(step.kernel.inputs)]}
-    if any(view.buffer in inputs for view in written):
-        return False
+    """Whether each element has one output and one index, and no other index reads it."""
+    inputs = step.views[: len(step.kernel.inputs)]
+    for view in written:
+        in_place = len(_moving(view)) == len(view.shape)
+        if any(view.buffer == x.buffer and not (in_place and view == x) for x in inputs):
+            return False
     pairs = itertools.combinations(written, 2)
     return all(map(_is_injective, written)) and all(itertools.starmap(_are_disjoint, pairs))
 

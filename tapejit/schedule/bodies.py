@@ -8,6 +8,7 @@ where every operand allows it, so that most kernels end with one axis and no str
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 from tapejit.expressions import COMMUTATIVE
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, View
@@ -38,6 +39,7 @@ class Body:
     def __init__(self, placement: Placement, kernel: Kernel):
         self.placement = placement
         self.kernel = kernel
+        self.space = kernel.space
         self.nodes: list[Node] = []
         self.known: dict[tuple, int] = {}
         self.loads: dict[tuple, int] = {}
@@ -45,6 +47,7 @@ class Body:
         self.dtypes: list[str] = []  # of the inputs
         self.outputs: list[tuple[int, str, str | None]] = []  # node, dtype, reduce
         self.targets: list[tuple] = []  # (root, offset, strides) of the outputs
+        self.has_spare = False  # nodes that nothing may need
 
     # ------------------------------------------------------------ nodes
 
@@ -85,6 +88,8 @@ class Body:
                 context.nodes[row] = self.instantiate(row, context, templates[row])
         for row, piece in sorted(self.kernel.stores, key=_row_of):
             self.store(row, piece)
+        if self.has_spare:
+            self.rebuild({})
         return self
 
     def instantiate(self, row, context, template):
@@ -102,6 +107,10 @@ class Body:
                 values.append(self.literal(step[1], step[2][0], step[3]))
                 continue
             places = step[2]
+            if fn == "cast" and step[1] == "i32" and nodes[values[places[0]]].fn == "index":
+                self.has_spare = True  # an index can be int32 itself: twice as many lanes
+                values.append(self.node("index", "i32", nodes[values[places[0]]].operands))
+                continue
             if len(places) == 2:
                 x, y = values[places[0]], values[places[1]]
                 if x > y and fn in COMMUTATIVE:
@@ -231,21 +240,113 @@ class Body:
         self.outputs.append((node, dtype, reduce))
         self.targets.append((*place, self.along_loop(context.amap, context.shape, strides)))
 
+    # ------------------------------------------------------------ as part of a row kernel
+
+    def row_reductions(self) -> Iterator[tuple]:
+        """(root, the axes that it keeps) of each reduction over some axes."""
+        for (_, _, reduce), (root, _, strides) in zip(self.outputs, self.targets, strict=True):
+            outer = tuple([axis for axis, stride in enumerate(strides) if stride])
+            if reduce is not None and 0 < len(outer) < len(strides):
+                yield root, outer
+
+    @property
+    def roots(self) -> set:
+        """What is loaded."""
+        return {root for root, _, _ in self.loads}
+
+    def widen(self, space: tuple[int, ...], outer: tuple[int, ...]):
+        """Walk through `space`, of which this loop's axes are `outer`, once along the others."""
+
+        def wide(place):
+            root, offset, strides = place
+            of = dict(zip(outer, strides, strict=True))
+            return root, offset, tuple([of.get(axis, 0) for axis in range(len(space))])
+
+        self.loads = {wide(place): number for place, number in self.loads.items()}
+        self.targets = list(map(wide, self.targets))
+        self.space = tuple([n if axis in outer else 1 for axis, n in enumerate(space)])
+        for i, node in enumerate(self.nodes):
+            if node.fn == "index":
+                self.nodes[i] = Node("index", node.dtype, (outer[node.operands[0]],))
+
+    def moving_nodes(self, inner: list[int]) -> list[bool]:
+        """For every node whether it changes along some of these axes."""
+        strides = [[place[2][axis] for axis in inner] for place in self.loads]
+        moving: list[bool] = []
+        for fn, _, operands in self.nodes:
+            if fn == "load":
+                moving.append(any(strides[operands[0]]))
+            elif fn == "index":
+                moving.append(operands[0] in inner)
+            else:
+                moving.append(fn != "literal" and any(map(moving.__getitem__, operands)))
+        return moving
+
+    def drop(self, root):
+        """Do without an output, and without what only it needed."""
+        kept = [j for j, place in enumerate(self.targets) if place[0] != root]
+        self.targets = [self.targets[j] for j in kept]
+        self.outputs = [self.outputs[j] for j in kept]
+        self.rebuild({})
+
+    def rebuild(self, replaced: dict[tuple, tuple[Body, int]]):
+        """Make the nodes again, of those that outputs need: for a load of one of these places the
+        node of another body that was stored there."""
+        nodes, places = self.nodes, list(self.loads)
+        self.nodes, self.known, self.loads, self.dtypes = [], {}, {}, []
+        made: dict[int, int] = {}
+        self.outputs = [
+            (self.graft(nodes, places, node, made, replaced), dtype, reduce)
+            for node, dtype, reduce in self.outputs
+        ]
+
+    def graft(self, nodes, places, wanted, made, replaced):
+        """The number here of a node of another list, with all that it needs."""
+        for i in _needed(nodes, wanted):
+            if i in made:
+                continue
+            fn, dtype, operands = nodes[i]
+            if fn == "load":
+                place = places[operands[0]]
+                if place in replaced:
+                    body, node = replaced[place]
+                    made[i] = self.graft(body.nodes, list(body.loads), node, {}, {})
+                else:
+                    made[i] = self.load_from(place, dtype)
+            elif fn == "literal":
+                made[i] = self.literal(dtype, operands[0], repr(operands[0]))
+            elif fn == "index":
+                made[i] = self.node(fn, dtype, operands)
+            else:
+                made[i] = self.node(fn, dtype, tuple([made[x] for x in operands]))
+        return made[wanted]
+
     # ------------------------------------------------------------ axes
+
+    @property
+    def table(self) -> list[tuple[int, ...]]:
+        """The strides of each operand along the loop axes: inputs, then outputs."""
+        return [strides for _, _, strides in (*self.loads, *self.targets)]
+
+    @property
+    def indexed(self) -> set[int]:
+        """Loop axes whose index is a value."""
+        return {node.operands[0] for node in self.nodes if node.fn == "index"}
 
     def finish(self, buffers: dict) -> KernelStep:
         """The step: axes in order and joined, records made; `buffers` numbers the roots."""
+        order = axis_order(self.space, self.table, self.prices())
+        return self.step(joined_axes(self.space, self.table, order, self.indexed), buffers)
+
+    def step(self, groups: list[list[int]], buffers: dict) -> KernelStep:
+        """The step whose loop axes are groups of axes that are walked through as one."""
         places = [*self.loads, *self.targets]
-        table = [strides for _, _, strides in places]
-        lengths = self.kernel.space
-        indexed = {node.operands[0] for node in self.nodes if node.fn == "index"}
-        order = _axis_order(lengths, table, self.prices())
-        groups = _joined(lengths, table, order, indexed)  # none for a 0-d kernel: length 1 then
-        if indexed:
+        if self.indexed:
             self.renumber_indices(groups)
-        lengths = tuple(_product(lengths[axis] for axis in group) for group in groups) or (1,)
+        lengths = tuple(_product(self.space[axis] for axis in group) for group in groups)
+        lengths = lengths or (1,)  # a 0-d kernel
         inner = [group[-1] for group in groups]
-        table = [tuple([strides[axis] for axis in inner] or [0]) for strides in table]
+        table = [tuple([strides[axis] for axis in inner] or [0]) for strides in self.table]
         steps = [_steps(strides) for strides in table]
         n = len(self.dtypes)
         inputs = tuple(map(Operand, self.dtypes, steps[:n]))
@@ -269,7 +370,19 @@ class Body:
         axis_of = {group[-1]: number for number, group in enumerate(groups)}
         for i, node in enumerate(self.nodes):
             if node.fn == "index":
-                self.nodes[i] = Node("index", "i64", (axis_of[node.operands[0]],))
+                self.nodes[i] = Node("index", node.dtype, (axis_of[node.operands[0]],))
+
+
+def _needed(nodes, wanted):
+    """The numbers of a node and of all that it is computed from, in order."""
+    found, stack = set(), [wanted]
+    while stack:
+        i = stack.pop()
+        if i not in found:
+            found.add(i)
+            if nodes[i].fn not in ("load", "literal", "index"):
+                stack += nodes[i].operands
+    return sorted(found)
 
 
 def _row_of(pair):
@@ -291,7 +404,9 @@ def _steps(strides):
     return "".join(letters)
 
 
-def _axis_order(lengths, table, prices):
+def axis_order(
+    lengths: tuple[int, ...], table: list[tuple[int, ...]], prices: list[tuple[int, ...]]
+) -> list[int]:
     """Loop axes, outermost first: as they are, with the cheapest inner axis put last."""
     rank = len(lengths)
     if rank < 2:
@@ -315,7 +430,12 @@ def _run(lengths, table, axis):
     return run
 
 
-def _joined(lengths, table, order, indexed):
+def joined_axes(
+    lengths: tuple[int, ...],
+    table: list[tuple[int, ...]],
+    order: Sequence[int],
+    indexed: set[int],
+) -> list[list[int]]:
     """Groups of axes that every operand walks through as one, with the stride of the last."""
     groups = []
     for axis in order:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapejit.plan import KernelStep, LibraryStep, LoopKernel, LoopStep, Plan, View
+from tapejit.plan import KernelStep, LibraryStep, LoopKernel, LoopStep, Plan, RowStep, View
 from tapejit.schedule.views import contiguous
 
 _INFIX = {
@@ -18,7 +18,11 @@ def describe(plan: Plan) -> str:
         extra = "" if buffer.number is None else f" {buffer.number}"
         lines.append(f"b{number} = {buffer.role}{extra}: {buffer.dtype.name}{list(buffer.shape)}")
     for step in plan.steps:
-        if isinstance(step, KernelStep):
+        if isinstance(step, RowStep):
+            lines.append(f"rows  {step.units}, by {step.meta[0]}")
+            for part in step.parts:
+                lines += [f"  {line}" for line in _kernel_lines(plan, part)]
+        elif isinstance(step, KernelStep):
             lines += _kernel_lines(plan, step)
         else:
             views = [_view(plan, view) for view in step.views]

@@ -22,6 +22,7 @@ from tapejit.schedule.placement import (
     ROOT,
     Placement,
 )
+from tapejit.schedule.rows import Rows, Step, find_rows, finish_rows, keep_short
 from tapejit.schedule.views import contiguous, is_contiguous
 from tapejit.tape import Program
 
@@ -49,48 +50,85 @@ class _Planner:
             aval = placement.kinds[row].aval
             self.number.setdefault(row, self.add("input", aval.dtype, aval.shape, position))
         claimed = self.claim_results()
-        for root in sorted(placement.stored):
-            aval = placement.kinds[root].aval
-            role = "output" if root in claimed else "temporary"
-            self.number[root] = self.add(role, aval.dtype, claimed.get(root, aval.shape))
-        steps = []
-        for row, role in enumerate(placement.role):
-            if role in (LIBRARY, LOOP):
-                aval, memory = placement.kinds[row].aval, "library"
-                if role == LOOP:
-                    memory = "output" if row in claimed else "temporary"
-                self.number[row] = self.add(memory, aval.dtype, claimed.get(row, aval.shape))
-                steps.append((placement.stage[row] - 1, len(steps), row))
-        for kernel in placement.kernels.values():
-            if kernel.stores:
-                steps.append((kernel.stage, len(steps), kernel))
-        steps.sort()
-        made = [step for _, _, what in steps for step in self.steps(what)]
+        steps = self.steps()
+        order = find_rows(steps)
+        shared: dict[int, int] = {}
+        results = {placement.root[row] for row in program.outputs}
+        for rows in order:
+            if isinstance(rows, Rows):
+                shared |= keep_short(rows, steps, results)
+        self.add_memory(steps, claimed, shared)
+        made = tuple([step for entry in order for step in self.finish(entry, steps)])
         results = tuple(self.result(row, claimed) for row in program.outputs)
-        return Plan(tuple(self.buffers), tuple(made), results, len(program.inputs))
+        return Plan(tuple(self.buffers), made, results, len(program.inputs))
 
     def add(self, role: str, dtype: DType, shape: tuple[int, ...], number=None) -> int:
         """A new buffer's number."""
         self.buffers.append(Buffer(role, dtype, shape, number))
         return len(self.buffers) - 1
 
-    # ------------------------------------------------------------ steps
-
-    def steps(self, what) -> list[KernelStep | LoopStep | LibraryStep]:
-        """The step of a kernel, or of a row that has one of its own, and the copies before it."""
-        if not isinstance(what, int):
-            body = Body(self.placement, what).collect()
+    def add_memory(self, steps, claimed, shared):
+        """Buffers for what steps write; a root that is `shared` lies in another's."""
+        kinds = self.placement.kinds
+        bodies = [step.body for step in steps if step.body is not None]
+        written = {root for body in bodies for root, _, _ in body.targets}
+        for root in sorted(written - shared.keys()):
+            aval = kinds[root].aval
+            role = "output" if root in claimed else "temporary"
+            self.number[root] = self.add(role, aval.dtype, claimed.get(root, aval.shape))
+        for root, host in shared.items():
+            self.number[root] = self.number[host]
+        for step in steps:
+            if step.body is None:
+                row, role = step.row, "library"
+                if self.placement.role[row] == LOOP:
+                    role = "output" if row in claimed else "temporary"
+                shape = claimed.get(row, kinds[row].aval.shape)
+                self.number[row] = self.add(role, kinds[row].aval.dtype, shape)
+        for body in bodies:
             for root, (dtype, number) in body.constants.items():
                 if root not in self.number:
                     self.number[root] = self.add("constant", dtype, (), number)
-            return [body.finish(self.number)]
-        kind = self.placement.kinds[what]
-        if kind.op.family == "host":
+
+    # ------------------------------------------------------------ steps
+
+    def steps(self) -> list[Step]:
+        """Kernels and library steps in order of their stages."""
+        placement, steps = self.placement, []
+        for row, role in enumerate(placement.role):
+            if role in (LIBRARY, LOOP):
+                steps.append((placement.stage[row] - 1, len(steps), row))
+        for kernel in placement.kernels.values():
+            if kernel.stores:
+                steps.append((kernel.stage, len(steps), kernel))
+        steps.sort()
+        return [self.planned(what) for _, _, what in steps]
+
+    def planned(self, what) -> Step:
+        """A kernel with its body, or a library step."""
+        if not isinstance(what, int):
+            body = Body(self.placement, what).collect()
+            return Step(body, -1, body.roots, {root for root, _, _ in body.targets})
+        if self.placement.kinds[what].op.family == "host":
             raise KernelError("schedule: a program that calls hooks runs row by row")
-        views = [self.view(x) for x in self.placement.operands[what]]
-        if self.placement.role[what] == LIBRARY:
-            return [LibraryStep(kind, tuple(views), self.number[what])]
-        loop, operands = kind.op.loop, self.placement.operands[what]
+        read = {self.placement.root[x] for x in self.placement.operands[what]}
+        return Step(None, what, read, {what})
+
+    def finish(self, entry, steps) -> list:
+        """The steps of a plan: one, and the copies before it."""
+        if isinstance(entry, Rows):
+            bodies = [steps[number].body for number in entry.members]
+            return [finish_rows(bodies, entry, self.number)]
+        body, row = steps[entry].body, steps[entry].row
+        return self.finish_row(row) if body is None else [body.finish(self.number)]
+
+    def finish_row(self, row) -> list[KernelStep | LoopStep | LibraryStep]:
+        """The step of a row that has one of its own, and the copies before it."""
+        kind, operands = self.placement.kinds[row], self.placement.operands[row]
+        views = [self.view(x) for x in operands]
+        if self.placement.role[row] == LIBRARY:
+            return [LibraryStep(kind, tuple(views), self.number[row])]
+        loop = kind.op.loop
         assert loop is not None
         dtypes = [self.placement.kinds[x].aval.dtype for x in operands]
         copies = []
@@ -103,7 +141,7 @@ class _Planner:
                 copies.append(copy_step(view, dtype.kernel, target))
                 views[k] = View(target, 0, view.shape, contiguous(view.shape))
         lying = [Operand(v.shape, v.strides, d) for v, d in zip(views, dtypes, strict=True)]
-        result = View(self.number[what], 0, kind.aval.shape, contiguous(kind.aval.shape))
+        result = View(self.number[row], 0, kind.aval.shape, contiguous(kind.aval.shape))
         return [*copies, loop_step(kind, tuple(lying), (*views, result))]
 
     def view(self, row) -> View:

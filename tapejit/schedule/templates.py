@@ -65,6 +65,11 @@ def _make(kind, given):
     return _Instance(kind, given, wanted).make()
 
 
+def weight_of(fn: str) -> int:
+    """Roughly how many additions a function of a node costs."""
+    return _WEIGHTS.get(fn, 1)
+
+
 def _cast(given, wanted):
     if given == wanted:
         return Template((), 0, 0)
@@ -98,7 +103,7 @@ class _Instance:
         result = self.place[self.expression.result]
         if self.types[result] != self.wanted:
             return None
-        weight = sum(_WEIGHTS.get(step[0], 1) for step in self.steps)
+        weight = sum(weight_of(step[0]) for step in self.steps)
         return Template(tuple(self.steps), result, weight)
 
     def bring_operands_together(self):

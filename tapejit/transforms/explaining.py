@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from tapejit.errors import TraceError
-from tapejit.plan import KernelStep, LoopKernel
+from tapejit.plan import KernelStep, LoopKernel, RowKernel, RowStep
 from tapejit.runtime.entry import Entries
 from tapejit.runtime.kernels import cell_of
 from tapejit.transforms.dispatch import Transform
@@ -142,7 +142,7 @@ def _report(signature: str, path: Path, calls: str) -> PathReport:
         how = "interpreted"
     elif compiled is not None and compiled.plan is not None:
         how, steps = "compiled", compiled.plan.steps
-    kernels = [step.kernel for step in steps if isinstance(step, KernelStep)]
+    kernels = [step.kernel for step in steps if isinstance(step, KernelStep | RowStep)]
     return PathReport(
         signature=signature,
         rows=len(path.program.tape),
@@ -158,10 +158,11 @@ def _report(signature: str, path: Path, calls: str) -> PathReport:
     )
 
 
-def _kernel_report(kernel: LoopKernel) -> KernelReport:
+def _kernel_report(kernel: LoopKernel | RowKernel) -> KernelReport:
     cell = cell_of(kernel)
     tier = cell.tier if cell is not None else 0
-    return KernelReport(len(kernel.nodes), len(kernel.inputs), len(kernel.outputs), tier)
+    parts = [(len(loop.nodes), len(loop.inputs), len(loop.outputs)) for loop in kernel.loops]
+    return KernelReport(*map(sum, zip(*parts, strict=True)), tier)
 
 
 def _calls(path: Path, entries: Entries) -> str:
