@@ -405,7 +405,7 @@ def _steps(strides):
 
 
 def axis_order(
-    lengths: tuple[int, ...], table: list[tuple[int, ...]], prices: list[tuple[int, ...]]
+    lengths: tuple[int, ...], table: Sequence[tuple[int, ...]], prices: Sequence[tuple[int, ...]]
 ) -> list[int]:
     """Loop axes, outermost first: as they are, with the cheapest inner axis put last."""
     rank = len(lengths)

@@ -78,6 +78,8 @@ class _Steps:
 
     def __init__(self, steps: list[Step]):
         self.bodies = [step.body for step in steps]
+        self.group: dict[int, Rows] = {}
+        self.last = -1  # of all steps in groups
         self.writers: dict = {}
         self.waits: list[set[int]] = []
         self.readers: list[list[int]] = [[] for _ in steps]
@@ -102,7 +104,7 @@ class _Steps:
                     yield number, outer
                     break
 
-    def grow(self, seed, outer, taken):
+    def grow(self, seed, outer):
         """All steps that can walk along with `seed`, in order."""
         first = self.bodies[seed]
         rows = Rows(first.space, outer, [])
@@ -115,7 +117,7 @@ class _Steps:
             body = self.bodies[number]
             if number != seed and (
                 body is None
-                or number in taken
+                or number in self.group
                 or not self.suits(body, rows)
                 or not self.is_local(number, rows)
                 or self.waits_outside(number, rows, apart)
@@ -164,24 +166,41 @@ class _Steps:
         )
 
     def follows(self, number, rows, apart):
-        """Whether a step waits for a member, at one remove or more; `apart` remembers."""
+        """Whether a step waits for a member, at one remove or more; `apart` remembers.
+
+        What waits for a part of another row kernel waits for all of it.
+        """
+        first = rows.members[0]
         stack = [number]
         while stack:
             top = stack[-1]
-            if top in apart or top < rows.members[0]:
+            if top in apart or (top < first and self.last < first):
                 stack.pop()
                 continue
-            if any(w in rows.members or apart.get(w) for w in self.waits[top]):
+            before = self.waits_of(top)
+            if any(w in rows.members or apart.get(w) for w in before):
                 apart[top] = True
                 stack.pop()
                 continue
-            unknown = [w for w in self.waits[top] if w not in apart and w > rows.members[0]]
+            unknown = [w for w in before if w not in apart and (w > first or self.last > first)]
             if unknown:
                 stack += unknown
             else:
                 apart[top] = False
                 stack.pop()
         return apart.get(number, False)
+
+    def waits_of(self, number):
+        """What a step waits for, with the row kernel that it is part of."""
+        rows = self.group.get(number)
+        if rows is None:
+            return self.waits[number]
+        return set().union(*[self.waits[member] for member in rows.members]) - set(rows.members)
+
+    def keep(self, rows):
+        """Make these steps a row kernel."""
+        self.group.update(dict.fromkeys(rows.members, rows))
+        self.last = max(self.last, rows.members[-1])
 
     def without_ends(self, rows):
         """Without kernels of the outer axes that no later member waits for."""
@@ -192,9 +211,9 @@ class _Steps:
                 needed |= self.waits[number]
         return rows._replace(members=kept[::-1])
 
-    def in_order(self, found):
+    def in_order(self) -> list[int | Rows]:
         """The steps alone and the row kernels, each after those that it waits for."""
-        group = {number: rows for rows in found for number in rows.members}
+        group = self.group
         head = [group[n].members[0] if n in group else n for n in range(len(self.bodies))]
         waits: dict[int, set[int]] = {h: set() for h in head}
         for number, before in enumerate(self.waits):
@@ -205,7 +224,7 @@ class _Steps:
                 readers[w].append(h)
         left = {h: len(before) for h, before in waits.items()}
         ready = [h for h, n in left.items() if not n]  # sorted, so a heap
-        order = []
+        order: list[int | Rows] = []
         while ready:
             h = heapq.heappop(ready)
             order.append(group.get(h, h))
@@ -219,17 +238,16 @@ class _Steps:
 
 def find_rows(planned: list[Step]) -> list[int | Rows]:
     """The order of planned steps: the numbers of those that stay alone, and row kernels."""
-    alone = list(range(len(planned)))
+    alone: list[int | Rows] = list(range(len(planned)))
     if not any(step.body is not None and any(step.body.row_reductions()) for step in planned):
         return alone
-    steps, found, taken = _Steps(planned), [], set()
+    steps = _Steps(planned)
     for seed, outer in steps.seeds():
-        if seed not in taken:
-            rows = steps.grow(seed, outer, taken)
+        if seed not in steps.group:
+            rows = steps.grow(seed, outer)
             if len(rows.members) > 1:
-                found.append(rows)
-                taken.update(rows.members)
-    return steps.in_order(found) if found else alone
+                steps.keep(rows)
+    return steps.in_order() if steps.group else alone
 
 
 def _widened(strides, rows):
@@ -263,7 +281,7 @@ def keep_short(rows: Rows, steps: list[Step], results: set) -> dict:
 
     `results` are roots that others read.  Returns in whose memory a root lies: {root: another}.
     """
-    bodies = [steps[number].body for number in rows.members]
+    bodies = [body for number in rows.members if (body := steps[number].body) is not None]
     for body in bodies:
         if body.space != rows.space:
             body.widen(rows.space, rows.outer)

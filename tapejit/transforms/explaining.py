@@ -161,8 +161,13 @@ def _report(signature: str, path: Path, calls: str) -> PathReport:
 def _kernel_report(kernel: LoopKernel | RowKernel) -> KernelReport:
     cell = cell_of(kernel)
     tier = cell.tier if cell is not None else 0
-    parts = [(len(loop.nodes), len(loop.inputs), len(loop.outputs)) for loop in kernel.loops]
-    return KernelReport(*map(sum, zip(*parts, strict=True)), tier)
+    loops = kernel.loops
+    return KernelReport(
+        nodes=sum([len(loop.nodes) for loop in loops]),
+        inputs=sum([len(loop.inputs) for loop in loops]),
+        outputs=sum([len(loop.outputs) for loop in loops]),
+        tier=tier,
+    )
 
 
 def _calls(path: Path, entries: Entries) -> str:
