@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 import tapejit as tj
+from tapejit import dtypes
 from tapejit.build import Builder
 from tapejit.config import settings
 from tapejit.dtypes import as_dtype
+from tapejit.ops.loops import products
 from tapejit.plan import LoopStep
-from tapejit.registry import OPS
+from tapejit.registry import OPS, Operand
 from tapejit.runtime import blas, loops, numba_kernels
 from tapejit.runtime.compiled import compile_program
 from tapejit.shapes import aval
@@ -214,6 +216,13 @@ def test_products_of_views(left, right):
     other = other.T if seen.shape[1] != other.shape[0] else other
     compiled = compile_program(build("matmul", [x, y], {}, prepare))
     np.testing.assert_allclose(compiled([x, y])[0], seen @ other, rtol=1e-13, atol=1e-13)
+
+
+def test_an_axis_of_length_1_may_have_any_stride():
+    """Also 0, which BLAS refuses as a step."""
+    one = Operand((1, 1), (0, 0), dtypes.float64)
+    work = products.matmul_work((one, one), Operand((1, 1), (1, 1), dtypes.float64))
+    assert 0 not in work.meta[5:7]
 
 
 def test_a_product_is_numpys_bit_for_bit():

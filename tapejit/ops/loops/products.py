@@ -56,9 +56,9 @@ def matmul_work(operands, result):
             xs, xd = (m, k), (down, xd[-1])
     walk_x, walk_y = _walk(xs[-2:], xd[-2:]), _walk(ys[-2:], yd[-2:])
     if n == 1:
-        walk_y = 0, yd[-2]
+        walk_y = 0, yd[-2] if k > 1 else 1  # BLAS refuses a step of 0, also of one number
     elif m == 1:
-        walk_x = 1, xd[-1]
+        walk_x = 1, xd[-1] if k > 1 else 1
     if walk_x is None or walk_y is None:  # asked before it is known where operands lie
         walk_x, walk_y = walk_x or (0, k), walk_y or (0, n)
     units = math.prod(batch)
