@@ -18,7 +18,7 @@ from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
 from tapejit.tensor import random, reducing
 from tapejit.tensor.arithmetic import where
-from tapejit.tensor.core import Tensor, apply, wrap
+from tapejit.tensor.core import Tensor, apply, legacy_name, wrap
 from tapejit.tensor.front import FUNCTIONS, named
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -189,7 +189,10 @@ def softshrink(input, lambd=0.5) -> Tensor:
     tensor([-1.5000,  0.0000,  1.5000])
     """
     if lambd < 0:
-        raise ArgumentError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+        raise ArgumentError(
+            f"lambda must be in range [0, inf) for input dtype {legacy_name(input.dtype)}, but "
+            f"found {lambd}"
+        )
     outside = where(input > lambd, input - lambd, where(input < -lambd, input + lambd, 0.0))
     return named(where(input != input, input, outside), "SoftshrinkBackward0")
 

@@ -10,7 +10,7 @@ from tapejit.nn.calling import offered
 from tapejit.nn.windows import lengths_of, padded
 from tapejit.ops.convolution import output_lengths
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, apply
+from tapejit.tensor.core import Tensor, apply, legacy_name
 from tapejit.tensor.front import named
 
 # ---------------------------------------------------------------- checks
@@ -29,8 +29,8 @@ def _batched(name, input, weight, n):
         )
     if input.dtype is not weight.dtype:
         raise DtypeError(
-            f"Input type ({input.dtype.name}) and weight type ({weight.dtype.name}) should be the "
-            "same"
+            f"expected scalar type {legacy_name(input.dtype)} but found "
+            f"{legacy_name(weight.dtype)}: input and weight of {name} must have one dtype"
         )
     is_batched = input.ndim == n + 2
     return input if is_batched else input.unsqueeze(0), is_batched
@@ -47,7 +47,7 @@ def _check_numbers(stride, padding, dilation, groups):
         raise ArgumentError("non-positive groups is not supported")
 
 
-def _check_channels(input, weight, groups, n_expected):
+def _check_channels(input, weight, groups, n_expected, transposed=False):
     shape = list(weight.shape)
     if shape[0] < groups:
         raise ShapeError(
@@ -60,10 +60,10 @@ def _check_channels(input, weight, groups, n_expected):
             f"but got weight of size {shape} instead"
         )
     if input.shape[1] != n_expected:
+        given = "transposed=1" if transposed else f"groups={groups}"
         raise ShapeError(
-            f"Given groups={groups}, weight of size {shape}, expected input"
-            f"{list(input.shape)} to have {n_expected} channels, but got {input.shape[1]} channels "
-            "instead"
+            f"Given {given}, weight of size {shape}, expected input{list(input.shape)} to have "
+            f"{n_expected} channels, but got {input.shape[1]} channels instead"
         )
 
 
@@ -179,7 +179,7 @@ def _transpose(n, input, weight, bias, stride, padding, output_padding, groups, 
     dilation = lengths_of("dilation", dilation, n)
     extra = lengths_of("output_padding", output_padding, n)
     _check_numbers(stride, padding, dilation, groups)
-    _check_channels(input, weight, groups, weight.shape[0])
+    _check_channels(input, weight, groups, weight.shape[0], transposed=True)
     if min(extra) < 0:
         raise ArgumentError("negative output_padding is not supported")
     if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation, strict=True)):

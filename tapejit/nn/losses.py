@@ -334,7 +334,8 @@ def _check_targets(input, target, axis):
     rows = (*shape[:axis], *shape[axis + 1 :])
     if target._aval.dtype.category != INTEGER:
         raise DtypeError(
-            f"expected scalar type Long but found {legacy_name(target._aval.dtype)}\n"
+            "expected target dtype to be Long or Byte, but got "
+            f"{legacy_name(target._aval.dtype)}\n"
             "  try  class indices of dtype int64, or probabilities in the shape of the input"
         )
     if target._aval.shape == rows:

@@ -160,7 +160,8 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ArgumentError(
-                "running_mean and running_var must be defined in evaluation mode\n"
+                f"{'running_mean' if running_mean is None else 'running_var'} must be defined in "
+                "evaluation mode\n"
                 "  try  training=True"
             )
         result = _by_running(input, running_mean, running_var, weight, bias, eps)

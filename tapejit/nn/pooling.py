@@ -25,8 +25,8 @@ from tapejit.tensor.front import FUNCTIONS, named
 def _check_rank(name, input, n):
     if input.ndim not in (n + 1, n + 2):
         raise ShapeError(
-            f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor, but got input of size "
-            f"{list(input.shape)}"
+            f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input of {name}, but "
+            f"got size {list(input.shape)}"
         )
 
 
@@ -59,10 +59,14 @@ def _windows(name, n, input, kernel_size, stride, padding, dilation, ceil_mode):
     )
     if min(lengths) <= 0:
         raise ShapeError(
-            f"Given input size: {list(input.shape[-n - 1 :])}. Calculated output size: "
-            f"{[input.shape[-n - 1], *lengths]}. Output size is too small"
+            f"Given input size: {_by(input.shape[-n - 1 :])}. Calculated output size: "
+            f"{_by((input.shape[-n - 1], *lengths))}. Output size is too small"
         )
     return lengths, kernel, stride, padding, dilation
+
+
+def _by(lengths):
+    return "(" + "x".join(map(str, lengths)) + ")"
 
 
 def _length(n, k, s, p, d, ceil_mode):

@@ -172,6 +172,7 @@ convolution = operation(
         convolution_weight(gy, conjugate(x), kernel=w.shape[2:], **attrs),
     ),
     jvp=_tangent(lambda: convolution),
+    complex=True,
     grad_name="ConvolutionBackward0",
     probe=Probe(shapes=(((2, 4, 5, 6), (4, 2, 3, 2)),), attrs=_PROBED),
 )
@@ -187,6 +188,7 @@ convolution_input = operation(
         convolution_weight(conjugate(y), gx, kernel=w.shape[2:], **attrs),
     ),
     jvp=_tangent(lambda: convolution_input),
+    complex=True,
     grad_name="ConvolutionBackward0",
     probe=Probe(
         shapes=(((2, 4, 3, 5), (4, 2, 3, 2)),),
@@ -208,6 +210,7 @@ convolution_weight = operation(
         convolution_input(conjugate(y), gw, lengths=x.shape[2:], **attrs),
     ),
     jvp=_tangent(lambda: convolution_weight),
+    complex=True,
     grad_name="ConvolutionBackward0",
     probe=Probe(
         shapes=(((2, 4, 3, 5), (2, 4, 5, 6)),),

@@ -111,8 +111,8 @@ binary_cross_entropy = elementwise(
 binary_cross_entropy_with_logits = elementwise(
     "binary_cross_entropy_with_logits",
     summary="Binary cross entropy of sigmoid(u) and v, without overflow.",
-    code="(u if u > 0.0 else 0.0) - u * v + math.log1p(math.exp(-abs(u)))",
-    evaluate=lambda u, v: np.maximum(u, 0) - u * v + np.log1p(np.exp(-np.abs(u))),
+    code="((u * (1.0 - v) if v != 1.0 else 0.0) if u > 0.0 else (-u * v if v != 0.0 else 0.0))"
+    " + math.log1p(math.exp(-abs(u)))",
     partials=lambda u, v, y: (sigmoid(u) - v, -u),
     rule="float",
     grad_name="BinaryCrossEntropyWithLogitsBackward0",

@@ -76,8 +76,8 @@ IMPURE_NAMES = {
     **dict.fromkeys(
         words(
             "random rand randn randint randperm rand_like randn_like randint_like normal "
-            "bernoulli multinomial dropout default_rng rvs manual_seed seed Generator "
-            "RandomState shuffle random_state initial_seed alpha_dropout uniform_ normal_"
+            "bernoulli multinomial default_rng rvs manual_seed seed Generator "
+            "RandomState shuffle random_state initial_seed uniform_ normal_"
         ),
         "random numbers",
     ),
