@@ -218,6 +218,16 @@ def test_products_of_views(left, right):
     np.testing.assert_allclose(compiled([x, y])[0], seen @ other, rtol=1e-13, atol=1e-13)
 
 
+def test_a_batch_that_repeats_one_matrix():
+    def prepare(refs):
+        row, column = OPS["reshape"](refs[0], shape=(1, 7)), OPS["reshape"](refs[0], shape=(7, 1))
+        return [OPS["expand"](row, shape=(2, 1, 7)), OPS["expand"](column, shape=(2, 7, 1))]
+
+    x = np.arange(1.0, 8.0)
+    (got,) = compile_program(build("matmul", [x], {}, prepare))([x])
+    assert got.tolist() == [[[x @ x]], [[x @ x]]]
+
+
 def test_an_axis_of_length_1_may_have_any_stride():
     """Also 0, which BLAS refuses as a step."""
     one = Operand((1, 1), (0, 0), dtypes.float64)

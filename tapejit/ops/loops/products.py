@@ -51,7 +51,7 @@ def matmul_work(operands, result):
     xb, yb = _batch(xs, xd, batch), _batch(ys, yd, batch)
     if batch and not any(yb):
         folded = _fold((*batch, m), (*xb, xd[-2]))
-        if folded is not None and (xd[-1] == 1 or k == 1):
+        if folded is not None and _walk((folded[0], k), (folded[1], xd[-1])) is not None:
             (m, down), batch = folded, ()
             xs, xd = (m, k), (down, xd[-1])
     walk_x, walk_y = _walk(xs[-2:], xd[-2:]), _walk(ys[-2:], yd[-2:])
