@@ -48,6 +48,7 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     products,
     reducing,
     repeating,
+    scattering,
     shaping,
 )
 from tapejit.tensor.attributes import Device as device

@@ -21,6 +21,7 @@ Importing this package fills `tapejit.registry.OPS` and gives Refs their operato
 from tapejit.build import install_operators
 from tapejit.ops import (
     arithmetic,
+    combining,
     comparison,
     complexes,
     convolution,
@@ -46,6 +47,7 @@ from tapejit.ops import (
 
 __all__ = [
     "arithmetic",
+    "combining",
     "comparison",
     "complexes",
     "convolution",

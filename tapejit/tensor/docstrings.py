@@ -35,12 +35,17 @@ def described_in_place(function: Callable, op: Op) -> Callable:
     name = op.alias.torch
     function.__name__ = function.__qualname__ = f"{name}_"
     function.__annotations__["return"] = "Tensor"
-    function.__doc__ = f"""As `{name}`, written into the memory of the tensor, which is returned.
+    function.__doc__ = in_place_docstring(name)
+    return function
+
+
+def in_place_docstring(name: str | None) -> str:
+    """What the in-place method of a function is."""
+    return f"""As `{name}`, written into the memory of the tensor, which is returned.
 
 Errors  AutogradError if a leaf that requires grad would change; ShapeError if the result would
         not have the tensor's shape; DtypeError if its dtype cannot hold the result
 Like    torch.Tensor.{name}_"""
-    return function
 
 
 def docstring(op: Op) -> str:

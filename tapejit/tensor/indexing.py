@@ -383,21 +383,52 @@ def _plain_value(value, dtype) -> Tensor:
     return apply(OPS["cast"], (value,), (dtype.name,)) if fits else value
 
 
+def _in_dtype(value, dtype):
+    if value._aval.dtype is dtype:
+        return value
+    if value._aval.dtype.category > dtype.category or not state.parked.speaks_numpy:
+        raise DtypeError(
+            f"Index put requires the source and destination dtypes match, got {dtype.name} for the "
+            f"destination and {value._aval.dtype.name} for the source.\n  try  .to(...)"
+        )
+    return apply(OPS["cast"], (value,), (dtype.name,))
+
+
+def combine_item(x: Tensor, key: tuple, value: Tensor, how: str = "put") -> Tensor:
+    """A copy of x with values written or combined at places.
+
+    key  arrays, masks and whole slices
+    how  "put", "sum", or what `index_combine` does
+    """
+    entries = _expand(x, key)
+    plan = _plan(x, entries, entries)
+    moved = x if list(plan.order) == sorted(plan.order) else apply(_PERMUTE, (x,), (plan.order,))
+    lengths = moved._aval.shape[len(plan.indices) :]
+    value = _in_dtype(_value_to_front(value, plan, lengths), x._aval.dtype)
+    value = apply(OPS["expand"], (value,), ((*plan.shape, *lengths),))
+    if how == "put":
+        result = apply(OPS["index_put"], (moved, value, *plan.indices))
+    elif how == "sum":
+        added = apply(OPS["index_add"], (value, *plan.indices), (moved._aval.shape,))
+        result = apply(OPS["logical_or" if is_bool(x) else "add"], (moved, added))
+    else:
+        result = apply(OPS["index_combine"], (moved, value, *plan.indices), (how,))
+    back = tuple(sorted(range(len(plan.order)), key=plan.order.__getitem__))
+    return result if moved is x else apply(_PERMUTE, (result,), (back,))
+
+
+def is_bool(x: Tensor) -> bool:
+    """Whether a tensor holds truths."""
+    return x._aval.dtype.category == BOOL
+
+
 def _set_advanced(x, entries, value, name):
     target = _basic_part(x, entries)
     plan = _plan(target, [e for e in entries if not isinstance(e, int)], entries)
     check_writable(target)
     moved = _to_front(target, plan)
     value = _value_to_front(value, plan, moved._aval.shape[len(plan.indices) :])
-    if value._aval.dtype is not x._aval.dtype:
-        loses = value._aval.dtype.category > x._aval.dtype.category
-        if loses or not state.parked.speaks_numpy:
-            raise DtypeError(
-                f"Index put requires the source and destination dtypes match, got "
-                f"{x._aval.dtype.name} for the destination and {value._aval.dtype.name} for the "
-                "source."
-            )
-        value = apply(OPS["cast"], (value,), (x._aval.dtype.name,))
+    value = _in_dtype(value, x._aval.dtype)
     memory = check_memory(moved)
     operands = [moved, value, *plan.indices]
     if state.recording is not None and state.recording.is_trace:

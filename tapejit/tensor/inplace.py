@@ -82,7 +82,7 @@ def check_writable(x: Tensor) -> None:
             "enabled. Its gradient would be ambiguous.\n"
             "  try  make the view outside no_grad, or change it inside"
         )
-    if base._tracked and base._tape is None:
+    if any(t._tracked and t._tape is None for t in (base, x)):
         what = "a leaf Variable" if base is x else "a view of a leaf Variable"
         raise AutogradError(
             f"{what} that requires grad is being used in an in-place operation.\n"
@@ -290,3 +290,12 @@ def change_value(x: Tensor, value, name: str = "FillBackward2") -> Tensor:
         value = number_as(value, x._aval.dtype)
     value = wrap(np.asarray(value, x._aval.dtype.dtype))
     return change(x, OPS["copy_into"], (x, value), name=name)
+
+
+def overwrite(x: Tensor, result: Tensor) -> Tensor:
+    """Write what was computed from x into its memory: an operation in place, by its result."""
+    if result._aval is not x._aval:
+        _check_result(x, result._aval, OPS["copy_into"])
+    tape = result._tape
+    name = name_of(tape, result._row) if result._tracked and tape is not None else ""
+    return change(x, OPS["copy_into"], (x, result), name=name)

@@ -10,7 +10,6 @@ from tapejit.tensor.arithmetic import POWERS, clamp_bounds
 from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.docstrings import described_in_place
 from tapejit.tensor.front import method
-from tapejit.tensor.indexing import set_item
 from tapejit.tensor.inplace import change, change_value
 
 
@@ -156,33 +155,9 @@ def masked_fill_(x, mask, value) -> Tensor:
     >>> x.masked_fill_(x < 0, 0.0)
     tensor([1., 0.])
     """
+    name = f"MaskedFillBackward{int(isinstance(value, Tensor))}"
     value = value if isinstance(value, Tensor) else x._aval.dtype.dtype.type(value).item()
-    return change(x, OPS["where"], (mask, value, x), name="MaskedFillBackward0")
-
-
-@method("index_fill_")
-def index_fill_(x, dim, index, value) -> Tensor:
-    """`value` at the given indices of an axis, in place.
-
-    >>> import tapejit as tj
-    >>> tj.zeros(2, 3).index_fill_(1, tj.tensor([0, 2]), 1.0)
-    tensor([[1., 0., 1.],
-            [1., 0., 1.]])
-    """
-    set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), value, "IndexFillBackward0")
-    return x
-
-
-@method("index_copy_")
-def index_copy_(x, dim, index, source) -> Tensor:
-    """The parts of `source` at the given indices of an axis, in place.
-
-    >>> import tapejit as tj
-    >>> tj.zeros(3).index_copy_(0, tj.tensor([2, 0]), tj.tensor([5.0, 6.0]))
-    tensor([6., 0., 5.])
-    """
-    set_item(x, (slice(None),) * (dim % x._aval.ndim) + (index,), source, "IndexCopyBackward0")
-    return x
+    return change(x, OPS["where"], (mask, value, x), name=name)
 
 
 @method("normal_")

@@ -83,19 +83,33 @@ def gather(input, dim, index) -> Tensor:
             [3.]])
     """
     axis = normalize_axis("gather", dim, input._aval.ndim)
-    _check_index("gather", index, input, axis)
+    check_index("gather", index, input, axis)
+    if index._aval.ndim != input._aval.ndim:
+        raise ShapeError("Index tensor must have the same number of dimensions as input tensor")
+    if not input._aval.ndim:
+        return named(apply(OPS["clone"], (input,)), "GatherBackward0")
+    lengths = zip(index._aval.shape, input._aval.shape, strict=True)
+    if any(n > m and a != axis for a, (n, m) in enumerate(lengths)):
+        raise ShapeError(
+            f"Size does not match at dimension {axis} expected index {list(index._aval.shape)} to "
+            f"be no larger than self {list(input._aval.shape)} apart from dimension {axis}"
+        )
     return apply(OPS["gather"], (input, index), (axis,))
 
 
-def _check_index(name, index, x, axis):
-    """Raise unless all indices are integers within the axis of x."""
+def check_index(name: str, index, x: Tensor, axis: int, negative: bool = False) -> None:
+    """Raise unless all indices are integers within the axis of x.
+
+    negative  whether they may count from the end
+    """
     if not isinstance(index, Tensor) or index._aval.dtype.category != dtypes.INTEGER:
         raise DtypeError(f"{name}(): Expected dtype int64 for index")
     value = index._value
-    if index._tracked:
+    if index._tracked and not negative:
         read(apply(OPS["all"], (index >= 0,), (tuple(range(index._aval.ndim)), False)))
     n = x._aval.shape[axis] if x._aval.ndim else 1
-    if np.size(value) and (np.min(value) < 0 or np.max(value) >= n):
+    lowest = -n if negative else 0
+    if np.size(value) and (np.min(value) < lowest or np.max(value) >= n):
         bad = int(np.max(value) if np.max(value) >= n else np.min(value))
         raise SelectionError(
             f"index {bad} is out of bounds for dimension {axis} with size {n}: {name}"
@@ -117,7 +131,7 @@ def index_select(input, dim, index) -> Tensor:
             [4, 4, 3]])
     """
     axis = normalize_axis("index_select", dim, input._aval.ndim)
-    _check_index("index_select", index, input, axis)
+    check_index("index_select", index, input, axis)
     key = (slice(None),) * axis + (index.reshape(-1),)
     return named(input[key], "IndexSelectBackward0")
 
@@ -151,6 +165,7 @@ def masked_fill(input, mask, value) -> Tensor:
         raise DtypeError(
             f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}"
         )
+    variant = int(isinstance(value, Tensor))
     if not isinstance(value, Tensor):
         value = wrap(number_as(value, input._aval.dtype))
     elif value._aval.ndim:
@@ -158,7 +173,7 @@ def masked_fill(input, mask, value) -> Tensor:
             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{value._aval.ndim} dimension(s)."
         )
-    return named(FUNCTIONS["where"](mask, value, input), "MaskedFillBackward0")
+    return named(FUNCTIONS["where"](mask, value, input), f"MaskedFillBackward{variant}")
 
 
 @export("masked_select")
