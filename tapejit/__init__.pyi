@@ -218,6 +218,8 @@ class Tensor:
         """Index of the first smallest element along one axis, or in the flattened tensor."""
     def argsort(self, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Tensor:
         """The places of the elements in sorted order."""
+    def argwhere(self) -> Tensor:
+        """The places of the elements that are not zero, one row each."""
     def array_equal(self, other: Operand) -> builtins.bool:
         """Whether shape and all elements agree, as a Python bool."""
     def as_strided(self, size: Any, stride: Any, storage_offset: Any = None) -> Tensor:
@@ -476,10 +478,26 @@ class Tensor:
     def imag(self) -> Tensor: ...
     @imag.setter
     def imag(self, value: Any) -> None: ...
-    def index_copy_(self, dim: Any, index: Any, source: Any) -> Tensor:
-        """The parts of `source` at the given indices of an axis, in place."""
-    def index_fill_(self, dim: Any, index: Any, value: Operand) -> Tensor:
-        """`value` at the given indices of an axis, in place."""
+    def index_add(self, dim: Any, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
+        """A copy with the parts of `alpha * source` added at the given indices of an axis."""
+    def index_add_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `index_add`, written into the memory of the tensor, which is returned."""
+    def index_copy(self, dim: Any, index: Any, source: Any) -> Tensor:
+        """A copy with the parts of `source` at the given indices of an axis."""
+    def index_copy_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `index_copy`, written into the memory of the tensor, which is returned."""
+    def index_fill(self, dim: Any, index: Any, value: Operand) -> Tensor:
+        """A copy with `value` at the given indices of an axis."""
+    def index_fill_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `index_fill`, written into the memory of the tensor, which is returned."""
+    def index_put(self, indices: Any, values: Any, accumulate: Any = False) -> Tensor:
+        """A copy with `values` written, or added, at places told by a tuple of arrays or masks."""
+    def index_put_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `index_put`, written into the memory of the tensor, which is returned."""
+    def index_reduce(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: Any = True) -> Tensor:
+        """A copy with the parts of `source` combined at indices of an axis: prod, mean, amax or amin."""
+    def index_reduce_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `index_reduce`, written into the memory of the tensor, which is returned."""
     def index_select(self, dim: Any, index: Any) -> Tensor:
         """The parts at the given indices of an axis."""
     def inner(self, other: Operand) -> Tensor:
@@ -608,6 +626,10 @@ class Tensor:
         """The tensor with `value` where the mask holds."""
     def masked_fill_(self, mask: Operand, value: Operand) -> Tensor:
         """`value` where the mask holds, in place."""
+    def masked_scatter(self, mask: Operand, source: Any) -> Tensor:
+        """A copy with the elements of `source`, one after the other, where the mask holds."""
+    def masked_scatter_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `masked_scatter`, written into the memory of the tensor, which is returned."""
     def masked_select(self, mask: Operand) -> Tensor:
         """The elements where the mask holds, in one axis."""
     def matmul(self, other: Operand) -> Tensor:
@@ -704,6 +726,10 @@ class Tensor:
         """x where x > 0, else weight * x; one weight, or one for every channel (axis 1)."""
     def prod(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """Product over axes."""
+    def put(self, index: Any, source: Any, accumulate: Any = False) -> Tensor:
+        """A copy with elements written, or added, at places of the flattened tensor."""
+    def put_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `put`, written into the memory of the tensor, which is returned."""
     def rad2deg(self) -> Tensor:
         """Radians as degrees."""
     def ravel(self, order: Any = 'C') -> Tensor:
@@ -760,6 +786,18 @@ class Tensor:
         """1 / sqrt(x) of each element."""
     def rsqrt_(self) -> Tensor:
         """As `rsqrt`, written into the memory of the tensor, which is returned."""
+    def scatter(self, dim: Any, index: Any, src: Any = None, *, value: Operand | None = None, reduce: Any = None) -> Tensor:
+        """A copy with elements of `src` (or one number) written along an axis."""
+    def scatter_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `scatter`, written into the memory of the tensor, which is returned."""
+    def scatter_add(self, dim: Any, index: Any, src: Any) -> Tensor:
+        """A copy with elements of `src` added along an axis; those of one place add up."""
+    def scatter_add_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `scatter_add`, written into the memory of the tensor, which is returned."""
+    def scatter_reduce(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: Any = True) -> Tensor:
+        """A copy with elements of `src` combined along an axis: sum, prod, mean, amax or amin."""
+    def scatter_reduce_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `scatter_reduce`, written into the memory of the tensor, which is returned."""
     def select(self, dim: Any, index: Any) -> Tensor:
         """The part at one index of an axis, without that axis."""
     def select_scatter(self, src: Any, dim: Any, index: Any) -> Tensor:
@@ -842,6 +880,8 @@ class Tensor:
         """The transpose of a matrix; vectors as they are."""
     def take(self, index: Any, axis: Any = None) -> Tensor:
         """Elements by their place in the flattened tensor (NumPy: or along an axis)."""
+    def take_along_dim(self, indices: Any, dim: Any = None) -> Tensor:
+        """Elements picked along an axis, the others broadcast; without one of the flattened tensor."""
     def tan(self) -> Tensor:
         """Tangent of each element, in radians."""
     def tan_(self) -> Tensor:
@@ -1062,6 +1102,11 @@ def argsort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any =
     """The places of the elements in sorted order."""
 @overload
 def argsort(input: Array, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Any: ...
+@overload
+def argwhere(input: Tensor) -> Tensor:
+    """The places of the elements that are not zero, one row each."""
+@overload
+def argwhere(input: Array) -> Any: ...
 def array_equal(input: Operand, other: Operand) -> builtins.bool:
     """Whether shape and all elements agree, as a Python bool."""
 @overload
@@ -1544,6 +1589,33 @@ def imag(input: Tensor) -> Tensor:
 @overload
 def imag(input: Array) -> Any: ...
 @overload
+def index_add(input: Tensor, dim: Any, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
+    """A copy with the parts of `alpha * source` added at the given indices of an axis."""
+@overload
+def index_add(input: Array, dim: Any, index: Any, source: Any, *, alpha: Any = 1) -> Any: ...
+@overload
+def index_copy(input: Tensor, dim: Any, index: Any, source: Any) -> Tensor:
+    """A copy with the parts of `source` at the given indices of an axis."""
+@overload
+def index_copy(input: Array, dim: Any, index: Any, source: Any) -> Any: ...
+@overload
+def index_fill(input: Tensor, dim: Any, index: Any, value: Operand) -> Tensor:
+    """A copy with `value` at the given indices of an axis."""
+@overload
+def index_fill(input: Array, dim: Any, index: Any, value: Operand) -> Any: ...
+@overload
+def index_put(input: Tensor, indices: Any, values: Any, accumulate: Any = False) -> Tensor:
+    """A copy with `values` written, or added, at places told by a tuple of arrays or masks."""
+@overload
+def index_put(input: Array, indices: Any, values: Any, accumulate: Any = False) -> Any: ...
+def index_put_(x: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """As `index_put`, written into the memory of the tensor, which is returned."""
+@overload
+def index_reduce(input: Tensor, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: Any = True) -> Tensor:
+    """A copy with the parts of `source` combined at indices of an axis: prod, mean, amax or amin."""
+@overload
+def index_reduce(input: Array, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: Any = True) -> Any: ...
+@overload
 def index_select(input: Tensor, dim: Any, index: Any) -> Tensor:
     """The parts at the given indices of an axis."""
 @overload
@@ -1715,6 +1787,11 @@ def masked_fill(input: Tensor, mask: Operand, value: Operand) -> Tensor:
     """The tensor with `value` where the mask holds."""
 @overload
 def masked_fill(input: Array, mask: Operand, value: Operand) -> Any: ...
+@overload
+def masked_scatter(input: Tensor, mask: Operand, source: Any) -> Tensor:
+    """A copy with the elements of `source`, one after the other, where the mask holds."""
+@overload
+def masked_scatter(input: Array, mask: Operand, source: Any) -> Any: ...
 @overload
 def masked_select(input: Tensor, mask: Operand) -> Tensor:
     """The elements where the mask holds, in one axis."""
@@ -1897,6 +1974,11 @@ def prod(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = No
 def promote_types(x: Any, y: Operand) -> dtype:
     """The smaller dtype that holds both (two dtypes of equal standing)."""
 @overload
+def put(input: Tensor, index: Any, source: Any, accumulate: Any = False) -> Tensor:
+    """A copy with elements written, or added, at places of the flattened tensor."""
+@overload
+def put(input: Array, index: Any, source: Any, accumulate: Any = False) -> Any: ...
+@overload
 def rad2deg(input: Tensor) -> Tensor:
     """Radians as degrees."""
 @overload
@@ -2010,6 +2092,21 @@ def rsqrt(input: Tensor) -> Tensor:
 def rsqrt(input: Array) -> Any: ...
 def scalar_tensor(value: Operand, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """A 0-d tensor; numbers take the default float dtype."""
+@overload
+def scatter(input: Tensor, dim: Any, index: Any, src: Any = None, *, value: Operand | None = None, reduce: Any = None) -> Tensor:
+    """A copy with elements of `src` (or one number) written along an axis."""
+@overload
+def scatter(input: Array, dim: Any, index: Any, src: Any = None, *, value: Operand | None = None, reduce: Any = None) -> Any: ...
+@overload
+def scatter_add(input: Tensor, dim: Any, index: Any, src: Any) -> Tensor:
+    """A copy with elements of `src` added along an axis; those of one place add up."""
+@overload
+def scatter_add(input: Array, dim: Any, index: Any, src: Any) -> Any: ...
+@overload
+def scatter_reduce(input: Tensor, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: Any = True) -> Tensor:
+    """A copy with elements of `src` combined along an axis: sum, prod, mean, amax or amin."""
+@overload
+def scatter_reduce(input: Array, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: Any = True) -> Any: ...
 def searchsorted(sorted_sequence: Any, input: Operand, *, right: Any = False) -> Tensor:
     """Where the elements would be inserted in a sorted vector to keep it sorted."""
 @overload
@@ -2151,6 +2248,11 @@ def take(input: Tensor, index: Any, axis: Any = None) -> Tensor:
     """Elements by their place in the flattened tensor (NumPy: or along an axis)."""
 @overload
 def take(input: Array, index: Any, axis: Any = None) -> Any: ...
+@overload
+def take_along_dim(input: Tensor, indices: Any, dim: Any = None) -> Tensor:
+    """Elements picked along an axis, the others broadcast; without one of the flattened tensor."""
+@overload
+def take_along_dim(input: Array, indices: Any, dim: Any = None) -> Any: ...
 @overload
 def tan(input: Tensor) -> Tensor:
     """Tangent of each element, in radians."""
