@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +23,7 @@ from tapejit.errors import TapejitError
 from tapejit.ops.arithmetic import neg, sub
 from tapejit.ops.comparison import eq, ge, logical_and, lt
 from tapejit.ops.copies import cast
+from tapejit.ops.linear import matmul, swap
 from tapejit.ops.movement import expand, iota, reshape
 from tapejit.ops.reductions import sum_
 from tapejit.ops.selection import where
@@ -53,7 +55,7 @@ def simplify(program: Program) -> Program:
             refs[row] = rewrite(builder, kind, operands)
     outputs = [refs[row].row for row in program.outputs]
     inputs = [refs[row].row for row in program.inputs]
-    return drop_unused(Program(builder.tape, inputs, outputs))
+    return turn_products(drop_unused(Program(builder.tape, inputs, outputs)))
 
 
 def drop_unused(program: Program) -> Program:
@@ -73,6 +75,53 @@ def drop_unused(program: Program) -> Program:
     return Program(
         builder.tape, [place[r] for r in program.inputs], [place[r] for r in program.outputs]
     )
+
+
+def turn_products(program: Program) -> Program:
+    """Transposes of products as products of transposes, which are views: (x y)' = y' x'.
+
+    The slope of a weight that was used transposed is such; read by columns, it costs more than the
+    product.  A product that something else reads too stays.
+    """
+    tape, n = program.tape, len(program.tape)
+    turned = [row for row in range(n) if _is_turned_product(tape, row)]
+    if not turned:
+        return program
+    uses = Counter(program.outputs)
+    for row in range(n):
+        uses.update(tape.operands(row))
+    alone = {row for row in turned if uses[tape.left[row]] == 1}
+    builder, refs = Builder(), []
+    for row in range(n):
+        kind, operands = tape.kind(row), [refs[x] for x in tape.operands(row)]
+        if row in alone:
+            x, y = (refs[i] for i in tape.operands(tape.left[row]))
+            refs.append(matmul(_swapped(y), _swapped(x)))
+        else:
+            refs.append(
+                Ref(builder, builder.tape.append(kind, [x.row for x in operands]), kind.aval)
+            )
+    inputs, outputs = [refs[i].row for i in program.inputs], [refs[i].row for i in program.outputs]
+    return drop_unused(Program(builder.tape, inputs, outputs))
+
+
+def _is_turned_product(tape, row):
+    """Whether a row exchanges the last two axes of a product of matrices."""
+    kind = tape.kind(row)
+    if kind.op.name != "permute" or tape.kind(tape.left[row]).op.name != "matmul":
+        return False
+    x, y = (tape.kind(i).aval for i in tape.operands(tape.left[row]))
+    n = kind.aval.ndim
+    return min(x.ndim, y.ndim) > 1 and kind.attrs[0] == (*range(n - 2), n - 1, n - 2)
+
+
+def _swapped(x):
+    """The last two axes of a Ref exchanged; a Ref that is such a view is seen through."""
+    kind = x.builder.tape.kind(x.row)
+    n = x.ndim
+    if kind.op.name == "permute" and kind.attrs[0] == (*range(n - 2), n - 1, n - 2):
+        return x.builder.ref(x.builder.tape.left[x.row])
+    return swap(x)
 
 
 def rewrite(builder: Builder, kind: Kind, operands: list) -> Ref:

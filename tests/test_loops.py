@@ -19,13 +19,14 @@ import tapejit as tj
 from tapejit import dtypes
 from tapejit.build import Builder
 from tapejit.config import settings
-from tapejit.dtypes import as_dtype
+from tapejit.dtypes import as_dtype, float64
 from tapejit.ops.loops import products
 from tapejit.plan import LoopStep
 from tapejit.registry import OPS, Operand
 from tapejit.runtime import blas, loops, numba_kernels
 from tapejit.runtime.compiled import compile_program
 from tapejit.shapes import aval
+from tapejit.simplify import simplify
 from tapejit.tape import Program
 
 FLOATS = ("float64", "float32")
@@ -233,6 +234,37 @@ def test_an_axis_of_length_1_may_have_any_stride():
     one = Operand((1, 1), (0, 0), dtypes.float64)
     work = products.matmul_work((one, one), Operand((1, 1), (1, 1), dtypes.float64))
     assert 0 not in work.meta[5:7]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("k", (3, 7, 16, 53))
+@pytest.mark.parametrize(("m", "n"), ((2, 64), (5, 67), (33, 90)))
+def test_products_of_few_rows_by_a_transpose(m, n, k, dtype):
+    """x @ w.T as tiles of dot products, whole and at the edges."""
+    rng = np.random.default_rng(13)
+    x, w = numbers(rng, (m, k), dtype), numbers(rng, (n, k), dtype)
+    program = build("matmul", [x, w], {}, lambda refs: [refs[0], TURNS["transposed"](refs[1])])
+    compiled = compile_program(program)
+    assert compiled.plan.steps[0].work.run == "dots"
+    tolerance = 1e-13 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(compiled([x, w])[0], x @ w.T, rtol=tolerance, atol=tolerance)
+
+
+def test_the_slope_of_a_transposed_weight_is_no_transposed_product():
+    """w.T enters a product: its gradient is a product that is read as it was written."""
+    gradient = tj.grad(lambda w, x: (x @ w.T).sum())
+    w, x = np.ones((70, 5)), np.arange(15.0).reshape(3, 5)
+    assert np.array_equal(gradient(w, x), np.ones((70, 3)) @ x)
+    builder = Builder()
+    u, v = builder.input(aval((3, 5), float64)), builder.input(aval((5, 4), float64))
+    product = OPS["matmul"](u, v)
+    turned = OPS["permute"](product, axes=(1, 0))
+    program = simplify(Program(builder.tape, [u.row, v.row], [turned.row]))
+    names = [program.tape.kind(row).op.name for row in range(len(program.tape))]
+    assert names == ["input", "input", "permute", "permute", "matmul"]
+    both = simplify(Program(builder.tape, [u.row, v.row], [turned.row, product.row]))
+    names = [both.tape.kind(row).op.name for row in range(len(both.tape))]
+    assert names.count("matmul") == 1  # somebody reads the product itself
 
 
 def test_a_product_is_numpys_bit_for_bit():

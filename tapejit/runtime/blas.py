@@ -24,7 +24,7 @@ import sys
 
 import numpy as np
 
-from tapejit.codegen import words
+from tapejit.codegen import dots, words
 from tapejit.errors import KernelError
 from tapejit.locks import once
 from tapejit.runtime import blas_code, native
@@ -38,6 +38,12 @@ _THREADS = (
     ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
     ("openblas_get_num_threads", "openblas_set_num_threads"),
 )
+
+LOOPS = ("products", "dots")
+"""The native loops."""
+
+CALLING = ("products",)
+"""Those that call BLAS."""
 
 _TYPES = {"f32": ("float", "s"), "f64": ("double", "d")}
 
@@ -77,10 +83,13 @@ define internal void @gemv(i64 %ta, i64 %m, i64 %n, ptr %a, i64 %aa, i64 %as, pt
   ret void
 }
 
-define void @loop(ptr %args, ptr %meta, i64 %begin, i64 %end) nounwind {
+"""
+
+_LOOP = """
+define void @tj_NAME(ptr %args, ptr %meta, i64 %begin, i64 %end) nounwind {
   %a = ptrtoint ptr %args to i64
   %m = ptrtoint ptr %meta to i64
-  %r = call i64 @products(i64 %a, i64 %m, i64 %begin, i64 %end)
+  %r = call i64 @NAME(i64 %a, i64 %m, i64 %begin, i64 %end)
   ret void
 }
 """
@@ -153,8 +162,14 @@ def _text(dtype, bits):
             lines += [f"  %i{name} = {change.format(name)}" for name in names]
         else:
             lines.append(line.replace("INT", integer).replace("REAL", real))
-    loop = words.emit_words(blas_code, (), ("gemm", "gemv"))
-    return loop + "\n".join(lines)
+    defined = ("gemm", "gemv", "tile11", "tile14", "tile41", "tile44")
+    loops = "".join(_LOOP.replace("NAME", name) for name in LOOPS)
+    tiles = dots.emit_tiles(real, _vector_bytes())
+    return words.emit_words(blas_code, (), defined) + "\n".join(lines) + tiles + loops
+
+
+def _vector_bytes():
+    return 64 if "+avx512f" in native.host().features.split(",") else 32
 
 
 # ---------------------------------------------------------------- addresses
@@ -195,9 +210,10 @@ def _compiled(dtype) -> native.NativeLibrary:
     library = _LIBRARIES.get(dtype)
     if library is None:
         imports, bits = _find(dtype)
+        texts = [_WRAPPERS, _LOOP, *map(inspect.getsource, (blas_code, dots))]
         library = native.compile_cached(
-            lambda: _text(dtype, bits), ("loop", "gemm"), imports, tier=1,
-            source=repr((dtype, bits, _WRAPPERS, inspect.getsource(blas_code))),
+            lambda: _text(dtype, bits), (*(f"tj_{name}" for name in LOOPS), "gemm"), imports,
+            tier=1, source=repr((dtype, bits, _vector_bytes(), texts)),
         )  # fmt: skip
         _check(library, dtype)
         _LIBRARIES[dtype] = library
@@ -211,7 +227,7 @@ def _check(library, dtype):
     meta = np.array([0, 0, 3, 4, 2, 2, 4, 0, 0, 0], np.int64)
     args = np.array([x.ctypes.data, y.ctypes.data, z.ctypes.data], np.int64)
     loop = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-    loop(library.address("loop"))(args.ctypes.data, meta.ctypes.data, 0, 1)
+    loop(library.address("tj_products"))(args.ctypes.data, meta.ctypes.data, 0, 1)
     if z.tolist() != (x.reshape(3, 2) @ y.reshape(2, 4)).reshape(-1).tolist():
         raise KernelError("blas: NumPy's CBLAS does not multiply as expected")
 
@@ -256,15 +272,17 @@ def guard() -> tuple[int, int]:
     return _guard() or (0, 0)
 
 
-def cell(dtype: str, is_batch: bool) -> Cell:
-    """The cell of the products of a dtype: one, or a batch.
+def cell(name: str, dtype: str, is_batch: bool) -> Cell:
+    """The cell of one of LOOPS for a dtype: a single product, or a batch.
 
     Errors  KernelError if NumPy's BLAS cannot be called
     """
-    found = _CELLS.get((dtype, is_batch))
+    found = _CELLS.get((name, dtype, is_batch))
     if found is None:
+        if name == "dots" and not native.host().has_fma:
+            raise KernelError("blas: dot products need fused multiply-add")
         library = _compiled(dtype)
-        start, finish = guard() if is_batch else (0, 0)
-        found = Cell(start, library.address("loop"), finish, library)
-        _CELLS[dtype, is_batch] = found
+        start, finish = guard() if is_batch and name in CALLING else (0, 0)
+        found = Cell(start, library.address(f"tj_{name}"), finish, library)
+        _CELLS[name, dtype, is_batch] = found
     return found

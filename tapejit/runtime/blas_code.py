@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from tapejit.codegen.words import i64, ptr, word
 
+ROWS = 4  # of a tile
+
 # fmt: off
 (TURNED_X, TURNED_Y, M, N, K, STEP_X, STEP_Y, BATCH_X, BATCH_Y, HAS_PLACES, PLACES) = range(
     0, 88, 8
 )
 # fmt: on
+COLUMNS, SIZE = BATCH_X, BATCH_Y  # of dots: columns of a unit, bytes of an element
 
 
 def gemm(
@@ -32,6 +35,26 @@ def gemv(
     z: ptr, z_at: i64,
 ) -> None:  # fmt: skip
     """z = a @ x, a row-major (m, n) in memory, or its transpose."""
+    ...
+
+
+def tile11(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64) -> None:
+    """Dot products of 1 and 1 rows (codegen/dots.py)."""
+    ...
+
+
+def tile14(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64) -> None:
+    """Dot products of 1 and 4 rows (codegen/dots.py)."""
+    ...
+
+
+def tile41(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64) -> None:
+    """Dot products of 4 and 1 rows (codegen/dots.py)."""
+    ...
+
+
+def tile44(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64) -> None:
+    """Dot products of 4 and 4 rows (codegen/dots.py)."""
     ...
 
 
@@ -70,4 +93,48 @@ def products(args, meta, begin, end):
                 x, x_at, step_x, y, y_at, step_y, z, z_at, n, 0,
             )  # fmt: skip
         unit = unit + 1
+    return 0
+
+
+def dots(args, meta, begin, end):
+    """z = x @ y', both along k; a unit is meta's number of columns."""
+    size = word[meta + SIZE]
+    m = word[meta + M]
+    n = word[meta + N]
+    last = end * word[meta + COLUMNS]
+    if last > n:
+        last = n
+    j = begin * word[meta + COLUMNS]
+    while j < last:
+        columns = ROWS
+        if last - j < ROWS:
+            columns = 1
+        y = word[args + 8] + j * word[meta + STEP_Y] * size
+        i = 0
+        while i < m:
+            rows = ROWS
+            if m - i < ROWS:
+                rows = 1
+            x = word[args] + i * word[meta + STEP_X] * size
+            z = word[args + 16] + (i * n + j) * size
+            tile(rows, columns, x, y, z, meta)
+            i = i + rows
+        j = j + columns
+    return 0
+
+
+def tile(rows, columns, x, y, z, meta):
+    x_step = word[meta + STEP_X]
+    y_step = word[meta + STEP_Y]
+    n = word[meta + N]
+    k = word[meta + K]
+    if rows == 1:
+        if columns == 1:
+            tile11(x, x_step, y, y_step, z, n, k)
+        else:
+            tile14(x, x_step, y, y_step, z, n, k)
+    elif columns == 1:
+        tile41(x, x_step, y, y_step, z, n, k)
+    else:
+        tile44(x, x_step, y, y_step, z, n, k)
     return 0

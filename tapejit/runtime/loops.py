@@ -54,7 +54,7 @@ def fetch(step: LoopStep) -> Cell:
     """
     run, has_status = step.work.run, step.loop.has_status
     if isinstance(run, str):
-        return blas.cell(_result_dtype(step), step.work.units > 1)
+        return blas.cell(run, _result_dtype(step), step.work.units > 1)
     key = (run, step.dtypes, has_status)
     with _LOCK:
         found = _CELLS.get(key)
@@ -172,7 +172,7 @@ def _source(module):
 def record_of(step: LoopStep, cell: Cell, offsets: tuple[int, ...]) -> Record:
     """The record of a step."""
     work = step.work
-    is_apart = work.units == 1 or not isinstance(work.run, str) or blas.can_share()
+    is_apart = work.run not in blas.CALLING or blas.can_share()
     return record_for(
         cell, work.units, work.meta, offsets, int(work.ns), 1 if is_apart else work.units
     )

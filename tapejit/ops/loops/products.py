@@ -12,8 +12,14 @@ import math
 
 from tapejit.registry import Operand, Work
 
-NATIVE = "products"
-"""The name of the loop in runtime/blas.py."""
+PRODUCTS, DOTS = "products", "dots"
+"""Names of loops in runtime/blas.py."""
+
+FEW = 64
+"""Rows up to which x @ w' is done by dot products, without copies that a BLAS makes."""
+
+COLUMNS = 16
+"""Of the result, in one unit of dot products."""
 
 NS = {"f32": 1 / 60, "f64": 1 / 30}
 """ns of one multiplication with its addition, about."""
@@ -61,10 +67,14 @@ def matmul_work(operands, result):
         walk_x = 1, xd[-1] if k > 1 else 1
     if walk_x is None or walk_y is None:  # asked before it is known where operands lie
         walk_x, walk_y = walk_x or (0, k), walk_y or (0, n)
+    if not batch and walk_x[0] == 0 and walk_y[0] == 1 and 1 < m <= FEW and n >= FEW:
+        size = result.dtype.itemsize
+        meta = (0, 1, m, n, k, walk_x[1], walk_y[1], COLUMNS, size)
+        return Work(DOTS, meta, -(-n // COLUMNS), m * n * k * NS[result.dtype.kernel])
     units = math.prod(batch)
     places = _places(batch, xb, yb) if batch else (0, 0, 0)
     meta = (walk_x[0], walk_y[0], m, n, k, walk_x[1], walk_y[1], *places)
-    return Work(NATIVE, meta, units, units * m * n * k * NS[result.dtype.kernel])
+    return Work(PRODUCTS, meta, units, units * m * n * k * NS[result.dtype.kernel])
 
 
 def _batch(shape, strides, batch):
