@@ -42,6 +42,7 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     indexing,
     inplace_methods,
     joining,
+    ordering,
     padding,
     parts,
     picking,
@@ -49,7 +50,9 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     reducing,
     repeating,
     scattering,
+    scanning,
     shaping,
+    statistics,
 )
 from tapejit.tensor.attributes import Device as device
 from tapejit.tensor.attributes import Size

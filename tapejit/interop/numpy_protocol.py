@@ -19,6 +19,13 @@ from tapejit.dtypes import as_dtype
 from tapejit.errors import DtypeError, TraceError
 from tapejit.interop.numpy_missing import missing
 from tapejit.interop.numpy_words import call, check_plain, into, name_of, operand
+from tapejit.tensor import (  # noqa: F401 - they publish the methods that differ
+    arithmetic,
+    ordering,
+    picking,
+    repeating,
+    scanning,
+)
 from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 from tapejit.tensor.recording import state
@@ -143,7 +150,9 @@ def _at(ufunc, x, indices, values=None):
     key = indices if isinstance(indices, tuple) else (indices,)
     key = tuple(operand(k) if isinstance(k, np.ndarray | list) else k for k in key)
     values = values if isinstance(values, Tensor) else as_data(np.asarray(values))
-    x.index_put_(key, (-values if ufunc is np.subtract else values).to(x.dtype), accumulate=True)
+    x.index_put_(
+        key, (values.neg() if ufunc is np.subtract else values).to(x.dtype), accumulate=True
+    )
 
 
 _METHODS: dict[str, Callable] = {

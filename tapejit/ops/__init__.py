@@ -5,7 +5,8 @@
                   one value per element
     complexes     complex numbers, their parts and pairs
     fourier       discrete Fourier transforms
-    reductions    sum, mean, extremes, statistics, softmax, cumsum
+    reductions    sum, mean, extremes, statistics, softmax
+    scans search  running sums, products and extremes; places in sorted numbers
     linear        matrix products
     matrices solving spectra
                   linear systems, determinants, eigenvalues; their values are in lapack
@@ -37,6 +38,8 @@ from tapejit.ops import (
     powers,
     reductions,
     rounding,
+    scans,
+    search,
     selection,
     solving,
     special,
@@ -63,6 +66,8 @@ __all__ = [
     "powers",
     "reductions",
     "rounding",
+    "scans",
+    "search",
     "selection",
     "solving",
     "special",

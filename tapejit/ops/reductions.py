@@ -16,12 +16,11 @@ from tapejit.families import REDUCED, accumulated, accumulator, operation, reduc
 from tapejit.ops.comparison import eq, ne
 from tapejit.ops.complexes import conjugate, imag, real
 from tapejit.ops.exponential import exp, log
-from tapejit.ops.loops import scans
-from tapejit.ops.movement import expand, flip, iota, reshape
+from tapejit.ops.movement import expand, iota, reshape
 from tapejit.ops.powers import sqrt
 from tapejit.ops.selection import indicator, where
-from tapejit.registry import Alias, Loop, Probe
-from tapejit.shapes import aval, reduced
+from tapejit.registry import Alias, Probe
+from tapejit.shapes import reduced
 
 
 def restore(reduced_value, x, axes, keepdim):
@@ -519,22 +518,4 @@ log_softmax = operation(
     >>> tj.log_softmax(tj.tensor([0.0, 1000.0]), 0)
     tensor([-1000.,     0.])
     """,
-)
-
-# ---------------------------------------------------------------- running sums
-
-cumsum = operation(
-    "cumsum",
-    "scan",
-    summary="Running sum along an axis.",
-    infer=lambda avals, axis: aval(avals[0].shape, accumulated(avals[0].dtype)),
-    evaluate=lambda x, axis: np.cumsum(x, axis, dtype=accumulator(x)),
-    loop=Loop(scans.cumsum_work, reads=scans.reads),
-    attributes=("axis",),
-    vjp=lambda gy, x, y, axis: (flip(cumsum(flip(gy, axes=(axis,)), axis=axis), axes=(axis,)),),
-    jvp=lambda tangents, x, y, axis: cumsum(tangents[0], axis=axis),
-    linear=True,
-    complex=True,
-    grad_name="CumsumBackward0",
-    probe=Probe(attrs=({"axis": 1}, {"axis": 0})),
 )

@@ -1,4 +1,4 @@
-"""Order and picking: sort, gather, masks, places, and whether tensors are equal."""
+"""Picking: gather, masks, places, and whether tensors are equal; order is in `ordering`."""
 
 from __future__ import annotations
 
@@ -14,62 +14,9 @@ from tapejit.tensor.core import Tensor, apply, as_data, number_as, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.guards import read
 from tapejit.tensor.indexing import mask_places
-from tapejit.tensor.reducing import Extreme
 from tapejit.tensor.shaping import ravel
 
-# ---------------------------------------------------------------- order and picking
-
-
-@export("sort")
-def sort(input, dim=-1, descending=False, stable=False, *, axis=None) -> Extreme:
-    """The elements in order along an axis, and where they came from.
-
-    >>> import tapejit as tj
-    >>> values, places = tj.sort(tj.tensor([3.0, 1.0, 2.0]), descending=True)
-    >>> values, places
-    (tensor([3., 2., 1.]), tensor([0, 2, 1]))
-    """
-    axis = normalize_axis("sort", dim if axis is None else axis, input._aval.ndim)
-    order = (axis, bool(descending))
-    return Extreme(apply(OPS["sort"], (input,), order), apply(OPS["argsort"], (input,), order))
-
-
-FOR_NUMPY[np.sort] = lambda x, axis=-1, kind=None, order=None: (
-    sort(ravel(x) if axis is None else x, -1 if axis is None else axis).values
-)
-
-
-@export("argsort")
-def argsort(input, dim=-1, descending=False, stable=False, *, axis=None) -> Tensor:
-    """The places of the elements in sorted order.
-
-    >>> import tapejit as tj
-    >>> tj.argsort(tj.tensor([3.0, 1.0, 2.0]))
-    tensor([1, 2, 0])
-    """
-    axis = normalize_axis("argsort", dim if axis is None else axis, input._aval.ndim)
-    return apply(OPS["argsort"], (input,), (axis, bool(descending)))
-
-
-FOR_NUMPY[np.argsort] = lambda x, axis=-1, kind=None, order=None: (
-    argsort(x, axis) if axis is not None else argsort(ravel(x))
-)
-
-
-@export("topk")
-def topk(input, k, dim=-1, largest=True, sorted=True) -> Extreme:
-    """The k largest (or smallest) elements along an axis, in order.
-
-    >>> import tapejit as tj
-    >>> values, places = tj.topk(tj.tensor([3.0, 1.0, 2.0]), 2)
-    >>> values, places
-    (tensor([3., 2.]), tensor([0, 2]))
-    """
-    axis = normalize_axis("topk", dim, input._aval.ndim)
-    if k > input._aval.shape[axis]:
-        raise ShapeError("selected index k out of range")
-    order = apply(OPS["argsort"], (input,), (axis, bool(largest))).narrow(axis, 0, k)
-    return Extreme(named(gather(input, axis, order), "TopkBackward0"), order)
+# ---------------------------------------------------------------- picking
 
 
 @export("gather")
@@ -212,25 +159,6 @@ def nonzero(input, *, as_tuple=False) -> Any:
 FOR_NUMPY[np.nonzero] = lambda x: nonzero(x, as_tuple=True)
 
 
-@export("unique")
-def unique(input, sorted=True, return_inverse=False, return_counts=False) -> Any:
-    """The distinct elements in order; the slope of each belongs to its first occurrence.
-
-    >>> import tapejit as tj
-    >>> tj.unique(tj.tensor([3, 1, 3]))
-    tensor([1, 3])
-    >>> values, counts = tj.unique(tj.tensor([3, 1, 3]), return_counts=True)
-    >>> counts
-    tensor([1, 2])
-    """
-    _, first, inverse, counts = np.unique(read(input), True, True, True)
-    values = take(input, wrap(first))
-    if not (return_inverse or return_counts):
-        return values
-    asked = (inverse, return_inverse), (counts, return_counts)
-    return (values, *(wrap(part) for part, wanted in asked if wanted))
-
-
 @export("bincount", numpy=("bincount",))
 def bincount(input, weights=None, minlength=0) -> Tensor:
     """How often each whole number from 0 occurs, or the sum of its weights.
@@ -248,24 +176,6 @@ def bincount(input, weights=None, minlength=0) -> Tensor:
     if not weights._aval.dtype.is_floating_point:
         weights = weights.double()
     return apply(OPS["index_add"], (weights, input), (counts.shape,))
-
-
-@export("searchsorted", method=False)
-def searchsorted(sorted_sequence, input, *, right=False) -> Tensor:
-    """Where the elements would be inserted in a sorted vector to keep it sorted.
-
-    >>> import tapejit as tj
-    >>> tj.searchsorted(tj.tensor([1.0, 3.0, 5.0]), tj.tensor([3.0, 4.0]))
-    tensor([1, 2])
-    >>> tj.searchsorted(tj.tensor([1.0, 3.0, 5.0]), tj.tensor([3.0, 4.0]), right=True)
-    tensor([2, 2])
-    """
-    values, edges = (read(v) if isinstance(v, Tensor) else v for v in (input, sorted_sequence))
-    places = np.searchsorted(edges, values, side="right" if right else "left")
-    return wrap(np.asarray(places, np.int64))
-
-
-FOR_NUMPY[np.searchsorted] = lambda a, v, side="left": searchsorted(a, v, right=side == "right")
 
 
 @export("equal", "array_equal")

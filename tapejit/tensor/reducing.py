@@ -1,4 +1,4 @@
-"""Reductions, statistics, norms and running sums: the functions users call.
+"""Reductions, norms and softmax: the functions users call.
 
 Axes may be called `dim` (PyTorch) or `axis` (NumPy), one or several, negative or None.
 """
@@ -18,7 +18,7 @@ from tapejit.shapes import normalize_axes, normalize_axis
 from tapejit.tensor.core import Tensor, apply, wrap
 from tapejit.tensor.docstrings import described
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
-from tapejit.tensor.shaping import named, ravel, reshape
+from tapejit.tensor.shaping import named, reshape
 
 
 class Extreme(NamedTuple):
@@ -47,6 +47,8 @@ def _reduction(name, numbered=True):
         result = apply(op, (input,), (_axes(name, input, dim), bool(keepdim)))
         if numbered and dim is not None:
             named(result, op.grad_name.replace("0", "1"))
+        if name in ("all", "any") and input._aval.dtype is dtypes.uint8:
+            return result.to(dtypes.uint8)
         return result
 
     return described(function, op)
@@ -82,7 +84,8 @@ def as_floats(x, dtype=None) -> Tensor:
     return x if dtype is None else x.to(dtype)
 
 
-def _numpy_mean(a, axis=None, dtype=None, keepdims=False, *, where: Any = True):
+def numpy_mean(a, axis=None, dtype=None, keepdims=False, *, where: Any = True):
+    """np.mean, of all elements or of those where a mask holds."""
     a = as_floats(a, dtype)
     if where is True:
         return mean(a, axis, keepdims)
@@ -91,7 +94,7 @@ def _numpy_mean(a, axis=None, dtype=None, keepdims=False, *, where: Any = True):
     return total / kept.sum(axis, keepdims)
 
 
-def _numpy_var(
+def numpy_var(
     a, axis=None, dtype=None, ddof: Any = 0, keepdims=False,
     *, where: Any = True, mean=None, correction=None,
 ):  # fmt: skip
@@ -101,7 +104,7 @@ def _numpy_var(
     if where is True and mean is None and ddof == int(ddof):
         return var(a, axis, keepdim=keepdims, correction=ddof)
     where = (a == a) | True if where is True else where.expand(a.shape)
-    centre = _numpy_mean(a, axis, keepdims=True, where=where) if mean is None else mean
+    centre = numpy_mean(a, axis, keepdims=True, where=where) if mean is None else mean
     off = FUNCTIONS["where"](where, a - centre, 0.0)
     n = where.to(a.dtype).sum(axis, keepdims) - ddof
     return (off * off).sum(axis, keepdims) / FUNCTIONS["clamp"](n, min=0.0)
@@ -109,12 +112,12 @@ def _numpy_var(
 
 def _numpy_std(a, axis=None, dtype=None, ddof=0, keepdims=False, **options):
     if options or ddof != int(ddof):
-        return _numpy_var(a, axis, dtype, ddof, keepdims, **options).sqrt()
+        return numpy_var(a, axis, dtype, ddof, keepdims, **options).sqrt()
     return std(as_floats(a, dtype), axis, keepdim=keepdims, correction=ddof)
 
 
-FOR_NUMPY[np.mean] = _numpy_mean
-FOR_NUMPY[np.var] = _numpy_var
+FOR_NUMPY[np.mean] = numpy_mean
+FOR_NUMPY[np.var] = numpy_var
 FOR_NUMPY[np.std] = _numpy_std
 
 # ---------------------------------------------------------------- extremes
@@ -252,35 +255,3 @@ def _row_operation(name):
 
 
 softmax, log_softmax = _row_operation("softmax"), _row_operation("log_softmax")
-
-
-@export("cumsum", numpy=("cumsum",))
-def cumsum(input, dim=None, *, dtype=None) -> Tensor:
-    """Running sum along an axis (NumPy: of the flattened tensor if none is given).
-
-    >>> import tapejit as tj
-    >>> tj.cumsum(tj.tensor([[1, 2, 3], [4, 5, 6]]), 1)
-    tensor([[ 1,  3,  6],
-            [ 4,  9, 15]])
-    """
-    if dim is None:
-        input, dim = ravel(input), 0
-    if dtype is not None:
-        input = input.to(as_dtype(dtype))
-    if not input._aval.ndim:
-        return input.clone()
-    return apply(OPS["cumsum"], (input,), (normalize_axis("cumsum", dim, input._aval.ndim),))
-
-
-@export("diff", numpy=("diff",))
-def diff(input, n=1, dim=-1) -> Tensor:
-    """Differences of neighbours along an axis, n times.
-
-    >>> import tapejit as tj
-    >>> tj.diff(tj.tensor([1.0, 4.0, 9.0, 16.0])), tj.diff(tj.tensor([1.0, 4.0, 9.0, 16.0]), 2)
-    (tensor([3., 5., 7.]), tensor([2., 2.]))
-    """
-    for _ in range(n):
-        length = input.shape[dim]
-        input = input.narrow(dim, 1, length - 1) - input.narrow(dim, 0, length - 1)
-    return input

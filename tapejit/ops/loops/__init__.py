@@ -25,6 +25,8 @@ TAPEJIT_JIT=0 runs the same functions as Python.  What compiles them is runtime/
     words       wide: numbers that add up
     places      index, index_add, index_put; gather, scatter_add
     scans       cumsum
+    recurrences recurrence, cumprod, cumargmax, cumargmin
+    search      searchsorted
 
 Elements are processed in the order of memory where that is possible: an inner loop over neighbours
 is what LLVM turns into vectors.

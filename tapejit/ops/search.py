@@ -1,0 +1,51 @@
+"""Where numbers belong in sorted ones: searchsorted; places in an order have no derivative."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapejit import dtypes
+from tapejit.errors import ShapeError
+from tapejit.families import operation
+from tapejit.ops.loops import search
+from tapejit.registry import Loop, Probe
+from tapejit.shapes import aval
+
+
+def _infer(avals, right):
+    edges, values = avals
+    if edges.ndim != 1 and edges.shape[:-1] != values.shape[:-1]:
+        raise ShapeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
+            "dimensions of boundaries tensor and input value tensor must match, but we got "
+            f"boundaries tensor {list(edges.shape)} and input value tensor {list(values.shape)}"
+        )
+    return aval(values.shape, dtypes.int64)
+
+
+def _run(edges, values, right):
+    side = "right" if right else "left"
+    if edges.ndim == 1:
+        return np.asarray(np.searchsorted(edges, values, side), np.int64)[()]
+    rows = edges.reshape(-1, edges.shape[-1]), values.reshape(-1, values.shape[-1])
+    found = [np.searchsorted(e, v, side) for e, v in zip(*rows, strict=True)]
+    return np.array(found, np.int64).reshape(values.shape)
+
+
+searchsorted = operation(
+    "searchsorted",
+    "indexing",
+    summary="Where elements would be inserted in sorted ones (the first operand) to keep order.",
+    infer=_infer,
+    evaluate=_run,
+    loop=Loop(search.search_work),
+    attributes=("right",),
+    rule="promote",
+    complex=False,
+    probe=Probe(
+        shapes=(((4,), (2, 3)), ((2, 4), (2, 3))),
+        attrs=({"right": False}, {"right": True}),
+        dtypes=("float64", "float32", "int64"),
+    ),
+    note="NaN is behind everything, as in NumPy.",
+)
