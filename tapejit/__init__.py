@@ -49,8 +49,8 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     products,
     reducing,
     repeating,
-    scattering,
     scanning,
+    scattering,
     shaping,
     statistics,
 )

@@ -194,6 +194,8 @@ class Tensor:
         """The largest element over axes; NaN if there is one."""
     def amin(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """The smallest element over axes; NaN if there is one."""
+    def aminmax(self, *, dim: Any = None, keepdim: Any = False) -> Any:
+        """The smallest and the largest element, of all or along an axis; equal ones share the slope."""
     def angle(self) -> Tensor:
         """The angle with the positive real axis, in radians; 0 or pi of real numbers."""
     def any(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
@@ -216,7 +218,7 @@ class Tensor:
         """Index of the first largest element along one axis, or in the flattened tensor."""
     def argmin(self, dim: Any = None, keepdim: Any = False) -> Tensor:
         """Index of the first smallest element along one axis, or in the flattened tensor."""
-    def argsort(self, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Tensor:
+    def argsort(self, dim: Any = -1, descending: Any = False, stable: Any = False) -> Tensor:
         """The places of the elements in sorted order."""
     def argwhere(self) -> Tensor:
         """The places of the elements that are not zero, one row each."""
@@ -266,6 +268,8 @@ class Tensor:
         """The tensor in bool; itself if it is so already."""
     def broadcast_to(self, size: Any) -> Tensor:
         """The tensor repeated to a shape, without a copy."""
+    def bucketize(self, boundaries: Any, *, right: Any = False) -> Tensor:
+        """The number of the interval between sorted boundaries that each element is in."""
     def byte(self) -> Tensor:
         """The tensor in uint8; itself if it is so already."""
     def cdouble(self) -> Tensor:
@@ -306,6 +310,8 @@ class Tensor:
         """The size of the first with the sign of the second, the sign of a zero included."""
     def copysign_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `copysign`, written into the memory of the tensor, which is returned."""
+    def corrcoef(self) -> Tensor:
+        """The correlations of the rows, which are variables; columns are observations."""
     def cos(self) -> Tensor:
         """Cosine of each element, in radians."""
     def cos_(self) -> Tensor:
@@ -316,10 +322,18 @@ class Tensor:
         """As `cosh`, written into the memory of the tensor, which is returned."""
     def count_nonzero(self, dim: Any = None, *, keepdim: Any = False) -> Tensor:
         """How many elements are not zero."""
+    def cov(self, *, correction: Any = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
+        """The covariances of the rows, which are variables; columns are observations."""
     def cpu(self) -> Tensor:
         """The tensor itself: it is on the CPU."""
     def cross(self, other: Operand, dim: Any = None) -> Tensor:
         """Cross product along an axis of length 3 (the first such one); others broadcast."""
+    def cummax(self, dim: Any) -> Extreme:
+        """The largest element so far along an axis, and its place: the last one of equals."""
+    def cummin(self, dim: Any) -> Extreme:
+        """The smallest element so far along an axis, and its place: the last one of equals."""
+    def cumprod(self, dim: Any = None, *, dtype: Any = None) -> Tensor:
+        """Running product along an axis; its slopes are exact where elements are zero."""
     def cumsum(self, dim: Any = None, *, dtype: Any = None) -> Tensor:
         """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
     @property
@@ -346,7 +360,7 @@ class Tensor:
         """The diagonal of two axes, as the last axis: a view."""
     def diagonal_scatter(self, src: Any, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Tensor:
         """A copy with `src` on a diagonal."""
-    def diff(self, n: Any = 1, dim: Any = -1) -> Tensor:
+    def diff(self, n: Any = 1, dim: Any = -1, prepend: Any = None, append: Any = None) -> Tensor:
         """Differences of neighbours along an axis, n times."""
     def dim(self) -> builtins.int:
         """The number of axes."""
@@ -546,6 +560,8 @@ class Tensor:
     def itemsize(self) -> builtins.int: ...
     def kron(self, other: Operand) -> Tensor:
         """Kronecker product: a copy of `other` times each element of `input`, in its place."""
+    def kthvalue(self, k: Any, dim: Any = -1, keepdim: Any = False) -> Extreme:
+        """The k-th smallest element along an axis, counted from 1, and its place."""
     def ldexp(self, other: Operand) -> Tensor:
         """input * 2**other, without overflow on the way."""
     def le(self, other: Operand) -> Tensor:
@@ -586,6 +602,8 @@ class Tensor:
         """As `logaddexp2`, written into the memory of the tensor, which is returned."""
     def logaddexp_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `logaddexp`, written into the memory of the tensor, which is returned."""
+    def logcumsumexp(self, dim: Any) -> Tensor:
+        """Running log(sum(exp(x))) along an axis, without overflow."""
     def logical_and(self, other: Operand) -> Tensor:
         """True where both are nonzero."""
     def logical_and_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -644,6 +662,8 @@ class Tensor:
         """As `maximum`, written into the memory of the tensor, which is returned."""
     def mean(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """Mean over axes; NaN of no elements."""
+    def median(self, dim: Any = None, keepdim: Any = False) -> Any:
+        """The median, the lower one of two; along an axis also its place.  (NumPy's is their mean.)"""
     def min(self, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
         """The smallest element along one axis."""
     def minimum(self, other: Operand) -> Tensor:
@@ -652,10 +672,14 @@ class Tensor:
         """As `minimum`, written into the memory of the tensor, which is returned."""
     def mm(self, mat2: Operand) -> Tensor:
         """Product of two matrices."""
+    def mode(self, dim: Any = -1, keepdim: Any = False) -> Extreme:
+        """The most frequent element along an axis, the smallest one of equals, and its last place."""
     def moveaxis(self, source: Any, destination: Any) -> Tensor:
         """Axes moved to new places, the others in their order."""
     def movedim(self, source: Any, destination: Any) -> Tensor:
         """Axes moved to new places, the others in their order."""
+    def msort(self) -> Tensor:
+        """The elements in order along the first axis."""
     def mul(self, other: Operand) -> Tensor:
         """Product of two tensors, broadcast together."""
     def mul_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -666,6 +690,14 @@ class Tensor:
         """Product of a matrix and a vector."""
     def nan_to_num(self, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
         """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the dtype's largest numbers."""
+    def nanmean(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
+        """Mean over axes of what is not NaN; NaN of nothing else."""
+    def nanmedian(self, dim: Any = None, keepdim: Any = False) -> Any:
+        """As `median`, of what is not NaN."""
+    def nanquantile(self, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Tensor:
+        """As `quantile`, of what is not NaN."""
+    def nansum(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
+        """Sum over axes of what is not NaN."""
     def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
         """`length` elements from `start` along an axis."""
     def narrow_copy(self, dim: Any, start: Any, length: Any) -> Tensor:
@@ -730,6 +762,8 @@ class Tensor:
         """A copy with elements written, or added, at places of the flattened tensor."""
     def put_(self, *args: Any, **kwargs: Any) -> Tensor:
         """As `put`, written into the memory of the tensor, which is returned."""
+    def quantile(self, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Tensor:
+        """The q-th quantiles along an axis; several q give a first axis of them."""
     def rad2deg(self) -> Tensor:
         """Radians as degrees."""
     def ravel(self, order: Any = 'C') -> Tensor:
@@ -752,6 +786,8 @@ class Tensor:
         """Remainder of division with the sign of the divisor, as Python's %."""
     def remainder_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `remainder`, written into the memory of the tensor, which is returned."""
+    def renorm(self, p: Any, dim: Any, maxnorm: Any) -> Tensor:
+        """The tensor with those parts along an axis scaled down whose p-norm is above maxnorm."""
     def repeat(self, *sizes: Any) -> Tensor:
         """Copies one after the other along every axis."""
     def repeat_interleave(self, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
@@ -842,8 +878,8 @@ class Tensor:
         """log(1 + exp(x)) of each element, without overflow."""
     def softplus_(self) -> Tensor:
         """As `softplus`, written into the memory of the tensor, which is returned."""
-    def sort(self, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Extreme:
-        """The elements in order along an axis, and where they came from."""
+    def sort(self, dim: Any = -1, descending: Any = False, stable: Any = False) -> Extreme:
+        """The elements in order along an axis, and where they came from; NaN is above all."""
     def split(self, split_size_or_sections: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
         """Parts of a given length, or of given lengths, along an axis."""
     def split_with_sizes(self, split_sizes: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
@@ -860,6 +896,8 @@ class Tensor:
         """Without axes of length 1 (all of them, or those named)."""
     def std(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
         """Standard deviation over axes; n - correction in the denominator."""
+    def std_mean(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any:
+        """Standard deviation and mean over axes."""
     def storage_offset(self) -> builtins.int:
         """Elements between the beginning of the memory and the first element."""
     def stride(self, dim: Any = None) -> Any:
@@ -926,12 +964,16 @@ class Tensor:
         """Windows of `size` elements, every `step`, along an axis; within a window is the last axis."""
     def uniform_(self, low: Any = 0.0, high: Any = 1.0) -> Tensor:
         """Elements uniform in [low, high), in place."""
-    def unique(self, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False) -> Any:
-        """The distinct elements in order; the slope of each belongs to its first occurrence."""
+    def unique(self, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False, dim: Any = None) -> Any:
+        """The distinct elements (or slices of an axis) in order; each has its first one's slope."""
+    def unique_consecutive(self, return_inverse: Any = False, return_counts: Any = False, dim: Any = None) -> Any:
+        """The elements (or slices of an axis) without those that equal the one before."""
     def unsqueeze(self, dim: Any) -> Tensor:
         """A new axis of length 1."""
     def var(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
         """Variance over axes; divided by n - correction."""
+    def var_mean(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any:
+        """Variance and mean over axes."""
     def vdot(self, other: Operand) -> Tensor:
         """Sum of the products of two vectors, the first one conjugated."""
     def view(self, *shape: Any) -> Tensor:
@@ -1040,6 +1082,8 @@ def amin(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = N
     """The smallest element over axes; NaN if there is one."""
 @overload
 def amin(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
+def aminmax(input: Operand, *, dim: Any = None, keepdim: Any = False) -> Any:
+    """The smallest and the largest element, of all or along an axis; equal ones share the slope."""
 @overload
 def angle(input: Tensor) -> Tensor:
     """The angle with the positive real axis, in radians; 0 or pi of real numbers."""
@@ -1098,10 +1142,10 @@ def argmin(input: Tensor, dim: Any = None, keepdim: Any = False) -> Tensor:
 @overload
 def argmin(input: Array, dim: Any = None, keepdim: Any = False) -> Any: ...
 @overload
-def argsort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Tensor:
+def argsort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = False) -> Tensor:
     """The places of the elements in sorted order."""
 @overload
-def argsort(input: Array, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Any: ...
+def argsort(input: Array, dim: Any = -1, descending: Any = False, stable: Any = False) -> Any: ...
 @overload
 def argwhere(input: Tensor) -> Tensor:
     """The places of the elements that are not zero, one row each."""
@@ -1149,6 +1193,8 @@ def atleast_2d(*tensors: Any) -> Any:
     """Vectors as matrices of one row; a tuple of several."""
 def atleast_3d(*tensors: Any) -> Any:
     """Vectors and matrices with three axes: (1, n, 1) and (n, m, 1); a tuple of several."""
+def average(a: Any, axis: Any = None, weights: Any = None, returned: Any = False, *, keepdims: Any = False) -> Any:
+    """The weighted mean over axes, and with returned=True the sum of the weights (NumPy's)."""
 @overload
 def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: Any = False, count_include_pad: Any = True) -> Tensor:
     """The mean of each window of the last axis."""
@@ -1203,6 +1249,11 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
     """The tensor repeated to a shape, without a copy."""
 @overload
 def broadcast_to(input: Array, size: Any) -> Any: ...
+@overload
+def bucketize(input: Tensor, boundaries: Any, *, right: Any = False) -> Tensor:
+    """The number of the interval between sorted boundaries that each element is in."""
+@overload
+def bucketize(input: Array, boundaries: Any, *, right: Any = False) -> Any: ...
 def can_cast(source: Any, target: Any) -> builtins.bool:
     """Whether values of one dtype may be cast to another's category."""
 def cartesian_prod(*tensors: Any) -> Tensor:
@@ -1307,6 +1358,11 @@ def copysign(input: Tensor, other: Operand) -> Tensor:
 @overload
 def copysign(input: Array, other: Operand) -> Any: ...
 @overload
+def corrcoef(input: Tensor) -> Tensor:
+    """The correlations of the rows, which are variables; columns are observations."""
+@overload
+def corrcoef(input: Array) -> Any: ...
+@overload
 def cos(input: Tensor) -> Tensor:
     """Cosine of each element, in radians."""
 @overload
@@ -1324,15 +1380,37 @@ def count_nonzero(input: Tensor, dim: Any = None, *, keepdim: Any = False) -> Te
 @overload
 def count_nonzero(input: Array, dim: Any = None, *, keepdim: Any = False) -> Any: ...
 @overload
+def cov(input: Tensor, *, correction: Any = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
+    """The covariances of the rows, which are variables; columns are observations."""
+@overload
+def cov(input: Array, *, correction: Any = 1, fweights: Any = None, aweights: Any = None) -> Any: ...
+@overload
 def cross(input: Tensor, other: Operand, dim: Any = None) -> Tensor:
     """Cross product along an axis of length 3 (the first such one); others broadcast."""
 @overload
 def cross(input: Array, other: Operand, dim: Any = None) -> Any: ...
 @overload
+def cummax(input: Tensor, dim: Any) -> Extreme:
+    """The largest element so far along an axis, and its place: the last one of equals."""
+@overload
+def cummax(input: Array, dim: Any) -> Any: ...
+@overload
+def cummin(input: Tensor, dim: Any) -> Extreme:
+    """The smallest element so far along an axis, and its place: the last one of equals."""
+@overload
+def cummin(input: Array, dim: Any) -> Any: ...
+@overload
+def cumprod(input: Tensor, dim: Any = None, *, dtype: Any = None) -> Tensor:
+    """Running product along an axis; its slopes are exact where elements are zero."""
+@overload
+def cumprod(input: Array, dim: Any = None, *, dtype: Any = None) -> Any: ...
+@overload
 def cumsum(input: Tensor, dim: Any = None, *, dtype: Any = None) -> Tensor:
     """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
 @overload
 def cumsum(input: Array, dim: Any = None, *, dtype: Any = None) -> Any: ...
+def cumulative_trapezoid(y: Operand, x: Any = None, *, dx: Any = None, dim: Any = -1) -> Tensor:
+    """The integral by the trapezoid rule up to each point but the first."""
 @overload
 def deg2rad(input: Tensor) -> Tensor:
     """Degrees as radians."""
@@ -1364,10 +1442,10 @@ def diagonal_scatter(input: Tensor, src: Any, offset: Any = 0, dim1: Any = 0, di
 @overload
 def diagonal_scatter(input: Array, src: Any, offset: Any = 0, dim1: Any = 0, dim2: Any = 1) -> Any: ...
 @overload
-def diff(input: Tensor, n: Any = 1, dim: Any = -1) -> Tensor:
+def diff(input: Tensor, n: Any = 1, dim: Any = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Differences of neighbours along an axis, n times."""
 @overload
-def diff(input: Array, n: Any = 1, dim: Any = -1) -> Any: ...
+def diff(input: Array, n: Any = 1, dim: Any = -1, prepend: Any = None, append: Any = None) -> Any: ...
 @overload
 def div(input: Tensor, other: Operand, *, rounding_mode: Any = None) -> Tensor:
     """True quotient; rounding_mode "floor" or "trunc" rounds it."""
@@ -1643,6 +1721,8 @@ def isfinite(input: Tensor) -> Tensor:
     """True where the element is neither NaN nor infinite."""
 @overload
 def isfinite(input: Array) -> Any: ...
+def isin(elements: Any, test_elements: Any, *, assume_unique: Any = False, invert: Any = False) -> Tensor:
+    """Which elements are among others."""
 @overload
 def isinf(input: Tensor) -> Tensor:
     """True where the element is infinite."""
@@ -1673,6 +1753,11 @@ def kron(input: Tensor, other: Operand) -> Tensor:
     """Kronecker product: a copy of `other` times each element of `input`, in its place."""
 @overload
 def kron(input: Array, other: Operand) -> Any: ...
+@overload
+def kthvalue(input: Tensor, k: Any, dim: Any = -1, keepdim: Any = False) -> Extreme:
+    """The k-th smallest element along an axis, counted from 1, and its place."""
+@overload
+def kthvalue(input: Array, k: Any, dim: Any = -1, keepdim: Any = False) -> Any: ...
 @overload
 def layer_norm(input: Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-05) -> Tensor:
     """Mean 0 and variance 1 over the last axes, then weight and bias."""
@@ -1740,6 +1825,11 @@ def logaddexp2(input: Tensor, other: Operand) -> Tensor:
     """log2(2**u + 2**v) without overflow."""
 @overload
 def logaddexp2(input: Array, other: Operand) -> Any: ...
+@overload
+def logcumsumexp(input: Tensor, dim: Any) -> Tensor:
+    """Running log(sum(exp(x))) along an axis, without overflow."""
+@overload
+def logcumsumexp(input: Array, dim: Any) -> Any: ...
 @overload
 def logical_and(input: Tensor, other: Operand) -> Tensor:
     """True where both are nonzero."""
@@ -1825,6 +1915,8 @@ def mean(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = N
     """Mean over axes; NaN of no elements."""
 @overload
 def mean(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
+def median(input: Operand, dim: Any = None, keepdim: Any = False) -> Any:
+    """The median, the lower one of two; along an axis also its place.  (NumPy's is their mean.)"""
 def meshgrid(*tensors: Any, indexing: Any = 'ij') -> builtins.tuple[Tensor, ...]:
     """Each vector along an axis of its own, expanded to the shape of all."""
 def min(input: Operand, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
@@ -1840,6 +1932,11 @@ def mm(input: Tensor, mat2: Operand) -> Tensor:
 @overload
 def mm(input: Array, mat2: Operand) -> Any: ...
 @overload
+def mode(input: Tensor, dim: Any = -1, keepdim: Any = False) -> Extreme:
+    """The most frequent element along an axis, the smallest one of equals, and its last place."""
+@overload
+def mode(input: Array, dim: Any = -1, keepdim: Any = False) -> Any: ...
+@overload
 def moveaxis(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Axes moved to new places, the others in their order."""
 @overload
@@ -1849,6 +1946,11 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Axes moved to new places, the others in their order."""
 @overload
 def movedim(input: Array, source: Any, destination: Any) -> Any: ...
+@overload
+def msort(input: Tensor) -> Tensor:
+    """The elements in order along the first axis."""
+@overload
+def msort(input: Array) -> Any: ...
 @overload
 def mul(input: Tensor, other: Operand) -> Tensor:
     """Product of two tensors, broadcast together."""
@@ -1869,6 +1971,23 @@ def nan_to_num(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = 
     """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the dtype's largest numbers."""
 @overload
 def nan_to_num(input: Array, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any: ...
+@overload
+def nanmean(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
+    """Mean over axes of what is not NaN; NaN of nothing else."""
+@overload
+def nanmean(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
+def nanmedian(input: Operand, dim: Any = None, keepdim: Any = False) -> Any:
+    """As `median`, of what is not NaN."""
+@overload
+def nanquantile(input: Tensor, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Tensor:
+    """As `quantile`, of what is not NaN."""
+@overload
+def nanquantile(input: Array, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Any: ...
+@overload
+def nansum(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
+    """Sum over axes of what is not NaN."""
+@overload
+def nansum(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 @overload
 def narrow(input: Tensor, dim: Any, start: Any, length: Any) -> Tensor:
     """`length` elements from `start` along an axis."""
@@ -1973,11 +2092,18 @@ def prod(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = N
 def prod(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
 def promote_types(x: Any, y: Operand) -> dtype:
     """The smaller dtype that holds both (two dtypes of equal standing)."""
+def ptp(a: Any, axis: Any = None, *, keepdims: Any = False) -> Tensor:
+    """The largest less the smallest element (NumPy's)."""
 @overload
 def put(input: Tensor, index: Any, source: Any, accumulate: Any = False) -> Tensor:
     """A copy with elements written, or added, at places of the flattened tensor."""
 @overload
 def put(input: Array, index: Any, source: Any, accumulate: Any = False) -> Any: ...
+@overload
+def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Tensor:
+    """The q-th quantiles along an axis; several q give a first axis of them."""
+@overload
+def quantile(input: Array, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Any: ...
 @overload
 def rad2deg(input: Tensor) -> Tensor:
     """Radians as degrees."""
@@ -2031,6 +2157,11 @@ def remainder(input: Tensor, other: Operand) -> Tensor:
     """Remainder of division with the sign of the divisor, as Python's %."""
 @overload
 def remainder(input: Array, other: Operand) -> Any: ...
+@overload
+def renorm(input: Tensor, p: Any, dim: Any, maxnorm: Any) -> Tensor:
+    """The tensor with those parts along an axis scaled down whose p-norm is above maxnorm."""
+@overload
+def renorm(input: Array, p: Any, dim: Any, maxnorm: Any) -> Any: ...
 @overload
 def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
     """Every element so many times in place: one number for all, or one for each."""
@@ -2107,8 +2238,8 @@ def scatter_reduce(input: Tensor, dim: Any, index: Any, src: Any, reduce: Any, *
     """A copy with elements of `src` combined along an axis: sum, prod, mean, amax or amin."""
 @overload
 def scatter_reduce(input: Array, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: Any = True) -> Any: ...
-def searchsorted(sorted_sequence: Any, input: Operand, *, right: Any = False) -> Tensor:
-    """Where the elements would be inserted in a sorted vector to keep it sorted."""
+def searchsorted(sorted_sequence: Any, input: Operand, *, right: Any = False, side: Any = None) -> Tensor:
+    """Where the elements would be inserted in sorted numbers to keep them sorted."""
 @overload
 def select(input: Tensor, dim: Any, index: Any) -> Tensor:
     """The part at one index of an axis, without that axis."""
@@ -2180,10 +2311,10 @@ def softplus(input: Tensor) -> Tensor:
 @overload
 def softplus(input: Array) -> Any: ...
 @overload
-def sort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Extreme:
-    """The elements in order along an axis, and where they came from."""
+def sort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = False) -> Extreme:
+    """The elements in order along an axis, and where they came from; NaN is above all."""
 @overload
-def sort(input: Array, dim: Any = -1, descending: Any = False, stable: Any = False, *, axis: Any = None) -> Any: ...
+def sort(input: Array, dim: Any = -1, descending: Any = False, stable: Any = False) -> Any: ...
 def split(tensor: Operand, split_size_or_sections: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
     """Parts of a given length, or of given lengths, along an axis."""
 @overload
@@ -2213,6 +2344,8 @@ def std(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = Fal
     """Standard deviation over axes; n - correction in the denominator."""
 @overload
 def std(input: Array, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any: ...
+def std_mean(input: Operand, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any:
+    """Standard deviation and mean over axes."""
 @overload
 def sub(input: Tensor, other: Operand, *, alpha: Any = 1) -> Tensor:
     """Difference of two tensors, broadcast together."""
@@ -2302,6 +2435,10 @@ def transpose(input: Tensor, *dims: Any, dim0: Any = None, dim1: Any = None) -> 
     """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
 @overload
 def transpose(input: Array, *dims: Any, dim0: Any = None, dim1: Any = None) -> Any: ...
+def trapezoid(y: Operand, x: Any = None, *, dx: Any = None, dim: Any = -1) -> Tensor:
+    """The integral along an axis by the trapezoid rule, of points x or at distances dx."""
+def trapz(y: Operand, x: Any = None, *, dx: Any = None, dim: Any = -1) -> Tensor:
+    """The integral along an axis by the trapezoid rule, of points x or at distances dx."""
 @overload
 def tril(input: Tensor, diagonal: Any = 0) -> Tensor:
     """The elements on and below a diagonal of the last two axes, 0 elsewhere."""
@@ -2336,8 +2473,10 @@ def unflatten(input: Tensor, dim: Any, sizes: Any) -> Tensor:
     """One axis as several; one of their lengths may be -1."""
 @overload
 def unflatten(input: Array, dim: Any, sizes: Any) -> Any: ...
-def unique(input: Operand, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False) -> Any:
-    """The distinct elements in order; the slope of each belongs to its first occurrence."""
+def unique(input: Operand, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False, dim: Any = None) -> Any:
+    """The distinct elements (or slices of an axis) in order; each has its first one's slope."""
+def unique_consecutive(input: Operand, return_inverse: Any = False, return_counts: Any = False, dim: Any = None) -> Any:
+    """The elements (or slices of an axis) without those that equal the one before."""
 @overload
 def unsqueeze(input: Tensor, dim: Any) -> Tensor:
     """A new axis of length 1."""
@@ -2348,6 +2487,8 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = Fal
     """Variance over axes; divided by n - correction."""
 @overload
 def var(input: Array, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any: ...
+def var_mean(input: Operand, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any:
+    """Variance and mean over axes."""
 @overload
 def vdot(input: Tensor, other: Operand) -> Tensor:
     """Sum of the products of two vectors, the first one conjugated."""
