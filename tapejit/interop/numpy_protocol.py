@@ -144,15 +144,18 @@ def _at(ufunc, x, indices, values=None):
             f"np.{ufunc.__name__}.at: an array cannot hold the history of tensors\n"
             "  try  a tensor to add to"
         )
-    if ufunc not in (np.add, np.subtract) or not hasattr(x, "index_put_"):
+    if ufunc not in (np.add, np.subtract):
         raise missing(f"np.{ufunc.__name__}.at")
-    values = operand(values)
     key = indices if isinstance(indices, tuple) else (indices,)
-    key = tuple(operand(k) if isinstance(k, np.ndarray | list) else k for k in key)
+    if not all(isinstance(k, Tensor | np.ndarray | list | int | np.integer) for k in key):
+        raise TraceError(
+            "np.add.at: places are integers or arrays of them\n  try  x[key] += values"
+        )
+    key = tuple(k if isinstance(k, Tensor) else as_data(np.atleast_1d(k)) for k in key)
+    values = operand(values)
     values = values if isinstance(values, Tensor) else as_data(np.asarray(values))
-    x.index_put_(
-        key, (values.neg() if ufunc is np.subtract else values).to(x.dtype), accumulate=True
-    )
+    values = values.neg() if ufunc is np.subtract else values
+    x.index_put_(key, values.to(x.dtype), accumulate=True)
 
 
 _METHODS: dict[str, Callable] = {
