@@ -10,6 +10,13 @@ import pytest
 from oracle import differences, raised, same_as_torch
 
 import tapejit as tj
+from tapejit import dtypes
+from tapejit.build import Builder
+from tapejit.plan import LoopStep
+from tapejit.registry import OPS
+from tapejit.runtime.compiled import compile_program
+from tapejit.shapes import aval
+from tapejit.tape import Program
 
 F = tj.nn.functional
 INF, NAN = math.inf, math.nan
@@ -190,6 +197,33 @@ def test_the_first_of_equal_elements_wins():
 
     same_as_torch(case)
     assert math.isnan(F.max_pool2d(np.array(TIES), 2)[0, 0, 0, 1])
+
+
+WINDOWS = [
+    ("max_pool_index", ((3, 4), (3, 2), (2, 1), (1, 0), (1, 2))),
+    ("max_pool_index", ((4, 3), (2, 3), (2, 2), (1, 1), (2, 1))),
+    ("max_pool_index", ((5,), (3,), (2,), (1,), (1,))),
+    ("adaptive_max_index", ((4, 3),)),
+    ("adaptive_max_index", ((2, 3, 4),)),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, bool])
+@pytest.mark.parametrize(("name", "attrs"), WINDOWS, ids=str)
+def test_the_loop_finds_what_numpy_finds(name, attrs, dtype):
+    """Also ties, NaN, and windows of nothing but -inf."""
+    random = np.random.default_rng(2)
+    x = random.integers(-2, 3, (2, 6, 7, 6)).astype(dtype)
+    if x.dtype.kind == "f":
+        x[random.random(x.shape) < 0.2] = NAN
+        x[0, :3] = -INF
+    op, builder = OPS[name], Builder()
+    source = builder.input(aval(x.shape, dtypes.from_numpy(x.dtype)))
+    row = builder.emit(op, (source,), attrs).row
+    compiled = compile_program(Program(builder.tape, [source.row], [row]))
+    assert [type(step) for step in compiled.plan.steps] == [LoopStep]
+    wanted = op.evaluate(x, **dict(zip(op.attributes, attrs, strict=True)))
+    np.testing.assert_array_equal(compiled([x])[0], wanted)
 
 
 def test_pooling_of_minus_infinity():

@@ -12,7 +12,8 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.families import operation
-from tapejit.registry import Probe
+from tapejit.ops.loops import pooling as loops
+from tapejit.registry import Loop, Probe
 from tapejit.shapes import aval
 
 # ---------------------------------------------------------------- the largest of a window
@@ -86,6 +87,7 @@ max_pool_index = operation(
     summary="Where the largest element of each window is, in the flattened last axes.",
     infer=_infer_indices,
     evaluate=_run_max_pool_index,
+    loop=Loop(loops.max_pool_work),
     attributes=("lengths", "kernel", "stride", "padding", "dilation"),
     note="The first of equal elements; NaN counts as the largest.",
     probe=Probe(
@@ -107,6 +109,7 @@ adaptive_max_index = operation(
     summary="Where the largest element of each of so many equal windows is.",
     infer=_infer_indices,
     evaluate=_run_adaptive_max_index,
+    loop=Loop(loops.adaptive_work),
     attributes=("lengths",),
     note="The first of equal elements; NaN counts as the largest.",
     probe=Probe(shapes=(((2, 5, 6),),), attrs=({"lengths": (3, 4)},)),

@@ -27,6 +27,7 @@ TAPEJIT_JIT=0 runs the same functions as Python.  What compiles them is runtime/
     scans       cumsum
     recurrences recurrence, cumprod, cumargmax, cumargmin
     search      searchsorted
+    pooling     the largest element of each window
 
 Elements are processed in the order of memory where that is possible: an inner loop over neighbours
 is what LLVM turns into vectors.
