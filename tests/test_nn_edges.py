@@ -226,6 +226,35 @@ def test_the_loop_finds_what_numpy_finds(name, attrs, dtype):
     np.testing.assert_array_equal(compiled([x])[0], wanted)
 
 
+OVERLAPS = [
+    ((2, 3, 8, 9), (0, 1), (2, 3, 3, 2, 3, 4), (2, 1), (1, 2)),
+    ((2, 3, 8, 9), (1, 0), (2, 3, 2, 3, 7, 7), (1, 1), (1, 1)),
+    ((12,), (2,), (4, 4), (2,), (1,)),
+]
+"""Shape, first window, kernel and windows behind the leading axes, stride, dilation."""
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("case", OVERLAPS, ids=str)
+def test_overlapping_windows_are_added_up(case, dtype):
+    shape, first, parts, stride, dilation = case
+    n, n_lead = len(stride), len(shape) - len(stride)
+    steps = [tuple(int(i == axis) for i in range(len(parts))) for axis in range(n_lead)]
+    for axis, (s, d) in enumerate(zip(stride, dilation, strict=True)):
+        row = [0] * len(parts)
+        row[n_lead + axis], row[n_lead + n + axis] = d, s
+        steps.append(tuple(row))
+    attrs = (shape, (0,) * n_lead + first, tuple(steps))
+    x = np.random.default_rng(3).integers(-9, 9, parts).astype(dtype)
+    op, builder = OPS["unstrided"], Builder()
+    source = builder.input(aval(parts, dtypes.from_numpy(x.dtype)))
+    row = builder.emit(op, (source,), attrs).row
+    compiled = compile_program(Program(builder.tape, [source.row], [row]))
+    assert [type(step) for step in compiled.plan.steps] == [LoopStep]
+    wanted = op.evaluate(x, **dict(zip(op.attributes, attrs, strict=True)))
+    np.testing.assert_array_equal(compiled([x])[0], wanted)  # whole numbers: exact in any order
+
+
 def test_pooling_of_minus_infinity():
     def case(module):
         x = module.full((1, 1, 3, 3), -INF)

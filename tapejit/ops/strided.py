@@ -15,7 +15,8 @@ import numpy as np
 
 from tapejit.errors import AutogradError
 from tapejit.families import operation
-from tapejit.registry import Probe
+from tapejit.ops.loops import windows
+from tapejit.registry import Loop, Probe
 from tapejit.shapes import Shape, aval
 
 Steps = tuple[tuple[int, ...], ...]
@@ -106,6 +107,7 @@ unstrided = operation(
     summary="Zeros with elements added at starts + steps @ i: the transpose of strided.",
     infer=lambda avals, shape, starts, steps: aval(shape, avals[0].dtype),
     evaluate=_run_unstrided,
+    loop=Loop(windows.add_work, reads=windows.reads),
     attributes=("shape", "starts", "steps"),
     vjp=lambda gy, x, y, shape, starts, steps: (
         strided(gy, shape=x.shape, starts=starts, steps=steps),

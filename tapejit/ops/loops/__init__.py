@@ -28,6 +28,7 @@ TAPEJIT_JIT=0 runs the same functions as Python.  What compiles them is runtime/
     recurrences recurrence, cumprod, cumargmax, cumargmin
     search      searchsorted
     pooling     the largest element of each window
+    windows     unstrided: windows added up where they overlap
 
 Elements are processed in the order of memory where that is possible: an inner loop over neighbours
 is what LLVM turns into vectors.
