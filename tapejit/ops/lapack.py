@@ -10,6 +10,7 @@ Errors are raised here, in PyTorch's words.  Not here: derivatives (`solving`, `
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -353,3 +354,32 @@ def cofactors(x: np.ndarray, factors: np.ndarray) -> np.ndarray:
         size = np.prod(others, -1) * phase[..., None]
         result[bad] = np.conjugate(u) * size[..., None, :] @ np.conjugate(vh)
     return result.astype(x.dtype, copy=False)
+
+
+# ---------------------------------------------------------------- equal values
+
+
+def turned(values: np.ndarray, *vectors: np.ndarray) -> None:
+    """Turn columns that belong to equal values (8 n eps of the largest) among themselves.
+
+    In place, by a rotation drawn once for each number of columns.  LAPACK's basis of an eigenspace
+    is often a special one (that of the identity is the identity), in which a loss may seem not to
+    depend on the choice; in this one it does not by chance (`matrices.over_gaps`).
+    """
+    n = values.shape[-1]
+    limit = np.max(np.abs(values), -1, initial=0, keepdims=True) * (8 * n * eps_of(vectors[0]))
+    equal = np.abs(np.diff(values)) <= limit
+    for i in np.argwhere(equal & ~np.pad(equal, [(0, 0)] * (equal.ndim - 1) + [(1, 0)])[..., :-1]):
+        *place, begin = i
+        run = equal[(*place, slice(begin, None))]
+        length = 1 + (len(run) if run.all() else int(np.argmin(run)))
+        block = (*place, slice(None), slice(begin, begin + length))
+        for x in vectors:
+            x[block] = x[block] @ _rotation(length, x.dtype.kind == "c").astype(x.dtype)
+
+
+@functools.lru_cache(64)
+def _rotation(n, is_complex):
+    random = np.random.default_rng(n)
+    x = random.normal(size=(n, n)) + (1j * random.normal(size=(n, n)) if is_complex else 0)
+    return np.linalg.qr(x)[0]

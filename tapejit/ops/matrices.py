@@ -16,7 +16,7 @@ import numpy as np
 
 from tapejit.errors import NotDifferentiable
 from tapejit.families import operation
-from tapejit.ops.comparison import eq, gt, le, logical_and, logical_not
+from tapejit.ops.comparison import eq, gt, le, logical_and, logical_not, logical_or
 from tapejit.ops.complexes import conjugate
 from tapejit.ops.linear import swap
 from tapejit.ops.movement import cat, iota, reshape, slice_
@@ -163,20 +163,47 @@ PHASE = (
 )
 
 
-def over_gaps(x, values, scale, words: str, strict: bool = False):
+def over_gaps(x, values, scale, words: str, gvalues=None):
     """x[i, j] / (values[j] - values[i]) off the diagonal; 0 on it and where values are equal.
 
-    Equal means: their gap is at most 8 n eps of the largest.  Where x is not 0 there, up to
-    64 n eps of `scale`, the quotient is refused, and so is its slope in any case: it needs how the
-    values part, which no mask knows.  strict refuses it at once.
+    Equal means: their gap is at most 8 n eps of the largest.  The quotient is refused unless x is
+    0 there (against `scale`) and the cotangents `gvalues` of equal values are equal; without those
+    it is refused in any case, and so is its slope: they need how the values part.
+
+    Why that is enough.  Vectors of equal values are a basis that `lapack` turned at random.  A loss
+    whose change by a further turn is 0 there, and whose slopes by the equal values are equal there,
+    is so for every basis, and has this gradient.  In a special basis that could be an accident:
+    log(A)[0, 1] at A = 1 has both slopes 0 in the basis 1, and the gradient is not 0.
     """
     n = x.shape[-1]
     if n < 2 or 0 in x.shape:
         return zeros_like(x)
-    rounding = n * float(np.finfo(x.dtype.dtype).eps)
-    gaps = row(values) - column(values)
-    is_equal = le(abs(gaps), largest(row(values)) * (8 * rounding))
-    near = logical_and(is_equal, logical_not(on_diagonal(x)))
-    bad = near if strict else logical_and(near, gt(abs(x), scale * (64 * rounding)))
+    eps = float(np.finfo(x.dtype.dtype).eps)
+    gaps, is_equal, near = _gaps(x, values)
+    bad = near
+    if gvalues is not None:
+        apart = abs(row(gvalues) - column(gvalues))
+        unequal = gt(apart, largest(row(gvalues)) * math.sqrt(eps))
+        turns = gt(abs(x), scale * math.sqrt(eps))
+        bad = logical_and(near, logical_or(unequal, turns))
     quotient = where(is_equal, 0.0, x / where(is_equal, 1.0, gaps))
     return refuse(quotient, bad, near, words=words)
+
+
+def _gaps(x, values):
+    """values[j] - values[i]; where they are equal; and where they are off the diagonal."""
+    rounding = x.shape[-1] * float(np.finfo(x.dtype.dtype).eps)
+    gaps = row(values) - column(values)
+    is_equal = le(abs(gaps), largest(row(values)) * (8 * rounding))
+    return gaps, is_equal, logical_and(is_equal, logical_not(on_diagonal(gaps)))
+
+
+def held(vectors, values, words: str):
+    """Vectors for the rule of their values alone: their own slope is refused at equal values.
+
+    `over_gaps` cannot judge a loss whose values come from another row.
+    """
+    if 0 in vectors.shape or values.shape[-1] < 2:
+        return vectors
+    near = _gaps(vectors, values)[2]
+    return refuse(vectors, logical_and(near, logical_not(near)), near, words=words)

@@ -82,6 +82,17 @@ cholesky = operation(
 )
 
 
+cholesky_info = operation(
+    "cholesky_info",
+    "linalg",
+    summary="0, or the order of the first minor that is not positive.",
+    infer=lambda avals: aval(avals[0].shape[:-2], dtypes.int32),
+    evaluate=lambda x: lapack.cholesky_info(x)[1],
+    complex=True,
+    probe=Probe(shapes=((("spd", (3, 3)),), ((2, 3, 3),)), dtypes=FLOATS),
+)
+
+
 def _by_both(factor, x):
     """L^-H x L^-1."""
     left = solve_with(factor, x, True)

@@ -53,12 +53,15 @@ def export(*names: str, method: bool = True, function: bool = True, numpy: tuple
     return enter
 
 
-def offered(*methods: str, numpy: tuple[str, ...] = ()) -> Callable[[_F], _F]:
-    """Publish a function of the namespace module that defines it; also as `methods` of tensors."""
+def offered(*methods: str, numpy: tuple[str, ...] = (), top: bool = False) -> Callable[[_F], _F]:
+    """Publish a function of the namespace module that defines it; also as `methods` of tensors.
+
+    top  at top level too, under the methods' names
+    """
 
     def enter(implementation: Any) -> Any:
         return answer_in_kind(
-            export(*methods, function=False, method=bool(methods), numpy=numpy)(implementation)
+            export(*methods, function=top, method=bool(methods), numpy=numpy)(implementation)
         )
 
     return enter

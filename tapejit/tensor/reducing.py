@@ -1,18 +1,17 @@
-"""Reductions, norms and softmax: the functions users call.
+"""Reductions, statistics and softmax: the functions users call.
 
 Axes may be called `dim` (PyTorch) or `axis` (NumPy), one or several, negative or None.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapejit import dtypes
 from tapejit.dtypes import as_dtype
-from tapejit.errors import ArgumentError, SelectionError
+from tapejit.errors import SelectionError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis
 from tapejit.tensor.core import Tensor, apply, wrap
@@ -186,56 +185,6 @@ def count_nonzero(input, dim=None, *, keepdim=False) -> Tensor:
         return apply(OPS["count_nonzero"], (input,))
     return (input != 0).sum(dim, keepdim)
 
-
-# ---------------------------------------------------------------- norms
-
-
-@export("norm")
-def norm(input, p="fro", dim=None, keepdim=False, *, ord=None) -> Tensor:
-    """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector.
-
-    >>> import tapejit as tj
-    >>> tj.norm(tj.tensor([3.0, 4.0])), tj.norm(tj.tensor([3.0, -4.0]), 1)
-    (tensor(5.), tensor(7.))
-    >>> x = tj.zeros(2, requires_grad=True)
-    >>> tj.norm(x).backward()
-    >>> x.grad
-    tensor([0., 0.])
-    """
-    p = 2 if p in ("fro", None) and ord is None else (ord if ord is not None else p)
-    axes = _axes("norm", input, dim)
-    result = _norm(input, float(p), axes, keepdim)
-    return named(result, "LinalgVectorNormBackward0")
-
-
-def _norm(x, p, axes, keepdim):
-    size = x.abs()
-    if math.isinf(p):
-        return apply(OPS["amax" if p > 0 else "amin"], (size,), (axes, keepdim))
-    if p == 0:
-        return (x != 0).to(x.dtype).sum(axes, keepdim)
-    if p == 1:
-        return size.sum(axes, keepdim)
-    total = (x * x if p == 2 else size**p).sum(axes, keepdim)
-    # where the sum is 0 the root's slope is infinite; the norm's is taken as 0
-    is_zero = total == 0.0
-    safe = FUNCTIONS["where"](is_zero, 1.0, total)
-    root = safe.sqrt() if p == 2 else safe ** (1.0 / p)
-    return FUNCTIONS["where"](is_zero, 0.0, root)
-
-
-def _numpy_norm(x, ord=None, axis=None, keepdims=False):
-    """np.linalg.norm: of a matrix only the Frobenius norm, of vectors any."""
-    is_matrix = isinstance(axis, tuple | list) or (axis is None and x._aval.ndim == 2)
-    if ord not in (None, "fro") and (is_matrix or (axis is None and x._aval.ndim > 1)):
-        raise ArgumentError(
-            f"np.linalg.norm: the {ord!r}-norm of matrices has no rule\n"
-            "  try  an axis, for norms of vectors, or ord='fro'"
-        )
-    return norm(x, 2 if ord in (None, "fro") else ord, axis, keepdims)
-
-
-FOR_NUMPY[np.linalg.norm] = _numpy_norm
 
 # ---------------------------------------------------------------- rows
 
