@@ -76,9 +76,36 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
+class LU(NamedTuple):
+    P: Tensor
+    L: Tensor
+    U: Tensor
+
+
+class OldSVD(NamedTuple):
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+
 class Parts(NamedTuple):
     mantissa: Tensor
     exponent: Tensor
+
+
+class QR(NamedTuple):
+    Q: Tensor
+    R: Tensor
+
+
+class Slogdet(NamedTuple):
+    sign: Tensor
+    logabsdet: Tensor
+
+
+class Triangular(NamedTuple):
+    solution: Tensor
+    cloned_coefficient: Tensor
 
 class FloatInfo(NamedTuple):
     bits: builtins.int
@@ -282,6 +309,12 @@ class Tensor:
         """The tensor in complex64; itself if it is so already."""
     def char(self) -> Tensor:
         """The tensor in int8; itself if it is so already."""
+    def cholesky(self, upper: Any = False) -> Tensor:
+        """The lower triangular L with L L^H = A, of Hermitian positive-definite matrices."""
+    def cholesky_inverse(self, upper: Any = False) -> Tensor:
+        """The inverse of A, by its Cholesky factor."""
+    def cholesky_solve(self, L: Any, upper: Any = False) -> Tensor:
+        """x with A x = input, by the Cholesky factor of A."""
     def chunk(self, chunks: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
         """About `chunks` parts of equal length along an axis."""
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
@@ -344,6 +377,8 @@ class Tensor:
         """The address of the first element."""
     def deg2rad(self) -> Tensor:
         """Degrees as radians."""
+    def det(self) -> Tensor:
+        """The determinant of square matrices; its gradient is right of singular ones too."""
     def detach(self) -> Tensor:
         """The same memory, without history."""
     def detach_(self) -> Tensor:
@@ -518,6 +553,8 @@ class Tensor:
         """Sum of products over the last axes of both; of numbers the product."""
     def int(self) -> Tensor:
         """The tensor in int32; itself if it is so already."""
+    def inverse(self) -> Tensor:
+        """The inverse of square matrices."""
     def is_complex(self) -> builtins.bool:
         """Whether the dtype is complex."""
     def is_conj(self) -> builtins.bool:
@@ -604,6 +641,8 @@ class Tensor:
         """As `logaddexp`, written into the memory of the tensor, which is returned."""
     def logcumsumexp(self, dim: Any) -> Tensor:
         """Running log(sum(exp(x))) along an axis, without overflow."""
+    def logdet(self) -> Tensor:
+        """The logarithm of the determinant: NaN where that is negative, -inf where it is 0."""
     def logical_and(self, other: Operand) -> Tensor:
         """True where both are nonzero."""
     def logical_and_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -636,6 +675,8 @@ class Tensor:
         """u < v, elementwise."""
     def lt_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `lt`, written into the memory of the tensor, which is returned."""
+    def lu_solve(self, LU_data: Any, LU_pivots: Any) -> Tensor:
+        """x with A x = b, by what linalg.lu_factor gave for A."""
     @property
     def mH(self) -> Tensor: ...
     @property
@@ -652,6 +693,8 @@ class Tensor:
         """The elements where the mask holds, in one axis."""
     def matmul(self, other: Operand) -> Tensor:
         """Matrix product; vectors count as rows or columns, batch axes broadcast."""
+    def matrix_exp(self) -> Tensor:
+        """The exponential of square matrices: 1 + A + A^2 / 2 + ..."""
     def matrix_power(self, n: Any) -> Tensor:
         """A square matrix multiplied by itself, n times; of the inverse where n is negative."""
     def max(self, dim: Any = None, keepdim: Any = False, *, other: Operand | None = None, axis: Any = None, keepdims: Any = None) -> Any:
@@ -734,7 +777,7 @@ class Tensor:
         """The next number of the dtype after input towards other."""
     def nonzero(self, *, as_tuple: Any = False) -> Any:
         """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
-    def norm(self, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None) -> Tensor:
+    def norm(self, p: Any = 'fro', dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Tensor:
         """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
     def normal_(self, mean: Any = 0.0, std: Any = 1.0) -> Tensor:
         """Normally distributed elements, in place."""
@@ -748,6 +791,8 @@ class Tensor:
         """All products of the elements of two vectors."""
     def permute(self, *dims: Any) -> Tensor:
         """The axes in another order."""
+    def pinverse(self, rcond: Any = 1e-15) -> Tensor:
+        """The pseudo-inverse: PyTorch's older name of linalg.pinv."""
     def positive(self) -> Tensor:
         """The tensor itself."""
     def pow(self, exponent: Any) -> Tensor:
@@ -762,6 +807,8 @@ class Tensor:
         """A copy with elements written, or added, at places of the flattened tensor."""
     def put_(self, *args: Any, **kwargs: Any) -> Tensor:
         """As `put`, written into the memory of the tensor, which is returned."""
+    def qr(self, some: Any = True) -> QR:
+        """Q and R with input = Q R: PyTorch's older name of linalg.qr."""
     def quantile(self, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Tensor:
         """The q-th quantiles along an axis; several q give a first axis of them."""
     def rad2deg(self) -> Tensor:
@@ -872,6 +919,8 @@ class Tensor:
         """The shape, or the length of one axis."""
     def slice_scatter(self, src: Any, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1) -> Tensor:
         """A copy with `src` in a slice of an axis."""
+    def slogdet(self) -> Slogdet:
+        """The sign of the determinant, and the logarithm of its size: A = sign exp(logabsdet)."""
     def softmax(self, dim: Any = None, *, dtype: Any = None) -> Tensor:
         """exp(x) divided by its sum along an axis."""
     def softplus(self) -> Tensor:
@@ -910,6 +959,8 @@ class Tensor:
         """Difference of two tensors, broadcast together."""
     def sum(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """Sum over axes."""
+    def svd(self, some: Any = True, compute_uv: Any = True) -> OldSVD:
+        """U, S, V with input = U diag(S) V^H: PyTorch's older name of linalg.svd."""
     def swapaxes(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
         """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
     def swapdims(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
@@ -942,6 +993,8 @@ class Tensor:
         """The sum of the diagonal of a matrix."""
     def transpose(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
         """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+    def triangular_solve(self, A: Any, upper: Any = True, transpose: Any = False, unitriangular: Any = False) -> Triangular:
+        """x with A x = b, of triangular A, and A: PyTorch's older name of linalg.solve_triangular."""
     def tril(self, diagonal: Any = 0) -> Tensor:
         """The elements on and below a diagonal of the last two axes, 0 elsewhere."""
     def triu(self, diagonal: Any = 0) -> Tensor:
@@ -1282,6 +1335,15 @@ def channel_shuffle(input: Tensor, groups: Any) -> Tensor:
     """The channels (axis 1) of groups interleaved."""
 @overload
 def channel_shuffle(input: Array, groups: Any) -> Any: ...
+def cholesky(A: Any, upper: Any = False) -> Tensor:
+    """The lower triangular L with L L^H = A, of Hermitian positive-definite matrices."""
+def cholesky_inverse(L: Any, upper: Any = False) -> Tensor:
+    """The inverse of A, by its Cholesky factor."""
+@overload
+def cholesky_solve(input: Tensor, L: Any, upper: Any = False) -> Tensor:
+    """x with A x = input, by the Cholesky factor of A."""
+@overload
+def cholesky_solve(input: Array, L: Any, upper: Any = False) -> Any: ...
 @overload
 def chunk(input: Tensor, chunks: Any, dim: Any = 0) -> builtins.tuple[Tensor, ...]:
     """About `chunks` parts of equal length along an axis."""
@@ -1416,6 +1478,8 @@ def deg2rad(input: Tensor) -> Tensor:
     """Degrees as radians."""
 @overload
 def deg2rad(input: Array) -> Any: ...
+def det(A: Any) -> Tensor:
+    """The determinant of square matrices; its gradient is right of singular ones too."""
 @overload
 def diag(input: Tensor, diagonal: Any = 0) -> Tensor:
     """A matrix with this diagonal, or a copy of the diagonal of a matrix."""
@@ -1703,6 +1767,8 @@ def inner(input: Tensor, other: Operand) -> Tensor:
     """Sum of products over the last axes of both; of numbers the product."""
 @overload
 def inner(input: Array, other: Operand) -> Any: ...
+def inverse(A: Any) -> Tensor:
+    """The inverse of square matrices."""
 def is_complex(input: Operand) -> builtins.bool:
     """Whether the dtype is complex."""
 def is_conj(input: Operand) -> builtins.bool:
@@ -1831,6 +1897,11 @@ def logcumsumexp(input: Tensor, dim: Any) -> Tensor:
 @overload
 def logcumsumexp(input: Array, dim: Any) -> Any: ...
 @overload
+def logdet(input: Tensor) -> Tensor:
+    """The logarithm of the determinant: NaN where that is negative, -inf where it is 0."""
+@overload
+def logdet(input: Array) -> Any: ...
+@overload
 def logical_and(input: Tensor, other: Operand) -> Tensor:
     """True where both are nonzero."""
 @overload
@@ -1872,6 +1943,10 @@ def lt(input: Tensor, other: Operand) -> Tensor:
     """u < v, elementwise."""
 @overload
 def lt(input: Array, other: Operand) -> Any: ...
+def lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Tensor:
+    """x with A x = b, by what linalg.lu_factor gave for A."""
+def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: Any = True, unpack_pivots: Any = True) -> LU:
+    """P, L, U of what linalg.lu_factor gives."""
 @overload
 def masked_fill(input: Tensor, mask: Operand, value: Operand) -> Tensor:
     """The tensor with `value` where the mask holds."""
@@ -1892,6 +1967,8 @@ def matmul(input: Tensor, other: Operand) -> Tensor:
     """Matrix product; vectors count as rows or columns, batch axes broadcast."""
 @overload
 def matmul(input: Array, other: Operand) -> Any: ...
+def matrix_exp(A: Any) -> Tensor:
+    """The exponential of square matrices: 1 + A + A^2 / 2 + ..."""
 @overload
 def matrix_power(input: Tensor, n: Any) -> Tensor:
     """A square matrix multiplied by itself, n times; of the inverse where n is negative."""
@@ -2021,10 +2098,10 @@ def nextafter(input: Array, other: Operand) -> Any: ...
 def nonzero(input: Operand, *, as_tuple: Any = False) -> Any:
     """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
 @overload
-def norm(input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None) -> Tensor:
+def norm(input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Tensor:
     """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
 @overload
-def norm(input: Array, p: Any = 'fro', dim: Any = None, keepdim: Any = False, *, ord: Any = None) -> Any: ...
+def norm(input: Array, p: Any = 'fro', dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Any: ...
 def normal(mean: Any, std: Any = 1.0, size: Any = None) -> Tensor:
     """Normally distributed numbers."""
 @overload
@@ -2058,6 +2135,11 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes in another order."""
 @overload
 def permute(input: Array, *dims: Any) -> Any: ...
+@overload
+def pinverse(input: Tensor, rcond: Any = 1e-15) -> Tensor:
+    """The pseudo-inverse: PyTorch's older name of linalg.pinv."""
+@overload
+def pinverse(input: Array, rcond: Any = 1e-15) -> Any: ...
 @overload
 def pixel_shuffle(input: Tensor, upscale_factor: Any) -> Tensor:
     """(..., c r r, h, w) as (..., c, h r, w r)."""
@@ -2099,6 +2181,8 @@ def put(input: Tensor, index: Any, source: Any, accumulate: Any = False) -> Tens
     """A copy with elements written, or added, at places of the flattened tensor."""
 @overload
 def put(input: Array, index: Any, source: Any, accumulate: Any = False) -> Any: ...
+def qr(input: Operand, some: Any = True) -> QR:
+    """Q and R with input = Q R: PyTorch's older name of linalg.qr."""
 @overload
 def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Tensor:
     """The q-th quantiles along an axis; several q give a first axis of them."""
@@ -2300,6 +2384,8 @@ def slice_scatter(input: Tensor, src: Any, dim: Any = 0, start: Any = None, end:
     """A copy with `src` in a slice of an axis."""
 @overload
 def slice_scatter(input: Array, src: Any, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1) -> Any: ...
+def slogdet(A: Any) -> Slogdet:
+    """The sign of the determinant, and the logarithm of its size: A = sign exp(logabsdet)."""
 @overload
 def softmax(input: Tensor, dim: Any = None, *, dtype: Any = None) -> Tensor:
     """exp(x) divided by its sum along an axis."""
@@ -2361,6 +2447,8 @@ def sum(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = No
     """Sum over axes."""
 @overload
 def sum(input: Array, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Any: ...
+def svd(input: Operand, some: Any = True, compute_uv: Any = True) -> OldSVD:
+    """U, S, V with input = U diag(S) V^H: PyTorch's older name of linalg.svd."""
 @overload
 def swapaxes(input: Tensor, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
     """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
@@ -2439,6 +2527,8 @@ def trapezoid(y: Operand, x: Any = None, *, dx: Any = None, dim: Any = -1) -> Te
     """The integral along an axis by the trapezoid rule, of points x or at distances dx."""
 def trapz(y: Operand, x: Any = None, *, dx: Any = None, dim: Any = -1) -> Tensor:
     """The integral along an axis by the trapezoid rule, of points x or at distances dx."""
+def triangular_solve(b: Any, A: Any, upper: Any = True, transpose: Any = False, unitriangular: Any = False) -> Triangular:
+    """x with A x = b, of triangular A, and A: PyTorch's older name of linalg.solve_triangular."""
 @overload
 def tril(input: Tensor, diagonal: Any = 0) -> Tensor:
     """The elements on and below a diagonal of the last two axes, 0 elsewhere."""
@@ -2482,6 +2572,8 @@ def unsqueeze(input: Tensor, dim: Any) -> Tensor:
     """A new axis of length 1."""
 @overload
 def unsqueeze(input: Array, dim: Any) -> Any: ...
+def vander(x: Any, N: Any = None, increasing: Any = False) -> Tensor:
+    """The powers of each element of a vector in rows, the highest first."""
 @overload
 def var(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
     """Variance over axes; divided by n - correction."""

@@ -63,6 +63,13 @@ class LinAlgError(TapejitError, RuntimeError, np.linalg.LinAlgError):
     Usual causes: a singular matrix given to inv or solve; a covariance that is not positive
     definite given to cholesky (add a little to its diagonal); NaN or infinity in the matrix.
     NumPy's error of this name and PyTorch's RuntimeError both catch it.
+
+    >>> import tapejit as tj
+    >>> try:
+    ...     tj.linalg.inv(tj.zeros(2, 2))
+    ... except tj.linalg.LinAlgError as error:
+    ...     print(str(error)[:45])
+    linalg.inv: The diagonal element 1 is zero, t
     """
 
 

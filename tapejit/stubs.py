@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import Any, get_type_hints
 
 import tapejit
+from tapejit.linalg.solving import LU, Slogdet, Triangular
+from tapejit.linalg.spectra import QR, OldSVD
 from tapejit.tensor.composed import Parts
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.creation import FloatInfo
@@ -33,12 +35,13 @@ import numpy as np
 
 """
 _OPERANDS = {"input", "other", "tensor", "vec", "vec2", "mat2", "y", "condition", "mask", "value"}
+_TUPLES = (Extreme, LU, OldSVD, Parts, QR, Slogdet, Triangular)
 _BUILTINS = re.compile(r"\b(bool|int|float|str|tuple|list)\b")
 
 
 def page() -> str:
     """The text of tapejit/__init__.pyi."""
-    classes = [*map(_tuple_class, (Extreme, Parts)), _float_info(), _tensor_class()]
+    classes = [*map(_tuple_class, _TUPLES), _float_info(), _tensor_class()]
     functions = [_function(name, FUNCTIONS[name]) for name in sorted(FUNCTIONS)]
     return _HEAD + "\n".join([*_imported(), "", *_dtypes(), "", _OPERAND, *classes, *functions])
 

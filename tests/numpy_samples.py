@@ -26,6 +26,12 @@ C = V + 1j * W
 
 COMPLEX_FFT = ("fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "irfft", "irfft2", "irfftn", "hfft")
 
+
+def symmetric(x):
+    """What reads one triangle has the slope of the symmetric part."""
+    return (x + x.T) / 2
+
+
 SAMPLES: dict[str, list] = {
     # ------------------------------------------------------------ sums and extremes
     "sum": [
@@ -364,17 +370,17 @@ SAMPLES: dict[str, list] = {
     "linalg.matrix_transpose": [lambda t: np.linalg.matrix_transpose(t(S))],
     "linalg.multi_dot": [lambda t: np.linalg.multi_dot([t(A), t(A.T), t(S)])],
     "linalg.cholesky": [
-        lambda t: np.linalg.cholesky(t(S)),
-        lambda t: np.linalg.cholesky(t(S), upper=True),
+        lambda t: np.linalg.cholesky(symmetric(t(S))),
+        lambda t: np.linalg.cholesky(symmetric(t(S)), upper=True),
     ],
     "linalg.cond": [lambda t: np.linalg.cond(t(R)), lambda t: np.linalg.cond(t(R), 1)],
     "linalg.det": [lambda t: np.linalg.det(t(R))],
-    "linalg.eig": [lambda t: np.linalg.eig(t(R))],
-    "linalg.eigh": [lambda t: np.linalg.eigh(t(S)).eigenvalues],
-    "linalg.eigvals": [lambda t: np.linalg.eigvals(t(R))],
+    "linalg.eig": [lambda t: np.linalg.eig(t(R)).eigenvalues.real],
+    "linalg.eigh": [lambda t: np.linalg.eigh(symmetric(t(S))).eigenvalues],
+    "linalg.eigvals": [lambda t: np.linalg.eigvals(t(R)).real],
     "linalg.eigvalsh": [
-        lambda t: np.linalg.eigvalsh(t(S)),
-        lambda t: np.linalg.eigvalsh(t(S), UPLO="U"),
+        lambda t: np.linalg.eigvalsh(symmetric(t(S))),
+        lambda t: np.linalg.eigvalsh(symmetric(t(S)), UPLO="U"),
     ],
     "linalg.inv": [lambda t: np.linalg.inv(t(R))],
     "linalg.lstsq": [lambda t: np.linalg.lstsq(t(A.T), t(A[0]))[0]],

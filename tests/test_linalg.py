@@ -320,6 +320,7 @@ def test_vectors_and_matrices_on_the_right():
     assert np.linalg.solve(a, b[:, :, None]).shape == (2, 3, 1)
     assert tj.linalg.solve(a, b[0]).shape == (2, 3)
     np.testing.assert_allclose(tj.linalg.solve(A, B[:, 0]), np.linalg.solve(A, B[:, 0]))
+    assert np.linalg.inv(a=a).shape == (2, 3, 3)
     assert np.linalg.solve(tj.tensor([[2, 0], [0, 4]]), np.array([2, 4])).tolist() == [1.0, 1.0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 
@@ -63,10 +64,15 @@ def adjoint(x: Tensor) -> Tensor:
 def for_numpy(name: str, function: Callable) -> None:
     """Let np.linalg's function of this name come here; it takes integers too, as float64."""
 
+    original = getattr(np.linalg, name)
+    first = next(iter(inspect.signature(original).parameters))
+
     def call(*args, **kwargs):
+        if first in kwargs:
+            args = (kwargs.pop(first),)
         return function(*map(_floats, args), **{k: _floats(v) for k, v in kwargs.items()})
 
-    FOR_NUMPY[getattr(np.linalg, name)] = call
+    FOR_NUMPY[original] = call
 
 
 def _floats(x):

@@ -85,9 +85,8 @@ def eigvalsh(A, UPLO="L") -> Tensor:
     >>> import tapejit as tj
     >>> A = tj.eye(2, requires_grad=True)
     >>> tj.linalg.eigvalsh(A).sum().backward()
-    >>> A.grad
-    tensor([[1., 0.],
-            [0., 1.]])
+    >>> tj.allclose(A.grad, tj.eye(2), atol=1e-6)  # also where they are equal
+    True
     """
     return apply(OPS["eigvalsh"], (_triangle("linalg.eigvalsh", A, UPLO),))
 

@@ -17,7 +17,7 @@ from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.joining import cat
 from tapejit.tensor.products import conjugated
-from tapejit.tensor.reducing import as_floats, norm, numpy_mean, numpy_var, std, var
+from tapejit.tensor.reducing import as_floats, numpy_mean, numpy_var, std, var
 from tapejit.tensor.scanning import cumprod, cumsum
 from tapejit.tensor.shaping import squeeze, transpose
 
@@ -310,6 +310,6 @@ def renorm(input, p, dim, maxnorm) -> Tensor:
     """
     (axis,) = normalize_axes("renorm", dim, input._aval.ndim)
     others = tuple(a for a in range(input._aval.ndim) if a != axis)
-    size = norm(input, p, others, True)
+    size = input.norm(p, others, True)
     scale = _where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
     return input * scale.to(input.dtype)
