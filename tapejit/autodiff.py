@@ -28,7 +28,7 @@ from tapejit.ops.copies import cast
 from tapejit.ops.movement import expand
 from tapejit.ops.reductions import sum_
 from tapejit.ops.selection import where
-from tapejit.registry import OPS, Kind
+from tapejit.registry import OPS, Kind, Refused
 from tapejit.shapes import Aval
 from tapejit.tape import Tape, dependent_rows, needed_rows
 
@@ -139,7 +139,7 @@ class _Reverse:
             slopes = op.partials(*inputs, self.builder.ref(row), **kind.attributes())
             for operand, slope in zip(operands, slopes, strict=True):
                 if slope is not None and self.active[operand]:
-                    adjoint = conjugate(slope)
+                    adjoint = conjugate(_stated(op, slope))
                     self.deposit(operand, self.product(operand, cotangent, adjoint))
         elif op.vjp is not None:
             gy, y = cotangent.plain(), self.builder.ref(row)
@@ -172,6 +172,12 @@ class _Reverse:
         if known is not None:
             cotangent = Cotangent(known.plain() + cotangent.plain(), None)
         self.cotangents[row] = cotangent
+
+
+def _stated(op, slope):
+    if slope.__class__ is Refused:
+        raise NotDifferentiable(f"{op.name}: {slope.reason}")
+    return slope
 
 
 def _is_zero(slope):
@@ -245,7 +251,11 @@ def _trace_reads(kind, avals):
     row = tape.append(kind, range(n))
     found = []
     for operand in range(n):
-        sweep = reverse(tape, (row,), (operand,), reuse=False)
+        try:
+            sweep = reverse(tape, (row,), (operand,), reuse=False)
+        except NotDifferentiable:  # said when somebody asks for it
+            found.append(frozenset())
+            continue
         flags = needed_rows(sweep.tape, [r for r in sweep.results if r >= 0])
         read = {
             x
@@ -300,7 +310,7 @@ def _push(builder, row, tangents):
         slopes = op.partials(*inputs, y, **kind.attributes())
         for part, slope in zip(incoming, slopes, strict=True):
             if part is not None and slope is not None and not _is_zero(slope):
-                product = _times(part, slope)
+                product = _times(part, _stated(op, slope))
                 tangent = product if tangent is None else tangent + product
     elif op.jvp is not None:
         tangent = op.jvp(incoming, *inputs, y, **kind.attributes())

@@ -31,7 +31,10 @@ MATH = {
     "exp": 1, "exp2": 1, "expm1": 1, "log": 1, "log2": 1, "log10": 1, "log1p": 1,
     "sin": 1, "cos": 1, "tan": 1, "asin": 1, "acos": 1, "atan": 1, "atan2": 2,
     "sinh": 1, "cosh": 1, "tanh": 1, "asinh": 1, "acosh": 1, "atanh": 1,
-    "pow": 2, "hypot": 2, "erf": 1, "erfc": 1,
+    "pow": 2, "hypot": 2, "cbrt": 1, "erf": 1, "erfc": 1, "erfcx": 1, "erfinv": 1, "erfcinv": 1,
+    "lgamma": 1, "digamma": 1, "trigamma": 1,
+    "bessel_i0": 1, "bessel_i1": 1, "bessel_i0e": 1, "bessel_i1e": 1, "bessel_j0": 1,
+    "bessel_j1": 1,
 }  # fmt: skip
 FUNCTIONS = INSTRUCTIONS | MATH
 DIVISIONS = ("mod", "fmod", "floordiv")

@@ -12,12 +12,12 @@ recorder already brought to one dtype (`Op.rule`), so inference stays short.
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from tapejit import dtypes, expressions
+from tapejit import dtypes, expressions, library
 from tapejit.errors import AxisError, DeclarationError
 from tapejit.registry import Alias, Loop, Op, Probe
 from tapejit.shapes import Aval, aval, broadcast, reduced
@@ -115,7 +115,16 @@ _NUMPY_TEXT = {
     "round": "np.rint({})", "pow": "np.power({}, {})", "asin": "np.arcsin({})",
     "acos": "np.arccos({})", "atan": "np.arctan({})", "atan2": "np.arctan2({}, {})",
     "asinh": "np.arcsinh({})", "acosh": "np.arccosh({})", "atanh": "np.arctanh({})",
-    "erf": "error_function({})", "erfc": "error_complement({})",
+    "trigamma": "library.trigamma({})", "erfcinv": "library.erfcinv({})",
+    "lgamma": "library.lgamma({})", "bessel_j0": "library.bessel_j({}, 0)",
+    "bessel_j1": "library.bessel_j({}, 1)", "bessel_i0": "library.bessel_i({}, 0)",
+    "bessel_i1": "library.bessel_i({}, 1)",
+} | {
+    ours: f"library.special({theirs!r})({{}})" for ours, theirs in {
+        "erf": "erf", "erfc": "erfc", "erfcx": "erfcx", "erfinv": "erfinv",
+        "digamma": "psi", "bessel_i0e": "i0e", "bessel_i1e": "i1e",
+
+    }.items()
 }  # fmt: skip
 
 
@@ -134,27 +143,9 @@ def numpy_evaluator(expression: expressions.Expression) -> Callable:
         lines.append(f"    v{number} = {text}")
     parameters = ", ".join(f"v{i}" for i in range(len(expression.parameters)))
     source = "\n".join([f"def evaluate({parameters}):", *lines, f"    return v{expression.result}"])
-    scope = {
-        "np": np,
-        "error_function": _special("erf"),
-        "error_complement": _special("erfc"),
-    }
+    scope: dict[str, Any] = {"np": np, "library": library}
     exec(source, scope)
     return scope["evaluate"]
-
-
-def _special(name):
-    """`math.erf` over arrays, kept at the dtype of the operand (NumPy has no erf)."""
-    loop = np.frompyfunc(getattr(math, name), 1, 1)
-
-    def evaluate(x):
-        try:
-            from scipy import special
-        except ImportError:
-            return np.asarray(loop(x)).astype(x.dtype)[()]
-        return getattr(special, name)(x)
-
-    return evaluate
 
 
 # ---------------------------------------------------------------- reduction

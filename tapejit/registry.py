@@ -7,7 +7,8 @@ made from these records, and nowhere else is there a list of operations.
 
 Conventions of the derivative rules (they run on `Ref`s while a tape is built, never on numbers):
     partials(*inputs, y, **attrs) -> one slope per input        elementwise; None means "no slope",
-                                                  0.0 a slope that is 0 everywhere (floor)
+                                                  0.0 a slope that is 0 everywhere (floor),
+                                                  `Refused` one that cannot be stated
     vjp(gy, *inputs, y, **attrs)  -> one cotangent per input    None means "none"
     jvp(tangents, *inputs, y, **attrs) -> tangent of y          a tangent may be None (zero)
 A cotangent rule need not sum over broadcast axes nor cast: `autodiff` brings every cotangent to
@@ -46,6 +47,12 @@ class Alias(NamedTuple):
     """Python's special method without underscores: "add" gives __add__ and __radd__."""
 
 
+class Refused(NamedTuple):
+    """A slope that exists, but has no rule: asking for it raises NotDifferentiable."""
+
+    reason: str
+
+
 class Probe(NamedTuple):
     """Where tests should look at an operation."""
 
@@ -60,6 +67,8 @@ class Probe(NamedTuple):
     """Names of the only dtypes it takes, where its rule does not say so."""
     tolerance: float = 1e-6
     """Relative, of the derivative against central differences in float64."""
+    slopes: tuple[int, ...] | None = None
+    """The operands to differentiate by, where not every derivative has a rule (`Refused`)."""
 
 
 class Operand(NamedTuple):

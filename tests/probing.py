@@ -217,7 +217,7 @@ class Recorded(NamedTuple):
     tape: Tape
     inputs: tuple[int, ...]
     floats: tuple[int, ...]
-    """The input rows that a derivative can be asked of."""
+    """The input rows that a derivative is asked of."""
     row: int
 
     def run(self, rows, arrays) -> list:
@@ -229,7 +229,7 @@ def recorded(case: Case, arrays) -> Recorded:
     builder = Builder()
     refs = [builder.input(a) for a in avals_of(arrays)]
     result = builder.emit(case.op, refs, case.attrs)
-    floats = tuple(ref.row for ref in refs if ref.dtype.is_inexact)
+    floats = tuple(refs[p].row for p in _asked(case) if refs[p].dtype.is_inexact)
     return Recorded(builder.tape, tuple(ref.row for ref in refs), floats, result.row)
 
 
@@ -273,9 +273,18 @@ def inner(x, y) -> float:
     return float(np.sum(np.real(np.conj(x) * y), dtype=np.float64))
 
 
+def _asked(case):
+    """The places of operands to differentiate by."""
+    slopes = case.op.probe.slopes
+    return range(len(case.shapes)) if slopes is None else slopes
+
+
 def shifted(case: Case, arrays, directions, step: float) -> list:
-    following = iter(directions)
-    moved = [a + step * next(following) if a.dtype.kind in "fc" else a for a in arrays]
+    following, asked = iter(directions), _asked(case)
+    moved = [
+        a + step * next(following) if a.dtype.kind in "fc" and place in asked else a
+        for place, a in enumerate(arrays)
+    ]
     for place, stated in enumerate(case.shapes):
         if _kind(stated) == "lu":
             moved[place] = OPS["lu"].evaluate(moved[0])

@@ -17,12 +17,13 @@ SLOW = [op for op in OPS.values() if op.name in SLOW_IN_NUMPY]
 def test_kernels_agree_with_numpy_on_every_layout(op, dtype):
     low, high = op.probe.domain
     x = np.random.default_rng(0).uniform(low, high, (2, KERNEL_FROM)).astype(dtype)
-    evaluate = evaluator(op)  # the peer itself is up to 8 ulp off (erfc)
+    # the peer itself is up to 8 ulp off (erfc), and beside 1 next to a zero (lgamma)
+    evaluate, info = evaluator(op), np.finfo(dtype)
     for value in (x, x.T, x[:, ::-1], x[0, : KERNEL_FROM - 1]):
         result = evaluate(value)
         assert result.dtype == value.dtype and result.shape == value.shape
         np.testing.assert_allclose(
-            result, op.evaluate(value), rtol=16 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny
+            result, op.evaluate(value), rtol=16 * info.eps, atol=4 * info.eps
         )
 
 

@@ -22,6 +22,12 @@ DTYPES = {"f64": np.float64, "f32": np.float32}
 WIDEST = {"f64": 8, "f32": 16}
 INF, NAN = math.inf, math.nan
 CASES = [(fn, dtype) for fn in MATH for dtype in DTYPES]
+FULL = {"f64": "float64", "f32": "float32"}
+PHYSICS = (
+    "cbrt", "erfcx", "erfinv", "erfcinv", "lgamma", "digamma", "trigamma",
+    "bessel_i0", "bessel_i1", "bessel_i0e", "bessel_i1e", "bessel_j0", "bessel_j1",
+)  # fmt: skip
+"""Functions whose points and exact values are those of tools/accuracy.py."""
 
 
 # ---------------------------------------------------------------- compiling and calling
@@ -142,8 +148,23 @@ def draw(rng, interval, n):
     return rng.uniform(*interval, n)
 
 
+def accuracy():
+    """The tool that measures for the docs; it needs mpmath."""
+    pytest.importorskip("mpmath")
+    from tools import accuracy
+
+    return accuracy
+
+
+def row_of(fn):
+    """The operation whose value a function is."""
+    return fn.removeprefix("bessel_")
+
+
 def points(fn, dtype, n):
     """Operands within the function's domain, in the element type."""
+    if fn in PHYSICS:
+        return tuple(accuracy().points(row_of(fn), FULL[dtype], n))
     rng = np.random.default_rng(len(fn) + ord(fn[-1]))
     wide = WIDE[dtype]
     intervals = POINTS[dtype].get("angle" if fn in ("sin", "cos", "tan") else fn)
@@ -172,6 +193,8 @@ def points(fn, dtype, n):
 def references(fn, dtype, operands):
     """Exact values: mpmath numbers for f64, Python floats for f32."""
     rows = list(zip(*[x.tolist() for x in operands], strict=True))
+    if fn in PHYSICS:
+        return [accuracy().exact_value(row_of(fn), row) for row in rows]
     if dtype == "f32":
         return [getattr(math, fn)(*row) for row in rows]
     mpmath = pytest.importorskip("mpmath")
@@ -196,6 +219,8 @@ def case(fn, dtype):
     """Points and their exact values; TAPEJIT_MATH_POINTS times as many points."""
     scale = int(os.environ.get("TAPEJIT_MATH_POINTS", "1"))
     operands = points(fn, dtype, scale * (120 if dtype == "f64" else 1000))
+    if fn in PHYSICS:
+        operands = points(fn, dtype, scale * 60)
     return operands, references(fn, dtype, operands)
 
 
@@ -211,13 +236,19 @@ def test_accuracy(fn, dtype, has_fma):
     largest = float(np.finfo(DTYPES[dtype]).max)
     worst, where = 0.0, None
     for y, reference, *row in zip(got, exact, *operands, strict=True):
-        if abs(reference) < largest:
-            error = error_ulp(y, reference, dtype)
+        if reference is not None and abs(reference) < largest:
+            if fn in PHYSICS and (size := accuracy().ROWS[row_of(fn)].size):
+                error = accuracy().error_ulp(y, reference, FULL[dtype], size(*row))
+            else:
+                error = error_ulp(y, reference, dtype)
             worst, where = max((worst, where), (error, row), key=lambda pair: pair[0])
     assert worst <= vectormath.FUNCTIONS[fn].ulp, f"{worst} ulp at {where}"
 
 
 ODD = ["expm1", "log1p", "sin", "tan", "asin", "atan", "sinh", "tanh", "asinh", "atanh", "erf"]
+ODD += ["cbrt", "erfinv", "bessel_i1", "bessel_i1e", "bessel_j1", "digamma"]
+SCALED = ("erf", "erfinv", "cbrt", "bessel_i1", "bessel_i1e", "bessel_j1", "digamma")
+"""Odd functions whose slope at 0 is not 1."""
 SPECIAL = {
     "exp": {0.0: 1.0, INF: INF, -INF: 0.0, 1e4: INF, -1e4: 0.0},
     "exp2": {0.0: 1.0, INF: INF, -INF: 0.0, 10.0: 1024.0, -1.0: 0.5, 2e3: INF, -2e3: 0.0},
@@ -240,6 +271,19 @@ SPECIAL = {
     "atanh": {0.0: 0.0, 1.0: INF, -1.0: -INF, 1.5: NAN, -INF: NAN},
     "erf": {0.0: 0.0, INF: 1.0, -INF: -1.0, 10.0: 1.0},
     "erfc": {0.0: 1.0, INF: 0.0, -INF: 2.0, 30.0: 0.0, -10.0: 2.0},
+    "erfcx": {0.0: 1.0, INF: 0.0, -INF: INF, -30.0: INF},
+    "erfinv": {0.0: 0.0, 1.0: INF, -1.0: -INF, 1.5: NAN, -INF: NAN, INF: NAN},
+    "erfcinv": {0.0: INF, 1.0: 0.0, 2.0: -INF, -1.0: NAN, 2.5: NAN, INF: NAN, -INF: NAN},
+    "cbrt": {0.0: 0.0, 8.0: 2.0, -27.0: -3.0, INF: INF, -INF: -INF},
+    "lgamma": {0.0: INF, 1.0: 0.0, 2.0: 0.0, -1.0: INF, -3e20: INF, INF: INF, -INF: INF},
+    "digamma": {0.0: -INF, -1.0: NAN, -3e20: NAN, INF: INF, -INF: NAN},
+    "trigamma": {0.0: INF, -1.0: INF, -3e20: INF, INF: 0.0, -INF: NAN},
+    "bessel_i0": {0.0: 1.0, INF: INF, -INF: INF, 800.0: INF},
+    "bessel_i1": {0.0: 0.0, INF: INF, -INF: -INF, -800.0: -INF},
+    "bessel_i0e": {0.0: 1.0, INF: 0.0, -INF: 0.0},
+    "bessel_i1e": {0.0: 0.0, INF: 0.0, -INF: -0.0},
+    "bessel_j0": {0.0: 1.0, INF: 0.0, -INF: 0.0},
+    "bessel_j1": {0.0: 0.0, INF: 0.0, -INF: -0.0},
 }
 
 
@@ -258,7 +302,7 @@ def test_special_values(fn, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("fn", [fn for fn in ODD if fn != "erf"])
+@pytest.mark.parametrize("fn", [fn for fn in ODD if fn not in SCALED])
 def test_subnormal_arguments_are_returned(fn, dtype):
     tiny = np.finfo(DTYPES[dtype]).smallest_subnormal
     x = np.array([tiny, -tiny, 77 * tiny, -1001 * tiny])

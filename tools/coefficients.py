@@ -9,7 +9,7 @@ the element type.  The comment above a table gives the largest absolute error fo
 the rounded coefficients at 200 points.  Constants are split into parts, the first of which may be
 short, so that a small whole number times it is exact.
 
-Start at `POLYNOMIALS` and `CONSTANTS`.  Needs mpmath (the `test` extra); runs for a second.
+Start at `POLYNOMIALS` and `CONSTANTS`.  Needs mpmath (the `test` extra); runs for two minutes.
 """
 
 from __future__ import annotations
@@ -70,6 +70,92 @@ def _scaled_erfc(t):
     return (1 + 2 * a) * mpmath.exp(a * a) * mpmath.erfc(a)
 
 
+def _inverse_erfc(y):
+    """x with erfc(x) = y, for y too small to be told from 1 - erf(x)."""
+    size = -mpmath.log(y)
+    if size < 2:
+        return mpmath.erfinv(1 - y)
+    x = mpmath.sqrt(size - mpmath.log(mpmath.pi * size) / 2)
+    for _ in range(12):  # Newton, on the logarithm
+        value = mpmath.erfc(x)
+        x += mpmath.log(value / y) * value * mpmath.sqrt(mpmath.pi) / 2 * mpmath.exp(x * x)
+    return x
+
+
+def _erfinv_far(centre, shift):
+    """erfcinv(exp(-s*s)) / s as a function of u = (s - centre)/(s + shift)."""
+
+    def function(u):
+        s = (mpf(centre) + mpf(shift) * u) / (1 - u)
+        return _inverse_erfc(mpmath.exp(-s * s)) / s
+
+    return function
+
+
+def _between(f, *zeros):
+    """f / ((x - zero) ...), as a function of t = (x - 3/2)/(x + 3/2)."""
+
+    def function(t):
+        x = mpf("1.5") * (1 + t) / (1 - t)
+        if any(abs(x - zero) < mpf(10) ** -60 for zero in zeros):
+            x += mpf(10) ** -60
+        return f(x) / mpmath.fprod(x - zero for zero in zeros)
+
+    return function
+
+
+def _gamma_rest(x):
+    return x * (mpmath.loggamma(x) - (x - mpf("0.5")) * (mpmath.log(x) - 1) - STIRLING_CONSTANT)
+
+
+def _digamma_rest(x):
+    return x * x * (mpmath.log(x) - mpf("0.5") / x - mpmath.psi(0, x))
+
+
+def _trigamma_rest(x):
+    return x**3 * (mpmath.psi(1, x) - 1 / x - mpf("0.5") / x**2)
+
+
+def _of_inverse_square(f):
+    """f(1/sqrt(z)) as a function of z, cut off where x leaves the reach of mpmath."""
+    return lambda z: f(1 / mpmath.sqrt(z))
+
+
+def _modified_far(order):
+    """sqrt(x) exp(-x) I(x) in u = 20/x - 1."""
+
+    def function(u):
+        x = 20 / (1 + u)
+        return mpmath.sqrt(x) * mpmath.exp(-x) * mpmath.besseli(order, x)
+
+    return function
+
+
+def _bessel_near(order, zeros):
+    """J(x) / x^order / ((x^2 - zero^2) ...) in t = x*x/12.5 - 1."""
+
+    def function(t):
+        z = mpf("12.5") * (1 + t)
+        x = mpmath.sqrt(z)
+        quotient = mpmath.besselj(order, x) / x**order
+        return quotient / mpmath.fprod(z - zero**2 for zero in zeros)
+
+    return function
+
+
+def _bessel_far(order, part):
+    """P or x·Q in u = 50/x^2 - 1, where P + iQ = sqrt(pi x/2) exp(-i(x - ...)) H(x)."""
+
+    def function(u):
+        x = mpmath.sqrt(50 / (1 + u))
+        angle = x - (2 * order + 1) * mpmath.pi / 4
+        value = mpmath.hankel1(order, x) * mpmath.sqrt(mpmath.pi * x / 2)
+        value *= mpmath.exp(-1j * angle)
+        return value.real if part == "P" else x * value.imag
+
+    return function
+
+
 def _up_to(end, margin="1.001"):
     """From (nearly) zero to a little more than `end`: rounding may carry an argument over it."""
     return lambda dtype: (mpf(10) ** -30, end * mpf(margin))
@@ -80,6 +166,29 @@ HALF_LN2 = mpmath.log(2) / 2
 LOG_END = (3 - 2 * mpmath.sqrt(2)) ** 2
 ANGLE_END = (mpmath.pi / 4) ** 2 * MARGIN
 TYPES = ("f64", "f32")
+STIRLING_CONSTANT = (mpmath.log(2 * mpmath.pi) - 1) / 2
+DIGAMMA_ZERO = mpmath.findroot(mpmath.digamma, mpf("1.4616321449683623"))
+J0_ZEROS = [mpmath.besseljzero(0, k) for k in (1, 2)]
+J1_ZERO = mpmath.besseljzero(1, 1)
+THIRD = mpf(1) / 3 * MARGIN
+
+
+def _around_zero(end):
+    """From -end to end."""
+    return lambda dtype: (-end, end)
+
+
+def _whole_unit(dtype):
+    """From -1, which stands for x = infinity and is left out by a hair, to 1."""
+    return (-1 + mpf(10) ** -12, MARGIN)
+
+
+def _tail(centre, shift, low, high):
+    """The range of (s - centre)/(s + shift) for s from `low` to `high`, by element type."""
+    return lambda dtype: [
+        (mpf(s) - mpf(centre)) / (mpf(s) + mpf(shift)) for s in (low[dtype], high[dtype])
+    ]
+
 
 POLYNOMIALS = (
     Polynomial(
@@ -167,6 +276,161 @@ POLYNOMIALS = (
         ],
         (21, 9),
     ),
+    Polynomial(
+        "CBRT",
+        "cbrt(1 + f)   sqrt(1/2) <= 1 + f <= sqrt(2)",
+        lambda f: mpmath.cbrt(1 + f),
+        lambda dtype: (mpf("-0.294"), mpf("0.415")),
+        (10, 5),
+    ),
+    Polynomial(
+        "ERFINV",
+        "erfinv(x) / x in z = x*x   0 <= x <= 0.7",
+        _of_root(lambda x: mpmath.erfinv(x) / x),
+        _up_to(mpf("0.49")),
+        (20, 9),
+    ),
+    Polynomial(
+        "ERFINV_FAR",
+        "erfinv(1 - exp(-s*s)) / s in u = (s - 2.5)/(s + 1.5)   1.09 <= s <= 6.1 (f64), 4.1 (f32)",
+        _erfinv_far("2.5", "1.5"),
+        _tail("2.5", "1.5", {"f64": "1.09", "f32": "1.09"}, {"f64": "6.1", "f32": "4.1"}),
+        (21, 9),
+    ),
+    Polynomial(
+        "ERFCINV_FAR",
+        "erfcinv(exp(-s*s)) / s in u = (s - 12)/(s + 12)   "
+        "6 <= s <= 27.3 (f64), 4 <= s <= 10.2 (f32)",
+        _erfinv_far("12", "12"),
+        _tail("12", "12", {"f64": "6", "f32": "4"}, {"f64": "27.3", "f32": "10.2"}),
+        (20, 8),
+    ),
+    Polynomial(
+        "SINPI",
+        "sin(pi r) / r in z = r*r   |r| <= 1/2",
+        _of_root(lambda r: mpmath.sinpi(r) / r),
+        _up_to(mpf("0.25")),
+        (9, 5),
+    ),
+    Polynomial(
+        "COSPI",
+        "cos(pi r) in z = r*r   |r| <= 1/2",
+        _of_root(mpmath.cospi),
+        _up_to(mpf("0.25")),
+        (9, 5),
+    ),
+    Polynomial(
+        "LGAMMA",
+        "lgamma(x) / ((x-1)*(x-2)) in t = (x - 3/2)/(x + 3/2)   3/4 <= x <= 3",
+        _between(mpmath.loggamma, 1, 2),
+        _around_zero(THIRD),
+        (20, 9),
+    ),
+    Polynomial(
+        "LGAMMA_FAR",
+        "x * (lgamma(x) - (x - 1/2)*(log(x) - 1) - (log(2*pi) - 1)/2) in z = 1/(x*x)   x >= 3",
+        _of_inverse_square(_gamma_rest),
+        lambda dtype: (mpf(10) ** -12, MARGIN / 9),
+        (12, 4),
+    ),
+    Polynomial(
+        "DIGAMMA",
+        "digamma(x) / (x - 1.4616...) in t = (x - 3/2)/(x + 3/2)   3/4 <= x <= 3",
+        _between(mpmath.digamma, DIGAMMA_ZERO),
+        _around_zero(THIRD),
+        (22, 10),
+    ),
+    Polynomial(
+        "DIGAMMA_FAR",
+        "x*x * (log(x) - 1/(2*x) - digamma(x)) in z = 1/(x*x)   x >= 3",
+        _of_inverse_square(_digamma_rest),
+        lambda dtype: (mpf(10) ** -12, MARGIN / 9),
+        (13, 4),
+    ),
+    Polynomial(
+        "TRIGAMMA",
+        "x * trigamma(x) in t = (x - 3/2)/(x + 3/2)   3/4 <= x <= 3",
+        _between(lambda x: x * mpmath.psi(1, x)),
+        _around_zero(THIRD),
+        (24, 12),
+    ),
+    Polynomial(
+        "TRIGAMMA_FAR",
+        "x**3 * (trigamma(x) - 1/x - 1/(2*x*x)) in z = 1/(x*x)   x >= 3",
+        _of_inverse_square(_trigamma_rest),
+        lambda dtype: (mpf(10) ** -12, MARGIN / 9),
+        (14, 4),
+    ),
+    Polynomial(
+        "I0",
+        "I0(x) in z = x*x/4   0 <= x <= 10",
+        lambda z: mpmath.besseli(0, 2 * mpmath.sqrt(z)),
+        _up_to(mpf(25)),
+        (19, 13),
+    ),
+    Polynomial(
+        "I1",
+        "I1(x) / (x/2) in z = x*x/4   0 <= x <= 10",
+        lambda z: mpmath.besseli(1, 2 * mpmath.sqrt(z)) / mpmath.sqrt(z),
+        _up_to(mpf(25)),
+        (18, 12),
+    ),
+    Polynomial(
+        "I0_FAR",
+        "sqrt(x) * exp(-x) * I0(x) in u = 20/x - 1   x >= 10",
+        _modified_far(0),
+        _whole_unit,
+        (20, 6),
+    ),
+    Polynomial(
+        "I1_FAR",
+        "sqrt(x) * exp(-x) * I1(x) in u = 20/x - 1   x >= 10",
+        _modified_far(1),
+        _whole_unit,
+        (20, 6),
+    ),
+    Polynomial(
+        "J0",
+        "J0(x) over (x*x - zero**2) of its first two zeros, in t = x*x/12.5 - 1   0 <= x <= 5",
+        _bessel_near(0, J0_ZEROS),
+        _whole_unit,
+        (12, 7),
+    ),
+    Polynomial(
+        "J0_COS",
+        "what multiplies the cosine in J0, in u = 50/(x*x) - 1   x >= 5",
+        _bessel_far(0, "P"),
+        _whole_unit,
+        (18, 4),
+    ),
+    Polynomial(
+        "J0_SIN",
+        "x times what multiplies the sine in J0, in u = 50/(x*x) - 1   x >= 5",
+        _bessel_far(0, "Q"),
+        _whole_unit,
+        (19, 4),
+    ),
+    Polynomial(
+        "J1",
+        "J1(x) / x over (x*x - zero**2) of its first zero, in t = x*x/12.5 - 1   0 <= x <= 5",
+        _bessel_near(1, [J1_ZERO]),
+        _whole_unit,
+        (13, 7),
+    ),
+    Polynomial(
+        "J1_COS",
+        "what multiplies the cosine in J1, in u = 50/(x*x) - 1   x >= 5",
+        _bessel_far(1, "P"),
+        _whole_unit,
+        (18, 4),
+    ),
+    Polynomial(
+        "J1_SIN",
+        "x times what multiplies the sine in J1, in u = 50/(x*x) - 1   x >= 5",
+        _bessel_far(1, "Q"),
+        _whole_unit,
+        (19, 4),
+    ),
 )
 
 CONSTANTS = (
@@ -190,6 +454,15 @@ CONSTANTS = (
     Constant("INV_LN10", "1/ln(10)", 1 / mpmath.log(10), 2),
     Constant("LOG10_2", "log10(2); the head is short as that of LN2", mpmath.log10(2), 2, (40, 15)),
     Constant("TWO_THIRDS", "2/3", mpf(2) / 3, 2),
+    Constant("INV_SQRT_PI", "1/sqrt(pi)", 1 / mpmath.sqrt(mpmath.pi), 1),
+    Constant("CBRT_2", "the cube root of 2", mpmath.cbrt(2), 1),
+    Constant("PI", "pi", mpmath.pi, 1),
+    Constant("LOG_PI", "log(pi)", mpmath.log(mpmath.pi), 1),
+    Constant("STIRLING", "(log(2 pi) - 1)/2", STIRLING_CONSTANT, 1),
+    Constant("DIGAMMA_ZERO", "the positive zero of digamma", DIGAMMA_ZERO, 2),
+    Constant("J0_ZERO_1", "the first zero of J0", J0_ZEROS[0], 2),
+    Constant("J0_ZERO_2", "the second zero of J0", J0_ZEROS[1], 2),
+    Constant("J1_ZERO_1", "the first positive zero of J1", J1_ZERO, 2),
 )
 
 # ---------------------------------------------------------------- numbers

@@ -14,7 +14,23 @@ Warnings are the caller's: NumPy scalars warn on overflow, so run kernels under
 from __future__ import annotations
 
 import math
-from math import erf, erfc, inf, nan  # noqa: F401 - generated text imports erf and erfc here
+from math import erf, erfc, inf, nan  # noqa: F401 - generated text imports them here
+
+from tapejit.codegen.scalar_special import (  # noqa: F401 - and these
+    bessel_i0,
+    bessel_i0e,
+    bessel_i1,
+    bessel_i1e,
+    bessel_j0,
+    bessel_j1,
+    cbrt,
+    digamma,
+    erfcinv,
+    erfcx,
+    erfinv,
+    lgamma,
+    trigamma,
+)
 
 GUARDED = frozenset({
     "sqrt", "copysign", "exp", "expm1", "log", "log2", "log10", "log1p", "pow", "sin", "cos", "tan",

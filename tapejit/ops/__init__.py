@@ -4,6 +4,7 @@
     arithmetic powers exponential trigonometry special rounding selection comparison copies
                   one value per element
     complexes     complex numbers, their parts and pairs
+    library       special functions that SciPy computes
     fourier       discrete Fourier transforms
     reductions    sum, mean, extremes, statistics, softmax
     scans search  running sums, products and extremes; places in sorted numbers
@@ -30,6 +31,7 @@ from tapejit.ops import (
     exponential,
     fourier,
     indexing,
+    library,
     linear,
     losses,
     matrices,
@@ -58,6 +60,7 @@ __all__ = [
     "exponential",
     "fourier",
     "indexing",
+    "library",
     "linear",
     "losses",
     "matrices",

@@ -7,7 +7,7 @@ import numpy as np
 from tapejit.families import elementwise
 from tapejit.ops.complexes import real
 from tapejit.ops.exponential import log
-from tapejit.ops.probes import ANY, NAN, PAIRS_POSITIVE, POSITIVE
+from tapejit.ops.probes import ANY, KINKED, NAN, PAIRS_POSITIVE, POSITIVE
 from tapejit.ops.selection import where
 from tapejit.registry import Alias, Probe
 
@@ -166,5 +166,19 @@ hypot = elementwise(
     tensor(5.)
     >>> tj.grad(tj.hypot)(0.0, 0.0)
     0.0
+    """,
+)
+cbrt = elementwise(
+    "cbrt",
+    summary="Cube root of each element, of negative ones too.",
+    code="math.cbrt(x)",
+    partials=lambda x, y: (1.0 / (3.0 * y * y),),
+    rule="float",
+    alias=Alias(None, "cbrt"),
+    grad_name="CbrtBackward0",
+    probe=KINKED,
+    example="""
+    >>> tj.cbrt(tj.tensor([0.5, -2.0, 0.0]))
+    tensor([ 0.7937, -1.2599,  0.0000])
     """,
 )

@@ -7,6 +7,7 @@ import math
 from tapejit.families import elementwise
 from tapejit.ops.powers import polynomial, rsqrt
 from tapejit.ops.probes import ANY, INF, NAN, PAIRS_POSITIVE, UNIT
+from tapejit.ops.rounding import round_
 from tapejit.ops.selection import where
 from tapejit.registry import Alias, Probe
 
@@ -110,7 +111,8 @@ def _sinc_slope(x, y):
     """(cos(pi x) - y) / x, whose digits cancel near 0: there a polynomial, smooth at any order."""
     z = x * x
     series = x * polynomial(z, _SINC_SERIES)
-    return where(abs(x) < 0.1, series, (cos(math.pi * x) - y) / x)
+    turn = x - 2.0 * round_(0.5 * x)
+    return where(abs(x) < 0.1, series, (cos(math.pi * turn) - y) / x)
 
 
 # the Taylor series of sinc'(x) / x in x*x: (-1)^k pi^(2k) 2k / (2k + 1)!
@@ -120,7 +122,8 @@ _SINC_SERIES = tuple(
 sinc = elementwise(
     "sinc",
     summary="sin(pi x) / (pi x), and 1 at 0.",
-    code="1.0 if x == 0.0 else math.sin(math.pi * x) / (math.pi * x)",
+    # whole turns are taken off before they are rounded: pi * x would lose an ulp for every x
+    code="1.0 if x == 0.0 else math.sin(math.pi * (x - 2.0 * round(0.5 * x))) / (math.pi * x)",
     partials=lambda x, y: (_sinc_slope(x, y),),
     rule="float",
     alias=Alias("sinc", "sinc"),

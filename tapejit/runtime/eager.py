@@ -1,9 +1,9 @@
 """Single operations on large arrays through our own kernels, where NumPy computes one by one.
 
-NumPy has vector code for exp, log and tanh, but sin of float64 costs 9 ns an element, and erf,
-which it lacks, 150 ns through Python; our vector mathematics costs 1 to 3 ns.  From `KERNEL_FROM`
-elements an eager operation of `SLOW_IN_NUMPY` therefore runs as a program of one row.  Everything
-else is the operation's own NumPy function.
+NumPy has vector code for exp, log and tanh, but sin of float64 costs 9 ns an element, and the
+functions that SciPy computes 5 to 200 ns; our vector mathematics costs 1 to 8 ns.  From
+`KERNEL_FROM` elements an eager operation of `SLOW_IN_NUMPY` therefore runs as a program of one row.
+Everything else is the operation's own NumPy function.
 
 Start at `evaluator`.
 """
@@ -25,10 +25,14 @@ from tapejit.tape import Program
 KERNEL_FROM = 4096
 """Elements: below, a launch with its allocation saves less than 10 us even for sin."""
 
-KERNEL_FROM_IN_PYTHON = 64
-"""As above for erf and erfc, which NumPy lacks: 0.15 us an element against 1 us a launch."""
+KERNEL_FROM_IN_SCIPY = 256
+"""As above for what SciPy computes: 10 ns an element and more, against 1 us a launch."""
 
-SLOW_IN_NUMPY = frozenset({"sin", "cos", "erf", "erfc"})
+IN_SCIPY = frozenset({
+    "erf", "erfc", "erfcx", "erfinv", "erfcinv", "lgamma", "digamma", "trigamma",
+    "bessel_i0", "bessel_i1", "bessel_i0e", "bessel_i1e", "bessel_j0", "bessel_j1",
+})  # fmt: skip
+SLOW_IN_NUMPY = IN_SCIPY | {"sin", "cos", "cbrt"}
 
 _DTYPES = {np.dtype(np.float64): float64, np.dtype(np.float32): float32}
 
@@ -41,8 +45,8 @@ def evaluator(op: Op) -> Callable:
     if not any(step.fn in SLOW_IN_NUMPY for step in expression.steps):
         return op.evaluate
     plain = op.evaluate
-    in_python = any(step.fn in ("erf", "erfc") for step in expression.steps)
-    smallest = KERNEL_FROM_IN_PYTHON if in_python else KERNEL_FROM
+    in_scipy = any(step.fn in IN_SCIPY for step in expression.steps)
+    smallest = KERNEL_FROM_IN_SCIPY if in_scipy else KERNEL_FROM
     programs: dict[tuple, Compiled] = {}
 
     def evaluate(x, **attrs):

@@ -30,11 +30,12 @@ import math
 import sys
 import weakref
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any
 
 from tapejit import config
 from tapejit.cache import shared_store
-from tapejit.codegen import scalar_math
+from tapejit.codegen import scalar_math, scalar_special
 from tapejit.codegen.loop_text import Function, emit_source, emit_text
 from tapejit.errors import KernelError
 from tapejit.plan import LoopKernel, RowKernel
@@ -104,7 +105,8 @@ def _key(function):
 
 @functools.cache
 def _helpers_digest():
-    return hashlib.sha256(inspect.getsource(scalar_math).encode()).hexdigest()
+    sources = inspect.getsource(scalar_math) + inspect.getsource(scalar_special)
+    return hashlib.sha256(sources.encode()).hexdigest()
 
 
 def _from_disk(key, function):
@@ -189,17 +191,28 @@ def _scope(source):
     """The text's functions, with what Numba knows in the place of those of scalar_math.py."""
     scope = namespace(source)
     for name, value in scope.items():
-        if getattr(value, "__module__", "") == scalar_math.__name__:
-            scope[name] = _helper(name)
+        if getattr(value, "__module__", "") in _HELPERS:
+            scope[name] = _helper(value)
     return scope
 
 
+_HELPERS = (scalar_math.__name__, scalar_special.__name__)
+
+
 @functools.cache
-def _helper(name):
+def _helper(function):
+    """A function of scalar_math.py or scalar_special.py for Numba, with those that it calls."""
+    name, known = function.__name__, function.__globals__
     if name in scalar_math.GUARDED:
         return getattr(math, name)
+    called = {
+        other: _helper(known[other])
+        for other in function.__code__.co_names  # attributes of `math` too, so not itself
+        if other != name and getattr(known.get(other), "__module__", "") in _HELPERS
+    }
     options = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # half the time
-    return numba_module().njit(**options)(getattr(scalar_math, name))
+    scope = FunctionType(function.__code__, known | called, name)
+    return numba_module().njit(**options)(scope)
 
 
 def _signature(function):

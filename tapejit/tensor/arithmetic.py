@@ -54,19 +54,21 @@ def _publish(op):
     # PyTorch's name, or NumPy's own where only NumPy has the operation
     space, _, name = (op.alias.torch or op.alias.numpy or "").rpartition(".")
     if name:
-        # the function of one operand is the method itself: no wrapper between it and the user
-        in_kind = (
-            unary_method(op, foreign=answer_in_kind(forward))
-            if n == 1
-            else answer_in_kind(function)
-        )
         if space:
-            IN_SPACES[space][name] = in_kind
+            IN_SPACES[space][name] = in_kind(op)
         else:
-            FUNCTIONS[name] = in_kind
+            FUNCTIONS[name] = in_kind(op)
             setattr(Tensor, name, function)
     if op.alias.numpy and op.name != "pow":
         FOR_NUMPY[getattr(np, op.alias.numpy)] = function
+
+
+def in_kind(op) -> Callable:
+    """An operation as a function of tensors, arrays or numbers, which answers in kind."""
+    if len(op.expression.parameters) == 1:
+        # the method itself: no wrapper between it and the user
+        return unary_method(op, foreign=answer_in_kind(unary_method(op)))
+    return answer_in_kind(_with_out_of_order_operands(op))
 
 
 def _with_out_of_order_operands(op):

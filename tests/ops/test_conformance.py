@@ -142,7 +142,7 @@ def torch_value(torch, case, tensors):
     return function(tensors[0], axes, attributes["keepdim"])
 
 
-NO_SLOPE_IN_TORCH = ("floor_divide", "heaviside")
+NO_SLOPE_IN_TORCH = ("floor_divide", "heaviside", "j0", "j1")
 
 
 @pytest.mark.parametrize("case", IN_TORCH, ids=str)
@@ -151,7 +151,8 @@ def test_torch_agrees(case):
     arrays = probing.inputs_of(case)
     tensors = [torch.tensor(a, requires_grad=a.dtype.kind in "fc") for a in arrays]
     wanted = torch_value(torch, case, tensors)
-    probing.close(probing.evaluate(case, arrays), wanted.detach().numpy(), 1e-12)
+    tolerance = 1e-11 if case.op.name == "j1" else 1e-12  # PyTorch's j1 is off by so much
+    probing.close(probing.evaluate(case, arrays), wanted.detach().numpy(), tolerance)
     if case.op.name in NO_SLOPE_IN_TORCH:
         return
     gy = probing.like(wanted.detach().numpy(), 99)

@@ -16,6 +16,7 @@ import pytest
 
 import tapejit as tj
 from tapejit.registry import OPS
+from tapejit.runtime.eager import IN_SCIPY
 
 NUMBERS = [
     0.0, 0.1, 0.3, 0.5, 1.0, 2.0, 2.5, 3.0, 7.0, 20.0, 88.0, 300.0, 709.0, 745.0, 1e-8, 1e5, 1e15,
@@ -24,9 +25,17 @@ NUMBERS = [
 POINTS = [*NUMBERS, *(-x for x in NUMBERS), np.nan]
 
 
+def function_of(op):
+    """The function that users call, wherever its name is."""
+    names = (op.name, f"bessel_{op.name}")
+    spaces = (tj, tj.nn.functional, tj.special)
+    found = (getattr(space, name, None) for space in spaces for name in names)
+    return next(filter(callable, found), None)
+
+
 def is_taken(op):
-    named = getattr(tj, op.name, None) or getattr(tj.nn.functional, op.name, None)
-    return op.family == "elementwise" and op.expression and not op.decompose and callable(named)
+    is_one = op.family == "elementwise" and op.expression and not op.decompose
+    return is_one and function_of(op) is not None
 
 
 # SciPy's erfc is 113 ulp off, and 0 where the result is subnormal
@@ -50,10 +59,24 @@ def operands(op, dtype):
     return found
 
 
+def agree_with_scipy(op, x, got, want):
+    """Eager values are SciPy's, which loses subnormal numbers, and large angles of J0 and J1.
+
+    Next to zeros of lgamma, digamma, J0 and J1 it is right beside 1 only.
+    """
+    usual = (np.abs(x) > 1e-30) | (x == 0)
+    if op.name in ("j0", "j1"):
+        usual &= (np.abs(x) < 1e3) | np.isinf(x)
+    tolerances = {"rtol": 5e-14, "atol": 1e-14}
+    if x.dtype == np.float32:
+        tolerances = {"rtol": 2e-6, "atol": 1e-6}
+    np.testing.assert_allclose(got[usual], want[usual], **tolerances)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("op", TAKEN, ids=str)
 def test_compiled_is_eager(op, dtype):
-    function = getattr(tj, op.name, None) or getattr(tj.nn.functional, op.name)
+    function = function_of(op)
     columns = operands(op, np.dtype(dtype))
     with np.errstate(all="ignore"):
         want = np.asarray(EXACT.get(op.name, op.evaluate)(*columns))
@@ -64,6 +87,9 @@ def test_compiled_is_eager(op, dtype):
     assert got.dtype == want.dtype
     if want.dtype == np.bool_:
         np.testing.assert_array_equal(got, want)
+        return
+    if op.name not in EXACT and any(step.fn in IN_SCIPY for step in op.expression.steps):
+        agree_with_scipy(op, columns[0], got, want)
         return
     np.testing.assert_allclose(got, want, rtol=16 * np.finfo(dtype).eps, atol=0)
     zero = want == 0

@@ -18,9 +18,11 @@ bits, never from fptosi, whose result is poison on NaN.
     hyperbolic        sinh cosh tanh asinh acosh atanh
     angles            sin cos tan                 large_angles: the cold path above 2^28
     inverse_angles    asin acos atan atan2
-    powers            pow hypot
+    powers            pow hypot cbrt
     remainders        mod fmod floordiv           exact
-    error_function    erf erfc
+    error_function    erf erfc erfcx              inverse_error: erfinv erfcinv
+    gamma             lgamma digamma trigamma
+    bessel            i0 i1 i0e i1e j0 j1
     coefficients      polynomials and split constants, printed by tools/coefficients.py
 
 Not here: a choice of width, caching, compilation (codegen's and runtime's), and complex numbers.
@@ -68,10 +70,13 @@ from collections.abc import Iterable
 
 from tapejit.codegen.vectormath import (  # noqa: F401 - each registers its functions
     angles,
+    bessel,
     error_function,
     exponentials,
+    gamma,
     hyperbolic,
     inverse_angles,
+    inverse_error,
     logarithms,
     powers,
     remainders,

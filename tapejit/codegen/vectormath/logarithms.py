@@ -76,10 +76,10 @@ def of_positive(b, x, finish):
 
 @defines("log", ulp=1.2)
 def _log(b, x):
-    return of_positive(b, x, _log_of_parts)
+    return of_positive(b, x, log_of_parts)
 
 
-def _log_of_parts(b, k, m):
+def log_of_parts(b, k, m):
     f = m - 1.0
     half, correction = log_tail(b, f)
     head, tail, _ = b.constant("LN2")

@@ -1,4 +1,4 @@
-"""pow: exp(y · log|x|), with the logarithm and the product as pairs; hypot, scaled.
+"""pow: exp(y · log|x|), with the logarithm and the product as pairs; hypot, scaled; cbrt.
 
 Source: fdlibm's e_pow.c (the cases of C99 F.9.4.4).
 """
@@ -15,6 +15,7 @@ from tapejit.codegen.vectormath.pairs import (
     at_most,
     fast_two_sum,
     power_of_two,
+    round_to_integer,
     two_product,
 )
 
@@ -112,3 +113,32 @@ def _hypot(b, x, y):
     a, c = a * factor, c * factor
     result = b.fma(a, a, c * c).sqrt() * inverse
     return b.select(x.equals(math.inf) | y.equals(math.inf), math.inf, result)
+
+
+@defines("cbrt", ulp=0.8)
+def _cbrt(b, x):
+    """x = 2^(3n)·m: a polynomial, and one step of Newton with the residue of the cube exact."""
+    a = x.abs()
+    b.rare = ~is_normal(b, a), _cbrt_anywhere
+    return b.copy_sign(_cbrt_of_parts(b, *log_usual(b, a)), x)
+
+
+def _cbrt_of_parts(b, k, m):
+    n, raw = round_to_integer(b, k, 1.0 / 3.0)
+    left = k - 3.0 * n  # -1, 0 or 1
+    more, less = left > 0.5, left < -0.5
+    root = b.constant("CBRT_2")[0]
+    y = b.polynomial("CBRT", m - 1.0)
+    y = y * b.select(more, root, b.select(less, 1.0 / root, 1.0))
+    m = m * b.select(more, 2.0, b.select(less, 0.5, 1.0))
+    square, low = two_product(b, y, y)
+    residue = b.fma(y, low, b.residue(y, square, -m))
+    y = y - residue / (3.0 * square)
+    return y * power_of_two(b, raw - (b.bits_of(b.format.magic) - b.format.bias))
+
+
+def _cbrt_anywhere(b, x):
+    a = x.abs()
+    result = b.copy_sign(_cbrt_of_parts(b, *log_normalised(b, a)), x)
+    # zeros, infinities and NaN are their own root
+    return b.select((a > 0.0) & (a < math.inf), result, x)
