@@ -299,6 +299,8 @@ class Tensor:
         """The number of the interval between sorted boundaries that each element is in."""
     def byte(self) -> Tensor:
         """The tensor in uint8; itself if it is so already."""
+    def cbrt(self) -> Tensor:
+        """Cube root of each element, of negative ones too."""
     def cdouble(self) -> Tensor:
         """The tensor in complex128; itself if it is so already."""
     def ceil(self) -> Tensor:
@@ -397,6 +399,10 @@ class Tensor:
         """A copy with `src` on a diagonal."""
     def diff(self, n: Any = 1, dim: Any = -1, prepend: Any = None, append: Any = None) -> Tensor:
         """Differences of neighbours along an axis, n times."""
+    def digamma(self) -> Tensor:
+        """Derivative of lgamma: the logarithmic derivative of the gamma function."""
+    def digamma_(self) -> Tensor:
+        """As `digamma`, written into the memory of the tensor, which is returned."""
     def dim(self) -> builtins.int:
         """The number of axes."""
     def div(self, other: Operand, *, rounding_mode: Any = None) -> Tensor:
@@ -429,6 +435,10 @@ class Tensor:
         """Complementary error function 1 - erf(x), exact for large x."""
     def erfc_(self) -> Tensor:
         """As `erfc`, written into the memory of the tensor, which is returned."""
+    def erfinv(self) -> Tensor:
+        """The x whose error function is the element; infinite at -1 and 1, NaN beyond."""
+    def erfinv_(self) -> Tensor:
+        """As `erfinv`, written into the memory of the tensor, which is returned."""
     def exp(self) -> Tensor:
         """e to the power of each element."""
     def exp2(self) -> Tensor:
@@ -523,6 +533,14 @@ class Tensor:
         """sqrt(u * u + v * v) without overflow, broadcast together."""
     def hypot_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `hypot`, written into the memory of the tensor, which is returned."""
+    def i0(self) -> Tensor:
+        """Modified Bessel function of the first kind, order 0."""
+    def i0_(self) -> Tensor:
+        """As `i0`, written into the memory of the tensor, which is returned."""
+    def igamma(self, other: Operand) -> Tensor:
+        """Regularised lower incomplete gamma function P(a, x)."""
+    def igammac(self, other: Operand) -> Tensor:
+        """Regularised upper incomplete gamma function Q(a, x) = 1 - P(a, x)."""
     @property
     def imag(self) -> Tensor: ...
     @imag.setter
@@ -613,6 +631,10 @@ class Tensor:
         """u < v, elementwise."""
     def less_equal(self, other: Operand) -> Tensor:
         """u <= v, elementwise."""
+    def lgamma(self) -> Tensor:
+        """Logarithm of the absolute value of the gamma function of each element."""
+    def lgamma_(self) -> Tensor:
+        """As `lgamma`, written into the memory of the tensor, which is returned."""
     def log(self) -> Tensor:
         """Natural logarithm of each element; -inf at 0, NaN below."""
     def log10(self) -> Tensor:
@@ -731,6 +753,8 @@ class Tensor:
         """Product of two tensors, broadcast together."""
     def mv(self, vec: Operand) -> Tensor:
         """Product of a matrix and a vector."""
+    def mvlgamma(self, p: Any) -> Tensor:
+        """Logarithm of the gamma function of dimension p."""
     def nan_to_num(self, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
         """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the dtype's largest numbers."""
     def nanmean(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
@@ -793,6 +817,8 @@ class Tensor:
         """The axes in another order."""
     def pinverse(self, rcond: Any = 1e-15) -> Tensor:
         """The pseudo-inverse: PyTorch's older name of linalg.pinv."""
+    def polygamma(self, n: Any) -> Tensor:
+        """The derivative of order n of digamma."""
     def positive(self) -> Tensor:
         """The tensor itself."""
     def pow(self, exponent: Any) -> Tensor:
@@ -1314,6 +1340,11 @@ def cartesian_prod(*tensors: Any) -> Tensor:
 def cat(tensors: Any, dim: Any = 0) -> Tensor:
     """Tensors one after the other along an axis."""
 @overload
+def cbrt(input: Tensor) -> Tensor:
+    """Cube root of each element, of negative ones too."""
+@overload
+def cbrt(input: Array) -> Any: ...
+@overload
 def ceil(input: Tensor) -> Tensor:
     """The smallest whole number not below each element."""
 @overload
@@ -1511,6 +1542,11 @@ def diff(input: Tensor, n: Any = 1, dim: Any = -1, prepend: Any = None, append: 
 @overload
 def diff(input: Array, n: Any = 1, dim: Any = -1, prepend: Any = None, append: Any = None) -> Any: ...
 @overload
+def digamma(input: Tensor) -> Tensor:
+    """Derivative of lgamma: the logarithmic derivative of the gamma function."""
+@overload
+def digamma(input: Array) -> Any: ...
+@overload
 def div(input: Tensor, other: Operand, *, rounding_mode: Any = None) -> Tensor:
     """True quotient; rounding_mode "floor" or "trunc" rounds it."""
 @overload
@@ -1563,6 +1599,11 @@ def erfc(input: Tensor) -> Tensor:
     """Complementary error function 1 - erf(x), exact for large x."""
 @overload
 def erfc(input: Array) -> Any: ...
+@overload
+def erfinv(input: Tensor) -> Tensor:
+    """The x whose error function is the element; infinite at -1 and 1, NaN beyond."""
+@overload
+def erfinv(input: Array) -> Any: ...
 @overload
 def exp(input: Tensor) -> Tensor:
     """e to the power of each element."""
@@ -1723,6 +1764,21 @@ def hypot(input: Tensor, other: Operand) -> Tensor:
     """sqrt(u * u + v * v) without overflow, broadcast together."""
 @overload
 def hypot(input: Array, other: Operand) -> Any: ...
+@overload
+def i0(input: Tensor) -> Tensor:
+    """Modified Bessel function of the first kind, order 0."""
+@overload
+def i0(input: Array) -> Any: ...
+@overload
+def igamma(input: Tensor, other: Operand) -> Tensor:
+    """Regularised lower incomplete gamma function P(a, x)."""
+@overload
+def igamma(input: Array, other: Operand) -> Any: ...
+@overload
+def igammac(input: Tensor, other: Operand) -> Tensor:
+    """Regularised upper incomplete gamma function Q(a, x) = 1 - P(a, x)."""
+@overload
+def igammac(input: Array, other: Operand) -> Any: ...
 def iinfo(dtype: Any) -> np.iinfo:
     """The limits of an integer dtype."""
 @overload
@@ -1854,6 +1910,11 @@ def less_equal(input: Tensor, other: Operand) -> Tensor:
     """u <= v, elementwise."""
 @overload
 def less_equal(input: Array, other: Operand) -> Any: ...
+@overload
+def lgamma(input: Tensor) -> Tensor:
+    """Logarithm of the absolute value of the gamma function of each element."""
+@overload
+def lgamma(input: Array) -> Any: ...
 def linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """`steps` numbers from start to end, both included."""
 @overload
@@ -2044,6 +2105,11 @@ def mv(input: Tensor, vec: Operand) -> Tensor:
 @overload
 def mv(input: Array, vec: Operand) -> Any: ...
 @overload
+def mvlgamma(input: Tensor, p: Any) -> Tensor:
+    """Logarithm of the gamma function of dimension p."""
+@overload
+def mvlgamma(input: Array, p: Any) -> Any: ...
+@overload
 def nan_to_num(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
     """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the dtype's largest numbers."""
 @overload
@@ -2152,6 +2218,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: Any) -> Tensor:
 def pixel_unshuffle(input: Array, downscale_factor: Any) -> Any: ...
 def polar(abs: Any, angle: Any) -> Tensor:
     """Complex numbers of these moduli and angles, which have one float dtype."""
+def polygamma(n: Any, input: Operand) -> Any:
+    """The derivative of order n of digamma."""
 @overload
 def positive(input: Tensor) -> Tensor:
     """The tensor itself."""
