@@ -41,6 +41,7 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     history,
     indexing,
     inplace_methods,
+    inplace_shapes,
     joining,
     ordering,
     padding,
@@ -73,6 +74,8 @@ from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
 from tapejit.transforms.jacobians import hessian, jacobian
 from tapejit.transforms.products import hvp, jvp, vjp
+
+inplace_shapes.complete()
 
 __all__ = [
     "Size",

@@ -398,6 +398,12 @@ class Walk:
     def deliver(self, leaf, gradient):
         if gradient is _UNIT:
             gradient = _explicit(gradient, leaf._aval)
+        if np.shape(gradient) != leaf._aval.shape:
+            raise AutogradError(
+                f"got a gradient of shape {list(np.shape(gradient))} for a leaf of shape "
+                f"{list(leaf._aval.shape)}: its shape was changed in place since\n"
+                "  try  x.t() and its like instead of x.t_()"
+            )
         if self.create_graph and not isinstance(gradient, Tensor):
             gradient = wrap(gradient, leaf._aval.dtype)
         for hook in list((optional(leaf, "_hooks") or {}).values()):

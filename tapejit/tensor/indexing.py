@@ -31,9 +31,11 @@ from tapejit.tensor.front import FUNCTIONS, named
 from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import (
     adopt_row,
+    base_of,
     before_change,
     change,
     check_memory,
+    check_overlap,
     check_writable,
     copy_if_in,
     view,
@@ -430,6 +432,7 @@ def _set_advanced(x, entries, value, name):
     value = _value_to_front(value, plan, moved._aval.shape[len(plan.indices) :])
     value = _in_dtype(value, x._aval.dtype)
     memory = check_memory(moved)
+    check_overlap(base_of(x), [value], False)
     operands = [moved, value, *plan.indices]
     if state.recording is not None and state.recording.is_trace:
         operands = [o if o._tracked else copy_if_in(memory, o) for o in operands]

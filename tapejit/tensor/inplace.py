@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from tapejit.tensor.core import (
     unify,
     wrap,
 )
+from tapejit.tensor.docstrings import in_place_docstring
 from tapejit.tensor.recording import live, note_mutation, root, state, user_site
 
 # ---------------------------------------------------------------- views
@@ -103,6 +105,42 @@ def check_memory(x: Tensor) -> np.ndarray:
     return value
 
 
+def check_overlap(x: Tensor, operands: Sequence[Tensor], exactly: bool = True) -> None:
+    """Raise where an operand lies partly in the memory that is to be written.
+
+    NumPy would read it all before it writes, and so it is in traced functions of arrays.
+
+    exactly  whether an operand may be the very elements that are written
+    """
+    memory = x._value
+    if state.parked.speaks_numpy or not isinstance(memory, np.ndarray):
+        return
+    for operand in operands:
+        value = operand._value
+        if not isinstance(value, np.ndarray) or root(value) is not root(memory):
+            continue
+        same = (value.strides, value.shape) == (memory.strides, memory.shape)
+        if same and exactly and value.ctypes.data == memory.ctypes.data:
+            continue
+        if np.may_share_memory(memory, value) and _is_dense(memory) and _is_dense(value):
+            raise AutogradError(
+                "unsupported operation: some elements of the input tensor and the written-to "
+                "tensor refer to a single memory location. Please clone() the tensor before "
+                "performing the operation."
+            )
+
+
+def _is_dense(value):
+    """Whether the elements fill their memory without gaps, in any order of axes."""
+    strides = [(abs(s), n) for s, n in zip(value.strides, value.shape, strict=True) if n > 1]
+    step = value.itemsize
+    for stride, n in sorted(strides):
+        if stride != step:
+            return False
+        step *= n
+    return value.size > 0
+
+
 def _check_result(x, aval, op):
     if aval.shape != x._aval.shape:
         raise ShapeError(
@@ -127,6 +165,8 @@ def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = (), name: str =
     check_writable(x)
     memory = check_memory(x)
     tensors = unify(op, operands)
+    if op.name != "where":  # masked_fill_ may take its value from the tensor
+        check_overlap(x, tensors)
     avals = tuple([t._aval for t in tensors])
     kind = op.kinds.get(avals + attrs) or infer_kind(op, avals, attrs)
     _check_result(x, kind.aval, op)
@@ -188,13 +228,13 @@ def adopt_row(x: Tensor, result: Tensor, name: str = "CopySlices") -> None:
     name  PyTorch's name of the backward node that x's base gets
     """
     base = base_of(x)
-    family = _family(base)
+    family = family_of(base)
     if state.recording is None:
         for tensor in family:
             _stay(tensor)
         return
     was_tracked = x._tracked
-    _take(x, result)
+    take_row(x, result)
     if not x._tracked and not was_tracked and not base._tracked:
         return
     if base is not x:
@@ -207,7 +247,7 @@ def adopt_row(x: Tensor, result: Tensor, name: str = "CopySlices") -> None:
             again = apply(op, (parent,), attrs, value=other._value)
             if again._tape is not None:
                 again._tape.names[again._row] = "AsStridedBackward0"
-            _take(other, again)
+            take_row(other, again)
 
 
 def _stay(tensor):
@@ -221,12 +261,13 @@ def _stay(tensor):
         is_view = base_of(tensor) is not tensor
         name = "AsStridedBackward0" if is_view else name_of(tensor._tape, tensor._row)
         result._tape.names[result._row] = name
-        _take(tensor, result)
+        take_row(tensor, result)
     finally:
         state.recording = None
 
 
-def _take(x, result):
+def take_row(x: Tensor, result: Tensor) -> None:
+    """Let x stand where `result` was recorded."""
     x._tape, x._row, x._stamp = result._tape, result._row, result._stamp
     x._tracked = result._tracked
     for recording in list(live):
@@ -247,7 +288,8 @@ def name_of(recording, row) -> str:
     return op.grad_name or op.name.title().replace("_", "") + "Backward0"
 
 
-def _family(base):
+def family_of(base: Tensor) -> list[Tensor]:
+    """A tensor and all that view its memory."""
     views = [v() for v in optional(base, "_views") or ()]
     return [base, *(v for v in views if v is not None)]
 
@@ -277,7 +319,7 @@ def _put_back(x):
         result = apply(OPS[_INVERSE[op.name]], (x,), value=memory)
     else:
         raise AutogradError(f"in-place change through {op.name} is not possible\n  try  clone()")
-    _take(parent, result)
+    take_row(parent, result)
     _put_back(parent)
 
 
@@ -299,3 +341,22 @@ def overwrite(x: Tensor, result: Tensor) -> Tensor:
     tape = result._tape
     name = name_of(tape, result._row) if result._tracked and tape is not None else ""
     return change(x, OPS["copy_into"], (x, result), name=name)
+
+
+def in_place(function, name: str, reads: bool = True, exactly: bool = True):
+    """The method that writes a function's result into the memory of its first argument.
+
+    reads    whether its slope reads that argument as it was
+    exactly  whether other arguments may be that memory (see `check_overlap`)
+    """
+
+    def method(x, *args: Any, **kwargs: Any) -> Tensor:
+        given = (*args, *kwargs.values())
+        sources = [a for a in given if isinstance(a, Tensor) and (a._aval.ndim or exactly)]
+        check_overlap(x, sources, exactly)
+        before = apply(OPS["clone"], (x,)) if reads else x
+        return overwrite(x, function(before, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = f"{name}_"
+    method.__doc__ = in_place_docstring(name)
+    return method

@@ -7,8 +7,6 @@ last wins, and alone has a slope; what is combined does not depend on an order.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tapejit import dtypes
@@ -16,10 +14,9 @@ from tapejit.errors import ArgumentError, DtypeError, SelectionError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast, normalize_axis
 from tapejit.tensor.core import Tensor, apply, legacy_name, number_as, wrap
-from tapejit.tensor.docstrings import in_place_docstring
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.indexing import combine_item
-from tapejit.tensor.inplace import overwrite
+from tapejit.tensor.inplace import in_place
 from tapejit.tensor.picking import check_index, gather, nonzero
 from tapejit.tensor.repeating import expand
 from tapejit.tensor.shaping import ravel, reshape
@@ -391,25 +388,12 @@ FOR_NUMPY[np.flatnonzero] = lambda a: nonzero(ravel(a), as_tuple=True)[0]
 # ---------------------------------------------------------------- in place
 
 
-def _in_place(function, reads: bool):
-    """The method that writes a function's result into the memory of its first argument.
-
-    reads  whether its slope reads that argument as it was
-    """
-    name = function.__name__
-
-    def method(x, *args: Any, **kwargs: Any) -> Tensor:
-        return overwrite(x, function(x.clone() if reads else x, *args, **kwargs))
-
-    method.__name__ = method.__qualname__ = f"{name}_"
-    method.__doc__ = in_place_docstring(name)
-    return method
-
-
 for _function in (
     scatter, scatter_add, scatter_reduce, index_add, index_copy, index_reduce, index_fill,
     index_put, put, masked_scatter,
 ):  # fmt: skip
     _reads = _function in (scatter, scatter_reduce, index_reduce)
-    setattr(Tensor, f"{_function.__name__}_", _in_place(_function, _reads))
+    setattr(
+        Tensor, f"{_function.__name__}_", in_place(_function, _function.__name__, _reads, False)
+    )
 FUNCTIONS["index_put_"] = vars(Tensor)["index_put_"]
