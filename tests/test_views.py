@@ -142,9 +142,9 @@ def compare(torch, seed: int) -> str:
         theirs = run(torch, lambda m: outcome(m, program))
     ours = run(tj, lambda m: outcome(m, program))
     text = "\n".join(program.lines)
-    if theirs[0] >= 0 and not 0 <= ours[0] < theirs[0]:
-        if any(words in theirs[2] for words in MORE_LENIENT):
-            return ""
+    lasts_longer = theirs[0] >= 0 and not 0 <= ours[0] < theirs[0]
+    if lasts_longer and any(words in theirs[2] for words in MORE_LENIENT):
+        return ""
     if ours[0] != theirs[0]:
         told = [o[1:] if o[0] >= 0 else "nothing raised" for o in (ours, theirs)]
         return f"{text}\nline {ours[0]}: {told[0]}\ntorch line {theirs[0]}: {told[1]}"
