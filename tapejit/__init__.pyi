@@ -183,6 +183,8 @@ class Tensor:
         """As `abs`, written into the memory of the tensor, which is returned."""
     def absolute(self) -> Tensor:
         """Absolute value of each element."""
+    def absolute_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `absolute`, written into the memory of the tensor, which is returned."""
     def acos(self) -> Tensor:
         """Inverse cosine, in radians; NaN outside [-1, 1]."""
     def acos_(self) -> Tensor:
@@ -197,6 +199,8 @@ class Tensor:
         """As `add`, written into the memory of the tensor, which is returned."""
     def addbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """beta * input + alpha * the sum of all batch1[i] @ batch2[i], as one matrix product."""
+    def addbmm_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `addbmm`, written into the memory of the tensor, which is returned."""
     def addcdiv(self, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Tensor:
         """input + value * tensor1 / tensor2."""
     def addcdiv_(self, tensor1: Any, tensor2: Any, *, value: Operand = 1) -> Tensor:
@@ -207,10 +211,16 @@ class Tensor:
         """x + value * tensor1 * tensor2, in place."""
     def addmm(self, mat1: Any, mat2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """beta * input + alpha * (mat1 @ mat2); input may be a row, a column or a number."""
+    def addmm_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `addmm`, written into the memory of the tensor, which is returned."""
     def addmv(self, mat: Any, vec: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """beta * input + alpha * (mat @ vec)."""
+    def addmv_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `addmv`, written into the memory of the tensor, which is returned."""
     def addr(self, vec1: Any, vec2: Operand, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """beta * input + alpha * outer(vec1, vec2)."""
+    def addr_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `addr`, written into the memory of the tensor, which is returned."""
     def adjoint(self) -> Tensor:
         """The last two axes exchanged, and complex numbers conjugated."""
     def all(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
@@ -229,18 +239,32 @@ class Tensor:
         """True where an element along axes is nonzero."""
     def arccos(self) -> Tensor:
         """Inverse cosine, in radians; NaN outside [-1, 1]."""
+    def arccos_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `arccos`, written into the memory of the tensor, which is returned."""
     def arccosh(self) -> Tensor:
         """Inverse hyperbolic cosine; NaN below 1."""
+    def arccosh_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `arccosh`, written into the memory of the tensor, which is returned."""
     def arcsin(self) -> Tensor:
         """Inverse sine, in radians; NaN outside [-1, 1]."""
+    def arcsin_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `arcsin`, written into the memory of the tensor, which is returned."""
     def arcsinh(self) -> Tensor:
         """Inverse hyperbolic sine of each element."""
+    def arcsinh_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `arcsinh`, written into the memory of the tensor, which is returned."""
     def arctan(self) -> Tensor:
         """Inverse tangent, in radians."""
     def arctan2(self, other: Operand) -> Tensor:
         """Angle of the point (v, u), in radians."""
+    def arctan2_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `arctan2`, written into the memory of the tensor, which is returned."""
+    def arctan_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `arctan`, written into the memory of the tensor, which is returned."""
     def arctanh(self) -> Tensor:
         """Inverse hyperbolic tangent; NaN outside [-1, 1]."""
+    def arctanh_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `arctanh`, written into the memory of the tensor, which is returned."""
     def argmax(self, dim: Any = None, keepdim: Any = False) -> Tensor:
         """Index of the first largest element along one axis, or in the flattened tensor."""
     def argmin(self, dim: Any = None, keepdim: Any = False) -> Tensor:
@@ -253,6 +277,8 @@ class Tensor:
         """Whether shape and all elements agree, as a Python bool."""
     def as_strided(self, size: Any, stride: Any, storage_offset: Any = None) -> Tensor:
         """Any elements of the memory: `size` and `stride` of each axis, from an offset."""
+    def as_strided_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `as_strided`, of the tensor itself, which shows its memory so from now on."""
     def asin(self) -> Tensor:
         """Inverse sine, in radians; NaN outside [-1, 1]."""
     def asin_(self) -> Tensor:
@@ -279,16 +305,26 @@ class Tensor:
         """Compute the gradient of this tensor and add it to `.grad` of the leaves."""
     def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
+    def baddbmm_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `baddbmm`, written into the memory of the tensor, which is returned."""
     def bincount(self, weights: Any = None, minlength: Any = 0) -> Tensor:
         """How often each whole number from 0 occurs, or the sum of its weights."""
     def bitwise_and(self, y: Operand) -> Tensor:
         """The bits that both have."""
+    def bitwise_and_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `bitwise_and`, written into the memory of the tensor, which is returned."""
     def bitwise_not(self) -> Tensor:
         """The bits that are not set."""
+    def bitwise_not_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `bitwise_not`, written into the memory of the tensor, which is returned."""
     def bitwise_or(self, y: Operand) -> Tensor:
         """The bits that at least one has."""
+    def bitwise_or_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `bitwise_or`, written into the memory of the tensor, which is returned."""
     def bitwise_xor(self, y: Operand) -> Tensor:
         """The bits that exactly one has."""
+    def bitwise_xor_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `bitwise_xor`, written into the memory of the tensor, which is returned."""
     def bmm(self, mat2: Operand) -> Tensor:
         """Products of two batches of matrices."""
     def bool(self) -> Tensor:
@@ -335,6 +371,8 @@ class Tensor:
         """The complex conjugate of each element; a real tensor itself."""
     def conj_physical(self) -> Tensor:
         """The complex conjugate of each element; a real tensor itself."""
+    def conj_physical_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `conj_physical`, written into the memory of the tensor, which is returned."""
     def contiguous(self, *, memory_format: Any = None) -> Tensor:
         """The tensor itself if its memory is in row-major order, else a copy."""
     def copy(self, order: Any = 'C') -> Tensor:
@@ -369,8 +407,12 @@ class Tensor:
         """The smallest element so far along an axis, and its place: the last one of equals."""
     def cumprod(self, dim: Any = None, *, dtype: Any = None) -> Tensor:
         """Running product along an axis; its slopes are exact where elements are zero."""
+    def cumprod_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `cumprod`, written into the memory of the tensor, which is returned."""
     def cumsum(self, dim: Any = None, *, dtype: Any = None) -> Tensor:
         """Running sum along an axis (NumPy: of the flattened tensor if none is given)."""
+    def cumsum_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `cumsum`, written into the memory of the tensor, which is returned."""
     @property
     def data(self) -> Tensor: ...
     @data.setter
@@ -379,6 +421,8 @@ class Tensor:
         """The address of the first element."""
     def deg2rad(self) -> Tensor:
         """Degrees as radians."""
+    def deg2rad_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `deg2rad`, written into the memory of the tensor, which is returned."""
     def det(self) -> Tensor:
         """The determinant of square matrices; its gradient is right of singular ones too."""
     def detach(self) -> Tensor:
@@ -411,6 +455,8 @@ class Tensor:
         """As `div`, written into the memory of the tensor, which is returned."""
     def divide(self, other: Operand, *, rounding_mode: Any = None) -> Tensor:
         """True quotient; rounding_mode "floor" or "trunc" rounds it."""
+    def divide_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `divide`, written into the memory of the tensor, which is returned."""
     def dot(self, tensor: Operand) -> Tensor:
         """Sum of the products of two vectors."""
     def double(self) -> Tensor:
@@ -457,8 +503,12 @@ class Tensor:
         """As `expm1`, written into the memory of the tensor, which is returned."""
     def fill_(self, value: Operand) -> Tensor:
         """All elements `value`, in place."""
+    def fill_diagonal_(self, fill_value: Any, wrap: Any = False) -> Tensor:
+        """A number on the main diagonal, in place; of more than two axes of equal lengths."""
     def fix(self) -> Tensor:
         """Each element without its fraction."""
+    def fix_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `fix`, written into the memory of the tensor, which is returned."""
     def flatten(self, start_dim: Any = 0, end_dim: Any = -1) -> Tensor:
         """Axes start_dim … end_dim as one."""
     def flip(self, *dims: Any) -> Tensor:
@@ -471,6 +521,8 @@ class Tensor:
         """The tensor in float32; itself if it is so already."""
     def float_power(self, exponent: Any) -> Tensor:
         """input to the power of exponent, in float64."""
+    def float_power_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `float_power`, written into the memory of the tensor, which is returned."""
     def floor(self) -> Tensor:
         """The largest whole number not above each element."""
     def floor_(self) -> Tensor:
@@ -493,6 +545,8 @@ class Tensor:
         """As `fmod`, written into the memory of the tensor, which is returned."""
     def frac(self) -> Tensor:
         """The part of each element behind the point, with its sign."""
+    def frac_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `frac`, written into the memory of the tensor, which is returned."""
     def frexp(self) -> Parts:
         """Mantissas m, 0.5 <= |m| < 1, and exponents e (int32) with input = m * 2**e."""
     def gather(self, dim: Any, index: Any) -> Tensor:
@@ -513,8 +567,12 @@ class Tensor:
     def grad_fn(self) -> Node | None: ...
     def greater(self, other: Operand) -> Tensor:
         """u > v, elementwise."""
+    def greater_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `greater`, written into the memory of the tensor, which is returned."""
     def greater_equal(self, other: Operand) -> Tensor:
         """u >= v, elementwise."""
+    def greater_equal_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `greater_equal`, written into the memory of the tensor, which is returned."""
     def gt(self, other: Operand) -> Tensor:
         """u > v, elementwise."""
     def gt_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -539,8 +597,12 @@ class Tensor:
         """As `i0`, written into the memory of the tensor, which is returned."""
     def igamma(self, other: Operand) -> Tensor:
         """Regularised lower incomplete gamma function P(a, x)."""
+    def igamma_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `igamma`, written into the memory of the tensor, which is returned."""
     def igammac(self, other: Operand) -> Tensor:
         """Regularised upper incomplete gamma function Q(a, x) = 1 - P(a, x)."""
+    def igammac_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `igammac`, written into the memory of the tensor, which is returned."""
     @property
     def imag(self) -> Tensor: ...
     @imag.setter
@@ -619,6 +681,8 @@ class Tensor:
         """The k-th smallest element along an axis, counted from 1, and its place."""
     def ldexp(self, other: Operand) -> Tensor:
         """input * 2**other, without overflow on the way."""
+    def ldexp_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `ldexp`, written into the memory of the tensor, which is returned."""
     def le(self, other: Operand) -> Tensor:
         """u <= v, elementwise."""
     def le_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -629,8 +693,12 @@ class Tensor:
         """From x (weight 0) to end (weight 1), in place."""
     def less(self, other: Operand) -> Tensor:
         """u < v, elementwise."""
+    def less_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `less`, written into the memory of the tensor, which is returned."""
     def less_equal(self, other: Operand) -> Tensor:
         """u <= v, elementwise."""
+    def less_equal_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `less_equal`, written into the memory of the tensor, which is returned."""
     def lgamma(self) -> Tensor:
         """Logarithm of the absolute value of the gamma function of each element."""
     def lgamma_(self) -> Tensor:
@@ -751,12 +819,18 @@ class Tensor:
         """As `mul`, written into the memory of the tensor, which is returned."""
     def multiply(self, other: Operand) -> Tensor:
         """Product of two tensors, broadcast together."""
+    def multiply_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `multiply`, written into the memory of the tensor, which is returned."""
     def mv(self, vec: Operand) -> Tensor:
         """Product of a matrix and a vector."""
     def mvlgamma(self, p: Any) -> Tensor:
         """Logarithm of the gamma function of dimension p."""
+    def mvlgamma_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `mvlgamma`, written into the memory of the tensor, which is returned."""
     def nan_to_num(self, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
         """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the dtype's largest numbers."""
+    def nan_to_num_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `nan_to_num`, written into the memory of the tensor, which is returned."""
     def nanmean(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """Mean over axes of what is not NaN; NaN of nothing else."""
     def nanmedian(self, dim: Any = None, keepdim: Any = False) -> Any:
@@ -785,6 +859,8 @@ class Tensor:
         """As `neg`, written into the memory of the tensor, which is returned."""
     def negative(self) -> Tensor:
         """Negative of each element."""
+    def negative_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `negative`, written into the memory of the tensor, which is returned."""
     def nelement(self) -> builtins.int:
         """The number of elements."""
     def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
@@ -799,6 +875,8 @@ class Tensor:
         """As `zeros`, in the dtype of this tensor."""
     def nextafter(self, other: Operand) -> Tensor:
         """The next number of the dtype after input towards other."""
+    def nextafter_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `nextafter`, written into the memory of the tensor, which is returned."""
     def nonzero(self, *, as_tuple: Any = False) -> Any:
         """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
     def norm(self, p: Any = 'fro', dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Tensor:
@@ -807,6 +885,8 @@ class Tensor:
         """Normally distributed elements, in place."""
     def not_equal(self, other: Operand) -> Tensor:
         """u != v, elementwise."""
+    def not_equal_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `not_equal`, written into the memory of the tensor, which is returned."""
     def numel(self) -> builtins.int:
         """The number of elements."""
     def numpy(self, *, force: Any = False) -> np.ndarray:
@@ -819,6 +899,8 @@ class Tensor:
         """The pseudo-inverse: PyTorch's older name of linalg.pinv."""
     def polygamma(self, n: Any) -> Tensor:
         """The derivative of order n of digamma."""
+    def polygamma_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `polygamma`, written into the memory of the tensor, which is returned."""
     def positive(self) -> Tensor:
         """The tensor itself."""
     def pow(self, exponent: Any) -> Tensor:
@@ -839,6 +921,8 @@ class Tensor:
         """The q-th quantiles along an axis; several q give a first axis of them."""
     def rad2deg(self) -> Tensor:
         """Radians as degrees."""
+    def rad2deg_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `rad2deg`, written into the memory of the tensor, which is returned."""
     def ravel(self, order: Any = 'C') -> Tensor:
         """All elements in one axis."""
     @property
@@ -861,6 +945,8 @@ class Tensor:
         """As `remainder`, written into the memory of the tensor, which is returned."""
     def renorm(self, p: Any, dim: Any, maxnorm: Any) -> Tensor:
         """The tensor with those parts along an axis scaled down whose p-norm is above maxnorm."""
+    def renorm_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `renorm`, written into the memory of the tensor, which is returned."""
     def repeat(self, *sizes: Any) -> Tensor:
         """Copies one after the other along every axis."""
     def repeat_interleave(self, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
@@ -913,6 +999,8 @@ class Tensor:
         """A copy with `src` at one index of an axis."""
     def sgn(self) -> Tensor:
         """The sign; of a complex number the one of modulus 1 at its angle, 0 at 0."""
+    def sgn_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `sgn`, written into the memory of the tensor, which is returned."""
     @property
     def shape(self) -> Size: ...
     def short(self) -> Tensor:
@@ -969,6 +1057,8 @@ class Tensor:
         """As `square`, written into the memory of the tensor, which is returned."""
     def squeeze(self, dim: Any = None) -> Tensor:
         """Without axes of length 1 (all of them, or those named)."""
+    def squeeze_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `squeeze`, of the tensor itself, which shows its memory so from now on."""
     def std(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
         """Standard deviation over axes; n - correction in the denominator."""
     def std_mean(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any:
@@ -983,16 +1073,24 @@ class Tensor:
         """As `sub`, written into the memory of the tensor, which is returned."""
     def subtract(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """Difference of two tensors, broadcast together."""
+    def subtract_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `subtract`, written into the memory of the tensor, which is returned."""
     def sum(self, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
         """Sum over axes."""
     def svd(self, some: Any = True, compute_uv: Any = True) -> OldSVD:
         """U, S, V with input = U diag(S) V^H: PyTorch's older name of linalg.svd."""
     def swapaxes(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
         """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+    def swapaxes_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `swapaxes`, of the tensor itself, which shows its memory so from now on."""
     def swapdims(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
         """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+    def swapdims_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `swapdims`, of the tensor itself, which shows its memory so from now on."""
     def t(self) -> Tensor:
         """The transpose of a matrix; vectors as they are."""
+    def t_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `t`, of the tensor itself, which shows its memory so from now on."""
     def take(self, index: Any, axis: Any = None) -> Tensor:
         """Elements by their place in the flattened tensor (NumPy: or along an axis)."""
     def take_along_dim(self, indices: Any, dim: Any = None) -> Tensor:
@@ -1019,14 +1117,22 @@ class Tensor:
         """The sum of the diagonal of a matrix."""
     def transpose(self, *dims: Any, dim0: Any = None, dim1: Any = None) -> Tensor:
         """Two axes exchanged (PyTorch), or as NumPy: all reversed, or in the given order."""
+    def transpose_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `transpose`, of the tensor itself, which shows its memory so from now on."""
     def triangular_solve(self, A: Any, upper: Any = True, transpose: Any = False, unitriangular: Any = False) -> Triangular:
         """x with A x = b, of triangular A, and A: PyTorch's older name of linalg.solve_triangular."""
     def tril(self, diagonal: Any = 0) -> Tensor:
         """The elements on and below a diagonal of the last two axes, 0 elsewhere."""
+    def tril_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `tril`, written into the memory of the tensor, which is returned."""
     def triu(self, diagonal: Any = 0) -> Tensor:
         """The elements on and above a diagonal of the last two axes, 0 elsewhere."""
+    def triu_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `triu`, written into the memory of the tensor, which is returned."""
     def true_divide(self, other: Operand, *, rounding_mode: Any = None) -> Tensor:
         """True quotient; rounding_mode "floor" or "trunc" rounds it."""
+    def true_divide_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `true_divide`, written into the memory of the tensor, which is returned."""
     def trunc(self) -> Tensor:
         """Each element without its fraction."""
     def trunc_(self) -> Tensor:
@@ -1049,6 +1155,8 @@ class Tensor:
         """The elements (or slices of an axis) without those that equal the one before."""
     def unsqueeze(self, dim: Any) -> Tensor:
         """A new axis of length 1."""
+    def unsqueeze_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `unsqueeze`, of the tensor itself, which shows its memory so from now on."""
     def var(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
         """Variance over axes; divided by n - correction."""
     def var_mean(self, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Any:
