@@ -52,6 +52,10 @@ FLOATS = {  # these require grad
     "s3": numbers(1, 2, 4, 3, 5),
     "k3": numbers(3, 2, 2, 2, 3),
     "k3t": numbers(2, 3, 2, 2, 2),
+    "s8": numbers(3, 8, 5, 4),
+    "k8": numbers(3, 8, 3, 2),
+    "k8t": numbers(8, 8, 2, 3),
+    "k8d": numbers(8, 1, 3, 3),
     "c4": RANDOM.uniform(0.5, 1.5, (4,)),
     "d4": numbers(4),
     "table": numbers(6, 3),
@@ -122,6 +126,10 @@ F.conv2d(s2, k2g, d4, stride=2, padding=1, groups=2)
 F.conv2d(s2[1], k2, bias6, 1, 1)
 F.conv3d(s3, k3, row, stride=(2, 1, 2), padding=1)
 F.conv3d(s3[0], k3)
+F.conv2d(s8, k8, row, padding=(1, 0), dilation=(1, 2))
+F.conv2d(s8, k8, padding=(3, 2))
+F.conv2d(s8, k8d, padding=1, groups=8)
+F.conv_transpose2d(s8, k8t, padding=1)
 F.conv_transpose1d(s1, k1t, stride=2, padding=1, output_padding=1)
 F.conv_transpose1d(s1, k1t, row, dilation=3, output_padding=2)
 F.conv_transpose1d(s1, k1t, groups=2)

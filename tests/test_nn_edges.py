@@ -12,6 +12,7 @@ from oracle import differences, raised, same_as_torch
 import tapejit as tj
 from tapejit import dtypes
 from tapejit.build import Builder
+from tapejit.ops import correlation
 from tapejit.plan import LoopStep
 from tapejit.registry import OPS
 from tapejit.runtime.compiled import compile_program
@@ -181,6 +182,34 @@ def test_old_words_of_reductions(words):
 def test_broadcast_losses_warn():
     with pytest.warns(UserWarning, match="Using a target size"):
         F.mse_loss(tj.zeros(2, 2), tj.zeros(2))
+
+
+# ---------------------------------------------------------------- convolution
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 50, 10_000])
+@pytest.mark.parametrize(("channels", "groups"), [(8, 1), (16, 2), (6, 6)])
+def test_shifts_and_columns_are_one_convolution(monkeypatch, chunk, channels, groups):
+    """Also where blocks of images and chunks of places end anywhere."""
+    monkeypatch.setattr(correlation, "CHUNK", chunk)
+    random = np.random.default_rng(0)
+    x = random.normal(size=(5, channels, 4, 5))
+    w = random.normal(size=(2 * groups, channels // groups, 2, 3))
+    attrs = ((1, 1), (1, 2), (2, 1), groups)
+    y = correlation.output(x, w, *attrs)
+    results = [
+        y,
+        correlation.input(y, w, (4, 5), *attrs),
+        correlation.weight(y, x, (2, 3), *attrs),
+    ]
+    monkeypatch.setattr(correlation, "_are_shifts", lambda *_: False)
+    wanted = [
+        correlation.output(x, w, *attrs),
+        correlation.input(y, w, (4, 5), *attrs),
+        correlation.weight(y, x, (2, 3), *attrs),
+    ]
+    for mine, theirs in zip(results, wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12, strict=True)
 
 
 # ---------------------------------------------------------------- pooling and norms

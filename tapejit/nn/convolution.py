@@ -8,7 +8,7 @@ from __future__ import annotations
 from tapejit.errors import ArgumentError, DtypeError, ShapeError
 from tapejit.nn.calling import offered
 from tapejit.nn.windows import lengths_of, padded
-from tapejit.ops.convolution import output_lengths
+from tapejit.ops.correlation import output_lengths
 from tapejit.registry import OPS
 from tapejit.tensor.core import Tensor, apply, legacy_name
 from tapejit.tensor.front import named

@@ -15,7 +15,7 @@ from tapejit.errors import ArgumentError, ShapeError
 from tapejit.nn.calling import offered
 from tapejit.nn.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from tapejit.nn.windows import lengths_of, window_attributes, windows
-from tapejit.ops.convolution import output_lengths
+from tapejit.ops.correlation import output_lengths
 from tapejit.registry import OPS
 from tapejit.tensor import padding as paddings
 from tapejit.tensor.core import Tensor, apply, wrap

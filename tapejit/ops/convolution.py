@@ -6,31 +6,20 @@
 
 Each is bilinear, and each one's cotangents and tangents are the other two: input (n, c, *S), weight
 (o, c / groups, *K), output (n, o, *T), where T = (S + 2 padding - dilation (K - 1) - 1) // stride
-+ 1.  The NumPy reference unrolls windows into a matrix (im2col) and calls BLAS.
++ 1.  Values are in `correlation`.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-
-import numpy as np
-
 from tapejit.errors import ShapeError
 from tapejit.families import operation
+from tapejit.ops import correlation
 from tapejit.ops.complexes import conjugate
+from tapejit.ops.correlation import output_lengths
 from tapejit.registry import Probe
 from tapejit.shapes import aval
 
 ATTRIBUTES = ("stride", "padding", "dilation", "groups")
-
-
-def output_lengths(lengths, kernel, stride, padding, dilation) -> tuple[int, ...]:
-    """How many places a kernel has along each axis."""
-    return tuple(
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(lengths, kernel, stride, padding, dilation, strict=True)
-    )
 
 
 # ---------------------------------------------------------------- shapes
@@ -61,76 +50,6 @@ def _infer_input(avals, lengths, stride, padding, dilation, groups):
 def _infer_weight(avals, kernel, stride, padding, dilation, groups):
     y, x = avals
     return aval((y.shape[1], x.shape[1] // groups, *kernel), y.dtype)
-
-
-# ---------------------------------------------------------------- windows as a matrix
-
-
-def _padded(x, padding):
-    return np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)]) if any(padding) else x
-
-
-def _columns(x, kernel, stride, padding, dilation, groups):
-    """The windows of x as matrices: (n, groups, c / groups * K, T)."""
-    lengths = output_lengths(x.shape[2:], kernel, stride, padding, dilation)
-    x = _padded(x, padding)
-    n, c = x.shape[:2]
-    steps = x.strides[2:]
-    windows = np.lib.stride_tricks.as_strided(
-        x,
-        (n, c, *kernel, *lengths),
-        (
-            *x.strides[:2],
-            *(step * d for step, d in zip(steps, dilation, strict=True)),
-            *(step * s for step, s in zip(steps, stride, strict=True)),
-        ),
-        writeable=False,
-    )
-    return windows.reshape(n, groups, c // groups * math.prod(kernel), math.prod(lengths))
-
-
-def _wide(*arrays):
-    """float16 is summed in float32."""
-    return [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
-
-
-def _run(x, w, stride, padding, dilation, groups):
-    dtype = x.dtype
-    x, w = _wide(x, w)
-    columns = _columns(x, w.shape[2:], stride, padding, dilation, groups)
-    rows = w.reshape(groups, w.shape[0] // groups, -1)
-    lengths = output_lengths(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    return np.matmul(rows, columns).reshape(x.shape[0], w.shape[0], *lengths).astype(dtype)
-
-
-def _run_input(y, w, lengths, stride, padding, dilation, groups):
-    dtype = y.dtype
-    y, w = _wide(y, w)
-    n, o = y.shape[:2]
-    c, kernel, places = w.shape[1] * groups, w.shape[2:], y.shape[2:]
-    rows = w.reshape(groups, o // groups, -1).swapaxes(1, 2)
-    columns = np.matmul(rows, y.reshape(n, groups, o // groups, math.prod(places)))
-    columns = columns.reshape(n, c, *kernel, *places)
-    padded = tuple(m + 2 * p for m, p in zip(lengths, padding, strict=True))
-    result = np.zeros((n, c, *padded), y.dtype)
-    for offset in itertools.product(*map(range, kernel)):
-        target = tuple(
-            slice(k * d, k * d + t * s, s)
-            for k, d, t, s in zip(offset, dilation, places, stride, strict=True)
-        )
-        result[(..., *target)] += columns[(slice(None), slice(None), *offset)]
-    inside = tuple(slice(p, p + m) for p, m in zip(padding, lengths, strict=True))
-    return np.ascontiguousarray(result[(..., *inside)]).astype(dtype)
-
-
-def _run_weight(y, x, kernel, stride, padding, dilation, groups):
-    dtype = y.dtype
-    y, x = _wide(y, x)
-    n, o = y.shape[:2]
-    columns = _columns(x, kernel, stride, padding, dilation, groups)
-    rows = y.reshape(n, groups, o // groups, columns.shape[-1])
-    total = np.matmul(rows, columns.swapaxes(-1, -2)).sum(0)
-    return total.reshape(o, x.shape[1] // groups, *kernel).astype(dtype)
 
 
 # ---------------------------------------------------------------- rules
@@ -165,7 +84,7 @@ convolution = operation(
     "convolution",
     summary="Products of a kernel with the windows of an input, summed over input channels.",
     infer=_infer,
-    evaluate=_run,
+    evaluate=correlation.output,
     attributes=ATTRIBUTES,
     vjp=lambda gy, x, w, y, **attrs: (
         convolution_input(gy, conjugate(w), lengths=x.shape[2:], **attrs),
@@ -181,7 +100,7 @@ convolution_input = operation(
     "convolution",
     summary="The transpose of a convolution in its input: a transposed convolution.",
     infer=_infer_input,
-    evaluate=_run_input,
+    evaluate=correlation.input,
     attributes=("lengths", *ATTRIBUTES),
     vjp=lambda gx, y, w, x, lengths, **attrs: (
         convolution(gx, conjugate(w), **attrs),
@@ -203,7 +122,7 @@ convolution_weight = operation(
     "convolution",
     summary="The transpose of a convolution in its weight.",
     infer=_infer_weight,
-    evaluate=_run_weight,
+    evaluate=correlation.weight,
     attributes=("kernel", *ATTRIBUTES),
     vjp=lambda gw, y, x, w, kernel, **attrs: (
         convolution(conjugate(x), gw, **attrs),
