@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from tapejit import dtypes
 from tapejit.errors import DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.tensor.core import Tensor, apply, legacy_name, unary_method
@@ -39,7 +40,9 @@ def isreal(input) -> Tensor:
     >>> tj.isreal(tj.tensor([1.0 + 0j, 1j]))
     tensor([ True, False])
     """
-    return (imag(input) if input._aval.dtype.is_complex else input - input) == 0
+    if input._aval.dtype.is_complex:
+        return imag(input) == 0
+    return FUNCTIONS["ones_like"](input, dtype=dtypes.bool_)
 
 
 @export("is_conj", "is_neg")

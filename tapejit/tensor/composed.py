@@ -83,6 +83,9 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None) -> Tensor:
     tensor([0., 1., 9.])
     """
     dtype = input._aval.dtype
+    if dtype.is_complex:
+        parts = [nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag)]
+        return named(apply(OPS["complex"], parts), "NanToNumBackward0")
     if not dtype.is_floating_point:
         return input.clone()
     largest = float(np.finfo(dtype.dtype).max)
@@ -207,14 +210,15 @@ def rad2deg(input) -> Tensor:
 
 @export(numpy=("float_power",))
 def float_power(input, exponent) -> Tensor:
-    """input to the power of exponent, in float64.
+    """input to the power of exponent, in float64 (complex128 if one of them is complex).
 
     >>> import tapejit as tj
     >>> tj.float_power(tj.tensor([1, 2]), -2)
     tensor([1.0000, 0.2500], dtype=torch.float64)
     """
     base, exponent = (
-        x.to(dtypes.float64) if isinstance(x, Tensor) else x for x in (input, as_operand(exponent))
+        x.to(dtypes.promote_pair(x._aval.dtype, dtypes.float64)) if isinstance(x, Tensor) else x
+        for x in (input, as_operand(exponent))
     )
     return pow_(base, exponent)
 

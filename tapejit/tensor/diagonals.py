@@ -157,7 +157,7 @@ def tril(input, diagonal=0) -> Tensor:
     tensor([[0, 0],
             [3, 0]])
     """
-    return named(FUNCTIONS["where"](below(input, diagonal), input, 0), "TrilBackward0")
+    return named(FUNCTIONS["where"](below(input, diagonal), input, False), "TrilBackward0")
 
 
 @export("triu")
@@ -172,7 +172,7 @@ def triu(input, diagonal=0) -> Tensor:
     tensor([[0, 2],
             [0, 0]])
     """
-    return named(FUNCTIONS["where"](below(input, diagonal - 1), 0, input), "TriuBackward0")
+    return named(FUNCTIONS["where"](below(input, diagonal - 1), False, input), "TriuBackward0")
 
 
 FOR_NUMPY[np.tril] = lambda m, k=0: tril(m, k)
