@@ -6,7 +6,8 @@ over 0-d ones, and those over Python numbers, unless the lower one is of a highe
 integer, float, complex).  Source: pytorch.org/docs/stable/tensor_attributes.html, type promotion.
 
 Start at `promote`.  Python floats take the default dtype, which is per thread: float32 as in
-PyTorch, float64 inside function transforms of NumPy data.
+PyTorch, float64 inside function transforms of NumPy data.  There dtypes of different categories mix
+as NumPy's do, too (`numpy_rules`); docs/dtypes.md tells users of both.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ _PYTHON = {bool: bool_, int: int64, float: float64, complex: complex128}
 
 class _Defaults(threading.local):
     float_dtype = float32
+    numpy_rules = False
 
 
 _defaults = _Defaults()
@@ -194,6 +196,22 @@ def set_default_dtype(dtype) -> None:
     _defaults.float_dtype = dtype
 
 
+class numpy_rules:
+    """Inside, where NumPy is spoken, Python floats are float64 and dtypes mix as NumPy's do."""
+
+    def __init__(self, is_numpy: bool = True):
+        self.is_numpy = is_numpy
+
+    def __enter__(self):
+        self.before = _defaults.float_dtype, _defaults.numpy_rules
+        if self.is_numpy:
+            _defaults.float_dtype, _defaults.numpy_rules = float64, True
+
+    def __exit__(self, *exception):
+        _defaults.float_dtype, _defaults.numpy_rules = self.before
+        return False
+
+
 # ---------------------------------------------------------------- promotion
 
 
@@ -227,7 +245,7 @@ def promote(with_axes: Iterable[DType], zero_d: Iterable[DType], numbers: Iterab
     for group in (numbers, zero_d, with_axes):
         dtype = None
         for member in group:
-            dtype = member if dtype is None else promote_pair(dtype, member)
+            dtype = member if dtype is None else _pair(dtype, member)
         result = _combine(dtype, result)
     return result
 
@@ -237,7 +255,13 @@ def _combine(higher, lower):
         return higher or lower
     if higher.is_floating_point and lower.is_complex:  # its precision counts, as among floats
         return higher.to_complex()
-    return higher if higher.category >= lower.category else promote_pair(higher, lower)
+    return higher if higher.category >= lower.category else _pair(higher, lower)
+
+
+def _pair(x, y):
+    if _defaults.numpy_rules and x is not y:
+        return _BY_NUMPY[np.promote_types(x.dtype, y.dtype)]
+    return promote_pair(x, y)
 
 
 def to_float(dtype: DType) -> DType:

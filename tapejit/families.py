@@ -145,7 +145,8 @@ def numpy_evaluator(expression: expressions.Expression) -> Callable:
     source = "\n".join([f"def evaluate({parameters}):", *lines, f"    return v{expression.result}"])
     scope: dict[str, Any] = {"np": np, "library": library}
     exec(source, scope)
-    return scope["evaluate"]
+    is_ufunc = len(expression.steps) == 1 and "library." not in source
+    return scope["evaluate"] if is_ufunc else half_in_single(scope["evaluate"])
 
 
 # ---------------------------------------------------------------- reduction
@@ -191,7 +192,7 @@ def reduction(
         family="reduction",
         summary=summary,
         infer=_reduction_rule(name, dtype, needs_elements),
-        evaluate=evaluate,
+        evaluate=half_in_single(evaluate),
         attributes=attributes,
         vjp=vjp,
         jvp=jvp,
@@ -224,6 +225,19 @@ def _reduction_rule(name, dtype, needs_elements):
     return infer
 
 
+def half_in_single(evaluate: Callable) -> Callable:
+    """An evaluator that computes float16 in float32 and rounds once, as PyTorch does."""
+
+    def run(x, *others, **attrs):
+        if x.dtype != np.float16:
+            return evaluate(x, *others, **attrs)
+        single = [o.astype(np.float32) if o.dtype == np.float16 else o for o in (x, *others)]
+        y = evaluate(*single, **attrs)
+        return y.astype(np.float16) if y.dtype == np.float32 else y
+
+    return run
+
+
 def accumulated(dtype: dtypes.DType) -> dtypes.DType:
     """The dtype a sum or product has: integers and booleans are added up in int64."""
     return dtype if dtype.is_inexact else dtypes.int64
@@ -239,6 +253,9 @@ def accumulator(x) -> type | None:
 
 MOVES = ("view", "scatter", "join", "copy", "cast", "indexing")
 """Families that take elements elsewhere, whatever they are: complex numbers too."""
+
+SUMS = ("scan", "rows", "contraction")
+"""Families that add up, as reductions do."""
 
 
 def operation(
@@ -271,6 +288,7 @@ def operation(
     """
     if family in ("elementwise", "reduction"):
         raise DeclarationError(f"{name}: use the {family} family function")
+    evaluate = half_in_single(evaluate) if family in SUMS else evaluate
     return Op(
         name=name, family=family, summary=summary, infer=infer, evaluate=evaluate,
         attributes=attributes, partials=partials, vjp=vjp, jvp=jvp, decompose=decompose,

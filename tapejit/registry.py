@@ -224,22 +224,28 @@ def kind(op: Op, attrs: tuple, aval: Aval) -> Kind:
 
 def infer_kind(op: Op, avals: tuple[Aval, ...], attrs: tuple) -> Kind:
     """The Kind of a row of `op` on operands of these avals; remembered in `op.kinds`."""
-    if not op.complex:
-        _refuse_complex(op, avals)
+    _check_dtypes(op, avals)
     result = op.infer(avals, **dict(zip(op.attributes, attrs, strict=True)))
     known = kind(op, attrs, result)
     op.kinds[avals + attrs] = known
     return known
 
 
-def _refuse_complex(op, avals):
-    """Raise DtypeError, PyTorch's NotImplementedError, where an operand is complex."""
-    found = next((a.dtype for a in avals if a.dtype.is_complex), None)
-    if found is not None:
-        name = "ComplexDouble" if found.itemsize == 16 else "ComplexFloat"
-        raise DtypeError(
-            f"\"{op.name}\" not implemented for '{name}'\n  try  .real, .imag, .abs() or .angle()"
-        )
+WITHOUT_HALF = ("linalg",)
+"""Families of what LAPACK does, which knows no float16."""
+
+
+def _check_dtypes(op, avals):
+    """Raise DtypeError, PyTorch's NotImplementedError, where an operand has a dtype not taken."""
+    for dtype in {a.dtype: None for a in avals}:
+        if dtype.is_complex and not op.complex:
+            name = "ComplexDouble" if dtype.itemsize == 16 else "ComplexFloat"
+            instead = ".real, .imag, .abs() or .angle()"
+        elif dtype.name == "float16" and op.family in WITHOUT_HALF:
+            name, instead = "Half", ".float()"
+        else:
+            continue
+        raise DtypeError(f"\"{op.name}\" not implemented for '{name}'\n  try  {instead}")
 
 
 # ---------------------------------------------------------------- letting Kinds go

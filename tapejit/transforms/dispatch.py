@@ -301,19 +301,3 @@ def with_aliases(arguments, args):
 
 def zeros_of(x):
     return wrap(np.zeros(x._aval.shape, x._aval.dtype.dtype)[()])
-
-
-class floats_are_double:
-    """Python floats are float64 inside, if NumPy is spoken."""
-
-    def __init__(self, is_numpy):
-        self.is_numpy = is_numpy
-
-    def __enter__(self):
-        self.before = dtypes.get_default_dtype()
-        if self.is_numpy:
-            dtypes.set_default_dtype(dtypes.float64)
-
-    def __exit__(self, *exception):
-        dtypes.set_default_dtype(self.before)
-        return False

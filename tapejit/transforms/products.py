@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapejit import autodiff
+from tapejit import autodiff, dtypes
 from tapejit.errors import ShapeError
 from tapejit.tensor import backward as engine
 from tapejit.tensor.core import Tensor, from_array, wrap
@@ -17,7 +17,6 @@ from tapejit.transforms import trees
 from tapejit.transforms.dispatch import (
     Arguments,
     array_of,
-    floats_are_double,
     is_recorded,
     leave,
     rebuild,
@@ -61,7 +60,7 @@ def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
     leaves: list = []
     trees.flatten(primals, leaves)
     is_numpy, inner = _language(leaves)
-    with enable_grad(), floats_are_double(is_numpy):
+    with enable_grad(), dtypes.numpy_rules(is_numpy):
         aliased, aliases = with_aliases(arguments, primals)
         result = function(*aliased)
     outputs: list = []

@@ -101,19 +101,17 @@ class _recording_on:
 
     def __init__(self, recording, is_numpy):
         self.recording = recording
-        self.is_numpy = is_numpy
+        self.dtypes = dtypes.numpy_rules(is_numpy)
 
     def __enter__(self):
         self.before = state.parked, state.recording, state.grad_enabled
-        self.float_dtype = dtypes.get_default_dtype()
-        if self.is_numpy:
-            dtypes.set_default_dtype(dtypes.float64)
+        self.dtypes.__enter__()
         state.parked = state.recording = self.recording
         state.grad_enabled = True
 
     def __exit__(self, *exception):
         state.parked, state.recording, state.grad_enabled = self.before
-        dtypes.set_default_dtype(self.float_dtype)
+        self.dtypes.__exit__()
         return False
 
 

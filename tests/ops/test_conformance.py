@@ -67,6 +67,17 @@ class TestConformance:
             probing.close(value, expected, RTOL[case.dtype.name])
 
 
+NARROW = [case for op in probing.probed() for case in probing.narrow_cases(op)]
+
+
+@pytest.mark.parametrize("case", NARROW, ids=str)
+def test_other_dtypes_are_kept(case):
+    """float16, small integers and complex64, which run in NumPy: values, and their slopes."""
+    probing.check_rule(case)
+    if probing.is_differentiable(case):
+        probing.check_cotangent(case)
+
+
 SMOOTH_SET = set(SMOOTH)
 
 # ---------------------------------------------------------------- the value, told in other ways
