@@ -306,7 +306,7 @@ def test_functions_accept_arrays_too():
         (lambda: tj.jit(np.sum)(np.array([None])), errors.DtypeError, "object"),
         (lambda: tj.jit(np.sum)(np.array(["a"])), errors.DtypeError, "<U1"),
         (lambda: tj.jit(lambda x: x @ x)(np.ones((2, 3))), errors.ShapeError, "mat1 and mat2"),
-        (lambda: tj.jit(lambda x: np.fft.fft(x))(np.ones(3)), errors.TraceError, "no rule"),
+        (lambda: tj.jit(lambda x: np.histogram(x))(np.ones(3)), errors.TraceError, "no rule"),
         (lambda: tj.check_grads(np.sin, (np.ones(2, "f4"),)), errors.NotDifferentiable, "float64"),
     ],
 )  # fmt: skip

@@ -32,15 +32,25 @@ real = elementwise(
     gives_real=True,
     grad_name="RealBackward0",
 )
-imag = elementwise(
+
+
+def _infer_imag(avals) -> Aval:
+    (x,) = avals
+    if not x.dtype.is_complex:
+        raise DtypeError("imag is not implemented for tensors with non-complex dtypes.")
+    return aval(x.shape, x.dtype.to_real())
+
+
+imag = operation(
     "imag",
-    summary="The imaginary part of each element; 0 of real ones.",
-    code="0.0 * x",
+    "complex",
+    summary="The imaginary part of each element.",
+    infer=_infer_imag,
     evaluate=lambda x: np.imag(x)[()],
-    partials=lambda x, y: (-1j if x.dtype.is_complex else 0.0,),
+    partials=lambda x, y: (-1j,),
     complex=True,
-    gives_real=True,
     grad_name="ImagBackward0",
+    probe=Probe(dtypes=("complex128",)),
 )
 
 
@@ -51,11 +61,17 @@ def _angle_slope(x):
     return where(is_zero, 0.0, -1j / where(is_zero, 1.0, x))
 
 
+def _run_angle(x):
+    if x.dtype.kind == "c":
+        return np.where(np.isnan(x), x.real, np.angle(x)).astype(x.real.dtype)[()]
+    return np.where(np.isnan(x), x, np.where(x < 0, np.pi, 0.0)).astype(x.dtype)[()]
+
+
 angle = elementwise(
     "angle",
     summary="The angle of each element with the positive real axis; 0 or pi of real ones.",
     code="x if x != x else (math.pi if x < 0.0 else 0.0)",
-    evaluate=lambda x: np.where(np.isnan(x), x.real, np.angle(x)).astype(x.real.dtype)[()],
+    evaluate=_run_angle,
     partials=lambda x, y: (_angle_slope(x),),
     rule="float",
     complex=True,
