@@ -520,7 +520,7 @@ class Tensor:
     def float(self) -> Tensor:
         """The tensor in float32; itself if it is so already."""
     def float_power(self, exponent: Any) -> Tensor:
-        """input to the power of exponent, in float64."""
+        """input to the power of exponent, in float64 (complex128 if one of them is complex)."""
     def float_power_(self, *args: Any, **kwargs: Any) -> Tensor:
         """As `float_power`, written into the memory of the tensor, which is returned."""
     def floor(self) -> Tensor:
@@ -1768,7 +1768,7 @@ def flipud(input: Tensor) -> Tensor:
 def flipud(input: Array) -> Any: ...
 @overload
 def float_power(input: Tensor, exponent: Any) -> Tensor:
-    """input to the power of exponent, in float64."""
+    """input to the power of exponent, in float64 (complex128 if one of them is complex)."""
 @overload
 def float_power(input: Array, exponent: Any) -> Any: ...
 @overload
