@@ -300,11 +300,35 @@ def _solved_many(factors, pivots, b, adjoint):
 
 def inverse(x: np.ndarray) -> np.ndarray:
     """The inverse; LinAlgError says which pivot is zero."""
+    if x.shape[-1] > SMALL:
+        return lu_inverse(x, lu(x), "linalg.inv")
     try:
         return np.linalg.inv(x)
     except np.linalg.LinAlgError:
         _check_regular(unpacked_lu(lu(x), *x.shape[-2:])[0], "linalg.inv")
         raise
+
+
+def lu_inverse(a: np.ndarray, factors: np.ndarray, name: str) -> np.ndarray:
+    """The inverse of a, by what `lu` gave: two thirds of the work of solving with the identity."""
+    n = a.shape[-1]
+    matrices, pivots = unpacked_lu(factors, n, n)
+    if name:
+        _check_regular(matrices, name)
+    if _is_many(a.shape) or not (np.diagonal(matrices, axis1=-2, axis2=-1) != 0).all():
+        eye = np.broadcast_to(np.eye(n, dtype=a.dtype), a.shape)  # getri leaves singular ones alone
+        return lu_solve(a, factors, eye, False, "")
+    return stacked(_inverse_one, matrices, pivots[..., None])
+
+
+def _inverse_one(factors, pivots):
+    from scipy.linalg import lapack
+
+    n = len(factors)
+    if not n:
+        return factors.copy()
+    # with room for blocks of 64 columns; without, it is twice as slow
+    return getattr(lapack, f"{_letter(factors)}getri")(factors, pivots[:, 0], lwork=64 * n)[0]
 
 
 # ---------------------------------------------------------------- determinants
@@ -340,9 +364,8 @@ def cofactors(x: np.ndarray, factors: np.ndarray) -> np.ndarray:
     n = x.shape[-1]
     if not x.size:
         return np.zeros_like(x)
-    eye = np.broadcast_to(np.eye(n, dtype=x.dtype), x.shape)
     determinants = np.asarray(determinant(factors, n))[..., None, None]
-    inverses = lu_solve(x, factors, eye, False, "")
+    inverses = lu_inverse(x, factors, "")
     result = determinants * np.swapaxes(inverses, -1, -2)
     condition = np.linalg.norm(x, 1, (-2, -1)) * np.linalg.norm(inverses, 1, (-2, -1))
     bad = ~(condition < 1e-3 / eps_of(x))

@@ -99,12 +99,6 @@ def with_diagonal(x, diagonal):
     return where(on_diagonal(x), row(diagonal), x)
 
 
-def eye_like(x):
-    """The identity in the shape of a square matrix."""
-    ones = x.builder.literal(1, x.aval)
-    return where(on_diagonal(x), ones, 0.0)
-
-
 def hermitian(x):
     """The Hermitian part, which is the symmetric one of real matrices."""
     return 0.5 * (x + adjoint(x))

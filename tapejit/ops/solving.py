@@ -23,7 +23,6 @@ from tapejit.ops.matrices import (
     adjoint,
     column,
     diagonal_of,
-    eye_like,
     hermitian,
     lower,
     on_diagonal,
@@ -379,6 +378,36 @@ inv = operation(
     ),
 )
 
+
+def _inverse_vjp(gy, a, factors, y, name):
+    return -matmul(matmul(adjoint(y), gy), adjoint(y)), None
+
+
+def _inverse_jvp(tangents, a, factors, y, name):
+    return None if tangents[0] is None else -matmul(matmul(y, tangents[0]), y)
+
+
+lu_inverse = operation(
+    "lu_inverse",
+    "linalg",
+    summary="The inverse of a, by what lu gave for it.",
+    infer=lambda avals, name: avals[0],
+    evaluate=lapack.lu_inverse,
+    attributes=("name",),
+    vjp=_inverse_vjp,
+    jvp=_inverse_jvp,
+    complex=True,
+    rule="promote",
+    grad_name="LinalgInvExBackward0",
+    note="The slope belongs to a; none goes to its factors.",
+    probe=Probe(
+        shapes=tuple(shapes[:2] for shapes in SOLVED),
+        attrs=({"name": "inverse"},),
+        dtypes=FLOATS,
+        tolerance=1e-5,
+    ),
+)
+
 # ---------------------------------------------------------------- determinants
 
 
@@ -409,7 +438,7 @@ det = operation(
 
 
 def _inverse_of(a, factors):
-    return lu_solve(a, factors, eye_like(a), adjoint=False, name="det, second derivative")
+    return lu_inverse(a, factors, name="det, second derivative")
 
 
 def _cofactors_vjp(gy, a, factors, y):
@@ -452,8 +481,7 @@ def _slogdet_vjp(gy, a, factors, y):
     if a.dtype.is_complex:
         turn = imag(conjugate(part(gy, 0, ())) * part(y, 0, ()))
         g = g - 1j * turn
-    inverse = lu_solve(a, factors, eye_like(a), adjoint=True, name="")
-    return scalar(g) * inverse, None
+    return scalar(g) * adjoint(lu_inverse(a, factors, name="")), None
 
 
 def _slogdet_jvp(tangents, a, factors, y):
