@@ -20,8 +20,10 @@ from tapejit.interop.numpy_missing import MEANINGS, nearest
 from tapejit.interop.numpy_words import name_of
 from tapejit.tensor.front import FOR_NUMPY
 
+OF_TEXT = ("numpy.char", "numpy.strings")  # listed if somebody imported them; never of tensors
 FUNCTIONS = sorted(
-    overrides.get_overridable_numpy_array_functions(), key=lambda f: f"{name_of(f)} {id(f)}"
+    (f for f in overrides.get_overridable_numpy_array_functions() if f.__module__ not in OF_TEXT),
+    key=lambda f: f"{name_of(f)} {id(f)}",
 )
 UFUNCS = sorted(overrides.get_overridable_numpy_ufuncs(), key=lambda f: f.__name__)
 CASES = [
