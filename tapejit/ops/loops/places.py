@@ -7,6 +7,9 @@ scatter_add), memory seen as (outer, axis, inner).
 What adds up goes over all places in their order in one unit, so sums have the same bits on any
 number of threads; units are parts of the result that no two places share: blocks of columns, and
 outer axes.
+
+A place out of range sets the status; where one element belongs to it (inner is 1) it is read at 0
+meanwhile, since a loop without branches is one of vectors, with gather instructions.
 """
 
 from __future__ import annotations
@@ -24,22 +27,55 @@ COLUMNS = 256
 def read_rows(args, meta, begin, end):
     x, places, y, status = args
     length, inner = meta[0], meta[1]
+    if inner == 1:
+        if read_elements(x, 0, length, places, y, begin, end):
+            status[0] = 1
+        return
     for i in range(begin, end):
         at = places[i]
         if at < 0:
             at += length
         if at < 0 or at >= length:
             status[0] = 1
-        elif inner == 1:
-            y[i] = x[at]
         else:
             for j in range(inner):
                 y[i * inner + j] = x[at * inner + j]
 
 
+def read_elements(x, first, length, places, y, begin, end):
+    """y[i] = x[first + places[i]]; whether a place is out of range."""
+    wrong = 0
+    for i in range(begin, end):
+        at = places[i]
+        at = at + length if at < 0 else at
+        is_wrong = at < 0 or at >= length
+        wrong |= is_wrong
+        y[i] = x[first + (0 if is_wrong else at)]
+    return wrong
+
+
+def add_elements(x, places, begin, end, y, first, length):
+    """y[first + places[i]] += x[i], on zeros; whether a place is out of range."""
+    for i in range(first, first + length):
+        y[i] = 0
+    wrong = 0
+    for i in range(begin, end):
+        at = places[i]
+        at = at + length if at < 0 else at
+        if at < 0 or at >= length:
+            wrong = 1
+        else:
+            y[first + at] += x[i]
+    return wrong
+
+
 def add_rows(args, meta, begin, end):
     x, places, y, status = args
     count, length, inner, width = meta[0], meta[1], meta[2], meta[3]
+    if inner == 1:
+        if add_elements(x, places, 0, count, y, 0, length):
+            status[0] = 1
+        return
     for unit in range(begin, end):
         first = unit * width
         last = min(first + width, inner)
@@ -52,8 +88,6 @@ def add_rows(args, meta, begin, end):
                 at += length
             if at < 0 or at >= length:
                 status[0] = 1
-            elif inner == 1:
-                y[at] += x[i]
             else:
                 for j in range(first, last):
                     y[at * inner + j] += x[i * inner + j]
@@ -169,13 +203,17 @@ def gather(args, meta, begin, end):
     """A unit is `inner` neighbours of the result."""
     x, places, y, status = args
     length, n, inner = meta[0], meta[1], meta[2]
-    outer = begin // n
-    left = (outer + 1) * n - begin
+    if inner == 1:
+        unit = begin
+        while unit < end:
+            outer = unit // n
+            behind = min(end, (outer + 1) * n)
+            if read_elements(x, outer * length, length, places, y, unit, behind):
+                status[0] = 1
+            unit = behind
+        return
     for unit in range(begin, end):
-        if left == 0:
-            outer += 1
-            left = n
-        left -= 1
+        outer = unit // n
         for j in range(inner):
             at = places[unit * inner + j]
             if at < 0:
@@ -193,6 +231,11 @@ def scatter_add(args, meta, begin, end):
     blocks = (inner + width - 1) // width
     for unit in range(begin, end):
         outer = unit // blocks
+        if inner == 1:
+            first = outer * n
+            if add_elements(x, places, first, first + n, y, outer * length, length):
+                status[0] = 1
+            continue
         first = (unit - outer * blocks) * width
         last = min(first + width, inner)
         for i in range(outer * length, (outer + 1) * length):
