@@ -93,6 +93,8 @@ class Work(NamedTuple):
     """About how long all of them take on one thread."""
     scratch: tuple[tuple[str, int], ...] = ()
     """Memory of this run's own: (dtype, elements); args has it behind the result."""
+    finish: Callable[..., None] | None = None
+    """finish(args, meta) runs behind all units."""
 
 
 class Loop(NamedTuple):

@@ -306,6 +306,40 @@ def test_batches_leave_the_threads_of_blas_as_they_were():
     assert getattr(get, name)() == before
 
 
+# ---------------------------------------------------------------- convolutions
+
+CONVOLUTIONS = {
+    "1d": ((2, 3, 9), (5, 3, 4), (1,), (0,), (1,), 1),
+    "padded": ((3, 4, 7, 6), (9, 4, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "groups": ((2, 6, 8, 5), (4, 3, 2, 3), (1, 1), (0, 2), (1, 1), 2),
+    "depthwise": ((1, 4, 60, 5), (4, 1, 3, 3), (1, 1), (1, 1), (1, 1), 4),
+    "strides": ((2, 3, 11, 10), (2, 3, 3, 4), (2, 3), (1, 2), (1, 1), 1),
+    "dilated": ((2, 3, 11, 10), (8, 3, 3, 2), (1, 1), (2, 0), (2, 3), 1),
+    "both": ((2, 2, 12, 13), (3, 2, 3, 2), (3, 2), (1, 1), (2, 1), 1),
+    "3d": ((2, 2, 5, 4, 6), (3, 2, 2, 3, 2), (1, 1, 1), (1, 0, 1), (1, 1, 1), 1),
+    "many images": ((35, 1, 4, 4), (1, 1, 2, 2), (1, 1), (0, 0), (1, 1), 1),
+}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions(name, dtype):
+    shape, kernel, *rest = CONVOLUTIONS[name]
+    attrs = dict(zip(("stride", "padding", "dilation", "groups"), rest, strict=True))
+    rng = np.random.default_rng(14)
+    x, w = numbers(rng, shape, dtype), numbers(rng, kernel, dtype)
+    check("convolution", [x, w], **attrs)
+    y = numbers(rng, OPS["convolution"].evaluate(x, w, **attrs).shape, dtype)
+    check("convolution_input", [y, w], lengths=shape[2:], **attrs)
+    check("convolution_weight", [y, x], kernel=kernel[2:], **attrs)
+
+
+def test_convolutions_run_as_python(monkeypatch):
+    monkeypatch.setattr(settings, "jit", 0)
+    test_convolutions("strides", "float64")
+    test_convolutions("padded", "float32")
+
+
 # ---------------------------------------------------------------- places out of range
 
 BAD = {

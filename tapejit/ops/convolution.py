@@ -16,7 +16,8 @@ from tapejit.families import operation
 from tapejit.ops import correlation
 from tapejit.ops.complexes import conjugate
 from tapejit.ops.correlation import output_lengths
-from tapejit.registry import Probe
+from tapejit.ops.loops import convolutions
+from tapejit.registry import Loop, Probe
 from tapejit.shapes import aval
 
 ATTRIBUTES = ("stride", "padding", "dilation", "groups")
@@ -85,6 +86,7 @@ convolution = operation(
     summary="Products of a kernel with the windows of an input, summed over input channels.",
     infer=_infer,
     evaluate=correlation.output,
+    loop=Loop(convolutions.convolution_work),
     attributes=ATTRIBUTES,
     vjp=lambda gy, x, w, y, **attrs: (
         convolution_input(gy, conjugate(w), lengths=x.shape[2:], **attrs),
@@ -101,6 +103,7 @@ convolution_input = operation(
     summary="The transpose of a convolution in its input: a transposed convolution.",
     infer=_infer_input,
     evaluate=correlation.input,
+    loop=Loop(convolutions.input_work),
     attributes=("lengths", *ATTRIBUTES),
     vjp=lambda gx, y, w, x, lengths, **attrs: (
         convolution(gx, conjugate(w), **attrs),
@@ -123,6 +126,7 @@ convolution_weight = operation(
     summary="The transpose of a convolution in its weight.",
     infer=_infer_weight,
     evaluate=correlation.weight,
+    loop=Loop(convolutions.weight_work),
     attributes=("kernel", *ATTRIBUTES),
     vjp=lambda gw, y, x, w, kernel, **attrs: (
         convolution(conjugate(x), gw, **attrs),

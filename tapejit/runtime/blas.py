@@ -18,13 +18,14 @@ Start at `cell`.
 from __future__ import annotations
 
 import ctypes
+import functools
 import inspect
 import os
 import sys
 
 import numpy as np
 
-from tapejit.codegen import dots, words
+from tapejit.codegen import tiles, words
 from tapejit.errors import KernelError
 from tapejit.locks import once
 from tapejit.runtime import blas_code, native
@@ -41,6 +42,9 @@ _THREADS = (
 
 LOOPS = ("products", "dots")
 """The native loops."""
+
+TILES = ("product_tile", "dot_tile", "dot_one")
+"""The functions of ops/loops/tiles.py that loops call."""
 
 CALLING = ("products",)
 """Those that call BLAS."""
@@ -164,11 +168,12 @@ def _text(dtype, bits):
             lines.append(line.replace("INT", integer).replace("REAL", real))
     defined = ("gemm", "gemv", "tile11", "tile14", "tile41", "tile44")
     loops = "".join(_LOOP.replace("NAME", name) for name in LOOPS)
-    tiles = dots.emit_tiles(real, _vector_bytes())
-    return words.emit_words(blas_code, (), defined) + "\n".join(lines) + tiles + loops
+    dots = tiles.emit_dots(real, vector_bytes())
+    return words.emit_words(blas_code, (), defined) + "\n".join(lines) + dots + loops
 
 
-def _vector_bytes():
+def vector_bytes() -> int:
+    """Of this machine's registers."""
     return 64 if "+avx512f" in native.host().features.split(",") else 32
 
 
@@ -210,10 +215,10 @@ def _compiled(dtype) -> native.NativeLibrary:
     library = _LIBRARIES.get(dtype)
     if library is None:
         imports, bits = _find(dtype)
-        texts = [_WRAPPERS, _LOOP, *map(inspect.getsource, (blas_code, dots))]
+        texts = [_WRAPPERS, _LOOP, *map(inspect.getsource, (blas_code, tiles))]
         library = native.compile_cached(
             lambda: _text(dtype, bits), (*(f"tj_{name}" for name in LOOPS), "gemm"), imports,
-            tier=1, source=repr((dtype, bits, _vector_bytes(), texts)),
+            tier=1, source=repr((dtype, bits, vector_bytes(), texts)),
         )  # fmt: skip
         _check(library, dtype)
         _LIBRARIES[dtype] = library
@@ -255,6 +260,19 @@ def _guard() -> tuple[int, int] | None:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=forget)
     return library.address("single"), library.address("restore")
+
+
+@functools.cache
+def tile_library(dtype: str) -> native.NativeLibrary:
+    """What loops in Python call (ops/loops/tiles.py), for floats of one dtype.
+
+    Errors  KernelError where multiplications are not added in one go
+    """
+    if not native.host().has_fma:
+        raise KernelError("blas: tiles of products need fused multiply-add")
+    text = tiles.emit_tiles(_TYPES[dtype][0], vector_bytes())
+    symbols = tuple(tiles.symbol(name, dtype) for name in TILES)
+    return native.compile_cached(text, symbols, tier=1)
 
 
 # ---------------------------------------------------------------- what others use

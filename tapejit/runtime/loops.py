@@ -21,11 +21,13 @@ import inspect
 import sys
 import types
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tapejit import config
 from tapejit.cache import shared_store
+from tapejit.codegen.tiles import symbol
 from tapejit.errors import KernelError
 from tapejit.locks import Lock
 from tapejit.ops.loops.words import wide
@@ -40,6 +42,7 @@ FORMAT = 1
 
 _NUMPY = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
 _PACKAGE = "tapejit.ops.loops"
+_TILES = "tapejit.ops.loops.tiles"
 _CELLS: dict[tuple, Cell | KernelError] = {}
 """By function and dtypes: a hundred at most, so kept for good; with those that failed."""
 _LOCK = Lock()
@@ -55,12 +58,12 @@ def fetch(step: LoopStep) -> Cell:
     run, has_status = step.work.run, step.loop.has_status
     if isinstance(run, str):
         return blas.cell(run, _result_dtype(step), step.work.units > 1)
-    key = (run, step.dtypes, has_status)
+    key = (run, step.work.finish, step.dtypes, has_status)
     with _LOCK:
         found = _CELLS.get(key)
         if found is None:
             try:
-                found = _cell(run, step.dtypes, has_status, _result_dtype(step))
+                found = _cell(step.work, step.dtypes, has_status, _result_dtype(step))
             except KernelError as error:
                 found = error
             _CELLS[key] = found
@@ -73,32 +76,40 @@ def _result_dtype(step):
     return step.dtypes[len(step.views) - 1]
 
 
-def _cell(run, dtypes, has_status, result):
+def _cell(work, dtypes, has_status, result):
     """Compiled code, in a cell.  A status is cleared before the loop runs."""
-    exports = ("kernel", "kernel_start") if has_status else ("kernel",)
-    library = _library(run, dtypes, exports, _Specialised(result))
-    start = library.address("kernel_start") if has_status else 0
-    return Cell(start, library.address("kernel"), 0, library)
+    specialised = _Specialised(result)
+    loop = _library("kernel", work.run, dtypes, specialised, has_status)
+    start, finish = loop.address("kernel_start") if has_status else 0, 0
+    owners = [loop, *specialised.owners]
+    if work.finish is not None:
+        last = _library("kernel_finish", work.finish, dtypes, specialised)
+        finish = last.address("kernel_finish")
+        owners.append(last)
+    return Cell(start, loop.address("kernel"), finish, tuple(owners))
 
 
-def _library(function, dtypes, exports, specialised):
-    """The machine code of a loop: from disk, else compiled."""
-    key = specialised.key(function, dtypes)
+def _library(name, function, dtypes, specialised, has_status=False):
+    """The machine code of a loop, or of what finishes it: from disk, else compiled."""
+    key, has_units = specialised.key(function, dtypes), name == "kernel"
+    exports = (name, "kernel_start") if has_status else (name,)
+    tiles = specialised.tiles(function)
     kept = shared_store().get(key)
     if kept is not None:
         try:
-            return native.load(kept, exports)
+            return native.load(kept, exports, tiles)
         except KernelError:  # a symbol that is gone: compile, and say what is wrong then
             pass
-    llvm, symbol = front.lower(specialised.compiled(function), front.signature(dtypes, True))
-    text = llvm + front.entry("kernel", len(dtypes), symbol, True)
-    if "kernel_start" in exports:
+    signature = front.signature(dtypes, has_units)
+    llvm, symbol = front.lower(specialised.compiled(function), signature)
+    text = llvm + front.entry(name, len(dtypes), symbol, has_units)
+    if has_status:
         text += _clear_status(len(dtypes) - 1)
     if config.settings.debug >= 5:
         print(text, file=sys.stderr)
     code = native.compile_object(text, tier=3)
     imports = front.numba_addresses(llvm)
-    library = native.load(code, exports, imports)
+    library = native.load(code, exports, imports | tiles)
     if not imports and b"numba.dynamic.globals" not in code:
         shared_store().put_later(key, code)
     return library
@@ -116,47 +127,86 @@ class _Specialised:
     """A loop and the functions that it calls, for a result of one dtype."""
 
     def __init__(self, result: str):
+        self.result = result
         self.number: type = float if result in ("f64", "f32") else int
-        self.compiled_functions: dict[Callable, Callable] = {}
+        self.helpers: dict[Callable, Any] = {}
+        self.owners: list[native.NativeLibrary] = []
 
-    def called(self, function) -> dict[str, Callable]:
-        """The functions of loops' modules that a function's code names."""
-        found = {name: function.__globals__.get(name) for name in function.__code__.co_names}
-        return {
-            name: value
-            for name, value in found.items()
-            if isinstance(value, types.FunctionType) and value.__module__.startswith(_PACKAGE)
-        }
+    def reached(self, function) -> dict[Callable, dict[str, Callable]]:
+        """A function and all of loops' modules that it calls: for each, those by their names."""
+        found, waiting = {}, [function]
+        while waiting:
+            one = waiting.pop()
+            if one not in found:
+                called = {name: one.__globals__.get(name) for name in one.__code__.co_names}
+                found[one] = {
+                    name: value
+                    for name, value in called.items()
+                    if isinstance(value, types.FunctionType)
+                    and value.__module__.startswith(_PACKAGE)
+                }
+                waiting += [f for f in found[one].values() if not _is_tile(f)]
+        return found
 
     def key(self, function, dtypes):
         """Name of the machine code: the hash of all that it depends on."""
-        sources, waiting = {}, [function]
-        while waiting:
-            one = waiting.pop()
-            module = sys.modules[one.__module__]
-            if one not in sources:
-                sources[one] = _source(module)
-                waiting += self.called(one).values()
-        texts = sorted(set(sources.values()))
+        texts = sorted({_source(sys.modules[one.__module__]) for one in self.reached(function)})
         facts = (FORMAT, front.FORMAT, front.numba_version(), tuple(native.host()))
         name = f"{function.__module__}.{function.__qualname__}"
         content = repr((facts, name, dtypes, self.number.__name__, texts))
         return hashlib.sha256(content.encode()).hexdigest()
 
+    def tiles(self, function) -> dict[str, int]:
+        """Addresses of the tiles that a function reaches.
+
+        Errors  KernelError where this machine has none
+        """
+        called = {f for names in self.reached(function).values() for f in names.values()}
+        names = [symbol(f.__name__, self.result) for f in called if _is_tile(f)]
+        if not names:
+            return {}
+        library = blas.tile_library(self.result)
+        self.owners.append(library)
+        return {name: library.address(name) for name in names}
+
     def compiled(self, function):
         """A function whose globals are what Numba knows."""
         scope = dict(function.__globals__)
-        for name, value in self.called(function).items():
+        for name, value in self.reached(function)[function].items():
             scope[name] = self.number if value is wide else self.helper(value)
         return types.FunctionType(function.__code__, scope, function.__name__)
 
     def helper(self, function):
-        found = self.compiled_functions.get(function)
+        found = self.helpers.get(function)
         if found is None:
-            options = front.OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-            found = front.numba_module().njit(**options)(self.compiled(function))
-            self.compiled_functions[function] = found
+            if _is_tile(function):
+                found = self.external(function)
+            else:
+                options = front.OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+                found = front.numba_module().njit(**options)(self.compiled(function))
+            self.helpers[function] = found
         return found
+
+    def external(self, function):
+        """A tile as Numba calls machine code: its annotations are the types."""
+        import llvmlite.binding as llvm
+
+        numba: Any = front.numba_module()
+        name = symbol(function.__name__, self.result)
+        # Numba links a helper that calls it, though it is our copy that runs
+        llvm.add_symbol(name, blas.tile_library(self.result).address(name))
+        words = {
+            "int": numba.types.int64,
+            "Numbers": front.pointer(self.result),
+            "Places": front.pointer("i64"),
+        }
+        *parameters, _ = function.__annotations__.values()
+        signature = numba.types.void(*(words[word] for word in parameters))
+        return numba.types.ExternalFunction(name, signature)
+
+
+def _is_tile(function):
+    return function.__module__ == _TILES
 
 
 def _source(module):
@@ -180,7 +230,7 @@ def record_of(step: LoopStep, cell: Cell, offsets: tuple[int, ...]) -> Record:
 
 def make_python_launcher(step: LoopStep, offsets: tuple[int, ...]) -> Callable[..., None]:
     """`launch(*arrays)` by the loop's own Python function."""
-    run, has_status, meta = step.work.run, step.loop.has_status, list(step.work.meta)
+    run, has_status, meta = step.work.run, step.loop.has_status, np.array(step.work.meta)
     if isinstance(run, str):
         return make_evaluate_launcher(step, offsets)
     turned = [any(stride < 0 for stride in view.strides) for view in step.views]
@@ -196,6 +246,8 @@ def make_python_launcher(step: LoopStep, offsets: tuple[int, ...]) -> Callable[.
             flat[-1][0] = 0
         with np.errstate(all="ignore"):
             run(tuple(flat), meta, 0, step.work.units)
+            if step.work.finish is not None:
+                step.work.finish(tuple(flat), meta)
 
     return launch
 

@@ -223,9 +223,15 @@ def _signature(function):
 def signature(dtypes: Iterable[str | None], has_units: bool) -> tuple:
     """Numba's types of (args, meta) or (args, meta, begin, end)."""
     types = numba_module().types
-    pointers = [types.CPointer(getattr(types, _NUMBA[dtype or "f64"])) for dtype in dtypes]
+    pointers = [pointer(dtype or "f64") for dtype in dtypes]
     units = [types.int64] * 2 if has_units else []
     return (types.Tuple(pointers), types.CPointer(types.int64), *units)
+
+
+def pointer(dtype: str) -> Any:
+    """Numba's type of a flat operand."""
+    types = numba_module().types
+    return types.CPointer(getattr(types, _NUMBA[dtype]))
 
 
 def lower(pyfunc: Callable, signature: tuple) -> tuple[str, str]:
