@@ -37,6 +37,7 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     contractions,
     conversion,
     creation,
+    curves,
     diagonals,
     history,
     indexing,
@@ -48,8 +49,10 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     parts,
     picking,
     products,
+    ranges,
     reducing,
     repeating,
+    sampling,
     scanning,
     scattering,
     shaping,
@@ -68,7 +71,14 @@ from tapejit.tensor.modes import (
     set_grad_enabled,
 )
 from tapejit.tensor.printing import set_printoptions
-from tapejit.tensor.random import manual_seed
+from tapejit.tensor.random import (
+    Generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from tapejit.transforms.checking import check_grads
 from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
@@ -78,6 +88,7 @@ from tapejit.transforms.products import hvp, jvp, vjp
 inplace_shapes.complete()
 
 __all__ = [
+    "Generator",
     "Size",
     "Tensor",
     "autograd",
@@ -102,11 +113,13 @@ __all__ = [
     "float64",
     "get_default_dtype",
     "get_num_threads",
+    "get_rng_state",
     "grad",
     "half",
     "hessian",
     "hvp",
     "inference_mode",
+    "initial_seed",
     "int",
     "int8",
     "int16",
@@ -123,10 +136,12 @@ __all__ = [
     "nn",
     "no_grad",
     "ops",
+    "seed",
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",
     "set_printoptions",
+    "set_rng_state",
     "short",
     "special",
     "uint8",

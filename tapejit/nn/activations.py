@@ -16,10 +16,11 @@ from tapejit.errors import ArgumentError, ShapeError
 from tapejit.nn.calling import in_place, offered, overwriting
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor import random, reducing
+from tapejit.tensor import reducing
 from tapejit.tensor.arithmetic import where
-from tapejit.tensor.core import Tensor, apply, legacy_name, wrap
+from tapejit.tensor.core import Tensor, apply, legacy_name
 from tapejit.tensor.front import FUNCTIONS, named
+from tapejit.tensor.random import drawn
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
@@ -123,8 +124,8 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False) ->
         )
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    draws = random.generator().uniform(lower, upper, input._aval.shape)
-    slopes = wrap(np.asarray(draws, input._aval.dtype.dtype))
+    shape, dtype = input._aval.shape, input._aval.dtype.dtype
+    slopes = drawn(lambda g: np.asarray(g.uniform(lower, upper, shape), dtype))
 
     def pieces(x):
         return named(where(x > 0, x, x * slopes), "RreluWithNoiseFunctionalBackward0")
@@ -431,8 +432,8 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1) -> Tensor:
     >>> sample.sum(-1)
     tensor([1., 1.])
     """
-    draws = random.generator().exponential(size=logits._aval.shape)
-    gumbels = wrap(np.asarray(-np.log(draws), logits._aval.dtype.dtype))
+    shape, dtype = logits._aval.shape, logits._aval.dtype.dtype
+    gumbels = drawn(lambda g: np.asarray(-np.log(g.standard_exponential(shape)), dtype))
     soft = reducing.softmax((logits + gumbels) / tau, dim)
     if not hard:
         return soft

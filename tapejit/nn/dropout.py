@@ -13,18 +13,18 @@ import numpy as np
 
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.nn.calling import offered, overwriting
-from tapejit.tensor import random
-from tapejit.tensor.core import Tensor, wrap
+from tapejit.tensor.core import Tensor
 from tapejit.tensor.front import named
+from tapejit.tensor.random import drawn
 
 _ALPHA = 1.7580993408473766  # where selu saturates
 
 
-def _kept(input, shape, p) -> np.ndarray:
-    """1 with probability 1 - p, else 0, in the input's dtype."""
+def _kept(input, shape, p, scale) -> Tensor:
+    """`scale` with probability 1 - p, else 0, in the input's dtype."""
     dtype = input._aval.dtype.dtype
     precision = np.float64 if dtype.itemsize > 4 else np.float32
-    return (random.generator().random(shape, precision) >= p).astype(dtype)
+    return drawn(lambda g: (g.random(shape, precision) >= p) * dtype.type(scale))
 
 
 def _channels(input):
@@ -39,10 +39,7 @@ def _dropped(input, shape, p, training, inplace):
         raise ArgumentError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0.0:
         return input
-    noise = _kept(input, shape, p)
-    if p < 1.0:
-        noise *= noise.dtype.type(1.0 / (1.0 - p))
-    mask = wrap(noise)
+    mask = _kept(input, shape, p, 1.0 / (1.0 - p) if p < 1.0 else 1.0)
     return overwriting(lambda x: named(x * mask, "MulBackward0"), input, inplace)
 
 
@@ -133,14 +130,13 @@ def _alpha_dropped(input, shape, p, training, inplace):
         raise ArgumentError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0.0:
         return input
-    kept = _kept(input, shape, p)
+    kept = _kept(input, shape, p, 1.0)
     if p == 1.0:
-        scale, shift = kept, kept
+        factor, term = kept, kept
     else:
         a = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1.0) * (1.0 - p))
-        scale = (kept * a).astype(kept.dtype)
-        shift = ((kept - 1.0) * (_ALPHA * a) + _ALPHA * a * p).astype(kept.dtype)
-    factor, term = wrap(scale), wrap(shift)
+        factor = kept * a
+        term = (kept - 1.0) * (_ALPHA * a) + _ALPHA * a * p
     return overwriting(lambda x: x * factor + term, input, inplace)
 
 

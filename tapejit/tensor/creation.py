@@ -1,4 +1,4 @@
-"""Making tensors: from data, filled, ranges, random, like another."""
+"""Making tensors: from data, filled, like another.  `ranges` has sequences, `sampling` chance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.dtypes import DType, as_dtype
 from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeError
-from tapejit.tensor import random
 from tapejit.tensor.attributes import check_device
 from tapejit.tensor.core import Tensor, from_array, wrap
 from tapejit.tensor.front import FUNCTIONS, answer_in_kind, method
@@ -19,16 +18,17 @@ from tapejit.tensor.guards import read
 from tapejit.tensor.shaping import numbers
 
 
-def _publish(function):
+def publish(function):
+    """Enter a function among those of the front door, as it is."""
     FUNCTIONS[function.__name__.rstrip("_")] = function
     return function
 
 
-def _finish(array, dtype, requires_grad, device=None) -> Tensor:
+def finish(array, dtype, requires_grad, device=None) -> Tensor:
     """An array as a new tensor of the wanted dtype."""
     check_device(device)
     if dtype is not None:
-        wanted = _named_dtype(dtype)
+        wanted = named_dtype(dtype)
         if np.iscomplexobj(array) and wanted.kind not in "cb":
             raise DtypeError("value cannot be converted to a real dtype\n  try  a complex dtype")
         array = np.asarray(array, wanted)
@@ -43,7 +43,7 @@ def _finish(array, dtype, requires_grad, device=None) -> Tensor:
     return result
 
 
-def _named_dtype(dtype, default=None) -> np.dtype:
+def named_dtype(dtype, default=None) -> np.dtype:
     """The NumPy dtype that an argument `dtype` means; None means `default`, or the default float.
 
     Errors  DtypeError for a string, as in PyTorch
@@ -57,7 +57,7 @@ def _named_dtype(dtype, default=None) -> np.dtype:
     return as_dtype(dtype).dtype
 
 
-def _lengths(name, size) -> tuple[int, ...]:
+def lengths(name, size) -> tuple[int, ...]:
     """The lengths of a new tensor, none of them negative."""
     shape = numbers(size)
     if any(n < 0 for n in shape):
@@ -79,7 +79,7 @@ def array_from(data, dtype=None) -> np.ndarray:
         return np.array(read(data) if dtype is None else read(data.detach().to(dtype)))
     if isinstance(data, np.ndarray | np.generic):
         array = from_array(data)._value
-        return array if dtype is None else np.asarray(array, _named_dtype(dtype))
+        return array if dtype is None else np.asarray(array, named_dtype(dtype))
     if dtype is None and isinstance(data, list | tuple) and _holds_typed(data):
         dtype = _promoted(data)
     array = _untyped_array(data)
@@ -87,7 +87,7 @@ def array_from(data, dtype=None) -> np.ndarray:
         dtype = dtypes.of_number(array.dtype.type(0).item())
     if array.dtype.kind == "c" and not as_dtype(dtype).is_complex:
         raise DtypeError("must be real number, not complex\n  try  a complex dtype, or .real")
-    return array if dtype is None else np.asarray(array, _named_dtype(dtype))
+    return array if dtype is None else np.asarray(array, named_dtype(dtype))
 
 
 def _untyped_array(data):
@@ -131,7 +131,7 @@ def _plain(data):
     return [_plain(d) for d in data] if isinstance(data, list | tuple) else data
 
 
-@_publish
+@publish
 def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False) -> Tensor:
     """A new leaf tensor with a copy of `data`.
 
@@ -145,10 +145,10 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     >>> tj.tensor([1.0, 2.0])
     tensor([1., 2.])
     """
-    return _finish(np.array(array_from(data, dtype)), None, requires_grad, device)
+    return finish(np.array(array_from(data, dtype)), None, requires_grad, device)
 
 
-@_publish
+@publish
 def as_tensor(data, dtype=None, device=None) -> Tensor:
     """As `tensor`, but sharing memory with NumPy arrays and tensors where it can.
 
@@ -162,13 +162,13 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     """
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
-    return _finish(array_from(data, dtype), None, False, device)
+    return finish(array_from(data, dtype), None, False, device)
 
 
 FUNCTIONS["asarray"] = as_tensor
 
 
-@_publish
+@publish
 def from_numpy(array) -> Tensor:
     """A tensor on the memory of a NumPy array: a change of one shows in the other.
 
@@ -189,7 +189,7 @@ def from_numpy(array) -> Tensor:
     return from_array(array)
 
 
-@_publish
+@publish
 def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A 0-d tensor; numbers take the default float dtype.
 
@@ -197,7 +197,7 @@ def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Ten
     >>> tj.scalar_tensor(3)
     tensor(3.)
     """
-    return _finish(np.array(value, _named_dtype(dtype)), None, requires_grad, device)
+    return finish(np.array(value, named_dtype(dtype)), None, requires_grad, device)
 
 
 FUNCTIONS["clone"] = answer_in_kind(vars(Tensor)["clone"])
@@ -206,9 +206,9 @@ FUNCTIONS["clone"] = answer_in_kind(vars(Tensor)["clone"])
 
 
 def _filled(name, summary, example, fill):
-    def function(*lengths, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
-        shape = _lengths(name, lengths if size is None else (size,))
-        return _finish(fill(shape, _named_dtype(dtype)), None, requires_grad, device)
+    def function(*given, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+        shape = lengths(name, given if size is None else (size,))
+        return finish(fill(shape, named_dtype(dtype)), None, requires_grad, device)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary}
@@ -251,29 +251,9 @@ empty = _filled(
     """,
     np.zeros,
 )
-rand = _filled(
-    "rand",
-    "Random numbers, uniform in [0, 1).",
-    """
-    >>> x = tj.rand(1000)
-    >>> bool((x >= 0).all() and (x < 1).all())
-    True
-    """,
-    lambda s, d: random.generator().random(s).astype(d),
-)
-randn = _filled(
-    "randn",
-    "Random numbers of mean 0 and variance 1, normally distributed.",
-    """
-    >>> _ = tj.manual_seed(0)
-    >>> bool(tj.randn(10_000).mean().abs() < 0.05)
-    True
-    """,
-    lambda s, d: random.generator().standard_normal(s).astype(d),
-)
 
 
-@_publish
+@publish
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A tensor filled with one number.
 
@@ -283,12 +263,12 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
     """
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
-    chosen = _named_dtype(dtype, dtypes.of_number(fill_value))
-    array = np.full(_lengths("full", (size,)), fill_value, chosen)
-    return _finish(array, None, requires_grad, device)
+    chosen = named_dtype(dtype, dtypes.of_number(fill_value))
+    array = np.full(lengths("full", (size,)), fill_value, chosen)
+    return finish(array, None, requires_grad, device)
 
 
-@_publish
+@publish
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """The identity matrix.
 
@@ -299,112 +279,7 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """
     if n < 0 or (m or 0) < 0:
         raise ArgumentError(f"n must be greater or equal to 0, got {n if n < 0 else m}: eye")
-    return _finish(np.eye(n, m, dtype=_named_dtype(dtype)), None, requires_grad, device)
-
-
-@_publish
-def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """start, start + step, ... below end.
-
-    >>> import tapejit as tj
-    >>> tj.arange(5), tj.arange(1.0, 2.0, 0.25)
-    (tensor([0, 1, 2, 3, 4]), tensor([1.0000, 1.2500, 1.5000, 1.7500]))
-    """
-    start, end = (0, start) if end is None else (start, end)
-    values = [v.item() if isinstance(v, Tensor) else v for v in (start, end, step)]
-    first, last, by = values
-    if by == 0:
-        raise ArgumentError("step must be nonzero: arange")
-    if (last - first) * by < 0:
-        raise ArgumentError(
-            "upper bound and lower bound inconsistent with step sign: "
-            f"arange({first}, {last}, {by})"
-        )
-    if dtype is None and all(isinstance(v, int) for v in values):
-        dtype = dtypes.int64
-    return _finish(np.arange(*values), _named_dtype(dtype), requires_grad, device)
-
-
-@_publish
-def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """`steps` numbers from start to end, both included.
-
-    >>> import tapejit as tj
-    >>> tj.linspace(0, 1, 5)
-    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
-    """
-    if steps < 0:
-        raise ArgumentError(f"number of steps must be non-negative, got {steps}: linspace")
-    return _finish(np.linspace(start, end, steps), _named_dtype(dtype), requires_grad, device)
-
-
-@_publish
-def logspace(start, end, steps, base=10.0, *, dtype=None, requires_grad=False) -> Tensor:
-    """base to the powers linspace(start, end, steps).
-
-    >>> import tapejit as tj
-    >>> tj.logspace(0, 3, 4)
-    tensor([   1.,   10.,  100., 1000.])
-    """
-    array = np.logspace(start, end, steps, base=base)
-    return _finish(array, _named_dtype(dtype), requires_grad)
-
-
-# ---------------------------------------------------------------- random
-
-
-@_publish
-def randint(low, high=None, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """Random integers in [low, high).
-
-    >>> import tapejit as tj
-    >>> x = tj.randint(0, 6, (100,))
-    >>> bool((x >= 0).all() and (x < 6).all())
-    True
-    """
-    if size is None:
-        low, high, size = 0, low, high
-    array = random.generator().integers(low, high, numbers((size,)))
-    return _finish(array, dtype, requires_grad, device)
-
-
-@_publish
-def randperm(n, *, dtype=None) -> Tensor:
-    """The numbers 0 … n-1 in random order.
-
-    >>> import tapejit as tj
-    >>> tj.randperm(4).sort().values
-    tensor([0, 1, 2, 3])
-    """
-    return _finish(random.generator().permutation(n), dtype, False)
-
-
-@_publish
-def normal(mean, std=1.0, size=None) -> Tensor:
-    """Normally distributed numbers.
-
-    >>> import tapejit as tj
-    >>> _ = tj.manual_seed(0)
-    >>> x = tj.normal(10.0, 0.5, (10_000,))
-    >>> bool((x.mean() - 10.0).abs() < 0.05)
-    True
-    """
-    parts = [p.detach().numpy() if isinstance(p, Tensor) else p for p in (mean, std)]
-    shape = numbers((size,)) if size is not None else None
-    mean, std = parts
-    return _finish(random.generator().normal(mean, std, shape), _named_dtype(None), False)
-
-
-@_publish
-def bernoulli(input) -> Tensor:
-    """1 with the given probabilities, else 0.
-
-    >>> import tapejit as tj
-    >>> tj.bernoulli(tj.tensor([0.0, 1.0, 1.0]))
-    tensor([0., 1., 1.])
-    """
-    draws = random.generator().random(input._aval.shape)
-    return _finish((draws < input._value).astype(input._aval.dtype.dtype), None, False)
+    return finish(np.eye(n, m, dtype=named_dtype(dtype)), None, requires_grad, device)
 
 
 # ---------------------------------------------------------------- like another
@@ -431,13 +306,11 @@ for _name, _example in {
     "zeros": ">>> tj.zeros_like(tj.tensor([1, 2]))\ntensor([0, 0])",
     "ones": ">>> tj.ones_like(tj.tensor([0.5, 2.0]))\ntensor([1., 1.])",
     "empty": ">>> tj.empty_like(tj.tensor([1, 2])).dtype\ntorch.int64",
-    "rand": ">>> tj.rand_like(tj.zeros(2, 3)).shape\ntorch.Size([2, 3])",
-    "randn": ">>> tj.randn_like(tj.zeros(2, dtype=tj.float64)).dtype\ntorch.float64",
 }.items():
     _like(_name, FUNCTIONS[_name], _example)
 
 
-@_publish
+@publish
 def full_like(input, fill_value, *, dtype=None, requires_grad=False) -> Tensor:
     """A tensor filled with one number, in the shape and dtype of another.
 
@@ -485,7 +358,7 @@ def new_tensor(x, data, *, dtype=None, requires_grad=False) -> Tensor:
     return tensor(data, dtype=own, requires_grad=requires_grad)
 
 
-@_publish
+@publish
 def is_tensor(value) -> bool:
     """Whether a value is a Tensor.
 
@@ -496,7 +369,7 @@ def is_tensor(value) -> bool:
     return isinstance(value, Tensor)
 
 
-@_publish
+@publish
 def numel(input) -> int:
     """The number of elements.
 
@@ -507,7 +380,7 @@ def numel(input) -> int:
     return input._aval.size
 
 
-@_publish
+@publish
 def result_type(x, y) -> DType:
     """The dtype of x + y.
 
@@ -528,7 +401,7 @@ def result_type(x, y) -> DType:
 FUNCTIONS["promote_types"] = dtypes.promote_pair
 
 
-@_publish
+@publish
 def can_cast(source, target) -> bool:
     """Whether values of one dtype may be cast to another's category.
 
@@ -556,7 +429,7 @@ class FloatInfo(NamedTuple):
         return self.tiny
 
 
-@_publish
+@publish
 def finfo(dtype=None) -> FloatInfo:
     """The limits of a float dtype (None: the default), as Python numbers.
 
@@ -564,13 +437,13 @@ def finfo(dtype=None) -> FloatInfo:
     >>> tj.finfo(tj.float32).eps, tj.finfo(tj.float64).max
     (1.1920928955078125e-07, 1.7976931348623157e+308)
     """
-    facts = np.finfo(_named_dtype(dtype))
+    facts = np.finfo(named_dtype(dtype))
     names = ("eps", "max", "min", "tiny", "resolution")
     limits = {name: float(getattr(facts, name)) for name in names}
     return FloatInfo(bits=facts.bits, dtype=str(facts.dtype), **limits)
 
 
-@_publish
+@publish
 def iinfo(dtype) -> np.iinfo:
     """The limits of an integer dtype.
 
@@ -578,4 +451,4 @@ def iinfo(dtype) -> np.iinfo:
     >>> tj.iinfo(tj.int8).max
     127
     """
-    return np.iinfo(_named_dtype(dtype))
+    return np.iinfo(named_dtype(dtype))

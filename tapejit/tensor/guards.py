@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tapejit.dtypes import BOOL
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.recording import describe_site, state, user_site
 
@@ -26,6 +27,11 @@ def read(tensor: Tensor):
         if owner is not None and owner.is_trace:
             row = tensor._row if tape is not None else owner.adopt(tensor)
             owner.guards.append((row, np.array(value), user_site()))
+            if owner.draws and tensor._aval.dtype.category != BOOL and not owner.impure:
+                # a number that may be random comes out differently at every call
+                owner.impure = (
+                    f"reads numbers while it draws random ones, at {describe_site(user_site())}"
+                )
     return value
 
 

@@ -402,6 +402,8 @@ def combine_item(x: Tensor, key: tuple, value: Tensor, how: str = "put") -> Tens
     key  arrays, masks and whole slices
     how  "put", "sum", or what `index_combine` does
     """
+    # a 0-d index would count as a number, whose axis goes; of a vector of one nothing changes
+    key = tuple(k.reshape(1) if isinstance(k, Tensor) and not k._aval.ndim else k for k in key)
     entries = _expand(x, key)
     plan = _plan(x, entries, entries)
     moved = x if list(plan.order) == sorted(plan.order) else apply(_PERMUTE, (x,), (plan.order,))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.registry import OPS
-from tapejit.tensor import random
 from tapejit.tensor.arithmetic import POWERS, clamp_bounds
 from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.docstrings import described_in_place
@@ -158,28 +157,3 @@ def masked_fill_(x, mask, value) -> Tensor:
     name = f"MaskedFillBackward{int(isinstance(value, Tensor))}"
     value = value if isinstance(value, Tensor) else x._aval.dtype.dtype.type(value).item()
     return change(x, OPS["where"], (mask, value, x), name=name)
-
-
-@method("normal_")
-def normal_(x, mean=0.0, std=1.0) -> Tensor:
-    """Normally distributed elements, in place.
-
-    >>> import tapejit as tj
-    >>> _ = tj.manual_seed(0)
-    >>> x = tj.empty(10_000).normal_(10.0, 0.5)
-    >>> bool((x.mean() - 10.0).abs() < 0.05)
-    True
-    """
-    return change_value(x, random.generator().normal(mean, std, x._aval.shape))
-
-
-@method("uniform_")
-def uniform_(x, low=0.0, high=1.0) -> Tensor:
-    """Elements uniform in [low, high), in place.
-
-    >>> import tapejit as tj
-    >>> x = tj.empty(100).uniform_(-1.0, 1.0)
-    >>> bool((x.abs() <= 1).all())
-    True
-    """
-    return change_value(x, random.generator().uniform(low, high, x._aval.shape))

@@ -48,6 +48,7 @@ class Recording(Tape):
         "__weakref__",
         "bytes",
         "constants",
+        "draws",
         "freed",
         "guards",
         "hooks",
@@ -93,6 +94,7 @@ class Recording(Tape):
         self.tampered = False  # memory may have changed through `.data`, which leaves no note
         self.impure = ""  # why a trace must not be kept
         self.reads_layout = False  # whether a trace looked at strides
+        self.draws: dict = {}  # row -> what a trace draws there at every call
         self.is_trace = is_trace
         self.speaks_numpy = False  # a trace of a function of arrays: methods mean NumPy's
         self.bytes = 0

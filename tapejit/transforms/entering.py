@@ -20,6 +20,7 @@ import numpy as np
 from tapejit.runtime import entry_code
 from tapejit.runtime.entry import Entries, NotNative, Writer, is_possible, word_at
 from tapejit.tensor.core import Tensor, wrap
+from tapejit.tensor.random import Draw
 from tapejit.transforms import trees
 from tapejit.transforms.paths import Path, deviation
 from tapejit.transforms.reading.guards import Check, Guards
@@ -158,6 +159,8 @@ class _Inputs:
     def capture(self, captured):
         """An input that is no argument: its memory is read afresh."""
         writer = self.writer
+        if isinstance(captured, Draw):
+            raise NotNative("random numbers")
         if isinstance(captured, Tensor):
             place = id(captured) + _place_of_value()
             self.leaf(writer.look(captured, place), captured._value)

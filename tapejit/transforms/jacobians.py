@@ -105,7 +105,7 @@ def _rows(transform, arguments, args, kwargs, wanted):
     recorded, arrays = path.trace, [array_of(x) for x in leaves]
     n = sum(recorded.recording.kind(row).aval.size for row in _float_rows(recorded))
     rows = [first] if n else []
-    rows += [path.results([*arrays, *seeds_for(i)(recorded)]) for i in range(1, n)]
+    rows += [path.results([*arrays, *seeds_for(i)(recorded)], again=True) for i in range(1, n)]
     return _assemble(recorded, rows, arguments, args, leaves, wanted)
 
 

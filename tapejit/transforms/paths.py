@@ -27,6 +27,7 @@ from tapejit.runtime.interpreter import Output, interpret
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
 from tapejit.tensor.core import Tensor
+from tapejit.tensor.random import Draw
 from tapejit.transforms import nearest, trees
 from tapejit.transforms.reading.guards import Guards
 from tapejit.transforms.reading.reads import take
@@ -129,7 +130,7 @@ def _key(recorded: Trace) -> tuple:
 class Path:
     """One recorded run, compiled."""
 
-    __slots__ = ("captures", "guards", "layouts", "made", "reads", "sites", "trace")
+    __slots__ = ("captures", "draws", "guards", "layouts", "made", "reads", "sites", "trace")
 
     def __init__(self, recorded: Trace, guards: Guards, arrays, made: Made):
         recording = recorded.recording
@@ -138,13 +139,16 @@ class Path:
         self.guards = tuple(value for _, value, _ in recording.guards)
         self.sites = tuple(site for _, _, site in recording.guards)
         self.captures = _captures(recorded, made.is_reusable)
+        self.draws = tuple([x for _, x in self.captures if x.__class__ is Draw])
         # strides of the arguments, if the function looked at them or they decided what aliases
         self.layouts = _layouts(arrays) if recording.reads_layout else None
         self.reads = guards
         # the caller's arrays and this run's values are not needed again
         recording.values = []
         recording.sites = []
-        for table in ("inputs", "sources", "places", "sharers", "constants", "mutations"):
+        for table in (
+            "inputs", "sources", "places", "sharers", "constants", "mutations", "draws",
+        ):  # fmt: skip
             setattr(recording, table, {})
 
     @property
@@ -169,17 +173,23 @@ class Path:
 
     def __call__(self, inputs: list) -> list:
         """Results and then guard values, for argument and seed arrays."""
+        for draw in self.draws:
+            draw.next()
+        return self.again(inputs)
+
+    def again(self, inputs: list) -> list:
+        """The same with the random numbers of the last call."""
         if self.captures:
-            inputs = [
-                *inputs,
-                *(c._value if c.__class__ is Tensor else c for _, c in self.captures),
-            ]
+            inputs = [*inputs, *(_held(x) for _, x in self.captures)]
         compiled = self.made.compiled
         return reference.run(self.program, inputs) if compiled is None else compiled(inputs)
 
-    def results(self, inputs: list) -> list:
-        """Results alone, None where the answer is zero."""
-        outputs = self(inputs)
+    def results(self, inputs: list, again: bool = False) -> list:
+        """Results alone, None where the answer is zero.
+
+        again  with the random numbers of the last call, for another part of one answer
+        """
+        outputs = self.again(inputs) if again else self(inputs)
         return _with_zeros(self, outputs[: len(outputs) - len(self.guards)])
 
 
@@ -190,11 +200,19 @@ def _layouts(arrays) -> list:
 def _captures(recorded: Trace, with_numbers: bool) -> tuple:
     """Input rows that are no arguments: captured tensors, read at every call, and numbers."""
     recording, arguments = recorded.recording, frozenset(recorded.inputs)
-    rows = [(row, x) for row, x in recording.inputs.items() if row not in arguments]
+    draws = recording.draws
+    rows = [(r, draws.get(r, x)) for r, x in recording.inputs.items() if r not in arguments]
     if with_numbers:  # as arrays: a kernel reads memory, and this saves a conversion at every call
         values = recording.values
         rows += [(row, _fixed(values[row])) for row in recording.constants.values()]
     return tuple(rows)
+
+
+def _held(captured):
+    """What a capture gives a program: a tensor's array, numbers drawn, an array as it is."""
+    if captured.__class__ is Tensor:
+        return captured._value
+    return captured.value if captured.__class__ is Draw else captured
 
 
 def _fixed(number):
@@ -295,9 +313,11 @@ class Paths:
             if not _agrees(path.guards, outcomes) or not path.reads.hold():
                 continue
             recorded = path.trace
+            streams = _streams(path)
             try:
                 outputs = path([*arrays, *seeds(recorded)])
             except IndexError:  # places computed on a branch this call would not take
+                _put_back(streams)
                 continue
             if not path.guards:
                 return path, _with_zeros(path, outputs)
@@ -308,6 +328,7 @@ class Paths:
                     paths.remove(path)
                     paths.insert(0, path)
                 return path, _with_zeros(path, outputs[:n])
+            _put_back(streams)
             outcomes = read
             self.miss = path, read
         return None
@@ -383,6 +404,20 @@ class Paths:
     def name(self) -> str:
         """The function's, for messages."""
         return getattr(self.function, "__qualname__", repr(self.function))
+
+
+def _streams(path: Path) -> list:
+    """The random streams that a path draws from, and where they are."""
+    if not path.draws:
+        return []
+    inner = {id(d.generator): d.generator.stream.bit_generator for d in path.draws}
+    return [(stream, stream.state) for stream in inner.values()]
+
+
+def _put_back(streams: list) -> None:
+    """Let random streams be where they were: what was drawn has not been used."""
+    for stream, at in streams:
+        stream.state = at
 
 
 def reads_of(function: Callable, structure) -> Guards:

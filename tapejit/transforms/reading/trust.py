@@ -99,6 +99,13 @@ IMPURE_NAMES = {
 }
 IMPURE_NAMES.pop("errstate")  # restores what it sets
 
+DRAWN = frozenset(
+    words(
+        "rand randn randint randperm rand_like randn_like randint_like normal bernoulli multinomial"
+    )
+)
+"""Random functions of tapejit: what they draw is an input of the program (`tensor.random`)."""
+
 DENIED_BUILTINS = {
     **dict.fromkeys(
         ["print", "open", "input", "breakpoint", "help", "exit", "quit"], "has effects"

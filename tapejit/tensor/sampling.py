@@ -1,0 +1,480 @@
+"""Random tensors: uniform, normal, integers, permutations, and samples of given distributions.
+
+All of them are arithmetic on what `random.drawn` gives, so a sample is differentiable by the
+parameters wherever it is a smooth function of them (`normal`), and compiled functions draw anew.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapejit import dtypes
+from tapejit.dtypes import DType
+from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeError
+from tapejit.registry import OPS
+from tapejit.tensor.attributes import check_device
+from tapejit.tensor.core import Tensor, wrap
+from tapejit.tensor.creation import lengths, named_dtype, publish
+from tapejit.tensor.front import FUNCTIONS, export, method
+from tapejit.tensor.guards import read
+from tapejit.tensor.inplace import change
+from tapejit.tensor.ordering import searchsorted, topk
+from tapejit.tensor.random import drawn
+from tapejit.tensor.recording import state
+from tapejit.tensor.scanning import cumsum
+
+# ---------------------------------------------------------------- numbers of a stream
+
+
+def _uniform(shape, dtype: np.dtype):
+    """Uniform in [0, 1): of float32 in 24 bits, so that it is never 1."""
+    if dtype.kind == "c":
+        part = np.dtype(f"f{dtype.itemsize // 2}")
+        parts = (*shape, 2)
+        return lambda g: g.random(parts, part).view(dtype)[..., 0]
+    if dtype in (np.float32, np.float64):
+        return lambda g: g.random(shape, dtype)
+    # a float16 has 11 bits: more would round to 1
+    return lambda g: (g.integers(0, 2048, shape) / 2048).astype(dtype)
+
+
+def _normal(shape, dtype: np.dtype):
+    """Normal of mean 0 and variance 1; complex numbers have half of it in each part."""
+    if dtype.kind == "c":
+        part = np.dtype(f"f{dtype.itemsize // 2}")
+        scale = part.type(math.sqrt(0.5))
+        return lambda g: (
+            scale * (g.standard_normal(shape, part) + 1j * g.standard_normal(shape, part))
+        )
+    if dtype in (np.float32, np.float64):
+        return lambda g: g.standard_normal(shape, dtype)
+    return lambda g: g.standard_normal(shape).astype(dtype)
+
+
+def _made(name, sample, dtype, generator, requires_grad, device=None) -> Tensor:
+    check_device(device)
+    result = drawn(sample, generator)
+    if requires_grad:
+        if not dtypes.from_numpy(dtype).is_inexact:
+            raise NotDifferentiable(
+                "Only Tensors of floating point and complex dtype can require gradients"
+            )
+        if state.parked.is_trace:
+            state.parked.impure = f"makes a random leaf ({name})"
+        result = wrap(result._value, tracked=True)
+    return result
+
+
+def _check_inexact(name, dtype: np.dtype):
+    if dtype.kind not in "fc":
+        raise DtypeError(f'"{name}" not implemented for {dtype}\n  try  randint, or a float dtype')
+
+
+def _function(name, sample, summary, example):
+    def function(
+        *size, generator=None, dtype=None, device=None, requires_grad=False, **named_size
+    ) -> Tensor:
+        given = (named_size.pop("size"),) if "size" in named_size else size
+        if named_size:
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {next(iter(named_size))!r}"
+            )
+        chosen = named_dtype(dtype)
+        _check_inexact(name, chosen)
+        drawing = sample(lengths(name, given), chosen)
+        return _made(name, drawing, chosen, generator, requires_grad, device)
+
+    def like(input, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+        chosen = named_dtype(dtype, input._aval.dtype)
+        _check_inexact(name, chosen)
+        drawing = sample(input._aval.shape, chosen)
+        return _made(name, drawing, chosen, generator, requires_grad, device)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""{summary}
+
+Shapes  as given, number by number or as one sequence
+Dtypes  `dtype`, else the default float dtype
+Like    torch.{name}
+
+>>> import tapejit as tj
+{example}"""
+    like.__name__ = like.__qualname__ = f"{name}_like"
+    like.__doc__ = f"""As `{name}`, in the shape and dtype of another tensor.
+
+Like    torch.{name}_like
+
+>>> import tapejit as tj
+>>> tj.{name}_like(tj.zeros(2, 3, dtype=tj.float64)).dtype
+torch.float64"""
+    FUNCTIONS[name], FUNCTIONS[f"{name}_like"] = function, like
+    return function
+
+
+rand = _function(
+    "rand",
+    _uniform,
+    "Random numbers, uniform in [0, 1).",
+    """>>> x = tj.rand(1000)
+>>> bool((x >= 0).all() and (x < 1).all())
+True""",
+)
+randn = _function(
+    "randn",
+    _normal,
+    "Random numbers of mean 0 and variance 1, normally distributed.",
+    """>>> _ = tj.manual_seed(0)
+>>> bool(tj.randn(10_000).mean().abs() < 0.05)
+True""",
+)
+
+
+@publish
+def randint(
+    low, high=None, size=None, *, generator=None, dtype=None, device=None, requires_grad=False
+) -> Tensor:  # fmt: skip
+    """Random integers in [low, high).
+
+    >>> import tapejit as tj
+    >>> x = tj.randint(0, 6, (100,))
+    >>> bool((x >= 0).all() and (x < 6).all())
+    True
+    """
+    if size is None:
+        low, high, size = 0, low, high
+    chosen = named_dtype(dtype, dtypes.int64)
+    return _integers(
+        "randint", low, high, lengths("randint", (size,)), chosen, generator, requires_grad
+    )
+
+
+@publish
+def randint_like(input, low, high=None, *, generator=None, dtype=None, device=None) -> Tensor:
+    """Random integers in [low, high), in the shape and dtype of another tensor.
+
+    >>> import tapejit as tj
+    >>> tj.randint_like(tj.zeros(2, 3), 5).shape
+    torch.Size([2, 3])
+    """
+    low, high = (0, low) if high is None else (low, high)
+    chosen = named_dtype(dtype, input._aval.dtype)
+    return _integers("randint_like", low, high, input._aval.shape, chosen, generator, False)
+
+
+def _integers(name, low, high, shape, dtype, generator, requires_grad):
+    low, high = int(low), int(high)
+    if low >= high:
+        raise ArgumentError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
+    return _made(
+        name, lambda g: np.asarray(g.integers(low, high, shape), dtype), dtype, generator,
+        requires_grad,
+    )  # fmt: skip
+
+
+@publish
+def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
+    """The numbers 0 … n-1 in random order.
+
+    >>> import tapejit as tj
+    >>> tj.randperm(4).sort().values
+    tensor([0, 1, 2, 3])
+    """
+    chosen = named_dtype(dtype, dtypes.int64)
+    return _made(
+        "randperm", lambda g: np.asarray(g.permutation(n), chosen), chosen, generator, False, device
+    )
+
+
+@publish
+def permutation(x, *, generator=None) -> Tensor:
+    """The parts along the first axis in random order, or the numbers below x (NumPy's).
+
+    >>> import tapejit as tj
+    >>> tj.permutation(tj.tensor([3.0, 1.0, 2.0])).sort().values
+    tensor([1., 2., 3.])
+    """
+    if isinstance(x, Tensor):
+        return x[randperm(x.shape[0], generator=generator)]
+    return randperm(int(x), generator=generator)
+
+
+# ---------------------------------------------------------------- distributions
+
+
+@publish
+def normal(
+    mean, std: Any = 1.0, size=None, *, generator=None, dtype=None, requires_grad=False
+) -> Tensor:
+    """Normally distributed numbers: mean + std * randn, with slopes by both if they are tensors.
+
+    >>> import tapejit as tj
+    >>> _ = tj.manual_seed(0)
+    >>> x = tj.normal(10.0, 0.5, (10_000,))
+    >>> bool((x.mean() - 10.0).abs() < 0.05)
+    True
+    >>> mean = tj.zeros(3, requires_grad=True)
+    >>> tj.normal(mean, 2.0).sum().backward()
+    >>> mean.grad
+    tensor([1., 1., 1.])
+    """
+    tensors = [p for p in (mean, std) if isinstance(p, Tensor)]
+    if isinstance(std, Tensor) and bool((std < 0).any()):
+        raise ArgumentError("normal expects all elements of std >= 0.0")
+    if not isinstance(std, Tensor) and std < 0:
+        raise ArgumentError(f"normal expects std >= 0.0, but found std {std}")
+    if not tensors:
+        if size is None:
+            raise ArgumentError("normal: two numbers need a size\n  try  size=(...)")
+        noise = randn(size, generator=generator, dtype=dtype)
+    else:
+        if size is not None:
+            raise ArgumentError("normal: tensors have a shape already\n  try  it without size")
+        kind = tensors[0]._aval.dtype
+        if not kind.is_inexact:
+            raise DtypeError(f'"normal" not implemented for {kind}\n  try  .float()')
+        noise = randn(np.broadcast_shapes(*(p._aval.shape for p in tensors)),
+                      generator=generator, dtype=kind)  # fmt: skip
+    result = noise * std + mean
+    return result.requires_grad_() if requires_grad else result
+
+
+def _check_probabilities(name, p: Any):
+    """Raise unless all are within [0, 1]; a trace remembers that they were."""
+    if isinstance(p, Tensor):
+        fits = ((p >= 0) & (p <= 1)).all() if p._tracked else None
+        ok = bool(fits) if fits is not None else bool(np.all((p._value >= 0) & (p._value <= 1)))
+    else:
+        ok = 0.0 <= p <= 1.0
+    if not ok:
+        raise ArgumentError(f"{name}: Expected p_in >= 0 && p_in <= 1 to be true, but got {p}")
+
+
+def _coins(p: Any, shape, generator) -> Tensor:
+    """True with probability p, in a shape."""
+    kind = p._aval.dtype.dtype if isinstance(p, Tensor) else np.dtype(np.float64)
+    kind = kind if kind in (np.float32, np.float64) else np.dtype(np.float32)
+    draws: Any = drawn(_uniform(tuple(shape), kind), generator)
+    return draws < p
+
+
+@export("bernoulli")
+def bernoulli(input, p=None, *, generator=None) -> Tensor:
+    """1 with the given probabilities (or with p), else 0; without slope.
+
+    >>> import tapejit as tj
+    >>> tj.bernoulli(tj.tensor([0.0, 1.0, 1.0]))
+    tensor([0., 1., 1.])
+    """
+    if p is None and not input._aval.dtype.is_floating_point:
+        raise DtypeError(f"bernoulli: probabilities are floats, got {input.dtype}")
+    chances = input.detach() if p is None else p
+    _check_probabilities("bernoulli", chances)
+    return _coins(chances, input._aval.shape, generator).to(input.dtype)
+
+
+@export("poisson", method=False)
+def poisson(input, generator=None) -> Tensor:
+    """Poisson distributed numbers of the given rates; without slope.
+
+    >>> import tapejit as tj
+    >>> tj.poisson(tj.zeros(2))
+    tensor([0., 0.])
+    """
+    if not input._aval.dtype.is_floating_point:
+        raise DtypeError(f'"poisson" not implemented for {input.dtype}\n  try  .float()')
+    if np.any(np.asarray(input._value) < 0):
+        raise ArgumentError("invalid Poisson rate, expected rate to be non-negative")
+    if input._tracked and state.parked.is_trace:
+        read(input)
+        state.parked.impure = "draws numbers of rates that it computes (poisson)"
+    kind = input._aval.dtype.dtype
+    return drawn(lambda g: np.asarray(g.poisson(input._value), kind), generator)
+
+
+@export("multinomial")
+def multinomial(input, num_samples, replacement=False, *, generator=None) -> Tensor:
+    """Places drawn with probabilities proportional to the weights in a row.
+
+    >>> import tapejit as tj
+    >>> tj.multinomial(tj.tensor([0.0, 1.0, 0.0]), 3, replacement=True)
+    tensor([1, 1, 1])
+    >>> tj.multinomial(tj.tensor([0.5, 0.0, 0.5]), 2).sort().values
+    tensor([0, 2])
+    """
+    if input._aval.ndim not in (1, 2):
+        raise ShapeError("multinomial: prob_dist must be 1 or 2 dim")
+    if not input._aval.dtype.is_floating_point:
+        raise DtypeError(
+            f"multinomial only supports floating-point dtypes for input, got: {input.dtype}"
+        )
+    n = input._aval.shape[-1]
+    if num_samples <= 0 or (num_samples > n and not replacement):
+        raise ArgumentError(
+            "cannot sample n_sample <= 0 samples" if num_samples <= 0
+            else "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )  # fmt: skip
+    weights = input.detach()
+    if not bool(((weights >= 0) & weights.isfinite()).all()):
+        raise ArgumentError("probability tensor contains either `inf`, `nan` or element < 0")
+    if not bool((weights.sum(-1) > 0).all()):
+        raise ArgumentError("invalid multinomial distribution (sum of probabilities <= 0)")
+    if not replacement:
+        if not bool(((weights > 0).sum(-1) >= num_samples).all()):
+            raise ArgumentError(
+                "invalid multinomial distribution (with replacement=False, not enough non-negative "
+                "category to sample)"
+            )
+        # the first to arrive of independent exponential clocks: Efraimidis and Spirakis 2006
+        shape = input._aval.shape
+        waits = drawn(lambda g: g.standard_exponential(shape), generator)
+        return topk(weights / waits, num_samples, -1).indices
+    shape = (*input._aval.shape[:-1], num_samples)
+    heights = cumsum(weights.double(), -1)
+    top = heights.narrow(-1, n - 1, 1)
+    places = searchsorted(heights, drawn(lambda g: g.random(shape), generator) * top, right=True)
+    # what is rounded up to the sum belongs to the last place that adds to it
+    return FUNCTIONS["minimum"](places, searchsorted(heights, top))
+
+
+# ---------------------------------------------------------------- in place
+
+
+def _fill(x, source, name) -> Tensor:
+    """Random numbers into x's memory."""
+    return change(x, OPS["copy_into"], (x, source.to(x.dtype)), name=f"{name}Backward0")
+
+
+def _standard(x, method_name, generator) -> Any:
+    """Numbers of one of NumPy's standard distributions in x's shape, in float64."""
+    shape = x._aval.shape
+    return drawn(lambda g: np.asarray(getattr(g, method_name)(size=shape)), generator)
+
+
+@method("normal_")
+def normal_(x, mean=0.0, std=1.0, *, generator=None) -> Tensor:
+    """Normally distributed elements, in place.
+
+    >>> import tapejit as tj
+    >>> _ = tj.manual_seed(0)
+    >>> x = tj.empty(10_000).normal_(10.0, 0.5)
+    >>> bool((x.mean() - 10.0).abs() < 0.05)
+    True
+    """
+    return _fill(x, drawn(_normal(x._aval.shape, _kind(x)), generator) * std + mean, "Normal")
+
+
+def _kind(x) -> np.dtype:
+    kind = x._aval.dtype
+    return kind.dtype if kind.is_inexact else np.dtype(np.float64)
+
+
+@method("uniform_")
+def uniform_(x, low=0.0, high=1.0, *, generator=None) -> Tensor:
+    """Elements uniform in [low, high), in place.
+
+    >>> import tapejit as tj
+    >>> x = tj.empty(100).uniform_(-1.0, 1.0)
+    >>> bool((x.abs() <= 1).all())
+    True
+    """
+    if low > high:
+        raise ArgumentError(
+            f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
+        )
+    source = drawn(_uniform(x._aval.shape, _kind(x)), generator)
+    return _fill(x, source * (high - low) + low, "Uniform")
+
+
+@method("bernoulli_")
+def bernoulli_(x, p=0.5, *, generator=None) -> Tensor:
+    """Elements 1 with probability p, else 0, in place.
+
+    >>> import tapejit as tj
+    >>> tj.empty(3).bernoulli_(1.0)
+    tensor([1., 1., 1.])
+    """
+    _check_probabilities("bernoulli_", p)
+    return _fill(x, _coins(p, x._aval.shape, generator), "Bernoulli")
+
+
+@method("exponential_")
+def exponential_(x, lambd=1.0, *, generator=None) -> Tensor:
+    """Exponentially distributed elements of rate lambd, in place.
+
+    >>> import tapejit as tj
+    >>> bool((tj.empty(100).exponential_() >= 0).all())
+    True
+    """
+    if not lambd > 0:
+        raise ArgumentError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+    return _fill(x, _standard(x, "standard_exponential", generator) / lambd, "Exponential")
+
+
+@method("cauchy_")
+def cauchy_(x, median=0.0, sigma=1.0, *, generator=None) -> Tensor:
+    """Elements of Cauchy's distribution, in place.
+
+    >>> import tapejit as tj
+    >>> tj.empty(3).cauchy_().shape
+    torch.Size([3])
+    """
+    if not sigma > 0:
+        raise ArgumentError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+    return _fill(x, _standard(x, "standard_cauchy", generator) * sigma + median, "Cauchy")
+
+
+@method("log_normal_")
+def log_normal_(x, mean=1.0, std=2.0, *, generator=None) -> Tensor:
+    """Elements whose logarithm is normally distributed, in place.
+
+    >>> import tapejit as tj
+    >>> bool((tj.empty(100).log_normal_() > 0).all())
+    True
+    """
+    source = (_standard(x, "standard_normal", generator) * std + mean).exp()
+    return _fill(x, source, "LogNormal")
+
+
+@method("geometric_")
+def geometric_(x, p, *, generator=None) -> Tensor:
+    """How many throws it takes until the first hit of probability p, in place.
+
+    >>> import tapejit as tj
+    >>> tj.empty(2).geometric_(1.0)
+    tensor([1., 1.])
+    """
+    if not 0 < p <= 1:
+        raise ArgumentError(f"geometric_ expects p to be in (0, 1], but got p={p}")
+    shape = x._aval.shape
+    return _fill(x, drawn(lambda g: np.asarray(g.geometric(p, shape)), generator), "Geometric")
+
+
+@method("random_")
+def random_(x, low=0, high=None, *, generator=None) -> Tensor:
+    """Whole numbers in [low, high), or up to the largest that the dtype has exactly, in place.
+
+    >>> import tapejit as tj
+    >>> bool((tj.empty(100).random_(3, 5) < 5).all())
+    True
+    """
+    kind = x._aval.dtype
+    low, high = (int(low), _limit(kind)) if high is None else (int(low), int(high))
+    if low >= high:
+        raise ArgumentError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
+    shape = x._aval.shape
+    source = drawn(lambda g: np.asarray(g.integers(low, high - 1, shape, endpoint=True)), generator)
+    return _fill(x, source, "Random")
+
+
+def _limit(kind: DType) -> int:
+    """One more than the largest number up to which a dtype has all of them."""
+    if kind.is_inexact:
+        return (1 << np.finfo(kind.dtype).nmant + 1) + 1
+    return 2 if kind is dtypes.bool_ else int(np.iinfo(kind.dtype).max) + 1
