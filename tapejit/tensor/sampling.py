@@ -223,10 +223,8 @@ def normal(
     tensor([1., 1., 1.])
     """
     tensors = [p for p in (mean, std) if isinstance(p, Tensor)]
-    if isinstance(std, Tensor) and bool((std < 0).any()):
-        raise ArgumentError("normal expects all elements of std >= 0.0")
-    if not isinstance(std, Tensor) and std < 0:
-        raise ArgumentError(f"normal expects std >= 0.0, but found std {std}")
+    if bool((std < 0).any() if isinstance(std, Tensor) else std < 0):
+        raise ArgumentError(f"normal expects all elements of std >= 0.0, but got {std}")
     if not tensors:
         if size is None:
             raise ArgumentError("normal: two numbers need a size\n  try  size=(...)")
@@ -249,7 +247,7 @@ def _check_probabilities(name, p: Any):
         fits = ((p >= 0) & (p <= 1)).all() if p._tracked else None
         ok = bool(fits) if fits is not None else bool(np.all((p._value >= 0) & (p._value <= 1)))
     else:
-        ok = 0.0 <= p <= 1.0
+        ok = 0.0 <= float(p) <= 1.0
     if not ok:
         raise ArgumentError(f"{name}: Expected p_in >= 0 && p_in <= 1 to be true, but got {p}")
 
