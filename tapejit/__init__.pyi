@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from tapejit.tensor.random import Generator as Generator
 from tapejit.tensor.attributes import Size as Size
 from tapejit.tensor import autograd as autograd
 from tapejit.transforms.checking import check_grads as check_grads
@@ -21,10 +22,12 @@ from tapejit.transforms.explaining import explain as explain
 from tapejit import fft as fft
 from tapejit.dtypes import get_default_dtype as get_default_dtype
 from tapejit.runtime.pool import get_num_threads as get_num_threads
+from tapejit.tensor.random import get_rng_state as get_rng_state
 from tapejit.transforms.gradients import grad as grad
 from tapejit.transforms.jacobians import hessian as hessian
 from tapejit.transforms.products import hvp as hvp
 from tapejit.tensor.modes import inference_mode as inference_mode
+from tapejit.tensor.random import initial_seed as initial_seed
 from tapejit.tensor.modes import is_grad_enabled as is_grad_enabled
 from tapejit.tensor.modes import is_inference_mode_enabled as is_inference_mode_enabled
 from tapejit.transforms.jacobians import jacobian as jacobian
@@ -35,10 +38,12 @@ from tapejit.tensor.random import manual_seed as manual_seed
 from tapejit import nn as nn
 from tapejit.tensor.modes import no_grad as no_grad
 from tapejit import ops as ops
+from tapejit.tensor.random import seed as seed
 from tapejit.dtypes import set_default_dtype as set_default_dtype
 from tapejit.tensor.modes import set_grad_enabled as set_grad_enabled
 from tapejit.runtime.pool import set_num_threads as set_num_threads
 from tapejit.tensor.printing import set_printoptions as set_printoptions
+from tapejit.tensor.random import set_rng_state as set_rng_state
 from tapejit import special as special
 from tapejit.transforms.gradients import value_and_grad as value_and_grad
 from tapejit.transforms.products import vjp as vjp
@@ -307,6 +312,10 @@ class Tensor:
         """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
     def baddbmm_(self, *args: Any, **kwargs: Any) -> Tensor:
         """As `baddbmm`, written into the memory of the tensor, which is returned."""
+    def bernoulli(self, p: Any = None, *, generator: Any = None) -> Tensor:
+        """1 with the given probabilities (or with p), else 0; without slope."""
+    def bernoulli_(self, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+        """Elements 1 with probability p, else 0, in place."""
     def bincount(self, weights: Any = None, minlength: Any = 0) -> Tensor:
         """How often each whole number from 0 occurs, or the sum of its weights."""
     def bitwise_and(self, y: Operand) -> Tensor:
@@ -335,6 +344,8 @@ class Tensor:
         """The number of the interval between sorted boundaries that each element is in."""
     def byte(self) -> Tensor:
         """The tensor in uint8; itself if it is so already."""
+    def cauchy_(self, median: Any = 0.0, sigma: Any = 1.0, *, generator: Any = None) -> Tensor:
+        """Elements of Cauchy's distribution, in place."""
     def cbrt(self) -> Tensor:
         """Cube root of each element, of negative ones too."""
     def cdouble(self) -> Tensor:
@@ -501,6 +512,8 @@ class Tensor:
         """exp(x) - 1, exact for small x."""
     def expm1_(self) -> Tensor:
         """As `expm1`, written into the memory of the tensor, which is returned."""
+    def exponential_(self, lambd: Any = 1.0, *, generator: Any = None) -> Tensor:
+        """Exponentially distributed elements of rate lambd, in place."""
     def fill_(self, value: Operand) -> Tensor:
         """All elements `value`, in place."""
     def fill_diagonal_(self, fill_value: Any, wrap: Any = False) -> Tensor:
@@ -555,6 +568,8 @@ class Tensor:
         """u >= v, elementwise."""
     def ge_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `ge`, written into the memory of the tensor, which is returned."""
+    def geometric_(self, p: Any, *, generator: Any = None) -> Tensor:
+        """How many throws it takes until the first hit of probability p, in place."""
     def ger(self, vec2: Operand) -> Tensor:
         """All products of the elements of two vectors."""
     @property
@@ -719,6 +734,8 @@ class Tensor:
         """As `log2`, written into the memory of the tensor, which is returned."""
     def log_(self) -> Tensor:
         """As `log`, written into the memory of the tensor, which is returned."""
+    def log_normal_(self, mean: Any = 1.0, std: Any = 2.0, *, generator: Any = None) -> Tensor:
+        """Elements whose logarithm is normally distributed, in place."""
     def log_softmax(self, dim: Any = None, *, dtype: Any = None) -> Tensor:
         """x minus its logsumexp along an axis."""
     def logaddexp(self, other: Operand) -> Tensor:
@@ -817,6 +834,8 @@ class Tensor:
         """Product of two tensors, broadcast together."""
     def mul_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """As `mul`, written into the memory of the tensor, which is returned."""
+    def multinomial(self, num_samples: Any, replacement: Any = False, *, generator: Any = None) -> Tensor:
+        """Places drawn with probabilities proportional to the weights in a row."""
     def multiply(self, other: Operand) -> Tensor:
         """Product of two tensors, broadcast together."""
     def multiply_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -881,7 +900,7 @@ class Tensor:
         """The places of the elements that are not zero: (n, axes), or one tensor per axis."""
     def norm(self, p: Any = 'fro', dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Tensor:
         """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
-    def normal_(self, mean: Any = 0.0, std: Any = 1.0) -> Tensor:
+    def normal_(self, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
         """Normally distributed elements, in place."""
     def not_equal(self, other: Operand) -> Tensor:
         """u != v, elementwise."""
@@ -923,6 +942,8 @@ class Tensor:
         """Radians as degrees."""
     def rad2deg_(self, *args: Any, **kwargs: Any) -> Tensor:
         """As `rad2deg`, written into the memory of the tensor, which is returned."""
+    def random_(self, low: Any = 0, high: Any = None, *, generator: Any = None) -> Tensor:
+        """Whole numbers in [low, high), or up to the largest that the dtype has exactly, in place."""
     def ravel(self, order: Any = 'C') -> Tensor:
         """All elements in one axis."""
     @property
@@ -1147,7 +1168,7 @@ class Tensor:
         """One axis as several; one of their lengths may be -1."""
     def unfold(self, dimension: Any, size: Any, step: Any) -> Tensor:
         """Windows of `size` elements, every `step`, along an axis; within a window is the last axis."""
-    def uniform_(self, low: Any = 0.0, high: Any = 1.0) -> Tensor:
+    def uniform_(self, low: Any = 0.0, high: Any = 1.0, *, generator: Any = None) -> Tensor:
         """Elements uniform in [low, high), in place."""
     def unique(self, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False, dim: Any = None) -> Any:
         """The distinct elements (or slices of an axis) in order; each has its first one's slope."""
@@ -1393,10 +1414,10 @@ def baddbmm(input: Tensor, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: An
 @overload
 def baddbmm(input: Array, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any: ...
 @overload
-def bernoulli(input: Tensor) -> Tensor:
-    """1 with the given probabilities, else 0."""
+def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
+    """1 with the given probabilities (or with p), else 0; without slope."""
 @overload
-def bernoulli(input: Array) -> Any: ...
+def bernoulli(input: Array, p: Any = None, *, generator: Any = None) -> Any: ...
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
     """y[o] = input1 @ weight[o] @ input2 + bias[o], along the last axes."""
 @overload
@@ -1553,6 +1574,8 @@ def conv_transpose3d(input: Tensor, weight: Any, bias: Any = None, stride: Any =
     """The transpose of conv3d; weight (c, o / groups, kd, kh, kw)."""
 @overload
 def conv_transpose3d(input: Array, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: Any = 1, dilation: Any = 1) -> Any: ...
+def convolve(a: Any, v: Any, mode: Any = 'full') -> Tensor:
+    """Sums of products of one vector with another moved along it backwards (NumPy's)."""
 @overload
 def copysign(input: Tensor, other: Operand) -> Tensor:
     """The size of the first with the sign of the second, the sign of a zero included."""
@@ -1563,6 +1586,8 @@ def corrcoef(input: Tensor) -> Tensor:
     """The correlations of the rows, which are variables; columns are observations."""
 @overload
 def corrcoef(input: Array) -> Any: ...
+def correlate(a: Any, v: Any, mode: Any = 'valid') -> Tensor:
+    """Sums of products of one vector with another moved along it (NumPy's)."""
 @overload
 def cos(input: Tensor) -> Tensor:
     """Cosine of each element, in radians."""
@@ -1683,7 +1708,7 @@ def dstack(tensors: Any) -> Tensor:
     """Behind each other: along the third axis, a matrix as (n, m, 1)."""
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sum of products over named axes, as np.einsum: any expression, also as lists of numbers."""
-def empty(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+def empty(*given: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """A tensor to be filled; its elements are 0, but do not rely on them."""
 @overload
 def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
@@ -1825,11 +1850,15 @@ def ge(input: Tensor, other: Operand) -> Tensor:
     """u >= v, elementwise."""
 @overload
 def ge(input: Array, other: Operand) -> Any: ...
+def geomspace(start: Any, stop: Any, num: Any = 50, endpoint: Any = True, dtype: Any = None, axis: Any = 0) -> Tensor:
+    """num numbers from start to stop, each the same multiple of the one before (NumPy's)."""
 @overload
 def ger(input: Tensor, vec2: Operand) -> Tensor:
     """All products of the elements of two vectors."""
 @overload
 def ger(input: Array, vec2: Operand) -> Any: ...
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: Any = 1) -> Any:
+    """Slopes of samples along axes, by differences of second order inside (NumPy's)."""
 @overload
 def greater(input: Tensor, other: Operand) -> Tensor:
     """u > v, elementwise."""
@@ -1850,6 +1879,10 @@ def gt(input: Tensor, other: Operand) -> Tensor:
     """u > v, elementwise."""
 @overload
 def gt(input: Array, other: Operand) -> Any: ...
+def hamming_window(window_length: Any, periodic: Any = True, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+    """Hamming's window: an arch of a cosine on a step."""
+def hann_window(window_length: Any, periodic: Any = True, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+    """Hann's window: one arch of a cosine, 0 at its ends."""
 @overload
 def hardshrink(input: Tensor, lambd: Any = 0.5) -> Tensor:
     """x, but 0 within lambd of 0."""
@@ -1931,6 +1964,8 @@ def inner(input: Tensor, other: Operand) -> Tensor:
     """Sum of products over the last axes of both; of numbers the product."""
 @overload
 def inner(input: Array, other: Operand) -> Any: ...
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Tensor:
+    """The line through the points (xp, fp), at x; xp is increasing (NumPy's)."""
 def inverse(A: Any) -> Tensor:
     """The inverse of square matrices."""
 def is_complex(input: Operand) -> builtins.bool:
@@ -2024,7 +2059,7 @@ def lgamma(input: Tensor) -> Tensor:
 @overload
 def lgamma(input: Array) -> Any: ...
 def linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
-    """`steps` numbers from start to end, both included."""
+    """`steps` numbers from start to end, both included; slopes by tensors as ends."""
 @overload
 def log(input: Tensor) -> Tensor:
     """Natural logarithm of each element; -inf at 0, NaN below."""
@@ -2203,6 +2238,11 @@ def mul(input: Tensor, other: Operand) -> Tensor:
 @overload
 def mul(input: Array, other: Operand) -> Any: ...
 @overload
+def multinomial(input: Tensor, num_samples: Any, replacement: Any = False, *, generator: Any = None) -> Tensor:
+    """Places drawn with probabilities proportional to the weights in a row."""
+@overload
+def multinomial(input: Array, num_samples: Any, replacement: Any = False, *, generator: Any = None) -> Any: ...
+@overload
 def multiply(input: Tensor, other: Operand) -> Tensor:
     """Product of two tensors, broadcast together."""
 @overload
@@ -2276,8 +2316,8 @@ def norm(input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: Any = False, d
     """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
 @overload
 def norm(input: Array, p: Any = 'fro', dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Any: ...
-def normal(mean: Any, std: Any = 1.0, size: Any = None) -> Tensor:
-    """Normally distributed numbers."""
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+    """Normally distributed numbers: mean + std * randn, with slopes by both if they are tensors."""
 @overload
 def not_equal(input: Tensor, other: Operand) -> Tensor:
     """u != v, elementwise."""
@@ -2285,7 +2325,7 @@ def not_equal(input: Tensor, other: Operand) -> Tensor:
 def not_equal(input: Array, other: Operand) -> Any: ...
 def numel(input: Operand) -> builtins.int:
     """The number of elements."""
-def ones(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+def ones(*given: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """A tensor of ones."""
 @overload
 def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
@@ -2304,6 +2344,8 @@ def pdist(input: Tensor, p: Any = 2) -> Tensor:
     """The p-norm distance between every two rows, i < j."""
 @overload
 def pdist(input: Array, p: Any = 2) -> Any: ...
+def permutation(x: Any, *, generator: Any = None) -> Tensor:
+    """The parts along the first axis in random order, or the numbers below x (NumPy's)."""
 @overload
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes in another order."""
@@ -2324,10 +2366,17 @@ def pixel_unshuffle(input: Tensor, downscale_factor: Any) -> Tensor:
     """(..., c, h r, w r) as (..., c r r, h, w)."""
 @overload
 def pixel_unshuffle(input: Array, downscale_factor: Any) -> Any: ...
+@overload
+def poisson(input: Tensor, generator: Any = None) -> Tensor:
+    """Poisson distributed numbers of the given rates; without slope."""
+@overload
+def poisson(input: Array, generator: Any = None) -> Any: ...
 def polar(abs: Any, angle: Any) -> Tensor:
     """Complex numbers of these moduli and angles, which have one float dtype."""
 def polygamma(n: Any, input: Operand) -> Any:
     """The derivative of order n of digamma."""
+def polyval(p: Any, x: Any) -> Tensor:
+    """The polynomial with coefficients p, the highest power first, at x (NumPy's)."""
 @overload
 def positive(input: Tensor) -> Tensor:
     """The tensor itself."""
@@ -2369,23 +2418,28 @@ def rad2deg(input: Tensor) -> Tensor:
     """Radians as degrees."""
 @overload
 def rad2deg(input: Array) -> Any: ...
-def rand(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+def rand(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False, **named_size: Any) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
 @overload
-def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
+def rand_like(input: Tensor, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """As `rand`, in the shape and dtype of another tensor."""
 @overload
-def rand_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Any: ...
-def randint(low: Any, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+def rand_like(input: Array, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Any: ...
+def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """Random integers in [low, high)."""
-def randn(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+@overload
+def randint_like(input: Tensor, low: Any, high: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """Random integers in [low, high), in the shape and dtype of another tensor."""
+@overload
+def randint_like(input: Array, low: Any, high: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Any: ...
+def randn(*size: Any, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False, **named_size: Any) -> Tensor:
     """Random numbers of mean 0 and variance 1, normally distributed."""
 @overload
-def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
+def randn_like(input: Tensor, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """As `randn`, in the shape and dtype of another tensor."""
 @overload
-def randn_like(input: Array, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Any: ...
-def randperm(n: Any, *, dtype: Any = None) -> Tensor:
+def randn_like(input: Array, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Any: ...
+def randperm(n: Any, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The numbers 0 … n-1 in random order."""
 @overload
 def ravel(input: Tensor, order: Any = 'C') -> Tensor:
@@ -2749,7 +2803,7 @@ def unsqueeze(input: Tensor, dim: Any) -> Tensor:
 @overload
 def unsqueeze(input: Array, dim: Any) -> Any: ...
 def vander(x: Any, N: Any = None, increasing: Any = False) -> Tensor:
-    """The powers of each element of a vector in rows, the highest first."""
+    """The powers of the elements of a vector, one row for each."""
 @overload
 def var(input: Tensor, dim: Any = None, unbiased: Any = True, keepdim: Any = False, *, correction: Any = None) -> Tensor:
     """Variance over axes; divided by n - correction."""
@@ -2786,7 +2840,7 @@ def xlogy(input: Tensor, other: Operand) -> Tensor:
     """u * log(v), and 0 where u is 0, unless v is NaN."""
 @overload
 def xlogy(input: Array, other: Operand) -> Any: ...
-def zeros(*lengths: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+def zeros(*given: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """A tensor of zeros."""
 @overload
 def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, memory_format: Any = None) -> Tensor:
