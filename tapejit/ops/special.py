@@ -50,11 +50,22 @@ erfc = elementwise(
     tensor(0.)
     """,
 )
+# erfcx'(x) = -1/(sqrt(pi) x x) times the sum of (-1)^k (2k + 1)!! / (2 x x)^k
+_ERFCX_FAR = tuple((-1) ** k * float(math.prod(range(1, 2 * k + 2, 2))) for k in range(8))
+
+
+def _erfcx_slope(x, y):
+    """2 x y - 2/sqrt(pi), whose digits cancel for large x: there the asymptotic series."""
+    near = 2.0 * x * y - 2.0 / math.sqrt(math.pi)
+    z = 0.5 / (x * x)
+    return where(x > 30.0, -2.0 / math.sqrt(math.pi) * z * polynomial(z, _ERFCX_FAR), near)
+
+
 erfcx = elementwise(
     "erfcx",
     summary="exp(x * x) * erfc(x), which neither overflows nor vanishes for large x.",
     code="math.erfcx(x)",
-    partials=lambda x, y: (2.0 * x * y - 2.0 / math.sqrt(math.pi),),
+    partials=lambda x, y: (_erfcx_slope(x, y),),
     rule="float",
     alias=Alias("special.erfcx"),
     grad_name="SpecialErfcxBackward0",
@@ -97,13 +108,15 @@ erfcinv = elementwise(
 
 _ROOT = repr(math.sqrt(0.5))
 _COARSE = "(0.0625 * math.floor(16.0 * x))"  # its square is exact
+_REST = f"((x - {_COARSE}) * (x + {_COARSE}))"
+_NORMAL = f"math.exp(-0.5 * ({_COARSE} * {_COARSE})) * math.exp(-0.5 * {_REST})"
+"""exp(-x * x / 2) to a few ulp, however large the square."""
 
 ndtr = elementwise(
     "ndtr",
     summary="Distribution function of the normal distribution, exact to a few ulp in its tails.",
     code=f"0.5 * math.erfc(-x * {_ROOT}) if x > -1.0 or x < -38.5 else "
-    f"0.5 * math.erfcx(-x * {_ROOT}) * math.exp(-0.5 * ({_COARSE} * {_COARSE}))"
-    f" * math.exp(-0.5 * ((x - {_COARSE}) * (x + {_COARSE})))",
+    f"0.5 * math.erfcx(-x * {_ROOT}) * {_NORMAL}",
     partials=lambda x, y: (1.0 / math.sqrt(2.0 * math.pi) * exp(-0.5 * (x * x)),),
     rule="float",
     alias=Alias("special.ndtr"),
@@ -118,7 +131,8 @@ log_ndtr = elementwise(
     "log_ndtr",
     summary="Logarithm of ndtr, right where ndtr itself is 0.",
     code=f"math.log(0.5 * math.erfcx(-x * {_ROOT})) - 0.5 * x * x if x < -1.0 else "
-    f"math.log1p(-0.5 * math.erfc(x * {_ROOT}))",
+    f"math.log1p(-0.5 * math.erfc(x * {_ROOT}) if x < 1.0 or x > 38.5 else "
+    f"-0.5 * math.erfcx(x * {_ROOT}) * {_NORMAL})",
     partials=lambda x, y: (math.sqrt(2.0 / math.pi) / erfcx(x * -math.sqrt(0.5)),),
     rule="float",
     alias=Alias("special.log_ndtr"),

@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 
 from tapejit.families import elementwise
-from tapejit.ops.powers import polynomial, rsqrt
+from tapejit.ops.powers import hypot, polynomial, rsqrt
 from tapejit.ops.probes import ANY, INF, NAN, PAIRS_POSITIVE, UNIT
 from tapejit.ops.rounding import round_
 from tapejit.ops.selection import where
 from tapejit.registry import Alias, Probe
+
+
+def _one_less_square(x):
+    """1 - x * x, which next to 1 would lose the digits of a slope."""
+    return (1.0 - x) * (1.0 + x)
+
 
 sin = elementwise(
     "sin",
@@ -64,7 +70,7 @@ asin = elementwise(
     "asin",
     summary="Inverse sine, in radians; NaN outside [-1, 1].",
     code="math.asin(x)",
-    partials=lambda x, y: (rsqrt(1.0 - x * x),),
+    partials=lambda x, y: (rsqrt(_one_less_square(x)),),
     rule="float",
     complex=True,
     alias=Alias("asin", "arcsin"),
@@ -79,7 +85,7 @@ acos = elementwise(
     "acos",
     summary="Inverse cosine, in radians; NaN outside [-1, 1].",
     code="math.acos(x)",
-    partials=lambda x, y: (-rsqrt(1.0 - x * x),),
+    partials=lambda x, y: (-rsqrt(_one_less_square(x)),),
     rule="float",
     complex=True,
     alias=Alias("acos", "arccos"),
@@ -140,9 +146,10 @@ sinc = elementwise(
 
 
 def _atan2_slopes(u, v, y):
-    radius = u * u + v * v
-    inverse = where(radius == 0.0, 0.0, 1.0 / radius)
-    return v * inverse, -u * inverse
+    radius = hypot(u, v)  # its square may leave the range
+    there = (radius > 0.0) & (radius < math.inf)
+    radius = where(there, radius, 1.0)
+    return where(there, v / radius / radius, 0.0), where(there, -u / radius / radius, 0.0)
 
 
 atan2 = elementwise(
@@ -153,7 +160,7 @@ atan2 = elementwise(
     rule="float",
     alias=Alias("atan2", "arctan2"),
     grad_name="Atan2Backward0",
-    note="Slopes (0, 0) at (0, 0), as in PyTorch.",
+    note="Slopes (0, 0) at (0, 0), as in PyTorch, and at infinity.",
     probe=PAIRS_POSITIVE,
     example="""
     >>> tj.atan2(tj.tensor([1.0, 1.0, -1.0]), tj.tensor([1.0, -1.0, -1.0]))
@@ -211,11 +218,19 @@ tanh = elementwise(
     1.0
     """,
 )
+
+
+def _asinh_slope(x):
+    if x.dtype.is_complex:
+        return rsqrt(x * x + 1.0)
+    return 1.0 / hypot(x, 1.0)  # x * x may overflow
+
+
 asinh = elementwise(
     "asinh",
     summary="Inverse hyperbolic sine of each element.",
     code="math.asinh(x)",
-    partials=lambda x, y: (rsqrt(x * x + 1.0),),
+    partials=lambda x, y: (_asinh_slope(x),),
     rule="float",
     complex=True,
     alias=Alias("asinh", "arcsinh"),
@@ -229,9 +244,8 @@ asinh = elementwise(
 
 
 def _acosh_slope(x):
-    if x.dtype.is_complex:  # the square would leave the branch where Re x < 0
-        return rsqrt(x - 1.0) * rsqrt(x + 1.0)
-    return rsqrt(x * x - 1.0)
+    # x * x - 1 loses the digits next to 1, and for complex x the branch where Re x < 0
+    return rsqrt(x - 1.0) * rsqrt(x + 1.0)
 
 
 acosh = elementwise(
@@ -253,7 +267,7 @@ atanh = elementwise(
     "atanh",
     summary="Inverse hyperbolic tangent; NaN outside [-1, 1].",
     code="math.atanh(x)",
-    partials=lambda x, y: (1.0 / (1.0 - x * x),),
+    partials=lambda x, y: (1.0 / _one_less_square(x),),
     rule="float",
     complex=True,
     alias=Alias("atanh", "arctanh"),

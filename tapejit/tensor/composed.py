@@ -241,8 +241,9 @@ def logit(input, eps=None) -> Tensor:
     if not input._aval.dtype.is_floating_point:
         input = input.to(dtypes.get_default_dtype())
     # masks and not clamp: the slope is 0 outside, also for eps = 0, where logit's is infinite
-    low, high = input < eps, input > 1.0 - eps
-    return named(_logit(where(low, eps, where(high, 1.0 - eps, input))), "LogitBackward0")
+    end = math.log(eps / (1.0 - eps)) if 0.0 < eps < 1.0 else math.copysign(math.inf, eps - 0.5)
+    inside = where(input > 1.0 - eps, -end, _logit(input))
+    return named(where(input < eps, end, inside), "LogitBackward0")
 
 
 FOR_NUMPY[np.modf] = lambda x: (frac(x), x.trunc())

@@ -119,7 +119,7 @@ def _digamma_reflected(b, x, a, is_left, right):
     return b.select(x.is_nan(), x, result)
 
 
-@defines("digamma", ulp=4.5)
+@defines("digamma", ulp=6.0)
 def _digamma(b, x):
     return of_right_half(b, x, _digamma_right, _digamma_reflected)
 
