@@ -44,6 +44,7 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     inplace_methods,
     inplace_shapes,
     joining,
+    numpy_shapes,
     ordering,
     padding,
     parts,

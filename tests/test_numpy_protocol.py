@@ -179,10 +179,9 @@ def test_what_is_meant_exists():
             home = getattr(home, part)
 
 
-@pytest.mark.parametrize("name", ["take", "searchsorted"])
+@pytest.mark.parametrize("name", ["searchsorted"])
 def test_options_that_nobody_takes_are_refused(name):
     calls = {
-        "take": lambda x: np.take(x, [9], mode="clip"),
         "searchsorted": lambda x: np.searchsorted(x, 1.0, sorter=[1, 0, 2, 3, 4]),
     }
     with pytest.raises(TraceError, match=f"np.{name} of tensors takes no"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from oracle import Raised, differences, run, same_as_torch
 
@@ -172,3 +173,110 @@ def test_errors_as_in_torch(text):
         return Raised(None, words=0)
 
     same_as_torch(case)
+
+
+# ---------------------------------------------------------------- as in NumPy
+
+NUMPY = [
+    "np.append(x, x)", "np.append(x, x[:1], axis=0)", "np.append(x, 1.0)",
+    "np.insert(x, 1, x[0, 0, 0])", "np.insert(x, [1, 3], 5.0, axis=2)",
+    "np.insert(x, 0, x[:, 0], axis=1)", "np.insert(x[0], [0, 3], x[1, :2], axis=0)",
+    "np.insert(x[0], slice(0, 2), x[1, :2], axis=0)", "np.insert(x[0, 0], -1, [7.0, 8.0])",
+    "np.delete(x, 1, axis=1)", "np.delete(x, [0, -1], axis=2)",
+    "np.delete(x, slice(None, None, 2))", "np.delete(x[0, 0], [])", "np.squeeze(x[:, :1])",
+    "np.squeeze(x[:, :1], axis=1)", "np.swapaxes(x, 0, 2)", "np.rollaxis(x, 2)",
+    "np.rollaxis(x, 0, 2)", "np.moveaxis(x, 0, -1)", "np.moveaxis(x, [0, 1], [-1, -2])",
+    "np.transpose(x)", "np.transpose(x, (1, 0, 2))", "np.atleast_1d(x[0, 0, 0])",
+    "np.atleast_2d(x[0, 0])", "np.atleast_3d(x[0])", "np.expand_dims(x, (0, 2))",
+    "np.split(x, 2, axis=2)", "np.split(x, [1, 3], axis=-1)", "np.array_split(x, 3, axis=2)",
+    "np.hsplit(x, 3)", "np.vsplit(x, 2)", "np.dsplit(x, [1])", "np.stack([x, x * 2], axis=1)",
+    "np.concatenate([x, x], axis=None)", "np.hstack([x, x])", "np.concatenate((x, x[:1]))",
+    "np.vstack([x[0, 0], x[0, 1]])", "np.dstack([x[0], x[1]])",
+    "np.column_stack([x[0, 0], x[0, 1]])", "np.block([[x[0], x[1]], [x[1], x[0] * 2]])",
+    "np.block([x[0, 0], 1.0])", "np.tile(x, 2)", "np.tile(x[0], (2, 1, 3))", "np.repeat(x, 2)",
+    "np.repeat(x, 3, axis=1)", "np.repeat(x, [1, 0, 2], axis=1)", "np.roll(x, 2)",
+    "np.roll(x, 1, axis=2)", "np.roll(x, (1, -1), axis=(0, 2))", "np.rot90(x)",
+    "np.rot90(x, 3, axes=(1, 2))", "np.flip(x)", "np.flip(x, 1)", "np.flip(x, axis=(0, 2))",
+    "np.fliplr(x)", "np.flipud(x)", "np.diag(x[0, 0], k=1)", "np.diag(x[0], k=-1)",
+    "np.diagonal(x)", "np.diagonal(x, 1, 1, 2)", "np.diagonal(x, axis1=2, axis2=0)",
+    "np.diagflat(x[0], k=1)", "np.tril(x)", "np.triu(x, k=1)", "np.meshgrid(x[0, 0], x[0, :, 0])",
+    "np.meshgrid(x[0, 0], x[0, :, 0], indexing='ij', sparse=True)",
+    "np.meshgrid(x[0, 0], x[0, :, 0], sparse=True)", "np.broadcast_arrays(x, x[0, :1])",
+    "np.broadcast_to(x, (2, 2, 3, 4))", "np.resize(x, (5, 7))", "np.resize(x[0], (2, 2))",
+    "np.select([x > 2.0, x > 1.0], [x, x * 2], 0.5)", "np.choose([0, 1, 1], [x[0].T, x[1].T])",
+    "np.choose([[3], [-2]], [x[0, 0], x[0, 1]], mode='wrap')", "np.take(x, [1, -1], axis=2)",
+    "np.take(x, [[0, 5]])", "np.take(x, [7, -7], axis=1, mode='clip')",
+    "np.take_along_axis(x, np.argsort(-x, axis=1), axis=1)",
+    "np.take_along_axis(x, np.array([[[0], [-1], [1]]]), axis=2)",
+    "np.compress([True, False, True], x, axis=1)", "np.extract(x > 2.0, x)", "x[x > 2.0]",
+    "np.where(x > 2.0, x, -x)", "x[np.ix_([1, 0], [0, 2], [3, 1])]", "x[::-1, :, ::-2]",
+    "x[0, :, [1, 2]]", "x[np.ix_([True, False], [2, 1])]", "np.pad(x, 1)",
+    "np.pad(x, ((0, 1), (2, 0), (0, 0)), constant_values=3.0)",
+    "np.pad(x[0], ((1, 2), (3, 1)), constant_values=((1, 2), (3, 4)))",
+    "np.pad(x, 2, mode='edge')", "np.pad(x[0], ((0, 0), (5, 9)), mode='reflect')",
+    "np.pad(x[0], 4, mode='symmetric')", "np.pad(x[0], ((2, 7), (1, 0)), mode='wrap')",
+    "np.unstack(x, axis=1)", "np.matrix_transpose(x)", "np.ravel(x, order='F')", "np.reshape(x, (4, 6), order='F')",
+    "np.unravel_index(np.argmax(x), x.shape)",
+    "x[np.tril_indices_from(x[0])[0] * 0, np.tril_indices_from(x[0])[1]]", "x.repeat(2, 0)",
+]  # fmt: skip
+
+CHANGES = [
+    "np.put(y, [0, -1, 5], x[0, 0])", "np.put(y, [0, 30], [5.0], mode='clip')",
+    "np.place(y, x > 2.0, x[0, 0, :2])", "np.putmask(y, x > 2.0, x * 3)",
+    "np.copyto(y, x[0])", "np.copyto(y, 1.0, where=x > 2.0)", "np.fill_diagonal(y[0], x[0, 0, 0])",
+    "np.put_along_axis(y, np.array([[[1], [-1], [0]]]), x[:, :, :1], axis=2)",
+    "np.fill_diagonal(y[1], 3.0)", "y[::-1][0] = x[0]", "np.flip(y, 0)[0] *= 2", "y.T[1] += x.T[0]",
+    "np.diagonal(y)", "y[1:] = y[:-1]", "y[0, :, [1, 2]] = x[0, :, 1:3].T",
+]  # fmt: skip
+
+
+def defined(text: str) -> Any:
+    space = {"np": np, "__name__": "rows_of_numpy"}
+    exec(text, space)
+    return space["f"]
+
+
+def linear_slope(f, x, gy):
+    """The slope of an affine function, from its values at the basis."""
+    zero = np.array(f(np.zeros(x.shape))) if f(x).shape == f(np.zeros(x.shape)).shape else None
+    columns = [f(x + e.reshape(x.shape)) - f(x) for e in np.eye(x.size) * 2.0**-20]
+    assert zero is None or zero.dtype == x.dtype
+    return np.array([np.sum(gy * c) for c in columns]).reshape(x.shape) * 2.0**20
+
+
+@pytest.mark.parametrize("change", [False, True], ids=["function", "change"])
+def test_as_in_numpy(change):
+    """Value and slope of each row, recorded and compiled."""
+    for text in CHANGES if change else NUMPY:
+        if change:
+            f = defined(f"def f(x):\n    y = x * 1.0\n    {text}\n    return y")
+        elif text.startswith(("np.split", "np.array_split", "np.hsplit", "np.vsplit", "np.dsplit",
+                              "np.unstack", "np.meshgrid", "np.broadcast_arrays")):  # fmt: skip
+            f = defined(f"def f(x): return np.concatenate([np.ravel(v) for v in {text}])")
+        elif "unravel_index" in text:
+            f = defined(f"def f(x): return np.stack({text})")
+        else:
+            f = defined(f"def f(x): return {text}")
+        x = np.random.default_rng(0).permutation(24).reshape(2, 3, 4) * 0.25 - 0.125
+        want, compiled = f(x), tj.jit(f)
+        for _ in range(2):
+            got = compiled(x)
+            assert (got.shape, got.dtype) == (want.shape, want.dtype), text
+            np.testing.assert_allclose(got, want, rtol=1e-14, err_msg=text)
+        if want.dtype.kind != "f":
+            continue
+        gy = np.cos(np.arange(want.size)).reshape(want.shape)
+        _, pull = tj.vjp(f, x)
+        (slope,) = pull(gy)
+        np.testing.assert_allclose(slope, linear_slope(f, x, gy), 1e-9, 1e-9, err_msg=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["np.pad(x, 1, mode='linear_ramp')", "np.pad(x, -1)", "np.split(x, 3)", "np.take(x, 99)",
+     "np.choose([2, 0, 1, 0], [x[0, 0], x[0, 1]])", "np.delete(x, 7, axis=0)"],
+)  # fmt: skip
+def test_numpy_refuses(text):
+    f = defined(f"def f(x): return {text}")
+    with pytest.raises((ValueError, IndexError)):
+        tj.jit(f)(np.ones((2, 3, 4)))

@@ -142,10 +142,13 @@ def form(function: Callable, ours: Callable) -> Form:
         found = [w for w in (name, *WORDS.get(name, ())) if w in known]
         if found or takes_any_name:
             words[name] = found[0] if found else name
+    if any(p.kind is p.VAR_KEYWORD for p in stated):  # np.pad: its options are not in its signature
+        words |= {name: name for name in known if name not in required}
     forced = {
         word: optional[name]
         for name, word in words.items()
-        if optional[name] is not NOT_GIVEN
+        if name in optional
+        and optional[name] is not NOT_GIVEN
         and word in known
         and not _same(known[word].default, optional[name])
     }

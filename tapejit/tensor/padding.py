@@ -14,7 +14,7 @@ import numpy as np
 from tapejit.errors import ArgumentError, DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, number_as, wrap
+from tapejit.tensor.core import Tensor, apply, number_as, wrap
 from tapejit.tensor.front import FOR_NUMPY, named
 from tapejit.tensor.joining import cat
 from tapejit.tensor.repeating import expand
@@ -158,17 +158,17 @@ def _padded(x, axis, before, after, mode):
 # ---------------------------------------------------------------- NumPy's
 
 
-def _numpy_pad(array, pad_width, mode="constant", **options):
+def _numpy_pad(array, pad_width, mode="constant", constant_values=0, reflect_type="even"):
     """np.pad: pairs (before, after) for each axis."""
     widths = _pairs(pad_width, array._aval.ndim, "pad_width")
     if np.min(widths, initial=0) < 0:
         raise ArgumentError("index can't contain negative values")
     widths = [(int(before), int(after)) for before, after in widths]
     if mode == "constant":
-        return _numpy_constant(array, widths, options.pop("constant_values", 0))
-    if mode not in ("edge", "reflect", "symmetric", "wrap") or options.get("reflect_type") == "odd":
+        return _numpy_constant(array, widths, constant_values)
+    if mode not in ("edge", "reflect", "symmetric", "wrap") or reflect_type == "odd":
         raise ArgumentError(
-            f"np.pad of a tensor: mode {mode!r} with {options} has no rule\n"
+            f"np.pad of a tensor: mode {mode!r} with reflect_type {reflect_type!r} has no rule\n"
             "  try  constant, edge, reflect, symmetric or wrap"
         )
     for axis, width in enumerate(widths):
@@ -203,6 +203,4 @@ def _numpy_constant(array, widths, values):
     return array
 
 
-FOR_NUMPY[np.pad] = lambda array, pad_width, mode="constant", **options: _numpy_pad(
-    array if isinstance(array, Tensor) else as_data(array), pad_width, mode, **options
-)
+FOR_NUMPY[np.pad] = _numpy_pad

@@ -63,11 +63,6 @@ def check_index(name: str, index, x: Tensor, axis: int, negative: bool = False) 
         )
 
 
-FOR_NUMPY[np.take_along_axis] = lambda x, indices, axis: gather(
-    x, axis, indices if isinstance(indices, Tensor) else as_data(indices)
-)
-
-
 @export("index_select")
 def index_select(input, dim, index) -> Tensor:
     """The parts at the given indices of an axis.
@@ -95,9 +90,6 @@ def take(input, index, axis=None) -> Tensor:
     if axis is not None:
         return input[(slice(None),) * normalize_axis("take", axis, input._aval.ndim) + (index,)]
     return named(ravel(input)[index], "TakeBackward0")
-
-
-FOR_NUMPY[np.take] = lambda x, indices, axis=None: take(x, indices, axis)
 
 
 @export("masked_fill")

@@ -343,7 +343,8 @@ def open_new() -> None:
     """Seal the open recording of this thread and begin another."""
     if state.parked.is_trace:
         return
-    state.parked = Recording()
+    before, state.parked = state.parked, Recording()
+    state.parked.speaks_numpy = before.speaks_numpy
     if state.grad_enabled:
         state.recording = state.parked
 

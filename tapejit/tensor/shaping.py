@@ -340,7 +340,9 @@ def t(input) -> Tensor:
         raise ShapeError(
             f"t() expects a tensor with <= 2 dimensions, but self is {input._aval.ndim}D"
         )
-    return input if input._aval.ndim < 2 else swap_axes(input, 0, 1, "TBackward0")
+    if input._aval.ndim < 2:
+        return reshaped(input, input._aval.shape, "TBackward0")
+    return swap_axes(input, 0, 1, "TBackward0")
 
 
 @attribute("T")

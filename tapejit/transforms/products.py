@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from tapejit.tensor import backward as engine
 from tapejit.tensor.core import Tensor, from_array, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.modes import enable_grad
+from tapejit.tensor.recording import state
 from tapejit.transforms import trees
 from tapejit.transforms.dispatch import (
     Arguments,
@@ -43,6 +45,17 @@ def _plain(value, is_numpy):
     return value._value
 
 
+@contextlib.contextmanager
+def _speaking(numpy: bool):
+    """Whether methods mean NumPy's, while a function runs eagerly."""
+    before = state.parked.speaks_numpy
+    state.parked.speaks_numpy = before or numpy
+    try:
+        yield
+    finally:
+        state.parked.speaks_numpy = before
+
+
 def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
     """(function(*primals), pullback): pullback(cotangent) gives one cotangent per primal.
 
@@ -60,7 +73,7 @@ def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
     leaves: list = []
     trees.flatten(primals, leaves)
     is_numpy, inner = _language(leaves)
-    with enable_grad(), dtypes.numpy_rules(is_numpy):
+    with enable_grad(), dtypes.numpy_rules(is_numpy), _speaking(is_numpy):
         aliased, aliases = with_aliases(arguments, primals)
         result = function(*aliased)
     outputs: list = []
