@@ -215,8 +215,8 @@ NUMPY = [
     "np.pad(x[0], ((1, 2), (3, 1)), constant_values=((1, 2), (3, 4)))",
     "np.pad(x, 2, mode='edge')", "np.pad(x[0], ((0, 0), (5, 9)), mode='reflect')",
     "np.pad(x[0], 4, mode='symmetric')", "np.pad(x[0], ((2, 7), (1, 0)), mode='wrap')",
-    "np.unstack(x, axis=1)", "np.matrix_transpose(x)", "np.ravel(x, order='F')", "np.reshape(x, (4, 6), order='F')",
-    "np.unravel_index(np.argmax(x), x.shape)",
+    "np.unstack(x, axis=1)", "np.matrix_transpose(x)", "np.ravel(x, order='F')",
+    "np.reshape(x, (4, 6), order='F')", "np.unravel_index(np.argmax(x), x.shape)",
     "x[np.tril_indices_from(x[0])[0] * 0, np.tril_indices_from(x[0])[1]]", "x.repeat(2, 0)",
 ]  # fmt: skip
 
