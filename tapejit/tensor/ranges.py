@@ -44,9 +44,20 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
     return finish(np.arange(*values), named_dtype(dtype), requires_grad, device)
 
 
+def _beside(*values: Any) -> list[Any]:
+    """Ends as tensors of floats; a Python number takes the dtype of the tensor beside it."""
+    known = [as_floats(v).dtype for v in values if isinstance(v, Tensor)]
+    return [
+        as_data(np.asarray(v, known[0].dtype))
+        if known and type(v) in (int, float)
+        else as_floats(v if isinstance(v, Tensor) else as_data(np.asarray(v)))
+        for v in values
+    ]
+
+
 def _between(start: Any, end: Any, n: int, endpoint: bool = True) -> Tensor:
     """n numbers from start to end along a new first axis; both ends are exact."""
-    ends = [as_floats(v if isinstance(v, Tensor) else as_data(np.asarray(v))) for v in (start, end)]
+    ends = _beside(start, end)
     dtype = dtypes.promote_pair(*(v._aval.dtype for v in ends))
     shape = np.broadcast_shapes(*(v._aval.shape for v in ends))
     pieces = max(n - 1 if endpoint else n, 1)
@@ -127,10 +138,10 @@ def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0) -> Tensor:
     """num numbers from start to stop, each the same multiple of the one before (NumPy's).
 
     >>> import tapejit as tj
-    >>> tj.geomspace(tj.tensor(1.0), 1000.0, 4)
+    >>> tj.geomspace(tj.tensor(1.0), 1000.0, 4).round()
     tensor([   1.,   10.,  100., 1000.])
     """
-    start, stop = (v if isinstance(v, Tensor) else as_data(np.asarray(v)) for v in (start, stop))
+    start, stop = _beside(start, stop)
     if not bool((start * stop > 0).all()):
         raise ArgumentError("geomspace: start and stop are of one sign and not 0")
     powers = _between(start.abs().log(), stop.abs().log(), num, endpoint).exp()

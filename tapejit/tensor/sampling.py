@@ -223,7 +223,8 @@ def normal(
     tensor([1., 1., 1.])
     """
     tensors = [p for p in (mean, std) if isinstance(p, Tensor)]
-    if bool((std < 0).any() if isinstance(std, Tensor) else std < 0):
+    negative: Any = std < 0
+    if bool(negative.any() if isinstance(std, Tensor) else negative):
         raise ArgumentError(f"normal expects all elements of std >= 0.0, but got {std}")
     if not tensors:
         if size is None:
@@ -243,12 +244,7 @@ def normal(
 
 def _check_probabilities(name, p: Any):
     """Raise unless all are within [0, 1]; a trace remembers that they were."""
-    if isinstance(p, Tensor):
-        fits = ((p >= 0) & (p <= 1)).all() if p._tracked else None
-        ok = bool(fits) if fits is not None else bool(np.all((p._value >= 0) & (p._value <= 1)))
-    else:
-        ok = 0.0 <= float(p) <= 1.0
-    if not ok:
+    if not bool(((p >= 0) & (p <= 1)).all() if isinstance(p, Tensor) else p >= 0 and p <= 1):
         raise ArgumentError(f"{name}: Expected p_in >= 0 && p_in <= 1 to be true, but got {p}")
 
 
