@@ -16,13 +16,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tapejit import dtypes
 from tapejit.build import Builder, Ref
 from tapejit.config import settings
 from tapejit.errors import TapejitError
 from tapejit.ops.arithmetic import neg, sub
 from tapejit.ops.comparison import eq, ge, logical_and, lt
-from tapejit.ops.copies import cast
 from tapejit.ops.linear import matmul, swap
 from tapejit.ops.movement import expand, iota, reshape
 from tapejit.ops.reductions import sum_
@@ -55,7 +53,8 @@ def simplify(program: Program) -> Program:
             refs[row] = rewrite(builder, kind, operands)
     outputs = [refs[row].row for row in program.outputs]
     inputs = [refs[row].row for row in program.inputs]
-    return turn_products(drop_unused(Program(builder.tape, inputs, outputs)))
+    simple = drop_unused(Program(builder.tape, inputs, outputs))
+    return turn_products(_choose_places(simple))
 
 
 def drop_unused(program: Program) -> Program:
@@ -319,7 +318,8 @@ def _sum(kind, operands):
         return x.builder.literal(number * count, kind.aval)
     if count == 1 and all(x.shape[a] == 1 for a in axes) and x.dtype is kind.aval.dtype:
         return x if x.shape == kind.aval.shape else reshape(x, shape=kind.aval.shape)
-    return _sum_of_broadcast(kind, x, axes, keepdim)
+    found = _sum_of_scatter(kind, x)
+    return _sum_of_broadcast(kind, x, axes, keepdim) if found is None else found
 
 
 def _sum_of_broadcast(kind, x, axes, keepdim):
@@ -343,59 +343,84 @@ def _sum_of_broadcast(kind, x, axes, keepdim):
 # ---------------------------------------------------------------- one element of each row
 
 
-def _is_one_of_each_row(whole, index):
-    """Whether an index along the last axis picks one element of every row, in terms of loops."""
-    return (
-        whole.ndim == index.ndim
-        and index.shape == (*whole.shape[:-1], 1)
-        and whole.dtype in (dtypes.float32, dtypes.float64)
-        and whole.shape[-1] < 1 << 31
-    )
-
-
-def _places(index, whole):
-    """Where each element lies relative to the picked one, and NaN for rows without one, else 0.
-
-    An index from the end counts so; int32, which fits twice as many lanes as int64.
-    """
-    n = whole.shape[-1]
-    index = where(lt(index, 0), index + n, index)
-    is_inside = logical_and(ge(index, 0), lt(index, n))
-    narrow = cast(index, dtype="int32")
-    place = cast(iota(index, shape=whole.shape, axis=whole.ndim - 1), dtype="int32")
-    wrong = index.builder.literal(math.nan, aval((), whole.dtype))
-    return eq(place, narrow), where(is_inside, index.builder.literal(0.0, wrong.aval), wrong)
+def _is_one_of_each_row(whole, index, axis):
+    """Whether an index picks one element of every row, along the last axis."""
+    return axis == whole.ndim - 1 and index.shape == (*whole.shape[:-1], 1)
 
 
 def _gather(kind, operands):
-    """One element of each computed row is a sum in the loop that computes it."""
+    """Elements of an elementwise row: only those are computed, and the row need not be stored."""
     x, index = operands
-    is_input = x.builder.tape.kind(x.row).op.family == "input"
-    if is_input or kind.attrs != (x.ndim - 1,) or not _is_one_of_each_row(x.aval, index):
+    tape = x.builder.tape
+    made = tape.kind(x.row)
+    if made.op.family != "elementwise" or not _is_one_of_each_row(x.aval, index, *kind.attrs):
         return None
-    is_picked, wrong = _places(index, x.aval)
-    return sum_(where(is_picked, x, 0.0), axes=kind.attrs, keepdim=True) + wrong
-
-
-def _scatter_add(kind, operands):
-    """One element added to each row of zeros is a choice at each element."""
-    x, index = operands
-    if kind.attrs[1] != kind.aval.ndim - 1 or not _is_one_of_each_row(kind.aval, index):
+    parts = [x.builder.ref(row) for row in tape.operands(x.row)]
+    if any(part.shape not in ((), x.shape, index.shape) for part in parts):
         return None
-    is_picked, wrong = _places(index, kind.aval)
-    return where(is_picked, x, wrong)
+    picked = [_picked(kind, part, index) if part.shape == x.shape else part for part in parts]
+    return x.builder.emit(made.op, picked, made.attrs)
 
 
-def _rewritten(rule):
-    """A rule whose rows are simplified in their turn."""
+def _picked(kind, x, index):
+    before = len(x.builder.tape)
+    return _resimplify(x.builder, before, x.builder.emit(kind.op, (x, index), kind.attrs))
 
-    def rule_and_more(kind, operands):
-        builder = operands[0].builder
-        before = len(builder.tape)
-        result = rule(kind, operands)
-        return None if result is None else _resimplify(builder, before, result)
 
-    return rule_and_more
+def _sum_of_scatter(kind, x):
+    """What is added to rows of zeros, added up, is what it was."""
+    tape = x.builder.tape
+    made = tape.kind(x.row)
+    if made.op.name != "scatter_add" or kind.attrs[0] != (x.ndim - 1,):
+        return None
+    source, index = [x.builder.ref(row) for row in tape.operands(x.row)]
+    if not _is_one_of_each_row(x.aval, index, made.attrs[1]) or not x.dtype.is_floating_point:
+        return None
+    total = source + _wrong(index, x.aval)
+    return total if total.shape == kind.aval.shape else reshape(total, shape=kind.aval.shape)
+
+
+def _wrong(index, whole):
+    """NaN for rows that have no such place, else 0: loops cannot raise, and must not be silent."""
+    n, number = whole.shape[-1], index.builder.literal
+    zero, nan = (number(value, aval((), whole.dtype)) for value in (0.0, math.nan))
+    return where(logical_and(ge(index, -n), lt(index, n)), zero, nan)
+
+
+def _choose_places(program):
+    """One element added to each row of zeros is a choice at each element, which fuses.
+
+    After all else: sums of such rows are gone by then.
+    """
+    tape = program.tape
+    if not any(_is_choice(tape, row) for row in range(len(tape))):
+        return program
+    builder = Builder()
+    refs: list = []
+    for row in range(len(tape)):
+        kind, operands = tape.kind(row), [refs[x] for x in tape.operands(row)]
+        if kind.op.family == "input":
+            refs.append(builder.input(kind.aval))
+        elif _is_choice(tape, row):
+            before = len(builder.tape)
+            refs.append(_resimplify(builder, before, _choice(kind.aval, *operands)))
+        else:
+            refs.append(builder.ref(builder.add(kind, tuple([x.row for x in operands]))))
+    outputs, inputs = ([refs[x].row for x in rows] for rows in (program.outputs, program.inputs))
+    return drop_unused(Program(builder.tape, inputs, outputs))
+
+
+def _is_choice(tape, row):
+    kind = tape.kind(row)
+    if kind.op.name != "scatter_add" or not kind.aval.dtype.is_floating_point:
+        return False
+    return _is_one_of_each_row(kind.aval, tape.kind(tape.operands(row)[1]).aval, kind.attrs[1])
+
+
+def _choice(whole, x, index):
+    place = where(lt(index, 0), index + whole.shape[-1], index)
+    places = iota(index, shape=whole.shape, axis=whole.ndim - 1)
+    return where(eq(places, place), x, _wrong(index, whole))
 
 
 RULES: dict[str, Callable] = {
@@ -408,8 +433,7 @@ RULES: dict[str, Callable] = {
     "clone": lambda kind, operands: operands[0],
     "detach": lambda kind, operands: operands[0],
     "sum": _sum,
-    "gather": _rewritten(_gather),
-    "scatter_add": _rewritten(_scatter_add),
+    "gather": _gather,
 }
 
 assert set(RULES) | set(IDENTITIES) <= set(OPS)

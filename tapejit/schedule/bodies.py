@@ -27,6 +27,8 @@ STRUCTURAL = frozenset(["0.0", "-0.0", "0.5", "-0.5", "1.0", "-1.0", "2.0", "-2.
 STRUCTURAL |= {"nan"}
 """Floats that become part of a kernel.  Others are read from memory, once per unit: a mean divides
 by the number of elements, and a new batch size must not be a new kernel."""
+SMALL_INTEGER = 16
+"""Integers up to this are part of a kernel, for the same reason."""
 MAX_CONSTANTS = 100
 """Numbers that one kernel reads from memory; more would only be more operands."""
 
@@ -107,12 +109,10 @@ class Body:
                 values.append(self.literal(step[1], step[2][0], step[3]))
                 continue
             places = step[2]
-            if fn == "cast" and step[1] == "i32" and nodes[values[places[0]]].fn == "index":
-                self.has_spare = True  # an index can be int32 itself: twice as many lanes
-                values.append(self.node("index", "i32", nodes[values[places[0]]].operands))
-                continue
             if len(places) == 2:
                 x, y = values[places[0]], values[places[1]]
+                if fn == "eq" and nodes[x].dtype == "i64":
+                    x, y = self.narrowed(x, y)
                 if x > y and fn in COMMUTATIVE:
                     x, y = y, x
                 key = (fn, step[1], (x, y))
@@ -137,6 +137,26 @@ class Body:
             return self.literal("i64", 0, "0")
         return self.node("index", "i64", (loop_axis,))
 
+    def narrowed(self, x, y):
+        """A place of an axis and what it is compared with, as int32: that fits twice as many lanes.
+
+        Exact, since a cast to int32 saturates, and no axis is so long.
+        """
+        for place, other in ((x, y), (y, x)):
+            fn, _, operands = self.nodes[place]
+            if fn == "index" and self.is_fixed(other, operands[0]):
+                self.has_spare = True
+                return self.node("index", "i32", operands), self.node("cast", "i32", (other,))
+        return x, y
+
+    def is_fixed(self, node, axis):
+        """Whether a node does not change along a loop axis, as far as loads show."""
+        fn, _, operands = self.nodes[node]
+        if fn == "load":
+            _, _, strides = list(self.loads)[operands[0]]
+            return strides[axis] == 0 and self.kernel.space[axis] < 1 << 31
+        return fn not in ("literal", "index") and all(self.is_fixed(x, axis) for x in operands)
+
     def value(self, x: int, context: Context) -> int:
         """The node of an operand: computed here, a literal, or loaded."""
         found = context.nodes.get(x)
@@ -159,7 +179,8 @@ class Body:
         text = repr(number)
         root = (dtype, text)
         is_full = len(self.constants) >= MAX_CONSTANTS and root not in self.constants
-        if dtype not in ("f64", "f32") or text in STRUCTURAL or is_full:
+        is_part = text in STRUCTURAL if dtype in ("f64", "f32") else abs(number) <= SMALL_INTEGER
+        if is_part or is_full:
             return self.literal(dtype, number, text)
         self.constants[root] = (kind.aval.dtype, number)
         return self.load_from((root, 0, (0,) * self.kernel.rank), dtype)
