@@ -12,6 +12,7 @@ from tapejit.plan import Buffer, KernelStep, LibraryStep, LoopStep, Plan, Result
 from tapejit.registry import Operand
 from tapejit.schedule.bodies import Body
 from tapejit.schedule.loops import copy_step, loop_step, takes
+from tapejit.schedule.partials import in_parts
 from tapejit.schedule.placement import (
     ALIAS,
     FUSED,
@@ -118,9 +119,15 @@ class _Planner:
         """The steps of a plan: one, and the copies before it."""
         if isinstance(entry, Rows):
             bodies = [steps[number].body for number in entry.members]
-            return [finish_rows(bodies, entry, self.number)]
+            return in_parts(finish_rows(bodies, entry, self.number), self.temporary)
         body, row = steps[entry].body, steps[entry].row
-        return self.finish_row(row) if body is None else [body.finish(self.number)]
+        if body is None:
+            return self.finish_row(row)
+        return in_parts(body.finish(self.number), self.temporary)
+
+    def temporary(self, like: int, shape: tuple[int, ...]) -> int:
+        """A new buffer for numbers of the dtype of another."""
+        return self.add("temporary", self.buffers[like].dtype, shape)
 
     def finish_row(self, row) -> list[KernelStep | LoopStep | LibraryStep]:
         """The step of a row that has one of its own, and the copies before it."""
