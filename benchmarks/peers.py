@@ -48,6 +48,7 @@ PEERS = {
     "tapejit, 2 threads": Peer("tapejit", _TWO, "as tapejit, on two cores", 2),
     "tapejit, launches": Peer("tapejit", note="the kernels alone, on memory that is ready"),
     "jax": Peer("jax", note="jit(value_and_grad), waited for; arrays stay on the device"),
+    "jax, 2 threads": Peer("jax", {"XLA_FLAGS": ""}, "as jax, on two cores", 2),
     "jax, no fusion": Peer("jax", _NO_FUSION, "the same with --xla_disable_hlo_passes=fusion"),
     "jax, device in": Peer("jax", note="device array in, NumPy out"),
     "jax, cached": Peer(

@@ -115,9 +115,18 @@ _IN = """\
 fill:
   %one = insertelement <8 x i64> poison, i64 %ones, i32 0
   %all = shufflevector <8 x i64> %one, <8 x i64> poison, <8 x i32> zeroinitializer
-  store <8 x i64> %all, ptr %pad, align 64
   %jump = mul i64 %bytes, %stride
   %from = getelementptr i8, ptr %base, i64 %jump
+  %way = select i1 %is_strided, i64 0, i64 %size
+  switch i64 %way, label %singly [ i64 4, label %fours  i64 8, label %eights ]
+fours:
+  call void @in4(ptr %pad, <8 x i64> %all, ptr %from, i64 %left)
+  br label %end
+eights:
+  call void @in8(ptr %pad, <8 x i64> %all, ptr %from, i64 %left)
+  br label %end
+singly:
+  store <8 x i64> %all, ptr %pad, align 64
   call void @copy(ptr %pad, i64 1, ptr %from, i64 %stride, i64 %left, i64 %size)
   br label %end"""
 
@@ -131,8 +140,54 @@ put:
   %bytes = mul i64 %full, %size
   %jump = mul i64 %bytes, %stride
   %to = getelementptr i8, ptr %base, i64 %jump
+  %strided = and i64 %todo, 4
+  %is_strided = icmp ne i64 %strided, 0
+  %way = select i1 %is_strided, i64 0, i64 %size
+  switch i64 %way, label %singly [ i64 4, label %fours  i64 8, label %eights ]
+fours:
+  call void @out4(ptr %to, ptr %pad, i64 %left)
+  br label %end
+eights:
+  call void @out8(ptr %to, ptr %pad, i64 %left)
+  br label %end
+singly:
   call void @copy(ptr %to, i64 %stride, ptr %pad, i64 1, i64 %left, i64 %size)
   br label %end"""
+
+# Elements of 4 and 8 bytes without a stride, the usual case, by one masked instruction.
+_MASKED_IN = """
+define internal void @in{size}(ptr %pad, <8 x i64> %ones, ptr %from, i64 %left) nounwind {{
+  %few = trunc i64 %left to i32
+  %one = insertelement <{lanes} x i32> poison, i32 %few, i32 0
+  %all = shufflevector <{lanes} x i32> %one, <{lanes} x i32> poison, <{lanes} x i32> zeroinitializer
+  %mask = icmp ult <{lanes} x i32> <{numbers}>, %all
+  %rest = bitcast <8 x i64> %ones to <{lanes} x i{bits}>
+  %x = call <{lanes} x i{bits}> @llvm.masked.load.v{lanes}i{bits}.p0(
+    ptr %from, i32 {size}, <{lanes} x i1> %mask, <{lanes} x i{bits}> %rest)
+  store <{lanes} x i{bits}> %x, ptr %pad, align 64
+  ret void
+}}
+"""
+
+_MASKED_OUT = """
+define internal void @out{size}(ptr %to, ptr %pad, i64 %left) nounwind {{
+  %few = trunc i64 %left to i32
+  %one = insertelement <{lanes} x i32> poison, i32 %few, i32 0
+  %all = shufflevector <{lanes} x i32> %one, <{lanes} x i32> poison, <{lanes} x i32> zeroinitializer
+  %mask = icmp ult <{lanes} x i32> <{numbers}>, %all
+  %x = load <{lanes} x i{bits}>, ptr %pad, align 64
+  call void @llvm.masked.store.v{lanes}i{bits}.p0(
+    <{lanes} x i{bits}> %x, ptr %to, i32 {size}, <{lanes} x i1> %mask)
+  ret void
+}}
+"""
+
+_MASKED_DECLARATIONS = """
+declare <{lanes} x i{bits}> @llvm.masked.load.v{lanes}i{bits}.p0(
+  ptr, i32, <{lanes} x i1>, <{lanes} x i{bits}>)
+declare void @llvm.masked.store.v{lanes}i{bits}.p0(
+  <{lanes} x i{bits}>, ptr, i32, <{lanes} x i1>)
+"""
 
 _KEEP = """
 define void @tj_tail_keep(ptr %sum, ptr %old, i64 %size, i64 %left, i64 %lanes) nounwind {
@@ -160,5 +215,15 @@ define <8 x double> @tj_tail_splat(ptr %number) nounwind {
 def emit_tail() -> str:
     """The library as one LLVM module, which exports NAMES."""
     copies = [_COPY.format(size=size, bits=8 * size) for size in (1, 4, 8)]
+    masked = [
+        text.format(size=size, bits=8 * size, lanes=64 // size, numbers=_numbered(size))
+        for size in (4, 8)
+        for text in (_MASKED_DECLARATIONS, _MASKED_IN, _MASKED_OUT)
+    ]
     moves = [_MOVE.format(where=where, body=body) for where, body in (("in", _IN), ("out", _OUT))]
-    return "".join([*copies, _COPY_ANY, _KEEP, _SPLAT, *moves])
+    return "".join([*copies, _COPY_ANY, *masked, _KEEP, _SPLAT, *moves])
+
+
+def _numbered(size):
+    """Every lane of 64 bytes with its number."""
+    return ", ".join(f"i32 {lane}" for lane in range(64 // size))
