@@ -77,7 +77,7 @@ class _Planner:
             aval = kinds[root].aval
             role = "output" if root in claimed else "temporary"
             self.number[root] = self.add(role, aval.dtype, claimed.get(root, aval.shape))
-        for root, host in shared.items():
+        for root, host in reversed(shared.items()):  # a host may lie in another's: found later
             self.number[root] = self.number[host]
         for step in steps:
             if step.body is None:

@@ -287,25 +287,27 @@ def keep_short(rows: Rows, steps: list[Step], results: set) -> dict:
             body.widen(rows.space, rows.outer)
     public = results | _written_or_read_elsewhere(rows, steps)
     shared: dict = {}
-    for number, body in enumerate(bodies):
+    ends: dict = {}  # the last loop that may read what lies in another's memory
+    for body in bodies:
         for place in list(body.targets):
             root, _, strides = place
             node, dtype, reduce = body.outputs[body.targets.index(place)]
             if root in public or reduce or not any(strides[axis] for axis in rows.inner):
                 continue
-            readers = [later for later in bodies[number + 1 :] if root in later.roots]
-            if any(key != place for later in readers for key in later.loads if key[0] == root):
+            readers = [k for k, later in enumerate(bodies) if root in later.roots]
+            if any(key != place for k in readers for key in bodies[k].loads if key[0] == root):
                 continue  # read in another way than it was written
-            weight = _weight(body, node, rows.inner)
-            if weight > EASY:
-                last = max(bodies.index(reader) for reader in readers)
-                host = _host(bodies[last:], place, dtype, shared)
+            weight, loads = _cone(body, node, rows.inner)
+            is_host = root in shared.values()
+            if weight > EASY or is_host:
+                host = _host(bodies, max(readers), place, dtype, shared)
                 if host is not None:
-                    shared[root] = host
+                    shared[root], ends[root] = host
                     continue
-            if weight <= HARD:
-                for later in readers:
-                    later.rebuild({place: (body, node)})
+            lasts = [ends[read] for read in loads if read in ends]
+            if weight <= HARD and not is_host and max(readers) <= min(lasts, default=len(bodies)):
+                for k in readers:
+                    bodies[k].rebuild({place: (body, node)})
                 body.drop(root)
     return shared
 
@@ -317,30 +319,35 @@ def _written_or_read_elsewhere(rows, steps):
     return {root for step in others for root in step.reads | step.writes}
 
 
-def _host(bodies, place, dtype, shared):
-    """A result of the same layout that these loops write."""
-    for body in bodies:
+def _host(bodies, first, place, dtype, shared):
+    """A result of the same layout that loop `first` or a later one writes, and the number of that
+    loop."""
+    for number in range(first, len(bodies)):
+        body = bodies[number]
         for other, (_, its_dtype, reduce) in zip(body.targets, body.outputs, strict=True):
             is_taken = other[0] in shared or other[0] in shared.values()
             if reduce is None and its_dtype == dtype and other[1:] == place[1:] and not is_taken:
-                return other[0]
+                return other[0], number
     return None
 
 
-def _weight(body, node, inner):
-    """What it costs to compute a node for each element of a row; for the whole row once is free."""
-    total, stack, seen = 0, [node], set()
-    moving = body.moving_nodes(inner)
+def _cone(body, node, inner):
+    """What it costs to compute a node for each element of a row (for the whole row once is free),
+    and the roots that it is computed from."""
+    weight, roots, stack, seen = 0, set(), [node], set()
+    moving, places = body.moving_nodes(inner), list(body.loads)
     while stack:
         i = stack.pop()
-        if i in seen or not moving[i]:
+        if i in seen:
             continue
         seen.add(i)
         fn, _, operands = body.nodes[i]
-        total += weight_of(fn)
-        if fn not in ("load", "index"):
+        weight += weight_of(fn) if moving[i] else 0
+        if fn == "load":
+            roots.add(places[operands[0]][0])
+        elif fn not in ("index", "literal"):
             stack += operands
-    return total
+    return weight, roots
 
 
 # ---------------------------------------------------------------- the step
