@@ -590,7 +590,7 @@ def lstsq(A, B, rcond=None, *, driver=None) -> LeastSquares:
             "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
         )
     x, residuals, rank, values = _least_squares(A, B, rcond, None)
-    values = values() if driver in ("gelsd", "gelss") else x.new_tensor([])
+    values = values() if driver in ("gelsd", "gelss") else x.real.new_tensor([])
     return LeastSquares(x, residuals, rank, values)
 
 
@@ -613,7 +613,7 @@ def _least_squares(A, B, rcond, is_vector):
     x = part(packed, 0, (n, k))
     rank = packed[..., n * k].detach()
     rank = (rank.real if rank._aval.dtype.is_complex else rank).long()
-    distances = (matmul(a, x) - b).abs() if m > n else x.new_tensor([])
+    distances = (matmul(a, x) - b).abs() if m > n else x.real.new_tensor([])
     residuals = (distances * distances).sum(-2) if m > n else distances
     if is_vector:
         x = named(x.squeeze(-1), "LinalgLstsqBackward0")

@@ -78,7 +78,7 @@ var, std = _statistic("var"), _statistic("std")
 
 def as_floats(x, dtype=None) -> Tensor:
     """What NumPy takes the mean of: integers as float64."""
-    if dtype is None and not x._aval.dtype.is_floating_point:
+    if dtype is None and not x._aval.dtype.is_inexact:
         dtype = dtypes.float64
     return x if dtype is None else x.to(dtype)
 

@@ -106,7 +106,7 @@ def _bits(x, dtype):
         if read_layout(x).strides[-1] != old.itemsize:
             raise ShapeError(f"self.stride(-1) must be 1 {what}")
     storage(x)
-    if new.is_floating_point and in_trace(x):
+    if new.is_inexact and in_trace(x):
         raise NotDifferentiable(
             f"view: the bits of {old} as {new} have no derivative\n  try  x.detach().view({new})"
         )

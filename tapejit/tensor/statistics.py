@@ -79,7 +79,7 @@ def std_mean(input, dim=None, unbiased=True, keepdim=False, *, correction=None) 
 
 def _known(x, replacement):
     """The elements, with NaN replaced."""
-    return _where(x.isnan(), replacement, x) if x._aval.dtype.is_floating_point else x
+    return _where(x.isnan(), replacement, x) if x._aval.dtype.is_inexact else x
 
 
 @export("nansum", numpy=("nansum",))
@@ -102,7 +102,7 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     tensor(1.5000)
     """
     input = input if dtype is None else input.to(as_dtype(dtype))
-    if not input._aval.dtype.is_floating_point:
+    if not input._aval.dtype.is_inexact:
         return _mean(input, dim, keepdim)
     n = (~input.isnan()).sum(dim, keepdim)
     return _sum(_known(input, 0.0), dim, keepdim) / n
@@ -114,7 +114,7 @@ def _nanprod(a, axis=None, dtype=None, keepdims=False):
 
 def _nanextreme(reduce, neutral):
     def function(a, axis=None, keepdims=False):
-        if not a._aval.dtype.is_floating_point:
+        if not a._aval.dtype.is_inexact:
             return reduce(a, axis, keepdims)
         only_nan = a.isnan().all(axis, keepdims)
         return _where(only_nan, math.nan, reduce(_known(a, neutral), axis, keepdims))
@@ -124,7 +124,7 @@ def _nanextreme(reduce, neutral):
 
 def _nanargument(name, neutral):
     def function(a, axis=None, keepdims=False):
-        if a._aval.dtype.is_floating_point and bool(a.isnan().all(axis).any()):
+        if a._aval.dtype.is_inexact and bool(a.isnan().all(axis).any()):
             raise ArgumentError("All-NaN slice encountered")
         return FUNCTIONS[name](_known(a, neutral), axis, keepdims)
 
