@@ -33,8 +33,16 @@ class DType:
     """
 
     __slots__ = (
-        "category", "dtype", "is_complex", "is_floating_point", "is_inexact", "itemsize", "kernel",
-        "name", "rank",
+        "category",
+        "dtype",
+        "is_complex",
+        "is_floating_point",
+        "is_inexact",
+        "is_signed",
+        "itemsize",
+        "kernel",
+        "name",
+        "rank",
     )  # fmt: skip
 
     def __init__(self, name, numpy_dtype, category, rank, kernel):
@@ -48,6 +56,7 @@ class DType:
         self.itemsize = self.dtype.itemsize
         self.is_floating_point = category == FLOAT
         self.is_complex = category == COMPLEX
+        self.is_signed = self.dtype.kind not in "bu"
         self.is_inexact = category >= FLOAT  # what derivatives are taken of
 
     def __repr__(self):

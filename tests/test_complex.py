@@ -409,6 +409,52 @@ def comparisons(t):
     )  # fmt: skip
 
 
+@table.add
+def ready_made(t):
+    z = t.tensor(Z[:, 0])
+    return (
+        t.linspace(0, 1j, 3), t.full_like(z, 2j), z.new_tensor([1j]), t.add(z, 1, alpha=2j),
+        z.masked_fill(t.tensor([True, False, True]), 2j), t.dot(z, z), t.vdot(z, z),
+        t.inner(z, z), t.kron(z, z), t.diff(z), t.trapezoid(z), z.cumprod(0), t.var_mean(z),
+        t.cov(t.tensor(Z)), t.corrcoef(t.tensor(Z)), z.norm(), t.linalg.norm(t.tensor(Z)),
+        t.nan_to_num(t.tensor([complex("nan"), complex(1, float("inf"))])),
+        t.float_power(t.tensor([1j]), 2), t.where(z.real > 0, z, 0), t.isclose(z, z + 1e-9),
+        t.ones(2).sum(dtype=t.complex64), z.is_signed(), z.dtype.is_signed, t.uint8.is_signed,
+        t.complex64.to_real(), t.float32.to_complex(), t.promote_types(t.complex64, t.float64),
+        t.can_cast(t.complex64, t.float32),
+    )  # fmt: skip
+
+
+@table.add
+def branch_cuts(t):
+    below, above = complex(-2, -0.0), complex(-2, 0.0)
+    z = t.tensor([below, above])
+    return z.sqrt(), z.log(), z.asin(), z.acosh(), z.atanh(), z**0.5, z.angle()
+
+
+@table.add
+def functional(t):
+    z, v = t.tensor(Z[:, 0]), t.tensor(W[:, 0])
+    f = t.autograd.functional
+
+    def real_part(z):
+        return (z * z * z.conj()).real.sum()
+
+    return (
+        f.vjp(lambda z: z * z, z, v)[1], f.jvp(lambda z: z * z.conj() * z, z, v)[1],
+        f.hvp(real_part, z, v)[1], f.vhp(real_part, z, v)[1],
+        f.jacobian(lambda z: (z * z).real, z),
+        raised(lambda: f.jacobian(lambda z: z * z, z), 12),
+    )  # fmt: skip
+
+
+def test_random_numbers_have_variance_one():
+    tj.manual_seed(0)
+    z = tj.randn(20_000, dtype=tj.complex64)
+    assert z.dtype is tj.complex64
+    assert abs(z.real.var().item() - 0.5) < 0.02 and abs(z.imag.var().item() - 0.5) < 0.02
+
+
 @pytest.mark.parametrize("case", table, ids=table.names())
 def test_same_as_torch(case):
     same_as_torch(case, loosen=10)

@@ -148,6 +148,11 @@ def jacobian(
 
 
 def _rows(output, inputs, create_graph, strict):
+    if output._aval.dtype.is_complex:
+        raise AutogradError(
+            f"grad can be implicitly created only for real scalar outputs but got {output.dtype}\n"
+            "  try  its .real and .imag, or vjp and jvp"
+        )
     columns = [[] for _ in inputs]
     for i in range(output._aval.size):
         seed = np.zeros(output._aval.size, output._aval.dtype.dtype)

@@ -32,6 +32,17 @@ def is_complex(input) -> bool:
     return input._aval.dtype.is_complex
 
 
+@export("is_signed")
+def is_signed(input) -> bool:
+    """Whether the dtype has negative numbers.
+
+    >>> import tapejit as tj
+    >>> tj.is_signed(tj.tensor([1])), tj.tensor([True]).is_signed()
+    (True, False)
+    """
+    return input._aval.dtype.is_signed
+
+
 @export("isreal", numpy=("isreal",))
 def isreal(input) -> Tensor:
     """True where the imaginary part is 0.

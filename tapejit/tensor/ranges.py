@@ -85,7 +85,9 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False)
     if steps < 0:
         raise ArgumentError(f"number of steps must be non-negative, got {steps}: linspace")
     if _plain(start, end):
-        return finish(np.linspace(start, end, steps), named_dtype(dtype), requires_grad, device)
+        array = np.linspace(start, end, steps)
+        dtype = named_dtype(dtype, dtypes.of_number(array.dtype.type(0).item()))
+        return finish(array, dtype, requires_grad, device)
     _check_numbers("linspace", start, end)
     result = _between(start, end, steps)
     return result if dtype is None else result.to(dtype)
