@@ -666,6 +666,8 @@ class Tensor:
         """Whether a conjugation is still due: never, it is done at once."""
     def is_set_to(self, other: Operand) -> builtins.bool:
         """Whether both are the same memory, shape and strides."""
+    def is_signed(self) -> builtins.bool:
+        """Whether the dtype has negative numbers."""
     def isclose(self, other: Operand, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> Tensor:
         """Where |input - other| <= atol + rtol |other|; infinities are close to their like."""
     def isfinite(self) -> Tensor:
@@ -1974,6 +1976,8 @@ def is_conj(input: Operand) -> builtins.bool:
     """Whether a conjugation is still due: never, it is done at once."""
 def is_neg(input: Operand) -> builtins.bool:
     """Whether a conjugation is still due: never, it is done at once."""
+def is_signed(input: Operand) -> builtins.bool:
+    """Whether the dtype has negative numbers."""
 def is_tensor(value: Operand) -> builtins.bool:
     """Whether a value is a Tensor."""
 @overload
