@@ -460,6 +460,8 @@ class Tensor:
         """As `digamma`, written into the memory of the tensor, which is returned."""
     def dim(self) -> builtins.int:
         """The number of axes."""
+    def dist(self, other: Operand, p: Any = 2) -> Tensor:
+        """The p-norm of input - other, over all elements."""
     def div(self, other: Operand, *, rounding_mode: Any = None) -> Tensor:
         """True quotient; rounding_mode "floor" or "trunc" rounds it."""
     def div_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
@@ -1475,6 +1477,8 @@ def cbrt(input: Tensor) -> Tensor:
     """Cube root of each element, of negative ones too."""
 @overload
 def cbrt(input: Array) -> Any: ...
+def cdist(x1: Any, x2: Any, p: Any = 2.0, compute_mode: Any = 'use_mm_for_euclid_dist_if_necessary') -> Tensor:
+    """The p-norm distance of every row of x1 from every row of x2, in batches."""
 @overload
 def ceil(input: Tensor) -> Tensor:
     """The smallest whole number not below each element."""
@@ -1681,6 +1685,11 @@ def digamma(input: Tensor) -> Tensor:
     """Derivative of lgamma: the logarithmic derivative of the gamma function."""
 @overload
 def digamma(input: Array) -> Any: ...
+@overload
+def dist(input: Tensor, other: Operand, p: Any = 2) -> Tensor:
+    """The p-norm of input - other, over all elements."""
+@overload
+def dist(input: Array, other: Operand, p: Any = 2) -> Any: ...
 @overload
 def div(input: Tensor, other: Operand, *, rounding_mode: Any = None) -> Tensor:
     """True quotient; rounding_mode "floor" or "trunc" rounds it."""

@@ -176,9 +176,13 @@ LOSSES = {
         f"norm {p}": (lambda t, a, p=p: abs(t.linalg.norm(a, p)).sum(), TALL)
         for p in (None, "nuc", 2, -math.inf)
     },
+    "householder_product": (
+        lambda t, a, b: weighed(t, t.linalg.householder_product(a, b[..., 0])), TALL, (2, 1)
+    ),
+    "dist": (lambda t, a, b: t.dist(a, b, 3), TALL, TALL),
     "norm at top level": (lambda t, a: t.norm(a, 3) + t.norm(a).sin() + t.norm(a, "nuc"), TALL),
 }  # fmt: skip
-UNBATCHED = {"multi_dot", "tensorinv", "tensorsolve", "norm at top level"} | {
+UNBATCHED = {"multi_dot", "dist", "tensorinv", "tensorsolve", "norm at top level"} | {
     name for name in LOSSES if name.startswith("norm ")
 }
 
@@ -522,6 +526,20 @@ def test_norms_have_slope_0_at_0():
         slope = gradient(lambda v, p=p: tj.linalg.matrix_norm(v, p), np.zeros((2, 2)))
         np.testing.assert_array_equal(slope, 0.0)
     assert tj.linalg.vector_norm(tj.tensor([0.0, 2.0, 3.0]), 0).item() == 2.0
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 2.0, 3.0, math.inf])
+def test_distances_of_rows(p):
+    torch = pytest.importorskip("torch")
+    results = []
+    for t in (tj, torch):
+        x, y = (t.tensor(v, requires_grad=True) for v in (np.stack([A, S]), 0.3 * A[:2]))
+        d = t.cdist(x, y, p)
+        (d * d).sum().backward()
+        results.append([v.detach().numpy() for v in (d, x.grad, y.grad)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+    assert not gradient(lambda x: tj.cdist(x, x).sum(), np.zeros((2, 3))).any()
 
 
 def test_phases_of_complex_vectors_are_refused():

@@ -180,6 +180,11 @@ def test_scaled_products(name, beta, alpha):
     got = getattr(tj, name)(*map(tj.tensor, values), beta=beta, alpha=alpha)
     wanted = getattr(torch, name)(*map(torch.tensor, values), beta=beta, alpha=alpha)
     np.testing.assert_allclose(got.numpy(), wanted.numpy(), rtol=1e-12)
+    if got.shape == values[0].shape:
+        memory = tj.tensor(values[0])
+        changed = getattr(memory, f"{name}_")(*map(tj.tensor, values[1:]), beta=beta, alpha=alpha)
+        assert changed is memory
+        np.testing.assert_allclose(memory.numpy(), wanted.numpy(), rtol=1e-12)
 
 
 A, B, C = arrays((2, 3, 4), (4, 3), (3, 3))

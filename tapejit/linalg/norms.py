@@ -164,6 +164,35 @@ def norm_of_all(input, p="fro", dim=None, keepdim=False, dtype=None) -> Tensor:
     return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
 
 
+@export("dist")
+def dist(input, other, p=2) -> Tensor:
+    """The p-norm of input - other, over all elements.
+
+    >>> import tapejit as tj
+    >>> tj.dist(tj.tensor([3.0, 4.0]), tj.zeros(2))
+    tensor(5.)
+    """
+    return vector_norm(input - other, p)
+
+
+@export("cdist", method=False)
+def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary") -> Tensor:
+    """The p-norm distance of every row of x1 from every row of x2, in batches.
+
+    Always by differences, which lose no digits, whatever compute_mode says; slope 0 where 0.
+
+    >>> import tapejit as tj
+    >>> tj.cdist(tj.tensor([[0.0, 0.0], [3.0, 0.0]]), tj.tensor([[0.0, 4.0]]))
+    tensor([[4.],
+            [5.]])
+    """
+    x, y = numbers("cdist", x1), numbers("cdist", x2)
+    n, m = x._aval.shape[-1], y._aval.shape[-1]
+    if n != m:
+        raise ShapeError(f"X1 and X2 must have the same number of columns. X1: {n} X2: {m}")
+    return named(vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), p, -1), "CdistBackward0")
+
+
 # ---------------------------------------------------------------- condition and rank
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.errors import ArgumentError, ShapeError
-from tapejit.linalg.reading import as_tensor, for_numpy
+from tapejit.linalg.reading import as_tensor, for_numpy, matrices
 from tapejit.shapes import normalize_axis
 from tapejit.tensor import contractions, products
 from tapejit.tensor.core import Tensor
@@ -81,6 +81,33 @@ def vecdot(x, y, *, dim=-1) -> Tensor:
     """
     x, y = as_tensor(x), as_tensor(y)
     return (conjugated(x) * y).sum(dim)
+
+
+@offered()
+def householder_product(A, tau) -> Tensor:
+    """The first columns of a product of reflections 1 - tau v v^H, v below the diagonal of A.
+
+    >>> import tapejit as tj
+    >>> tj.linalg.householder_product(tj.tensor([[1.0], [0.0]]), tj.tensor([2.0]))
+    tensor([[-1.],
+            [ 0.]])
+    """
+    a, tau = matrices("linalg.householder_product", A), as_tensor(tau)
+    m, n = a._aval.shape[-2:]
+    k = tau._aval.shape[-1]
+    if m < n or n < k:
+        raise ShapeError(
+            "torch.linalg.householder_product: input.shape[-2] must be greater than or equal to "
+            "input.shape[-1], and that to tau.shape[-1]"
+        )
+    eye = FUNCTIONS["eye"](m, n, dtype=a.dtype)
+    vectors = FUNCTIONS["tril"](a, -1) + eye
+    result = eye.expand(a._aval.shape)
+    for i in reversed(range(k)):
+        v = vectors[..., i : i + 1]
+        along = products.matmul(conjugated(v).mT, result)
+        result = result - products.matmul(tau[..., i : i + 1, None] * v, along)
+    return result
 
 
 def powers(x, n: int) -> Tensor:

@@ -249,6 +249,20 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1) -> Tensor:
     return _scaled_sum(input, matmul(rows, columns), beta, alpha, "AddbmmBackward0")
 
 
+def _in_place(function):
+    name = function.__name__
+
+    def change(self, *args, **kwargs) -> Tensor:
+        return self.copy_(function(self, *args, **kwargs))
+
+    change.__name__ = change.__qualname__ = f"{name}_"
+    change.__doc__ = f"""As `{name}`, written into the memory of the tensor, which is returned."""
+    method(f"{name}_")(change)
+
+
+for _function in (addmm, addmv, addr, addbmm, baddbmm):
+    _in_place(_function)
+
 # ---------------------------------------------------------------- other products
 
 
