@@ -324,6 +324,16 @@ def test_what_it_cannot_do_goes_to_kernels():
         assert path.compiled.plan is not None, name
 
 
+def test_a_sum_of_many_elements_is_a_kernel():
+    total = tj.jit(lambda x: x.sum())
+    x = np.random.default_rng(0).normal(size=100_000)
+    for _ in range(2):
+        assert np.isclose(total(x), x.sum())
+    (transform,) = total.transforms.values()
+    ((path,),) = transform.paths.by_signature.values()
+    assert path.compiled.plan is not None
+
+
 def test_check_3_compares_every_call(monkeypatch):
     f, x = tape_function(90), np.random.default_rng(1).uniform(0.1, 1.0, 8)
     with config.set(check=3):
