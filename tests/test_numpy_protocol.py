@@ -20,9 +20,9 @@ from tapejit.interop.numpy_missing import MEANINGS, nearest
 from tapejit.interop.numpy_words import name_of
 from tapejit.tensor.front import FOR_NUMPY
 
-OF_TEXT = ("numpy.char", "numpy.strings")  # listed if somebody imported them; never of tensors
-FUNCTIONS = sorted(
-    (f for f in overrides.get_overridable_numpy_array_functions() if f.__module__ not in OF_TEXT),
+MODULES = ("numpy", "numpy.linalg", "numpy.fft", "numpy.lib.stride_tricks")
+FUNCTIONS = sorted(  # those of other modules are listed only if somebody has imported them
+    (f for f in overrides.get_overridable_numpy_array_functions() if f.__module__ in MODULES),
     key=lambda f: f"{name_of(f)} {id(f)}",
 )
 UFUNCS = sorted(overrides.get_overridable_numpy_ufuncs(), key=lambda f: f.__name__)
