@@ -392,6 +392,38 @@ def test_any_order(f):
     tj.check_grads(f, (S, b), order=3)
 
 
+EMPTY = {
+    name: ((0, 0), (0, 3, 3))
+    for name in ("cholesky", "inv", "det", "eigvalsh", "svdvals", "matrix_exp", "eigh", "eig")
+}
+EMPTY |= {name: ((0, 0), (0, 3, 3), (0, 3), (3, 0)) for name in ("svd", "qr", "lu", "pinv")}
+
+
+@pytest.mark.parametrize("name, shape", [(n, s) for n, shapes in EMPTY.items() for s in shapes])
+def test_empty_matrices_and_batches(name, shape):
+    torch = pytest.importorskip("torch")
+    x = tj.zeros(*shape, requires_grad=True)
+    got = getattr(tj.linalg, name)(x)
+    wanted = getattr(torch.linalg, name)(torch.zeros(*shape))
+    got, wanted = ((r,) if not isinstance(r, tuple) else r for r in (got, wanted))
+    assert [tuple(r.shape) for r in got] == [tuple(r.shape) for r in wanted]
+    sum((r.abs().sum() for r in got if r.requires_grad), 0.0 * x.sum()).backward()
+    assert x.grad.shape == shape
+
+
+@pytest.mark.parametrize("dtype", [tj.float32, tj.complex64])
+def test_single_precision_stays(dtype):
+    x = tj.tensor(S.astype(dtype.dtype), requires_grad=True)
+    for name in ("cholesky", "inv", "det", "slogdet", "eigh", "svd", "qr", "lu", "matrix_exp"):
+        results = getattr(tj.linalg, name)(x)
+        for r in results if isinstance(results, tuple) else (results,):
+            assert r.dtype in (dtype, tj.float32), name
+    for name in ("inv", "det", "matrix_exp", "svdvals", "eigvalsh", "cholesky", "pinv"):
+        x.grad = None
+        getattr(tj.linalg, name)(x).abs().sum().backward()
+        assert x.grad.dtype is dtype, name
+
+
 # ---------------------------------------------------------------- equal values, singular matrices
 
 

@@ -29,7 +29,10 @@ def packed(*parts: np.ndarray) -> np.ndarray:
     """Matrices (or vectors) behind each other along one last axis; batch axes are the first's."""
     batch = parts[0].shape[:-2]
     dtype = np.result_type(*parts)
-    return np.concatenate([p.astype(dtype, copy=False).reshape(*batch, -1) for p in parts], -1)
+    flat = [(*batch, math.prod(p.shape[len(batch) :])) for p in parts]  # -1 is refused if empty
+    return np.concatenate(
+        [p.astype(dtype, copy=False).reshape(f) for p, f in zip(parts, flat, strict=True)], -1
+    )
 
 
 def stacked(function: Callable, *arrays: np.ndarray) -> np.ndarray:
@@ -111,35 +114,50 @@ def cholesky_slope(factor: np.ndarray, gy: np.ndarray) -> np.ndarray:
     first.  Two thirds of n^3 multiplications and additions; the formula with triangular solves
     needs six times as many.
     """
-    slope = np.tril(gy)
     n = factor.shape[-1]
+    slope = np.where(np.tri(n, dtype=bool), gy, 0)
     for end in range(n, 0, -BLOCK):
         begin = max(end - BLOCK, 0)
         rows, columns, above = slice(begin, end), slice(end, n), slice(0, begin)
         d, c = factor[..., rows, rows], factor[..., columns, rows]
         r, b = factor[..., rows, above], factor[..., columns, above]
-        inverse = np.linalg.inv(d)
-        gc = slope[..., columns, rows] @ inverse
-        gd = slope[..., rows, rows] - np.tril(_adjoint(gc) @ c)
+        inverse = _inverse_of_lower(d)
+        gd = slope[..., rows, rows]
+        if end < n:
+            gc = slope[..., columns, rows] @ inverse
+            gd = gd - _adjoint(gc) @ c * _lower(end - begin, 1.0, 1.0, gd.dtype)
+            slope[..., columns, rows] = gc
+            slope[..., columns, above] -= gc @ r
+            slope[..., rows, above] -= _adjoint(gc) @ b
         gd = _adjoint(inverse) @ _hermitian_half(_adjoint(d) @ gd) @ inverse
-        slope[..., columns, rows] = gc
-        slope[..., columns, above] -= gc @ r
-        slope[..., rows, above] -= _adjoint(gc) @ b + 2 * gd @ r
-        slope[..., rows, rows] = np.tril(gd) + np.tril(gd, -1)
+        slope[..., rows, above] -= 2 * gd @ r
+        # what is left for the other triangle is counted twice in this one
+        slope[..., rows, rows] = gd * _lower(end - begin, 2.0, 1.0, gd.dtype)
     return (slope + _adjoint(slope)) / 2
+
+
+def _inverse_of_lower(x):
+    if x.ndim > 2:
+        return np.linalg.inv(x)
+    from scipy.linalg import lapack
+
+    return getattr(lapack, f"{_letter(x)}trtri")(x.T)[0].T  # rows are columns: an upper triangle
 
 
 def _adjoint(x):
     return np.swapaxes(x, -1, -2).conj()
 
 
+@functools.lru_cache(64)
+def _lower(n, below, diagonal, kind):
+    """A lower triangle of equal numbers, with another one on the diagonal."""
+    return (np.tri(n, k=-1) * below + np.eye(n) * diagonal).astype(kind)
+
+
 def _hermitian_half(x):
     """The Hermitian part of: the lower triangle, with half of the diagonal."""
-    lower = np.tril(x, -1)
-    diagonal = np.zeros_like(x)
-    places = np.arange(x.shape[-1])
-    diagonal[..., places, places] = x[..., places, places].real
-    return (lower + _adjoint(lower) + diagonal) / 2
+    half = x * _lower(x.shape[-1], 0.5, 0.25, x.dtype)
+    return half + _adjoint(half)
 
 
 # ---------------------------------------------------------------- triangular matrices
@@ -234,7 +252,8 @@ def unpacked_lu(factors: np.ndarray, m: int, n: int) -> tuple[np.ndarray, np.nda
 
 def permutation(pivots: np.ndarray, m: int) -> np.ndarray:
     """p with (P^T x)[i] = x[p[i]], from LAPACK's pivots, which begin at 1."""
-    rows = np.real(pivots).astype(np.int64).reshape(-1, pivots.shape[-1]) - 1
+    shape = (math.prod(pivots.shape[:-1]), pivots.shape[-1])
+    rows = np.real(pivots).astype(np.int64).reshape(shape) - 1
     order = np.tile(np.arange(m), (len(rows), 1))
     which = np.arange(len(rows))
     for j, p in enumerate(rows.T):
