@@ -1,7 +1,8 @@
-"""The command line: python -m tapejit show | ops | stubs | demo.
+"""The command line: python -m tapejit show | ops | numpy | stubs | demo.
 
     show FILE:FUNCTION   a function's tape before and after simplification, schedule, kernels
     ops [NAME]           the register of operations, or one record
+    numpy [--write FILE] NumPy functions that take tensors, and what comes nearest to the others
     stubs --write FILE   the type stub of the public names
     demo [--quick]       the notebook's examples, then a fit on real data with timings and a chart
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from tapejit import catalogue, demo, show, stubs
 from tapejit.errors import TapejitError
+from tapejit.interop import numpy_table
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m tapejit", description="Gradients on a flat tape, compiled into kernels."
     )
     commands = top.add_subparsers(
-        dest="command", required=True, metavar="show | ops | stubs | demo"
+        dest="command", required=True, metavar="show | ops | numpy | stubs | demo"
     )
     shown = commands.add_parser(
         "show", help="print what becomes of a function: tape, schedule, kernels"
@@ -42,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
     listed = commands.add_parser("ops", help="list the operations, or print one record")
     listed.add_argument("name", nargs="?", help="an operation")
     listed.add_argument("--write", type=Path, metavar="FILE", help="write the page docs/ops.md")
+    tabled = commands.add_parser("numpy", help="list the NumPy functions that take tensors")
+    tabled.add_argument("--write", type=Path, metavar="FILE", help="write the page docs/numpy.md")
     typed = commands.add_parser("stubs", help="the type stub of the public names")
     typed.add_argument("--write", type=Path, required=True, metavar="FILE")
     shows = commands.add_parser("demo", help="the notebook's examples and a real fit")
@@ -64,6 +68,8 @@ def main(arguments: list[str]) -> int:
         elif options.command == "stubs":
             options.write.write_text(stubs.page())
             print(f"wrote {options.write}")
+        elif options.command == "numpy":
+            written(options.write, numpy_table.page())
         else:
             ops(options)
     except (show.ShowError, catalogue.UnknownOperation) as error:
@@ -78,12 +84,20 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def written(path: Path | None, text: str) -> None:
+    """A page, printed or written to a file."""
+    if path is None:
+        print(text, end="")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    print(f"wrote {path}")
+
+
 def ops(options: argparse.Namespace) -> None:
     """The register, one record, or the page of documentation written to a file."""
     if options.write is not None:
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(catalogue.page())
-        print(f"wrote {options.write}")
+        written(options.write, catalogue.page())
     elif options.name is not None:
         print(catalogue.record(options.name), end="")
     else:

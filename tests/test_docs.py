@@ -15,6 +15,7 @@ import pytest
 
 from tapejit import __main__ as cli
 from tapejit import catalogue, config
+from tapejit.interop import numpy_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -24,6 +25,11 @@ BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 def test_the_page_of_operations_is_fresh():
     written = (ROOT / "docs" / "ops.md").read_text()
     assert written == catalogue.page(), "run  python -m tapejit ops --write docs/ops.md"
+
+
+def test_the_page_of_numpy_functions_is_fresh():
+    written = (ROOT / "docs" / "numpy.md").read_text()
+    assert written == numpy_table.page(), "run  python -m tapejit numpy --write docs/numpy.md"
 
 
 def test_the_table_of_switches_is_complete():

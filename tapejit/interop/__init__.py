@@ -4,4 +4,5 @@ numpy_protocol   NumPy functions and ufuncs called with tensors: who answers
 numpy_words      NumPy's arguments, in our words
 numpy_missing    what an unsupported function says
 numpy_functions  functions that only NumPy code calls
+numpy_table      docs/numpy.md
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.dtypes import as_dtype
+from tapejit.shapes import normalize_axis
 from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 
@@ -72,3 +73,69 @@ def _asarray(a, dtype=None):
 
 for _name in ("asarray", "asanyarray", "ascontiguousarray"):
     FOR_NUMPY[getattr(np, _name)] = _asarray
+
+# ---------------------------------------------------------------- functions of functions
+
+
+def _apply_along_axis(func1d, axis, arr, *args, **kwargs):
+    axis = normalize_axis("apply_along_axis", axis, arr.ndim)
+    lanes = arr.movedim(axis, -1)
+    lead = tuple(lanes.shape[:-1])
+    rows = lanes.reshape(-1, lanes.shape[-1])
+    found = [func1d(rows[i], *args, **kwargs) for i in range(rows.shape[0])]
+    parts = FUNCTIONS["stack"]([x if isinstance(x, Tensor) else as_data(x) for x in found])
+    own = tuple(parts.shape[1:])
+    result = parts.reshape(*lead, *own)
+    places = range(len(lead), len(lead) + len(own))
+    return result.movedim(tuple(places), tuple(range(axis, axis + len(own))))
+
+
+def _apply_over_axes(func, a, axes):
+    for axis in axes if isinstance(axes, tuple | list) else (axes,):
+        result = func(a, axis)
+        a = result if result.ndim == a.ndim else result.unsqueeze(axis)
+    return a
+
+
+def _piecewise(x, condlist, funclist, *args, **kw):
+    """Every function is applied to all of x, and counts where its condition holds."""
+    conditions = condlist if isinstance(condlist, list | tuple) else [condlist]
+    conditions = [c if isinstance(c, Tensor) else as_data(np.asarray(c)) for c in conditions]
+    functions = list(funclist)
+    if len(functions) == len(conditions) + 1:
+        functions = [functions[-1], *functions[:-1]]
+        conditions = [FUNCTIONS["ones_like"](conditions[0]), *conditions]
+    result = FUNCTIONS["zeros_like"](x)
+    for condition, function in zip(conditions, functions, strict=True):
+        value = function(x, *args, **kw) if callable(function) else function
+        result = FUNCTIONS["where"](condition, value, result).to(x.dtype)
+    return result
+
+
+FOR_NUMPY[np.apply_along_axis] = _apply_along_axis
+FOR_NUMPY[np.apply_over_axes] = _apply_over_axes
+FOR_NUMPY[np.piecewise] = _piecewise
+
+# ---------------------------------------------------------------- as other functions
+
+FOR_NUMPY[np.around] = lambda a, decimals=0: FOR_NUMPY[np.round](a, decimals=decimals)
+FOR_NUMPY[np.fix] = lambda x: FUNCTIONS["trunc"](x)
+
+
+def _array_equiv(a1, a2):
+    try:
+        np.broadcast_shapes(tuple(a1.shape), tuple(a2.shape))
+    except ValueError:
+        return False
+    return bool((a1 == a2).all())
+
+
+def _array_equal(a1, a2, equal_nan=False):
+    if tuple(a1.shape) != tuple(a2.shape):
+        return False
+    same = a1 == a2
+    return bool((same | ((a1 != a1) & (a2 != a2)) if equal_nan else same).all())
+
+
+FOR_NUMPY[np.array_equiv] = _array_equiv
+FOR_NUMPY[np.array_equal] = _array_equal

@@ -18,7 +18,7 @@ import numpy as np
 from tapejit.dtypes import as_dtype
 from tapejit.errors import DtypeError, TraceError
 from tapejit.interop.numpy_missing import missing
-from tapejit.interop.numpy_words import call, check_plain, into, name_of, operand
+from tapejit.interop.numpy_words import call, check_plain, into, name_of, operand, ours
 from tapejit.tensor import (  # noqa: F401 - they publish the methods that differ
     arithmetic,
     ordering,
@@ -40,7 +40,7 @@ def array_function(self, function, types, args, kwargs):
             if not issubclass(kind, np.ndarray):
                 return NotImplemented  # another library's arrays: let it answer
             check_plain(kind)
-    if function not in FOR_NUMPY:
+    if ours(function) is None:
         raise missing(name_of(function))
     return call(function, args, kwargs)
 

@@ -54,6 +54,14 @@ def name_of(function) -> str:
     return f"{home.replace('numpy', 'np', 1)}.{function.__name__}"
 
 
+def ours(function) -> Callable | None:
+    """What answers for a NumPy function; np.full(..., like=x) asks under a name of its own."""
+    found = FOR_NUMPY.get(function)
+    if found is None and getattr(function, "__module__", None) == "numpy":
+        found = FOR_NUMPY.get(getattr(np, function.__name__, None))  # type: ignore[arg-type]
+    return found
+
+
 # ---------------------------------------------------------------- arrays among the arguments
 
 
@@ -128,10 +136,10 @@ class Form(NamedTuple):
 
 
 @functools.cache
-def form(function: Callable, ours: Callable) -> Form:
+def form(function: Callable, answer: Callable) -> Form:
     """How arguments of a NumPy function are handed to ours."""
     stated = inspect.signature(function).parameters.values()
-    known = inspect.signature(ours).parameters
+    known = inspect.signature(answer).parameters
     places = [p for p in stated if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = tuple(p.name for p in places if p.default is p.empty)
     named = [p for p in stated if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -171,8 +179,9 @@ def _same(default, other):
 
 def call(function: Callable, args: tuple, kwargs: dict) -> Any:
     """What our counterpart of a NumPy function gives for arguments in NumPy's words."""
-    ours = FOR_NUMPY[function]
-    known = form(function, ours)
+    answer = ours(function)
+    assert answer is not None
+    known = form(function, answer)
     if known.takes_any:
         places, options = args, dict(kwargs)
         names = known.required + ("",) * (len(args) - len(known.required))
@@ -181,7 +190,7 @@ def call(function: Callable, args: tuple, kwargs: dict) -> Any:
         names = known.required
     places = [_argument(n, v, i == 0) for i, (n, v) in enumerate(zip(names, places, strict=False))]
     if not options and not known.forced:
-        return ours(*places)
+        return answer(*places)
     if options.get("axis") == ():  # over no axis, where PyTorch's () means all
         places[0], options = places[0].unsqueeze(-1), {**options, "axis": -1}
         options.pop("keepdims", None)
@@ -197,8 +206,8 @@ def call(function: Callable, args: tuple, kwargs: dict) -> Any:
                 f"  try  it without {name}, or x.detach().numpy() where no derivative is needed"
             )
     if not handled:
-        return ours(*places, **chosen)
-    return _with_options(function, ours, places, chosen, **handled)
+        return answer(*places, **chosen)
+    return _with_options(function, answer, places, chosen, **handled)
 
 
 _CENTRAL = ("out", "where", "initial", "dtype")
@@ -232,12 +241,12 @@ def _option(name, value):
 
 
 def _with_options(
-    function, ours, places, chosen, *, out=None, where=True, initial=None, dtype=None
+    function, answer, places, chosen, *, out=None, where=True, initial=None, dtype=None
 ):
     if where is not True or initial is not None:
-        result = _reduced(function, ours, places, chosen, where, initial)
+        result = _reduced(function, answer, places, chosen, where, initial)
     else:
-        result = ours(*places, **chosen)
+        result = answer(*places, **chosen)
     if dtype is not None:
         result = result.to(as_dtype(dtype))
     return result if out is None else into(name_of(function), out, result)
@@ -297,7 +306,7 @@ FOLDINGS = {
 }  # fmt: skip
 
 
-def _reduced(function, ours, places, chosen, where, initial):
+def _reduced(function, answer, places, chosen, where, initial):
     """A reduction of the elements where a mask holds, begun with `initial`."""
     if function not in FOLDINGS:
         raise TraceError(
@@ -315,10 +324,10 @@ def _reduced(function, ours, places, chosen, where, initial):
         neutral = folding.neutral(x._aval.dtype)
         x = FUNCTIONS["where"](_argument("condition", where, True), x, neutral)
     if initial is None:
-        return ours(x, *rest, **chosen)
+        return answer(x, *rest, **chosen)
     if extreme and not x._aval.size:
         axis = chosen.get("dim")
         axes = normalize_axes(function.__name__, axis, x._aval.ndim)
         result = FUNCTIONS["sum"](x, axes, bool(chosen.get("keepdim")))  # its shape
         return result + initial if result._aval.size else result
-    return FOR_NUMPY[folding.ufunc](ours(x, *rest, **chosen), operand(initial))
+    return FOR_NUMPY[folding.ufunc](answer(x, *rest, **chosen), operand(initial))

@@ -228,6 +228,38 @@ def _polyadd(a1, a2):
     return padded[0] + padded[1]
 
 
+def _poly(seq_of_zeros):
+    if seq_of_zeros._aval.ndim != 1:
+        raise ShapeError("np.poly of tensors takes the zeros, not a matrix\n  try  eigvals of it")
+    zeros = as_floats(seq_of_zeros)
+    result = zeros.new_ones(1)
+    for i in range(zeros._aval.size):
+        result = convolve(result, FUNCTIONS["stack"]([zeros.new_ones(()), -zeros[i]]))
+    return result
+
+
+def _trimmed(p):
+    """Coefficients without leading zeros, as NumPy's products have them."""
+    while p._aval.size > 1 and bool(p[0] == 0):
+        p = p[1:]
+    return p
+
+
+def _polyfit(x, y, deg, w=None):
+    """Least squares by columns of one size each, as NumPy scales them."""
+    x, y = as_floats(x), as_floats(y)
+    columns = FUNCTIONS["vander"](x, int(deg) + 1)
+    if w is not None:
+        columns = columns * w.unsqueeze(1)
+        y = y * (w.unsqueeze(1) if y._aval.ndim == 2 else w)
+    scale = (columns.detach() ** 2).sum(0).sqrt()
+    found = FOR_NUMPY[np.linalg.lstsq](columns / scale, y)[0]
+    return found / (scale.unsqueeze(1) if y._aval.ndim == 2 else scale)
+
+
+FOR_NUMPY[np.poly] = _poly
+FOR_NUMPY[np.polyfit] = _polyfit
+FOR_NUMPY[np.polymul] = lambda a1, a2: convolve(_trimmed(_tensor(a1)), _trimmed(_tensor(a2)))
 FOR_NUMPY[np.polyder] = _polyder
 FOR_NUMPY[np.polyint] = _polyint
 FOR_NUMPY[np.polyadd] = _polyadd

@@ -182,9 +182,6 @@ def equal(input, other) -> bool:
     return input._aval.shape == other._aval.shape and bool((input == other).all())
 
 
-FOR_NUMPY[np.array_equal] = lambda x, y: equal(x, y)
-
-
 @export("isclose", numpy=("isclose",))
 def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False) -> Tensor:
     """Where |input - other| <= atol + rtol |other|; infinities are close to their like.
