@@ -124,7 +124,7 @@ def test_ops(capsys):
 def test_no_command_is_an_error(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main([])
-    assert "show | ops | stubs | demo" in capsys.readouterr().err
+    assert "show | ops | numpy | stubs | demo" in capsys.readouterr().err
 
 
 def test_it_is_a_program():
