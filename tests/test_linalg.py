@@ -392,11 +392,11 @@ def test_any_order(f):
     tj.check_grads(f, (S, b), order=3)
 
 
-EMPTY = {
-    name: ((0, 0), (0, 3, 3))
-    for name in ("cholesky", "inv", "det", "eigvalsh", "svdvals", "matrix_exp", "eigh", "eig")
-}
-EMPTY |= {name: ((0, 0), (0, 3, 3), (0, 3), (3, 0)) for name in ("svd", "qr", "lu", "pinv")}
+EMPTY = dict.fromkeys(
+    ("cholesky", "inv", "det", "eigvalsh", "svdvals", "matrix_exp", "eigh", "eig"),
+    ((0, 0), (0, 3, 3)),
+)
+EMPTY |= dict.fromkeys(("svd", "qr", "lu", "pinv"), ((0, 0), (0, 3, 3), (0, 3), (3, 0)))
 
 
 @pytest.mark.parametrize("name, shape", [(n, s) for n, shapes in EMPTY.items() for s in shapes])
