@@ -380,7 +380,8 @@ def _over_classes(each, is_counted, places, weight, reduction, name):
         return named(each, name)
     total = each.sum()
     if reduction == "mean":
-        total = total / (is_counted if scale is None else where(is_counted, scale, 0.0)).sum()
+        count = (is_counted if scale is None else where(is_counted, scale, 0.0)).sum()
+        total = total / count.to(total.dtype)
     return named(total, name)
 
 

@@ -275,12 +275,21 @@ def _forward(x, kernel, out, rows, stride, padding, dilation, groups):
     stride, dilation = _three(stride, 1), _three(dilation, 1)
     padding, out = _three(padding, 0), _three(out, 1)
     padded = tuple(n + 2 * p for n, p in zip(lengths, padding, strict=True))
+    padded = _shared(padded, padding, lengths[2], out[2])
     channels = x[1] // groups
     count = channels * math.prod(kernel)
     return _Geometry(
         x[0], groups, channels, rows // groups, lengths, padded, padding, (1, 1, 1), out, stride,
         _taps(kernel, dilation, padded), tuple(range(count)), count, rows // groups * count,
     )  # fmt: skip
+
+
+def _shared(padded, begin, placed, out):
+    """Lines whose zeros on the right are those on the left of the next: less that is computed
+    between them, a twentieth of an image of 28 x 28."""
+    *others, length = padded
+    right = length - begin[2] - placed
+    return (*others, max(length - max(min(begin[2], right), 0), out))
 
 
 def _taps(kernel, dilation, padded):
@@ -321,6 +330,8 @@ def input_work(operands, result, lengths, stride, padding, dilation, groups):
     if min(begin) < 0:
         return None
     padded = tuple(n + d * (k - 1) for n, d, k in zip(out, dilation, kernel, strict=True))
+    placed = (y.shape[-1] - 1) * stride[-1] + 1
+    padded = _shared(padded, begin, placed, out[2])
     rows, channels, size = w.shape[1], y.shape[1] // groups, math.prod(kernel)
     weights = tuple(c * rows * size + tap for c in range(channels) for tap in range(size))
     flipped = tuple(reversed(_taps(kernel, dilation, padded)))
