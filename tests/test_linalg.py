@@ -392,10 +392,8 @@ def test_any_order(f):
     tj.check_grads(f, (S, b), order=3)
 
 
-EMPTY = dict.fromkeys(
-    ("cholesky", "inv", "det", "eigvalsh", "svdvals", "matrix_exp", "eigh", "eig"),
-    ((0, 0), (0, 3, 3)),
-)
+SQUARES = ("cholesky", "inv", "det", "eigvalsh", "svdvals", "matrix_exp", "eigh", "eig")
+EMPTY = dict.fromkeys(SQUARES, ((0, 0), (0, 3, 3)))
 EMPTY |= dict.fromkeys(("svd", "qr", "lu", "pinv"), ((0, 0), (0, 3, 3), (0, 3), (3, 0)))
 
 

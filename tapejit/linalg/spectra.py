@@ -63,7 +63,10 @@ def eigh(A, UPLO="L") -> Eigen:
     """Eigenvalues, ascending, and eigenvectors of Hermitian matrices, from one triangle.
 
     Slope   of a loss that depends on which vectors belong to equal eigenvalues, or on their
-            phases, there is none: NotDifferentiable
+            phases, there is none: NotDifferentiable.  To notice it, the vectors of equal
+            eigenvalues are a basis drawn at random where A requires grad; and such a loss must
+            take values and vectors from one call.  A function of the matrix, V f(w) V^H, has a
+            gradient there that no vectors know: see matrix_exp, solve, cholesky
 
     >>> import tapejit as tj
     >>> values, vectors = tj.linalg.eigh(tj.tensor([[2.0, 0.0], [0.0, 1.0]]))
@@ -125,8 +128,8 @@ def svd(A, full_matrices=True, *, driver=None) -> SVD:
     """U, S, Vh with A = U diag(S) Vh; singular values descend.
 
     full_matrices  completes U and Vh to bases; those vectors have no gradient
-    Slope          of a loss that depends on which vectors belong to equal singular values, on
-                   signs or phases, there is none: NotDifferentiable
+    Slope          of a loss that depends on which vectors belong to equal singular values, or
+                   on phases, there is none: NotDifferentiable (as for eigh)
 
     >>> import tapejit as tj
     >>> U, S, Vh = tj.linalg.svd(tj.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]), False)
