@@ -12,8 +12,9 @@ import numpy as np
 from tapejit.families import operation
 from tapejit.ops.complexes import conjugate
 from tapejit.ops.indexing import index, index_add
+from tapejit.ops.loops import places
 from tapejit.ops.selection import indicator, where
-from tapejit.registry import Probe
+from tapejit.registry import Loop, Probe
 
 _AT = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
@@ -92,6 +93,7 @@ index_combine = operation(
     summary="A tensor with elements multiplied in, or extremes kept, at places [i, j, ...].",
     infer=lambda avals, how: avals[0],
     evaluate=_run,
+    loop=Loop(places.combine_work, has_status=True),
     attributes=("how",),
     vjp=_vjp,
     jvp=_jvp,

@@ -77,12 +77,19 @@ def _infer_bits(avals, dtype):
     return aval((*others, n * x.dtype.itemsize // dtype.itemsize), dtype)
 
 
+def _run_bits(x, dtype):
+    dtype, x = dtypes.named(dtype).dtype, np.asarray(x)
+    if dtype.itemsize != x.itemsize and x.strides[-1] != x.itemsize:
+        x = np.ascontiguousarray(x)
+    return x.view(dtype)
+
+
 bits = operation(
     "bits",
     "bits",
     summary="The same memory read as numbers of another dtype; it has no derivative.",
     infer=_infer_bits,
-    evaluate=lambda x, dtype: np.asarray(x).view(dtypes.named(dtype).dtype),
+    evaluate=_run_bits,
     attributes=("dtype",),
     note="Lengths of the last axis follow the sizes of the dtypes.",
     probe=Probe(shapes=(((3, 8),),), attrs=({"dtype": "uint8"},)),

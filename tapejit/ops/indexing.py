@@ -137,6 +137,7 @@ index_last = operation(
     summary="x[i, j, ...], but 0 where a later index names the same place: index_put transposed.",
     infer=_infer_index,
     evaluate=_run_index_last,
+    loop=Loop(places.last_work, has_status=True),
     vjp=_index_last_vjp,
     jvp=lambda tangents, x, *rest: index_last(tangents[0], *rest[:-1]),
     linear=True,

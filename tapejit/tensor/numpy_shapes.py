@@ -28,7 +28,7 @@ from tapejit.tensor.scattering import take_along_dim
 from tapejit.tensor.shaping import movedim, ravel, reshape
 
 
-def _tensor(x) -> Tensor:
+def _tensor(x) -> Any:
     return x if isinstance(x, Tensor) else as_data(np.asarray(x))
 
 
@@ -77,8 +77,8 @@ def delete(arr, obj, axis=None):
     if axis is None:
         arr, axis = ravel(arr), 0
     axis = normalize_axis("delete", axis, arr._aval.ndim)
-    places = obj if isinstance(obj, slice | int) else _plain(obj)
-    if np.size(places) == 0:
+    places: Any = obj if isinstance(obj, slice | int) else _plain(obj)
+    if not isinstance(places, slice) and np.size(places) == 0:
         places = np.zeros(0, np.int64)
     return picked(arr, axis, np.delete(np.arange(arr._aval.shape[axis]), places))
 
@@ -120,7 +120,7 @@ def choose(a, choices, mode="raise"):
     return result
 
 
-def _within(places, n, mode, name):
+def _within(places, n, mode, name) -> Any:
     """Places brought into range by clipping or wrapping, or checked."""
     if mode == "clip":
         return places.clamp(0, n - 1)
@@ -204,7 +204,7 @@ def ravel_multi_index(multi_index, dims, mode="raise", order="C"):
 # ---------------------------------------------------------------- in place
 
 
-def _target(name, x) -> Tensor:
+def _target(name, x) -> Any:
     if not isinstance(x, Tensor):
         raise TraceError(
             f"np.{name}: the array that is to be changed is a NumPy array, which cannot hold the "

@@ -124,7 +124,8 @@ def pad(input, pad, mode="constant", value=None) -> Tensor:
         raise ArgumentError(f'Padding mode "{mode}" doesn\'t take in value argument')
     _check_width(mode, ndim, len(widths))
     for axis in range(ndim - len(widths) // 2, ndim):
-        input = _padded(input, axis, *pairs[axis], mode)
+        before, after = pairs[axis]
+        input = _padded(input, axis, before, after, mode)
     return input
 
 

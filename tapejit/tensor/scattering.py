@@ -7,6 +7,8 @@ last wins, and alone has a slope; what is combined does not depend on an order.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tapejit import dtypes
@@ -154,7 +156,7 @@ def _combined(x, key, src, how, include_self=True) -> Tensor:
     """A copy of x with `src` put at, or combined with what is at, places."""
     if how in ("put", "sum") and include_self:
         return combine_item(x, key, src, how)
-    counts = None
+    counts: Any = None
     if not include_self or how == "mean":
         zeros, ones = (wrap(np.asarray(number_as(n, x._aval.dtype))) for n in (0, 1))
         counts = combine_item(expand(zeros, x._aval.shape), key, ones, "sum")

@@ -23,7 +23,7 @@ and without Numba.  What a loop may assume and must keep:
 TAPEJIT_JIT=0 runs the same functions as Python.  What compiles them is runtime/loops.py.
 
     words       wide: numbers that add up
-    places      index, index_add, index_put; gather, scatter_add
+    places      index, index_add, index_put, index_combine; gather, scatter_add
     scans       cumsum
     recurrences recurrence, cumprod, cumargmax, cumargmin
     search      searchsorted

@@ -113,6 +113,62 @@ def put_rows(args, meta, begin, end):
                     y[at * inner + j] = value[i * inner + j]
 
 
+def read_last_rows(args, meta, begin, end):
+    """As read_rows, but 0 where a later place is the same."""
+    x, places, y, writer, status = args
+    count, length, inner = meta[0], meta[1], meta[2]
+    for i in range(count):
+        at = places[i]
+        if at < 0:
+            at += length
+        if at < 0 or at >= length:
+            status[0] = 1
+        else:
+            writer[at] = i
+    for i in range(count):
+        at = places[i]
+        if at < 0:
+            at += length
+        if at >= 0 and at < length:
+            if writer[at] == i:
+                for j in range(inner):
+                    y[i * inner + j] = x[at * inner + j]
+            else:
+                for j in range(inner):
+                    y[i * inner + j] = 0
+
+
+def combine_rows(args, meta, begin, end):
+    """Products, maxima or minima, as meta[4] says."""
+    x, value, places, y, status = args
+    count, length, inner, width, how = meta[0], meta[1], meta[2], meta[3], meta[4]
+    for unit in range(begin, end):
+        first = unit * width
+        last = min(first + width, inner)
+        for i in range(length):
+            for j in range(i * inner + first, i * inner + last):
+                y[j] = x[j]
+        for i in range(count):
+            at = places[i]
+            if at < 0:
+                at += length
+            if at < 0 or at >= length:
+                status[0] = 1
+            elif how == 0:
+                for j in range(first, last):
+                    y[at * inner + j] *= value[i * inner + j]
+            elif how == 1:
+                for j in range(first, last):
+                    v = value[i * inner + j]
+                    if v > y[at * inner + j] or v != v:
+                        y[at * inner + j] = v
+            else:
+                for j in range(first, last):
+                    v = value[i * inner + j]
+                    if v < y[at * inner + j] or v != v:
+                        y[at * inner + j] = v
+
+
 # ---------------------------------------------------------------- rows, two indices
 
 
@@ -194,6 +250,27 @@ def put_work(operands, result):
     count, inner = math.prod(indices[0].shape), math.prod(x.shape[1:])
     ns = count * (1.5 + 0.2 * inner) + 0.2 * math.prod(x.shape)
     return Work(put_rows, (count, x.shape[0], inner, COLUMNS), -(-inner // COLUMNS), ns)
+
+
+def last_work(operands, result):
+    """index_last: the transpose of index_put in its value."""
+    x, *indices = operands
+    if len(indices) != 1 or not _are_places(indices):
+        return None
+    count, inner = math.prod(indices[0].shape), math.prod(x.shape[1:])
+    meta, ns = (count, x.shape[0], inner), count * (3.0 + 0.2 * inner)
+    return Work(read_last_rows, meta, 1, ns, (("i64", x.shape[0]),))
+
+
+COMBINED = ("prod", "amax", "amin")
+
+
+def combine_work(operands, result, how):
+    """index_combine: x with value multiplied in, or extremes kept."""
+    found = put_work(operands, result)
+    if found is None or operands[0].dtype.kernel == "bool":
+        return None
+    return found._replace(run=combine_rows, meta=(*found.meta, COMBINED.index(how)))
 
 
 # ---------------------------------------------------------------- along an axis
