@@ -7,6 +7,7 @@ import pytest
 
 import tapejit as tj
 from tapejit.registry import OPS
+from tapejit.runtime import eager
 from tapejit.runtime.eager import KERNEL_FROM, SLOW_IN_NUMPY, evaluator
 
 SLOW = [op for op in OPS.values() if op.name in SLOW_IN_NUMPY]
@@ -34,3 +35,22 @@ def test_results_are_kept_apart():
         np.testing.assert_allclose(result.numpy(), np.sin(x.numpy() + i), rtol=1e-14)
     results[0].add_(1.0)
     assert results[0]._version == 1 and results[1]._version == 0
+
+
+def test_an_eager_operation_takes_its_loop_once_that_pays(monkeypatch):
+    """NumPy computes until a compile would have paid; then the loop, with the same answer."""
+    op, calls = OPS["cumsum"], []
+    plain = op.evaluate
+    monkeypatch.setattr(op, "evaluate", lambda x, **attrs: calls.append(1) or plain(x, **attrs))
+    monkeypatch.setattr(eager.loops, "is_at_hand", lambda step: False)
+    evaluate = evaluator(op)
+    x = np.random.default_rng(1).standard_normal((3, KERNEL_FROM))
+    want = np.cumsum(x, 1)
+    np.testing.assert_allclose(evaluate(x, axis=1), want, rtol=1e-13, atol=1e-12)
+    assert len(calls) == 1
+    monkeypatch.setattr(eager.loops, "is_at_hand", lambda step: True)
+    np.testing.assert_allclose(evaluate(x, axis=1), want, rtol=1e-13, atol=1e-12)
+    assert np.array_equal(evaluate(x[:, ::-1], axis=1), evaluate(x[:, ::-1].copy(), axis=1))
+    assert len(calls) == 1
+    evaluate(x[:, :5], axis=1)  # small
+    assert len(calls) == 2

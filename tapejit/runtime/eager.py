@@ -3,6 +3,8 @@
 NumPy has vector code for exp, log and tanh, but sin of float64 costs 9 ns an element, and the
 functions that SciPy computes 5 to 200 ns; our vector mathematics costs 1 to 8 ns.  From
 `KERNEL_FROM` elements an eager operation of `SLOW_IN_NUMPY` therefore runs as a program of one row.
+An operation with a loop of its own (ops/loops) does so too, once that loop is compiled: where
+neither this process nor the disk has it, NumPy computes until that took longer than a compile.
 Everything else is the operation's own NumPy function.
 
 Start at `evaluator`.
@@ -10,15 +12,19 @@ Start at `evaluator`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 
 from tapejit.build import Builder
 from tapejit.config import settings
-from tapejit.dtypes import float32, float64
+from tapejit.dtypes import float32, float64, from_numpy
+from tapejit.plan import LoopStep
 from tapejit.registry import Op
+from tapejit.runtime import loops
 from tapejit.runtime.compiled import Compiled, compile_program
+from tapejit.schedule.planner import schedule
 from tapejit.shapes import aval
 from tapejit.tape import Program
 
@@ -34,12 +40,20 @@ IN_SCIPY = frozenset({
 })  # fmt: skip
 SLOW_IN_NUMPY = IN_SCIPY | {"sin", "cos", "cbrt"}
 
+COMPILE_S = 1.0
+"""About what a loop takes to compile, with the import of Numba; on disk afterwards."""
+
+KEPT = 64
+"""Programs of one operation: more are plans of shapes long gone; code is kept elsewhere."""
+
 _DTYPES = {np.dtype(np.float64): float64, np.dtype(np.float32): float32}
 
 
 def evaluator(op: Op) -> Callable:
     """`op.evaluate`, or for slow one-operand functions the choice between it and a kernel."""
     expression = op.expression
+    if op.loop is not None and op.family != "contraction":  # NumPy's products are BLAS already
+        return _loop_evaluator(op)
     if expression is None or len(expression.parameters) != 1:
         return op.evaluate
     if not any(step.fn in SLOW_IN_NUMPY for step in expression.steps):
@@ -55,8 +69,8 @@ def evaluator(op: Op) -> Callable:
         key = (x.shape, x.dtype)
         program = programs.get(key)
         if program is None:
-            program = programs[key] = _program(op, x)
-            if len(programs) > 64:  # plans of shapes long gone; kernels are kept elsewhere
+            program = programs[key] = compile_program(_program(op, [x], {}))
+            if len(programs) > KEPT:
                 programs.pop(next(iter(programs)))
         return program([x])[0]
 
@@ -70,8 +84,47 @@ def evaluator_for(op: Op, size: int) -> Callable:
     return op.evaluate if size < getattr(evaluate, "smallest", 0) else evaluate
 
 
-def _program(op: Op, x) -> Compiled:
+def _loop_evaluator(op: Op) -> Callable:
+    """The choice between `op.evaluate` and the operation's loop."""
+    plain = op.evaluate
+    programs: dict[tuple, Compiled | Program | None] = {}
+    spent_s = 0.0
+
+    def evaluate(*arrays, **attrs):
+        nonlocal spent_s
+        if max(map(np.size, arrays)) < KERNEL_FROM or not settings.jit:
+            return plain(*arrays, **attrs)
+        key = (tuple([(x.shape, x.dtype) for x in arrays]), repr(attrs))
+        known = programs.get(key)
+        if known is None and key not in programs:
+            known = programs[key] = _loop_program(op, arrays, attrs)
+            if len(programs) > KEPT:
+                programs.pop(next(iter(programs)))
+        if isinstance(known, Program):  # it has a loop, which was not at hand
+            step = next(step for step in schedule(known).steps if isinstance(step, LoopStep))
+            if spent_s > COMPILE_S or loops.is_at_hand(step):
+                known = programs[key] = compile_program(known)
+        if isinstance(known, Compiled):
+            return known(arrays)[0]
+        begin = time.perf_counter()
+        result = plain(*arrays, **attrs)
+        if known is not None:
+            spent_s += time.perf_counter() - begin
+        return result
+
+    evaluate.smallest = 0  # type: ignore[attr-defined]  # operands may be larger than the result
+    return evaluate
+
+
+def _loop_program(op, arrays, attrs) -> Program | None:
+    """The program of one row, if its step is a loop."""
+    program = _program(op, arrays, attrs)
+    has_loop = any(isinstance(step, LoopStep) for step in schedule(program).steps)
+    return program if has_loop else None
+
+
+def _program(op: Op, arrays, attrs) -> Program:
     builder = Builder()
-    operand = builder.input(aval(x.shape, _DTYPES[x.dtype]))
-    result = op(operand)
-    return compile_program(Program(builder.tape, [operand.row], [result.row]))
+    operands = [builder.input(aval(x.shape, from_numpy(x.dtype))) for x in arrays]
+    result = op(*operands, **attrs)
+    return Program(builder.tape, [x.row for x in operands], [result.row])

@@ -72,6 +72,18 @@ def fetch(step: LoopStep) -> Cell:
     return found
 
 
+def is_at_hand(step: LoopStep) -> bool:
+    """Whether a step's loop takes no compile: this process has it, or the disk."""
+    work, has_status = step.work, step.loop.has_status
+    if isinstance(work.run, str) or (work.run, work.finish, step.dtypes, has_status) in _CELLS:
+        return True
+    try:
+        key = _Specialised(_result_dtype(step)).key(work.run, step.dtypes)
+    except KernelError:
+        return False
+    return shared_store().get(key) is not None
+
+
 def _result_dtype(step):
     return step.dtypes[len(step.views) - 1]
 
