@@ -423,6 +423,13 @@ def _choice(whole, x, index):
     return where(eq(places, place), x, _wrong(index, whole))
 
 
+def _conj(kind, operands):
+    """The conjugate of a conjugate: derivatives of conjugated numbers are full of them."""
+    (x,) = operands
+    tape = x.builder.tape
+    return x.builder.ref(tape.left[x.row]) if tape.kind(x.row).op is kind.op else None
+
+
 RULES: dict[str, Callable] = {
     "reshape": _movement,
     "expand": _movement,
@@ -433,6 +440,7 @@ RULES: dict[str, Callable] = {
     "clone": lambda kind, operands: operands[0],
     "detach": lambda kind, operands: operands[0],
     "sum": _sum,
+    "conj": _conj,
     "gather": _gather,
 }
 

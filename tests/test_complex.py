@@ -10,6 +10,11 @@ import pytest
 from oracle import Cases, fn_name, raised, same_as_torch, warned
 
 import tapejit as tj
+from tapejit.build import Builder
+from tapejit.ops.complexes import conj
+from tapejit.shapes import aval
+from tapejit.simplify import simplify
+from tapejit.tape import Program
 
 table = Cases()
 
@@ -515,6 +520,16 @@ class TestTransforms:
     def test_both_modes_and_orders(self):
         tj.check_grads(smooth, (Z,))
         tj.check_grads(lambda z, x: np.sum(z * x) * np.conj(z), (Z, R))
+
+    def test_conjugates_of_conjugates_are_dropped(self):
+        builder = Builder()
+        z = builder.input(aval((3,), tj.complex128))
+        twice = conj(conj(z * z))
+        program = simplify(Program(builder.tape, (z.row,), (twice.row,)))
+        assert [program.tape.kind(row).op.name for row in range(len(program.tape))] == [
+            "input",
+            "mul",
+        ]
 
     def test_single_precision_stays(self):
         z = Z.astype(np.complex64)

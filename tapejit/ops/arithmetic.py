@@ -286,6 +286,7 @@ lerp = elementwise(
     code="u + w * (v - u) if abs(w) < 0.5 else v - (v - u) * (1.0 - w)",
     partials=lambda u, v, w, y: (1.0 - w, w, v - u),
     rule="float",
+    complex=True,
     alias=Alias("lerp"),
     grad_name="LerpBackward1",
     probe=Probe(shapes=(((3, 1), (1, 4), ()), ((3,), (3,), (3,)))),
