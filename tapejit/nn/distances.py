@@ -53,4 +53,4 @@ def pdist(input, p=2) -> Tensor:
     n = input.shape[0]
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     first, second = ([pair[side] for pair in pairs] for side in (0, 1))
-    return (input[first] - input[second]).norm(p, -1)
+    return named((input[first] - input[second]).norm(p, -1), "PdistBackward0")

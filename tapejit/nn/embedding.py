@@ -137,7 +137,7 @@ def embedding_bag(
                 "if input is 2D, then offsets has to be None, as input is treated is a mini-batch "
                 f"of fixed length sequences. However, found offsets of type {type(offsets)}"
             )
-        return _bags_of_rows(rows, counts, mode)
+        return named(_bags_of_rows(rows, counts, mode), "EmbeddingBagBackward0")
     if input.ndim != 1:
         raise ShapeError(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}"
@@ -146,7 +146,8 @@ def embedding_bag(
         raise ArgumentError(
             "offsets has to be a 1D Tensor" + (" but got None" if offsets is None else "")
         )
-    return _bags_at(rows, counts, offsets[:-1] if include_last_offset else offsets, mode)
+    offsets = offsets[:-1] if include_last_offset else offsets
+    return named(_bags_at(rows, counts, offsets, mode), "EmbeddingBagBackward0")
 
 
 def _bags_of_rows(rows, counts, mode):

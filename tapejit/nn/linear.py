@@ -5,6 +5,7 @@ from __future__ import annotations
 from tapejit.errors import ShapeError
 from tapejit.nn.calling import offered
 from tapejit.tensor.core import Tensor
+from tapejit.tensor.front import named
 
 
 @offered()
@@ -18,7 +19,10 @@ def linear(input, weight, bias=None) -> Tensor:
     """
     if input.ndim <= 2:
         result = input @ weight.t()
-        return result if bias is None else result + bias
+        if bias is None:
+            return result
+        result = result + bias
+        return named(result, "AddmmBackward0") if input.ndim == 2 else result
     rows = input.reshape(-1, input.shape[-1]) @ weight.t()  # one product, not one for each batch
     rows = rows if bias is None else rows + bias
     return rows.reshape(*input.shape[:-1], *rows.shape[1:])

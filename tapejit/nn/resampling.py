@@ -244,7 +244,7 @@ def channel_shuffle(input, groups) -> Tensor:
     if groups <= 0 or c % groups:
         raise ArgumentError("Number of channels must be divisible by groups")
     result = input.reshape(n, groups, c // groups, *rest).transpose(1, 2)
-    return result.reshape(input._aval.shape)
+    return named(result.reshape(input._aval.shape), "ChannelShuffleBackward0")
 
 
 pad = offered()(paddings.pad)
