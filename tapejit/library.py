@@ -74,6 +74,7 @@ def zeta(s, q):
     inside = np.where(part == 0, 1, part).astype(q.dtype)  # a pole otherwise
     reflected = positive(s, inside) + sign * (positive(s, 1 - part) - positive(s, 1 - q))
     reflected = np.where(part == 0, np.inf, np.where(s % 1 == 0, reflected, np.nan))
+    reflected = np.where(s < 1, np.nan, reflected)
     right = positive(s, np.where(left, 1, q).astype(q.dtype))
     return kept(np.where(left, reflected, right), q.dtype)[()]
 
