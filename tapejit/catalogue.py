@@ -105,7 +105,8 @@ def _derivative(op):
 _HEAD = """# Operations
 
 Made by `python -m tapejit ops --write docs/ops.md` from the register; do not edit it by hand.
-Accuracy and speed of the vector mathematics are tabled in `tapejit/codegen/vectormath/__init__.py`.
+Errors in ulp are in [accuracy.md](accuracy.md), values and gradients at singular points in
+[edges.md](edges.md), speeds in `tapejit/codegen/vectormath/__init__.py`.
 
 *Slope* says how a derivative is stated: `partials` (one traced slope per operand, both modes
 follow), `vjp` and `jvp` (traced rules of their own), `decomposed` (through simpler operations),

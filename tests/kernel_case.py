@@ -176,7 +176,7 @@ def launched(case, functions, name, cuts):
         for array, first in zip(arrays, firsts, strict=True)
     ]
     scratch = scratch_of(case)
-    pointers = (ctypes.c_void_p * 64)(*addresses, *(array.ctypes.data for array in scratch))
+    pointers = (ctypes.c_void_p * 128)(*addresses, *(array.ctypes.data for array in scratch))
     meta = meta_of(case)
     args = (ctypes.addressof(pointers), meta.ctypes.data)
     short = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)

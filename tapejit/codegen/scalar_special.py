@@ -43,19 +43,31 @@ def erfcx(x):
     return math.exp(near * near) * math.exp((x - near) * (x + near)) * math.erfc(x)
 
 
+def erfcinv_far(t):
+    """erfcinv(t) for 0 < t <= 1/2: Newton's method on the logarithm, which does not underflow."""
+    size = -math.log(t)
+    x = math.sqrt(max(size - 0.5 * math.log(math.pi * size), 0.1))
+    for _ in range(8):
+        scaled = erfcx(x)
+        x += (math.log(scaled) - x * x + size) * scaled * 0.886226925452758
+    return x
+
+
+def erfinv_near(x):
+    """erfinv(x) for |x| <= 1/2."""
+    y = 0.886226925452758 * x * (1.0 + 0.2617993877991494 * x * x)  # its series begins so
+    for _ in range(4):
+        y -= (math.erf(y) - x) * 0.886226925452758 * math.exp(y * y)
+    return y
+
+
 def erfcinv(y):
     y = float(y)
     if not 0.0 < y < 2.0:
         return math.copysign(inf, 1.0 - y) if y == 0.0 or y == 2.0 else nan
     if 0.5 < y < 1.5:
-        return erfinv(1.0 - y)
-    t = y if y < 1.0 else 2.0 - y
-    size = -math.log(t)
-    x = math.sqrt(max(size - 0.5 * math.log(math.pi * size), 0.1))
-    for _ in range(8):  # Newton's method on the logarithm, which does not underflow
-        scaled = erfcx(x)
-        x += (math.log(scaled) - x * x + size) * scaled * 0.886226925452758
-    return x if y < 1.0 else -x
+        return erfinv_near(1.0 - y)
+    return erfcinv_far(y) if y < 1.0 else -erfcinv_far(2.0 - y)
 
 
 def erfinv(x):
@@ -63,12 +75,7 @@ def erfinv(x):
     a = abs(x)
     if a >= 1.0 or x != x:
         return math.copysign(inf, x) if a == 1.0 else nan
-    if a > 0.5:
-        return math.copysign(erfcinv(1.0 - a), x)
-    y = 0.886226925452758 * x * (1.0 + 0.2617993877991494 * x * x)  # its series begins so
-    for _ in range(4):
-        y -= (math.erf(y) - x) * 0.886226925452758 * math.exp(y * y)
-    return y
+    return erfinv_near(x) if a <= 0.5 else math.copysign(erfcinv_far(1.0 - a), x)
 
 
 # ---------------------------------------------------------------- gamma functions

@@ -38,7 +38,7 @@ IN_SCIPY = frozenset({
     "erf", "erfc", "erfcx", "erfinv", "erfcinv", "lgamma", "digamma", "trigamma",
     "bessel_i0", "bessel_i1", "bessel_i0e", "bessel_i1e", "bessel_j0", "bessel_j1",
 })  # fmt: skip
-SLOW_IN_NUMPY = IN_SCIPY | {"sin", "cos", "cbrt"}
+SLOW_IN_NUMPY = IN_SCIPY | {"sin", "cos"}
 
 COMPILE_S = 1.0
 """About what a loop takes to compile, with the import of Numba; on disk afterwards."""
