@@ -69,12 +69,12 @@ def zeta(s, q):
     if not np.any(left):
         return positive(s, q)
     s, q = np.broadcast_arrays(s, q)
-    part = q - np.floor(q)
+    part = q - np.rint(q)  # exact, and the nearest pole is at 0 of it
     sign = np.where(s % 2 == 0, 1.0, -1.0).astype(q.dtype)
-    inside = np.where(part == 0, 1, part).astype(q.dtype)  # a pole otherwise
-    reflected = positive(s, inside) + sign * (positive(s, 1 - part) - positive(s, 1 - q))
-    reflected = np.where(part == 0, np.inf, np.where(s % 1 == 0, reflected, np.nan))
-    reflected = np.where(s < 1, np.nan, reflected)
+    reflected = positive(s, 1 + part) + sign * (positive(s, 1 - part) - positive(s, 1 - q))
+    with np.errstate(all="ignore"):
+        reflected = np.where(part == 0, np.inf, reflected + part**-s)
+    reflected = np.where((s < 1) | (s % 1 != 0), np.nan, reflected)
     right = positive(s, np.where(left, 1, q).astype(q.dtype))
     return kept(np.where(left, reflected, right), q.dtype)[()]
 

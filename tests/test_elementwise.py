@@ -227,7 +227,7 @@ def test_slopes_without_a_rule_are_refused_and_only_they():
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 6])
-@pytest.mark.parametrize("x", [0.3, 1.5, 20.0, -0.6, -3.25, -1000.25])
+@pytest.mark.parametrize("x", [0.3, 1.5, 20.0, -0.6, -3.25, -1e-9, -1000.25])
 def test_polygamma_of_any_sign(n, x):
     mpmath = pytest.importorskip("mpmath")
     value = tj.special.polygamma(n, np.array(x))

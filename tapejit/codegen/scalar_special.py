@@ -95,10 +95,9 @@ def digamma(x):
     if x == 0.0:
         return -math.copysign(inf, x)
     if x < 0.0:
-        rest = x - math.floor(x) if x > -_WHOLE else 0.0
+        rest = x - math.floor(x + 0.5) if x > -_WHOLE else 0.0  # exact
         if rest == 0.0:
             return nan
-        rest = rest if rest < 0.5 else rest - 1.0
         return digamma_right(1.0 - x) - math.pi / math.tan(math.pi * rest)
     return digamma_right(x)
 
@@ -122,10 +121,9 @@ def trigamma(x):
     if x == 0.0:
         return inf
     if x < 0.0:
-        rest = x - math.floor(x) if x > -_WHOLE else 0.0
+        rest = x - math.floor(x + 0.5) if x > -_WHOLE else 0.0  # exact
         if rest == 0.0:
             return inf
-        rest = rest if rest < 0.5 else rest - 1.0
         ratio = math.pi / math.sin(math.pi * rest)
         return ratio * ratio - trigamma_right(1.0 - x)
     return trigamma_right(x)
