@@ -65,7 +65,39 @@ def filled(x):
     return (np.full_like(x, x[1]) * x + np.ones_like(x)).sum()
 
 
+def through_views(x):
+    y = tj.zeros(3, 3)
+    y.diagonal().copy_(x)
+    y.diagonal(1).add_(x[:2] * x[1:])
+    y.t()[1].mul_(x)
+    y.as_strided((2, 2), (1, 3), 1).add_(x[0])
+    y.view(9)[::4].mul_(2.0)
+    return (y * y).sum() * y[0, 1]
+
+
+def at_places(x):
+    y, i = tj.ones(3, 3) * x, tj.tensor([0, 2, 0])
+    y.index_add_(0, i, tj.stack([x, x * x, x]))
+    y.scatter_(1, i[:, None], tj.ones(3, 1, dtype=y.dtype) * x[1])
+    y.scatter_reduce_(0, i[None], x[None] * 1.93, "amax")
+    y.index_put_((i, i), x)
+    y.masked_scatter_(y > 2.17, tj.cat([x, x, x]) * 0.5)
+    return (y * y).sum()
+
+
+def other_shapes(x):
+    y = x * 2.0
+    view = y[:2]
+    y.unsqueeze_(0)
+    y.transpose_(0, 1)
+    y.mul_(x[:, None])
+    view.add_(x[0])
+    y.squeeze_().cumsum_(0)
+    return (y * x).sum() + view.sum()
+
+
 CHANGES = [
+    through_views, at_places, other_shapes,
     fresh_zeros, zeros_like, added_to_zeros, captured_then_changed, indexed, overlapping, filled,
 ]  # fmt: skip
 

@@ -159,3 +159,42 @@ def test_program(seed):
     torch = pytest.importorskip("torch")
     found = compare(torch, seed)
     assert not found, found
+
+
+# ---------------------------------------------------------------- the same, traced
+
+
+def as_function(program: Program):
+    """The program as a function of x, w, c and k; None if it cuts off gradients on purpose."""
+    if any("no_grad" in line or "detach" in line for line in program.lines):
+        return None
+    made = [name for name in program.names if name not in "xwc"]
+    lines = ["c = c * 1.0", *program.lines, "total = 0.0"]
+    for n in made:
+        weights = f"torch.cos(torch.arange({n}.numel()).to({n}.dtype)).reshape({n}.shape)"
+        lines.append(f"total = total + ({n} * {n} * {weights}).sum()")
+    text = "\n    ".join(["def f(x, w, c, k):", *lines, "return total"])
+    space = {"torch": tj, "__name__": "random_views"}
+    exec(text, space)
+    return space["f"]
+
+
+@pytest.mark.parametrize("seed", range(60 * FUZZ))
+def test_a_traced_program_is_the_eager_one(seed):
+    function = as_function(Program(seed))
+    if function is None:
+        return
+    space = start(tj)
+    try:
+        total = function(*(space[name] for name in "xwck"))
+        wanted = tj.autograd.grad(total, (space["x"], space["w"]), allow_unused=True)
+    except (RuntimeError, TypeError, IndexError):  # refused; or nothing leads to x
+        return
+    traced = tj.value_and_grad(function, argnums=(0, 1))
+    for _ in range(2):  # recorded, then compiled
+        plain = start(tj, False)
+        value, slopes = traced(*(plain[name] for name in "xwck"))
+        assert float(value) == pytest.approx(total.item(), rel=1e-9)
+        for got, slope in zip(slopes, wanted, strict=True):
+            expected = np.zeros(got.shape) if slope is None else slope.numpy()
+            np.testing.assert_allclose(got.numpy(), expected, 1e-8, 1e-9)
