@@ -82,6 +82,33 @@ def test_cumsum(shape, dtype):
         check("cumsum", [numbers(rng, shape, dtype)], axis=axis)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_recurrences(shape, dtype):
+    rng = np.random.default_rng(7)
+    x = numbers(rng, shape, dtype)
+    x.flat[::17] = np.nan
+    near_one = (1 + numbers(rng, shape, dtype) / 100).astype(dtype)
+    for axis in range(len(shape)):
+        check("cumprod", [near_one], axis=axis)
+        check("recurrence", [numbers(rng, shape, dtype), near_one / 2], axis=axis)
+        for name in ("cumargmax", "cumargmin"):
+            check(name, [np.round(near_one, 1)], axis=axis)
+            check(name, [x], axis=axis)
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+@pytest.mark.parametrize("right", (False, True))
+def test_places_in_sorted_numbers(dtype, right):
+    rng = np.random.default_rng(8)
+    edges, values = np.sort(numbers(rng, (3, 57), dtype)), numbers(rng, (3, 200), dtype)
+    values[:, :20] = edges[:, :20]
+    if dtype.startswith("float"):
+        edges[0, -3:] = values[0, :2] = np.nan
+    check("searchsorted", [edges, values], right=right)
+    check("searchsorted", [edges[0], values.reshape(5, 120)], right=right)
+
+
 def test_cumsum_of_float32_adds_up_in_float64():
     x = np.full(200_000, 0.1, np.float32)
     got = run("cumsum", [x], {"axis": 0})

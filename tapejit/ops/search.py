@@ -1,4 +1,4 @@
-"""Where numbers belong in sorted ones: searchsorted; places in an order have no derivative."""
+"""Places in an order, which have no derivative: searchsorted, and the place of the k-th element."""
 
 from __future__ import annotations
 
@@ -48,4 +48,28 @@ searchsorted = operation(
         dtypes=("float64", "float32", "int64"),
     ),
     note="NaN is behind everything, as in NumPy.",
+)
+
+
+# ---------------------------------------------------------------- the k-th
+
+
+def _run_argkth(x, axis, k):
+    order = np.argpartition(x, k, axis)
+    return np.take(order, [k], axis)
+
+
+argkth = operation(
+    "argkth",
+    "indexing",
+    summary="The place of the k-th smallest element along an axis, which stays with length 1.",
+    infer=lambda avals, axis, k: aval(
+        tuple(1 if i == axis else n for i, n in enumerate(avals[0].shape)), dtypes.int64
+    ),
+    evaluate=_run_argkth,
+    attributes=("axis", "k"),
+    complex=False,
+    probe=Probe(attrs=({"axis": 1, "k": 2}, {"axis": 0, "k": 0})),
+    note="NaN is above all; of equal elements any one.",
+    source="introselect: Musser 1997, as numpy.argpartition has it",
 )

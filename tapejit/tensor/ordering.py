@@ -141,7 +141,7 @@ def kthvalue(input, k, dim=-1, keepdim=False) -> Extreme:
     input, axis = _lanes("kthvalue", input, dim)
     if not 1 <= k <= input._aval.shape[axis]:
         raise SelectionError(f"kthvalue(): selected number k out of range for dimension {axis}")
-    place = narrow(argsort(input, axis), axis, k - 1, 1)
+    place = apply(OPS["argkth"], (input,), (axis, k - 1))
     return _picked(input, axis, place, keepdim and not is_number, "KthvalueBackward0")
 
 
@@ -151,15 +151,14 @@ def kthvalue(input, k, dim=-1, keepdim=False) -> Extreme:
 def _median_place(input, axis, skips_nan):
     """The place of the lower median; of a NaN if there is one, unless they are skipped."""
     n = input._aval.shape[axis]
-    order = argsort(input, axis)
-    if not input._aval.dtype.is_floating_point:
-        return narrow(order, axis, (n - 1) // 2, 1)
-    missing = input.isnan()
-    if skips_nan:
+    missing = input.isnan() if input._aval.dtype.is_floating_point else None
+    if missing is not None and skips_nan:
         k = (n - 1 - missing.sum(axis, True)) // 2
-        return gather(order, axis, k.clamp(min=0))
+        return gather(argsort(input, axis), axis, k.clamp(min=0))
+    middle = apply(OPS["argkth"], (input,), (axis, (n - 1) // 2))
+    if missing is None:
+        return middle
     first = FUNCTIONS["argmax"](missing, axis, True)
-    middle = narrow(order, axis, (n - 1) // 2, 1)
     return FUNCTIONS["where"](missing.any(axis, True), first, middle)
 
 

@@ -73,15 +73,23 @@ def cumargmax(args, meta, begin, end):
         outer = unit // blocks
         first = outer * n * inner + (unit - outer * blocks) * width
         count = min(width, inner - (unit - outer * blocks) * width)
-        for j in range(first, first + count):
-            y[j] = 0
-        for i in range(1, n):
+        # a NaN is above all; `!=` finds it
+        if inner == 1:
+            best, known = 0, x[first]
+            for i in range(n):
+                value = x[first + i]
+                if value >= known or value != value:
+                    best, known = i, value
+                y[first + i] = best
+        else:
             for j in range(first, first + count):
-                at = j + i * inner
-                best = y[at - inner]
-                value, known = x[at], x[j + best * inner]
-                # a NaN is above all; `!=` finds it
-                y[at] = i if value >= known or value != value else best
+                y[j] = 0
+            for i in range(1, n):
+                for j in range(first, first + count):
+                    at = j + i * inner
+                    best = y[at - inner]
+                    value = x[at]
+                    y[at] = i if value >= x[j + best * inner] or value != value else best
 
 
 def cumargmin(args, meta, begin, end):
@@ -92,14 +100,23 @@ def cumargmin(args, meta, begin, end):
         outer = unit // blocks
         first = outer * n * inner + (unit - outer * blocks) * width
         count = min(width, inner - (unit - outer * blocks) * width)
-        for j in range(first, first + count):
-            y[j] = 0
-        for i in range(1, n):
+        # a NaN is above all; `!=` finds it
+        if inner == 1:
+            best, known = 0, x[first]
+            for i in range(n):
+                value = x[first + i]
+                if value <= known or value != value:
+                    best, known = i, value
+                y[first + i] = best
+        else:
             for j in range(first, first + count):
-                at = j + i * inner
-                best = y[at - inner]
-                value, known = x[at], x[j + best * inner]
-                y[at] = i if value <= known or value != value else best
+                y[j] = 0
+            for i in range(1, n):
+                for j in range(first, first + count):
+                    at = j + i * inner
+                    best = y[at - inner]
+                    value = x[at]
+                    y[at] = i if value <= x[j + best * inner] or value != value else best
 
 
 # ---------------------------------------------------------------- their work
