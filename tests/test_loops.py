@@ -277,6 +277,25 @@ def test_products_of_few_rows_by_a_transpose(m, n, k, dtype):
     np.testing.assert_allclose(compiled([x, w])[0], x @ w.T, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", (16, 32, 48, 64, 112))
+@pytest.mark.parametrize("is_turned", (False, True))
+def test_products_by_blocks(is_turned, n, dtype):
+    """A small right operand whose columns are whole vectors; the left one as it lies, or turned."""
+    rng = np.random.default_rng(15)
+    x, y = numbers(rng, (3, 19, 7), dtype), numbers(rng, (3, 7, n), dtype)
+    turn = (0, 2, 1)
+    given = x.transpose(turn).copy() if is_turned else x
+    program = build(
+        "matmul", [given, y], {},
+        lambda refs: [OPS["permute"](refs[0], axes=turn), refs[1]] if is_turned else refs,
+    )  # fmt: skip
+    compiled = compile_program(program)
+    assert compiled.plan.steps[0].work.run == "blocks"
+    tolerance = 1e-13 if dtype == "float64" else 1e-5
+    np.testing.assert_allclose(compiled([given, y])[0], x @ y, rtol=tolerance, atol=tolerance)
+
+
 def test_the_slope_of_a_transposed_weight_is_no_transposed_product():
     """w.T enters a product: its gradient is a product that is read as it was written."""
     gradient = tj.grad(lambda w, x: (x @ w.T).sum())

@@ -7,6 +7,7 @@ end.  Products: z[i, j] = sum over k of a[k, i] * b[place of k + j], with a pack
 anywhere, which is what a convolution is.
 
     void @tileRS(ptr x, i64 x_step, ptr y, i64 y_step, ptr z, i64 z_step, i64 k)
+    void @blockRV(ptr a, i64 a_row, i64 a_k, ptr b, i64 b_k, i64 k, ptr z, i64 z_row)
     void @tj_product_tile_f32, @tj_dot_tile_f32...          as ops/loops/tiles.py says
 
 Start at `emit_dots`, for runtime/blas_code.py, and `emit_tiles`, for loops in Python.
@@ -111,13 +112,30 @@ def _product(real, vector_bytes):
     return _part(rows, 3, real, lanes, vector, suffix) + "\n".join(lines)
 
 
-def _part(m, n, real, lanes, vector, suffix):
-    """m rows of n vectors: a has tiles.ROWS numbers for each k."""
+def emit_blocks(real: str, vector_bytes: int) -> str:
+    """Products of matrices as they lie: 8 rows or 1, of up to 3 vectors; declares nothing."""
+    lanes, vector, suffix = _vectors(real, vector_bytes)
+    sizes = itertools.product((1, tiles.ROWS), (1, 2, 3))
+    return "".join(_part(m, n, real, lanes, vector, suffix, is_block=True) for m, n in sizes)
+
+
+def _part(m, n, real, lanes, vector, suffix, is_block=False):
+    """m rows of n vectors.  a has tiles.ROWS numbers for each k, rows of b are at places; in a
+    block, both are matrices with steps."""
     sums = list(itertools.product(range(m), range(n)))
+    name, given = "part", "ptr %a, ptr %b, ptr %places"
+    if is_block:
+        name, given = f"block{m}{n}", "ptr %a, i64 %a_row, i64 %a_k, ptr %b, i64 %b_k"
     lines = [
-        "define internal void @part(ptr %a, ptr %b, ptr %places, i64 %k, ptr %z, i64 %z_step) "
-        "nounwind {",
+        f"define internal void @{name}({given}, i64 %k, ptr %z, i64 %z_step) nounwind {{",
         "entry:",
+    ]
+    for r in range(m):
+        lines += [
+            f"  %row_at{r} = mul i64 {'%a_row' if is_block else 1}, {r}",
+            f"  %a_row{r} = getelementptr {real}, ptr %a, i64 %row_at{r}",
+        ]
+    lines += [
         "  br label %loop",
         "loop:",
         "  %i = phi i64 [0, %entry], [%next, %loop]",
@@ -125,12 +143,16 @@ def _part(m, n, real, lanes, vector, suffix):
     lines += [
         f"  %s{r}_{s} = phi {vector} [zeroinitializer, %entry], [%t{r}_{s}, %loop]" for r, s in sums
     ]
+    if is_block:
+        lines.append("  %place = mul i64 %i, %b_k")
+    else:
+        lines += [
+            "  %place_at = getelementptr i64, ptr %places, i64 %i",
+            "  %place = load i64, ptr %place_at",
+        ]
     lines += [
-        "  %place_at = getelementptr i64, ptr %places, i64 %i",
-        "  %place = load i64, ptr %place_at",
         f"  %row = getelementptr {real}, ptr %b, i64 %place",
-        f"  %first = mul i64 %i, {tiles.ROWS}",
-        f"  %column = getelementptr {real}, ptr %a, i64 %first",
+        f"  %first = mul i64 %i, {'%a_k' if is_block else tiles.ROWS}",
     ]
     for s in range(n):
         lines += [
@@ -139,7 +161,7 @@ def _part(m, n, real, lanes, vector, suffix):
         ]
     for r in range(m):
         lines += [
-            f"  %pa{r} = getelementptr {real}, ptr %column, i64 {r}",
+            f"  %pa{r} = getelementptr {real}, ptr %a_row{r}, i64 %first",
             f"  %n{r} = load {real}, ptr %pa{r}",
             f"  %o{r} = insertelement {vector} poison, {real} %n{r}, i64 0",
             f"  %a{r} = shufflevector {vector} %o{r}, {vector} poison, "

@@ -40,7 +40,7 @@ _THREADS = (
     ("openblas_get_num_threads", "openblas_set_num_threads"),
 )
 
-LOOPS = ("products", "dots")
+LOOPS = ("products", "dots", "blocks")
 """The native loops."""
 
 TILES = ("product_tile", "dot_tile", "dot_one")
@@ -166,9 +166,10 @@ def _text(dtype, bits):
             lines += [f"  %i{name} = {change.format(name)}" for name in names]
         else:
             lines.append(line.replace("INT", integer).replace("REAL", real))
-    defined = ("gemm", "gemv", "tile11", "tile14", "tile41", "tile44")
+    defined = ["gemm", "gemv", "tile11", "tile14", "tile41", "tile44"]
+    defined += [f"block{m}{n}" for m in (1, 8) for n in (1, 2, 3)]
     loops = "".join(_LOOP.replace("NAME", name) for name in LOOPS)
-    dots = tiles.emit_dots(real, vector_bytes())
+    dots = tiles.emit_dots(real, vector_bytes()) + tiles.emit_blocks(real, vector_bytes())
     return words.emit_words(blas_code, (), defined) + "\n".join(lines) + dots + loops
 
 
@@ -295,6 +296,8 @@ def cell(name: str, dtype: str, is_batch: bool) -> Cell:
 
     Errors  KernelError if NumPy's BLAS cannot be called
     """
+    if name == "blocks" and not (vector_bytes() == 64 and native.host().has_fma):
+        name = "products"  # the same meta; too few registers
     found = _CELLS.get((name, dtype, is_batch))
     if found is None:
         if name == "dots" and not native.host().has_fma:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from tapejit.codegen.words import i64, ptr, word
 
-ROWS = 4  # of a tile
+ROWS = 4  # of a tile of dot products
+BLOCK_ROWS = 8
 
 # fmt: off
 (TURNED_X, TURNED_Y, M, N, K, STEP_X, STEP_Y, BATCH_X, BATCH_Y, HAS_PLACES, PLACES) = range(
@@ -19,6 +20,7 @@ ROWS = 4  # of a tile
 )
 # fmt: on
 COLUMNS, SIZE = BATCH_X, BATCH_Y  # of dots: columns of a unit, bytes of an element
+SIZE_OF_BLOCKS, LANES = PLACES, PLACES + 8
 
 
 def gemm(
@@ -55,6 +57,36 @@ def tile41(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64
 
 def tile44(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64) -> None:
     """Dot products of 4 and 4 rows (codegen/dots.py)."""
+    ...
+
+
+def block11(a: ptr, a_row: i64, a_k: i64, b: ptr, b_k: i64, k: i64, z: ptr, z_step: i64) -> None:
+    """1 rows of 1 vectors (codegen/tiles.py)."""
+    ...
+
+
+def block12(a: ptr, a_row: i64, a_k: i64, b: ptr, b_k: i64, k: i64, z: ptr, z_step: i64) -> None:
+    """1 rows of 2 vectors (codegen/tiles.py)."""
+    ...
+
+
+def block13(a: ptr, a_row: i64, a_k: i64, b: ptr, b_k: i64, k: i64, z: ptr, z_step: i64) -> None:
+    """1 rows of 3 vectors (codegen/tiles.py)."""
+    ...
+
+
+def block81(a: ptr, a_row: i64, a_k: i64, b: ptr, b_k: i64, k: i64, z: ptr, z_step: i64) -> None:
+    """8 rows of 1 vectors (codegen/tiles.py)."""
+    ...
+
+
+def block82(a: ptr, a_row: i64, a_k: i64, b: ptr, b_k: i64, k: i64, z: ptr, z_step: i64) -> None:
+    """8 rows of 2 vectors (codegen/tiles.py)."""
+    ...
+
+
+def block83(a: ptr, a_row: i64, a_k: i64, b: ptr, b_k: i64, k: i64, z: ptr, z_step: i64) -> None:
+    """8 rows of 3 vectors (codegen/tiles.py)."""
     ...
 
 
@@ -137,4 +169,62 @@ def tile(rows, columns, x, y, z, meta):
         tile41(x, x_step, y, y_step, z, n, k)
     else:
         tile44(x, x_step, y, y_step, z, n, k)
+    return 0
+
+
+def blocks(args, meta, begin, end):
+    """z = x @ y as `products`, for a small y whose columns are whole vectors: in place of BLAS."""
+    size = word[meta + SIZE_OF_BLOCKS]
+    lanes = word[meta + LANES]
+    n = word[meta + N]
+    unit = begin
+    while unit < end:
+        x = word[args] + unit * word[meta + BATCH_X] * size
+        y = word[args + 8] + unit * word[meta + BATCH_Y] * size
+        z = word[args + 16] + unit * word[meta + M] * n * size
+        j = 0
+        while j < n:
+            vectors = 3
+            if n - j < 2 * lanes:
+                vectors = 1
+            elif n - j < 3 * lanes or n - j == 4 * lanes:
+                vectors = 2
+            column_of_blocks(vectors, x, y + j * size, z + j * size, meta)
+            j = j + vectors * lanes
+        unit = unit + 1
+    return 0
+
+
+def column_of_blocks(vectors, x, y, z, meta):
+    m = word[meta + M]
+    n = word[meta + N]
+    k = word[meta + K]
+    y_step = word[meta + STEP_Y]
+    size = word[meta + SIZE_OF_BLOCKS]
+    row = word[meta + STEP_X]
+    step = 1
+    if word[meta + TURNED_X] != 0:
+        step = row
+        row = 1
+    i = 0
+    while i + BLOCK_ROWS <= m:
+        a = x + i * row * size
+        c = z + i * n * size
+        if vectors == 3:
+            block83(a, row, step, y, y_step, k, c, n)
+        elif vectors == 2:
+            block82(a, row, step, y, y_step, k, c, n)
+        else:
+            block81(a, row, step, y, y_step, k, c, n)
+        i = i + BLOCK_ROWS
+    while i < m:
+        a = x + i * row * size
+        c = z + i * n * size
+        if vectors == 3:
+            block13(a, row, step, y, y_step, k, c, n)
+        elif vectors == 2:
+            block12(a, row, step, y, y_step, k, c, n)
+        else:
+            block11(a, row, step, y, y_step, k, c, n)
+        i = i + 1
     return 0

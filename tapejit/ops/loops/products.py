@@ -12,8 +12,15 @@ import math
 
 from tapejit.registry import Operand, Work
 
-PRODUCTS, DOTS = "products", "dots"
+PRODUCTS, DOTS, BLOCKS = "products", "dots", "blocks"
 """Names of loops in runtime/blas.py."""
+
+REGISTER = 64
+"""Bytes of the registers that products by blocks are for."""
+
+CACHED = 1 << 17
+"""Bytes of y up to which a product is done by blocks: a BLAS copies it first, which pays when it is
+read from farther than the second cache."""
 
 FEW = 64
 """Rows up to which x @ w' is done by dot products, without copies that a BLAS makes."""
@@ -74,7 +81,12 @@ def matmul_work(operands, result):
     units = math.prod(batch)
     places = _places(batch, xb, yb) if batch else (0, 0, 0)
     meta = (walk_x[0], walk_y[0], m, n, k, walk_x[1], walk_y[1], *places)
-    return Work(PRODUCTS, meta, units, units * m * n * k * NS[result.dtype.kernel])
+    ns, size = units * m * n * k * NS[result.dtype.kernel], result.dtype.itemsize
+    lanes = REGISTER // size
+    is_small = k * n * size <= CACHED and not n % lanes and m > 1
+    if is_small and walk_y[0] == 0 and not places[2]:
+        return Work(BLOCKS, (*meta, size, lanes), units, ns)
+    return Work(PRODUCTS, meta, units, ns)
 
 
 def _batch(shape, strides, batch):
