@@ -212,6 +212,52 @@ def test_shifts_and_columns_are_one_convolution(monkeypatch, chunk, channels, gr
         np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12, strict=True)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_random_windows(seed):
+    """Convolutions and poolings of any size and step: value and gradients as in torch."""
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(seed)
+    n = int(random.integers(1, 4))
+
+    def some(low, high):
+        return [int(k) for k in random.integers(low, high + 1, n)]
+
+    lengths, kernel, stride, dilation = some(4, 7), some(1, 3), some(1, 3), some(1, 2)
+    half = [int(random.integers(0, k // 2 + 1)) for k in kernel]
+    extra = [int(random.integers(0, max(s, d))) for s, d in zip(stride, dilation, strict=True)]
+    groups, c, o = (int(k) for k in random.choice([1, 2, 3, 8], 3))
+    x = random.normal(size=(2, groups * c, *lengths))
+    ceil, counted = (bool(b) for b in random.integers(0, 2, 2))
+    name, shapes, options = [
+        ("conv", [(groups * o, c, *kernel), (groups * o,)], (stride, half, dilation, groups)),
+        (
+            "conv_transpose",
+            [(groups * c, o, *kernel)],
+            (None, stride, half, extra, groups, dilation),
+        ),
+        ("max_pool", [], (kernel, stride, half, dilation, ceil)),
+        ("avg_pool", [], (kernel, stride, half, ceil, counted)),
+        ("adaptive_avg_pool", [], (some(1, 8),)),
+        ("adaptive_max_pool", [], (some(1, 8),)),
+    ][seed % 6]
+    arrays = [x, *(random.normal(size=shape) for shape in shapes)]
+    found = []
+    for module in (torch, tj):
+        function = getattr(module.nn.functional, f"{name}{n}d")
+        leaves = [module.tensor(a, requires_grad=True) for a in arrays]
+        y = function(*leaves, *options)
+        weights = module.tensor(np.cos(np.arange(y.numel())).reshape(tuple(y.shape)))
+        gradients = module.autograd.grad((y * weights).sum(), leaves)
+        found.append([t.detach().numpy() for t in (y, *gradients)])
+    for theirs, mine in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-10, strict=True)
+
+
+def test_a_window_without_elements_is_an_error():
+    with pytest.raises(RuntimeError, match="lies outside of the input"):
+        F.max_pool1d(tj.zeros(1, 1), 2, 1, 1, dilation=2)
+
+
 # ---------------------------------------------------------------- pooling and norms
 
 TIES = [[[[1.0, 1.0, NAN, 0.0], [1.0, 1.0, 0.0, 0.0]]]]

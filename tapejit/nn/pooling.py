@@ -47,7 +47,7 @@ def _windows(name, n, input, kernel_size, stride, padding, dilation, ceil_mode):
     for k, p, d in zip(kernel, padding, dilation, strict=True):
         if p < 0:
             raise ArgumentError(f"pad must be non-negative, but got pad: {p}")
-        if p > (d * (k - 1) + 1) // 2:
+        if p > k // 2:
             raise ArgumentError(
                 "pad should be at most half of effective kernel size, but got "
                 f"pad={p}, kernel_size={k} and dilation={d}"
@@ -62,7 +62,22 @@ def _windows(name, n, input, kernel_size, stride, padding, dilation, ceil_mode):
             f"Given input size: {_by(input.shape[-n - 1 :])}. Calculated output size: "
             f"{_by((input.shape[-n - 1], *lengths))}. Output size is too small"
         )
+    for n_elements, *axis in zip(spatial, lengths, kernel, stride, padding, dilation, strict=True):
+        _check_windows(name, n_elements, *axis)
     return lengths, kernel, stride, padding, dilation
+
+
+def _check_windows(name, n, length, k, s, p, d):
+    """Raise where a dilated window steps over the whole input: it has no elements to choose from.
+
+    PyTorch gives -inf there, and an index outside of the input.
+    """
+    places = np.arange(length)[:, None] * s - p + np.arange(k) * d
+    if not ((places >= 0) & (places < n)).any(1).all():
+        raise ShapeError(
+            f"{name}: a window lies outside of the input: {n} elements, kernel_size={k}, "
+            f"stride={s}, padding={p}, dilation={d}\n  try  less padding, or a smaller dilation"
+        )
 
 
 def _by(lengths):
