@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any, get_type_hints
 
 import tapejit
-from tapejit.linalg.solving import LU, Slogdet, Triangular
+from tapejit.linalg.factors import LU, Triangular
+from tapejit.linalg.solving import Slogdet
 from tapejit.linalg.spectra import QR, OldSVD
 from tapejit.tensor.composed import Parts
 from tapejit.tensor.core import Tensor

@@ -1,6 +1,7 @@
 """PyTorch's `linalg` namespace: decompositions, solves, norms of matrices, in batches.
 
-    solving    Cholesky, LU, solve, inverses, determinants, triangular matrices, least squares
+    factors    Cholesky, LU, triangular matrices
+    solving    solve, inverses, determinants, pseudo-inverses, least squares
     spectra    eigenvalues, singular values, QR, functions of matrices
     norms      norms of vectors and matrices, condition, rank
     products   chains, powers, and what stands at top level too
@@ -11,6 +12,15 @@ are tuples have PyTorch's names of fields, which are NumPy's too.
 """
 
 from tapejit.errors import LinAlgError
+from tapejit.linalg.factors import (
+    cholesky,
+    cholesky_ex,
+    lu,
+    lu_factor,
+    lu_factor_ex,
+    lu_solve,
+    solve_triangular,
+)
 from tapejit.linalg.norms import cond, matrix_norm, matrix_rank, norm, vector_norm
 from tapejit.linalg.products import (
     cross,
@@ -23,21 +33,14 @@ from tapejit.linalg.products import (
     vecdot,
 )
 from tapejit.linalg.solving import (
-    cholesky,
-    cholesky_ex,
     det,
     inv,
     inv_ex,
     lstsq,
-    lu,
-    lu_factor,
-    lu_factor_ex,
-    lu_solve,
     pinv,
     slogdet,
     solve,
     solve_ex,
-    solve_triangular,
     tensorinv,
     tensorsolve,
 )

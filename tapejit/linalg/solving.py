@@ -1,4 +1,4 @@
-"""Linear systems: Cholesky, LU, solve, inverses, determinants, triangular matrices, least squares.
+"""Linear systems: solve, inverses, determinants, pseudo-inverses, least squares.
 
 A system is factorised once: `lu` of the matrix is a row of its own, which solve, det and slogdet
 of the same matrix share in a compiled program, with their derivatives.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tapejit.errors import ArgumentError, ShapeError
-from tapejit.linalg.reading import adjoint as conjugate_transposed
+from tapejit.linalg.factors import check_system, info_of, split_lu
 from tapejit.linalg.reading import as_tensor, for_numpy, matrices, part
 from tapejit.registry import OPS
 from tapejit.tensor.core import Tensor, apply
@@ -44,36 +44,6 @@ class Solution(NamedTuple):
     info: Tensor
 
 
-class Cholesky(NamedTuple):
-    """A factor, and for each matrix 0 or the order of the minor that is not positive."""
-
-    L: Tensor
-    info: Tensor
-
-
-class LU(NamedTuple):
-    """A permutation, a unit lower triangle, an upper triangle: A = P L U."""
-
-    P: Tensor
-    L: Tensor
-    U: Tensor
-
-
-class Factors(NamedTuple):
-    """L and U in one matrix, and LAPACK's pivots."""
-
-    LU: Tensor
-    pivots: Tensor
-
-
-class FactorsInfo(NamedTuple):
-    """As Factors, and for each matrix 0 or the place of the pivot that is zero."""
-
-    LU: Tensor
-    pivots: Tensor
-    info: Tensor
-
-
 class LeastSquares(NamedTuple):
     """A solution, squared distances of overdetermined systems, rank, singular values."""
 
@@ -81,280 +51,6 @@ class LeastSquares(NamedTuple):
     residuals: Tensor
     rank: Tensor
     singular_values: Tensor
-
-
-class Triangular(NamedTuple):
-    """A solution, and the matrix."""
-
-    solution: Tensor
-    cloned_coefficient: Tensor
-
-
-# ---------------------------------------------------------------- Cholesky
-
-
-@offered("cholesky", numpy=(), top=True)
-def cholesky(A, upper=False) -> Tensor:
-    """The lower triangular L with L L^H = A, of Hermitian positive-definite matrices.
-
-    upper   gives L^H instead, from the upper triangle of A
-    Errors  LinAlgError if a matrix is not positive-definite
-
-    >>> import tapejit as tj
-    >>> tj.linalg.cholesky(tj.tensor([[4.0, 2.0], [2.0, 5.0]]))
-    tensor([[2., 0.],
-            [1., 2.]])
-    """
-    x = matrices("linalg.cholesky", A, square=True)
-    return (
-        conjugate_transposed(apply(OPS["cholesky"], (conjugate_transposed(x),)))
-        if upper
-        else apply(OPS["cholesky"], (x,))
-    )
-
-
-@offered()
-def cholesky_ex(A, *, upper=False, check_errors=False) -> Cholesky:
-    """As cholesky, with a number instead of an error: 0, or the order of the first bad minor.
-
-    Where that is not 0 the factor holds NaN.
-
-    >>> import tapejit as tj
-    >>> tj.linalg.cholesky_ex(tj.tensor([[1.0, 2.0], [2.0, 1.0]])).info
-    tensor(2, dtype=torch.int32)
-    """
-    x = matrices("linalg.cholesky_ex", A, square=True)
-    if check_errors:
-        factor = cholesky(x, upper)
-        return Cholesky(factor, FUNCTIONS["zeros"](x._aval.shape[:-2], dtype=_INT32))
-    info = apply(OPS["cholesky_info"], (conjugate_transposed(x) if upper else x,))
-    failed = FUNCTIONS["ne"](info, 0).unsqueeze(-1).unsqueeze(-1)
-    eye = FUNCTIONS["eye"](x._aval.shape[-1], dtype=x.dtype)
-    factor = cholesky(FUNCTIONS["where"](failed, eye, x), upper)
-    return Cholesky(FUNCTIONS["where"](failed, math.nan, factor), info)
-
-
-@export("cholesky_solve")
-def cholesky_solve(input, L, upper=False) -> Tensor:
-    """x with A x = input, by the Cholesky factor of A.
-
-    >>> import tapejit as tj
-    >>> L = tj.linalg.cholesky(tj.tensor([[4.0, 2.0], [2.0, 5.0]]))
-    >>> tj.cholesky_solve(tj.tensor([[6.0], [7.0]]), L)
-    tensor([[1.],
-            [1.]])
-    """
-    b, factor = matrices("cholesky_solve", input), matrices("cholesky_solve", L, square=True)
-    _check_system("cholesky_solve", factor, b)
-    first, second = (True, False) if upper else (False, True)
-    half = apply(OPS["solve_triangular"], (factor, b), (bool(upper), first, False))
-    result = apply(OPS["solve_triangular"], (factor, half), (bool(upper), second, False))
-    return named(result, "CholeskySolveBackward0")
-
-
-@export("cholesky_inverse")
-def cholesky_inverse(L, upper=False) -> Tensor:
-    """The inverse of A, by its Cholesky factor.
-
-    >>> import tapejit as tj
-    >>> L = tj.linalg.cholesky(tj.tensor([[4.0, 0.0], [0.0, 1.0]]))
-    >>> tj.cholesky_inverse(L)
-    tensor([[0.2500, 0.0000],
-            [0.0000, 1.0000]])
-    """
-    factor = matrices("cholesky_inverse", L, square=True)
-    eye = FUNCTIONS["eye"](factor._aval.shape[-1], dtype=factor.dtype)
-    half = apply(OPS["solve_triangular"], (factor, eye), (bool(upper), bool(upper), False))
-    return named(matmul(conjugate_transposed(half), half), "CholeskyInverseBackward0")
-
-
-# ---------------------------------------------------------------- triangular matrices
-
-
-def _check_system(name, a, b, left=True):
-    side = -2 if left else -1
-    if a._aval.shape[-1] != b._aval.shape[side]:
-        n, (m, k) = a._aval.shape[-1], b._aval.shape[-2:]
-        equation = "AX = B" if left else "XA = B"
-        raise ShapeError(
-            f"{name}: Incompatible shapes of A and B for the equation {equation} "
-            f"({n}x{n} and {m}x{k})"
-        )
-
-
-@offered()
-def solve_triangular(A, B, *, upper, left=True, unitriangular=False) -> Tensor:
-    """x with A x = B (or x A = B), reading one triangle of A.
-
-    unitriangular  takes the diagonal as ones
-
-    >>> import tapejit as tj
-    >>> A = tj.tensor([[2.0, 0.0], [1.0, 1.0]])
-    >>> tj.linalg.solve_triangular(A, tj.tensor([[2.0], [3.0]]), upper=False)
-    tensor([[1.],
-            [2.]])
-    """
-    name = "linalg.solve_triangular"
-    a, b = matrices(name, A, square=True), matrices(name, B)
-    _check_system(name, a, b, left)
-    if not left:
-        return solve_triangular(a.mT, b.mT, upper=not upper, unitriangular=unitriangular).mT
-    return apply(OPS["solve_triangular"], (a, b), (bool(upper), False, bool(unitriangular)))
-
-
-@export("triangular_solve")
-def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False) -> Triangular:
-    """x with A x = b, of triangular A, and A: PyTorch's older name of linalg.solve_triangular.
-
-    >>> import tapejit as tj
-    >>> tj.triangular_solve(tj.tensor([[4.0]]), tj.tensor([[2.0]])).solution
-    tensor([[2.]])
-    """
-    a = as_tensor(A)
-    turned, is_upper = (a.mT, not upper) if transpose else (a, upper)
-    solution = solve_triangular(turned, b, upper=is_upper, unitriangular=unitriangular)
-    return Triangular(solution, a.clone())
-
-
-# ---------------------------------------------------------------- LU
-
-_INT32 = np.dtype(np.int32)
-
-
-def _split_lu(a):
-    """(packed, LU in one matrix, pivots in the dtype of a)."""
-    m, n = a._aval.shape[-2:]
-    packed = apply(OPS["lu"], (a,))
-    return packed, part(packed, 0, (n, m)).mT, part(packed, m * n, (min(m, n),))
-
-
-def _info(matrix):
-    """For each matrix 0, or the place of the first pivot that is zero."""
-    is_zero = FUNCTIONS["diagonal"](matrix.detach(), 0, -2, -1) == 0
-    if 0 in is_zero._aval.shape:
-        return is_zero.sum(-1).to(_INT32)
-    first = is_zero.to(_INT32).argmax(-1) + 1
-    return FUNCTIONS["where"](is_zero.any(-1), first, 0).to(_INT32)
-
-
-def _check_pivot(name, pivot):
-    if not pivot:
-        raise ArgumentError(f"{name}: LU without pivoting is not implemented on the CPU")
-
-
-@offered()
-def lu_factor(A, *, pivot=True) -> Factors:
-    """L and U in one matrix, and LAPACK's pivots (row i was exchanged with row pivots[i] - 1).
-
-    >>> import tapejit as tj
-    >>> tj.linalg.lu_factor(tj.tensor([[1.0, 2.0], [2.0, 2.0]])).LU
-    tensor([[2.0000, 2.0000],
-            [0.5000, 1.0000]])
-    """
-    return Factors(*lu_factor_ex(A, pivot=pivot)[:2])
-
-
-@offered()
-def lu_factor_ex(A, *, pivot=True, check_errors=False) -> FactorsInfo:
-    """As lu_factor, and for each matrix 0 or the place of the first pivot that is zero.
-
-    >>> import tapejit as tj
-    >>> tj.linalg.lu_factor_ex(tj.tensor([[1.0, 2.0], [2.0, 4.0]])).info
-    tensor(2, dtype=torch.int32)
-    """
-    _check_pivot("linalg.lu_factor", pivot)
-    a = matrices("linalg.lu_factor", A)
-    _, factors, pivots = _split_lu(a)
-    return FactorsInfo(factors, _whole(pivots), _info(factors))
-
-
-def _whole(pivots):
-    return (pivots.real if pivots._aval.dtype.is_complex else pivots).detach().to(_INT32)
-
-
-@offered()
-def lu(A, *, pivot=True) -> LU:
-    """P, L, U with A = P L U: a permutation, a unit lower triangle, an upper triangle.
-
-    >>> import tapejit as tj
-    >>> P, L, U = tj.linalg.lu(tj.tensor([[1.0, 2.0], [2.0, 2.0]]))
-    >>> P, L @ U
-    (tensor([[0., 1.],
-            [1., 0.]]), tensor([[2., 2.],
-            [1., 2.]]))
-    """
-    _check_pivot("linalg.lu", pivot)
-    a = matrices("linalg.lu", A)
-    _, factors, pivots = _split_lu(a)
-    return _triangles(factors, pivots)
-
-
-def _triangles(factors, pivots):
-    m, n = factors._aval.shape[-2:]
-    k = min(m, n)
-    eye = FUNCTIONS["eye"](m, k, dtype=factors.dtype)
-    lower = FUNCTIONS["tril"](factors[..., :, :k], -1) + eye
-    order = apply(OPS["lu_permutation"], (pivots.detach(),), (m, True))
-    places = FUNCTIONS["arange"](m)
-    permutation = (order.unsqueeze(-1) == places).to(factors.dtype)
-    return LU(permutation, lower, FUNCTIONS["triu"](factors[..., :k, :]))
-
-
-@export("lu_unpack", method=False)
-def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True) -> LU:
-    """P, L, U of what linalg.lu_factor gives.
-
-    >>> import tapejit as tj
-    >>> tj.lu_unpack(*tj.linalg.lu_factor(tj.tensor([[1.0, 2.0], [2.0, 2.0]]))).U
-    tensor([[2., 2.],
-            [0., 1.]])
-    """
-    factors = matrices("lu_unpack", LU_data)
-    return _triangles(factors, as_tensor(LU_pivots).to(factors.dtype))
-
-
-@offered()
-def lu_solve(LU, pivots, B, *, left=True, adjoint=False) -> Tensor:
-    """x with A x = B (x A = B, A^H x = B), by what lu_factor gave for A.
-
-    >>> import tapejit as tj
-    >>> factors = tj.linalg.lu_factor(tj.tensor([[1.0, 2.0], [2.0, 2.0]]))
-    >>> tj.linalg.lu_solve(*factors, tj.tensor([[3.0], [4.0]]))
-    tensor([[1.],
-            [1.]])
-    """
-    factors, b = matrices("linalg.lu_solve", LU, square=True), matrices("linalg.lu_solve", B)
-    _check_system("linalg.lu_solve", factors, b, left)
-    if not left:  # x A = B is A^H x^H = B^H, and x A^H = B is A x^H = B^H
-        return conjugate_transposed(
-            lu_solve(factors, pivots, conjugate_transposed(b), adjoint=not adjoint)
-        )
-    order = as_tensor(pivots).to(factors.dtype)
-    order = apply(OPS["lu_permutation"], (order,), (factors._aval.shape[-1], adjoint))
-    places = order.unsqueeze(-1)
-    batch = np.broadcast_shapes(factors._aval.shape[:-2], b._aval.shape[:-2])
-    places = places.expand(*batch, *b._aval.shape[-2:])
-    triangle = OPS["solve_triangular"]
-    if not adjoint:
-        x = FUNCTIONS["gather"](b.expand(*batch, *b._aval.shape[-2:]), -2, places)
-        x = apply(triangle, (factors, x), (False, False, True))
-        return apply(triangle, (factors, x), (True, False, False))
-    x = apply(triangle, (factors, b), (True, True, False))
-    x = apply(triangle, (factors, x), (False, True, True))
-    return FUNCTIONS["gather"](x, -2, places)
-
-
-@export("lu_solve")
-def lu_solve_of(b, LU_data, LU_pivots) -> Tensor:
-    """x with A x = b, by what linalg.lu_factor gave for A.
-
-    >>> import tapejit as tj
-    >>> factors = tj.linalg.lu_factor(tj.tensor([[1.0, 2.0], [2.0, 2.0]]))
-    >>> tj.lu_solve(tj.tensor([[3.0], [4.0]]), *factors)
-    tensor([[1.],
-            [1.]])
-    """
-    return lu_solve(LU_data, LU_pivots, b)
 
 
 # ---------------------------------------------------------------- solve
@@ -371,10 +67,10 @@ def _solve(a, b, left, name="torch.linalg.solve", is_vector=None):
     is_vector = _is_vector(a, b) if is_vector is None else is_vector
     if is_vector:
         b = b.unsqueeze(-1)
-    _check_system("linalg.solve", a, b, left or is_vector)
+    check_system("linalg.solve", a, b, left or is_vector)
     if not left and not is_vector:
         return _solve(a.mT, b.mT, True, name, False)[0].mT, None
-    factors, matrix, _ = _split_lu(a)
+    factors, matrix, _ = split_lu(a)
     result = apply(OPS["lu_solve"], (a, factors, b), (False, name))
     if is_vector:
         result = named(result.squeeze(-1), "LinalgSolveExBackward0")
@@ -410,7 +106,7 @@ def solve_ex(A, B, *, left=True, check_errors=False) -> Solution:
     """
     a = matrices("linalg.solve", A, square=True)
     result, _ = _solve(a, B, left, "torch.linalg.solve" if check_errors else "")
-    return Solution(result, _info(_split_lu(a.detach())[1]))
+    return Solution(result, info_of(split_lu(a.detach())[1]))
 
 
 @offered("inverse", top=True)
@@ -639,12 +335,8 @@ def _numpy_pinv(a, rcond=None, hermitian=False, *, rtol=None):
     return pinv(a, 1e-15 if rcond is None and rtol is None else rcond, hermitian, rtol=rtol)
 
 
-def _numpy_cholesky(a, /, *, upper=False):
-    return cholesky(a, upper)
-
-
 for _name, _function in {
-    "solve": _numpy_solve, "lstsq": _numpy_lstsq, "pinv": _numpy_pinv, "cholesky": _numpy_cholesky,
+    "solve": _numpy_solve, "lstsq": _numpy_lstsq, "pinv": _numpy_pinv,
     "inv": inv, "det": det, "slogdet": slogdet, "tensorinv": tensorinv,
     "tensorsolve": lambda a, b, axes=None: tensorsolve(a, b, axes),
 }.items():  # fmt: skip

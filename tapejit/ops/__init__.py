@@ -9,8 +9,8 @@
     reductions    sum, mean, extremes, statistics, softmax
     scans search  running sums, products and extremes; places in sorted numbers
     linear        matrix products
-    matrices solving spectra
-                  linear systems, determinants, eigenvalues; their values are in lapack
+    matrices solving spectra projections
+                  linear systems, eigenvalues, least squares; their values are in lapack
     strided       diagonals and windows
     convolution pooling losses
                   what neural networks need beyond these
@@ -38,6 +38,7 @@ from tapejit.ops import (
     movement,
     pooling,
     powers,
+    projections,
     reductions,
     rounding,
     scans,
@@ -67,6 +68,7 @@ __all__ = [
     "movement",
     "pooling",
     "powers",
+    "projections",
     "reductions",
     "rounding",
     "scans",

@@ -17,7 +17,8 @@ import numpy as np
 from tapejit.errors import NotDifferentiable
 from tapejit.families import operation
 from tapejit.ops.comparison import eq, gt, le, logical_and, logical_not, logical_or
-from tapejit.ops.complexes import conjugate
+from tapejit.ops.complexes import conjugate, real
+from tapejit.ops.copies import cast
 from tapejit.ops.linear import swap
 from tapejit.ops.movement import cat, iota, reshape, slice_
 from tapejit.ops.reductions import amax, sum_
@@ -107,6 +108,36 @@ def hermitian(x):
 def skew(x):
     """What the Hermitian part leaves."""
     return 0.5 * (x - adjoint(x))
+
+
+def rounding(x) -> float:
+    """n eps of a matrix."""
+    return max(x.shape[-2:]) * float(np.finfo(x.dtype.dtype).eps)
+
+
+def half_digits(x) -> float:
+    """The root of eps: what is below is rounding, what is above is not."""
+    return math.sqrt(float(np.finfo(x.dtype.dtype).eps))
+
+
+def real_of(x):
+    return real(x) if x.dtype.is_complex else x
+
+
+def in_dtype_of(x, y):
+    """A real Ref in the dtype of y."""
+    return cast(x, dtype=y.dtype.name) if x.dtype is not y.dtype else x
+
+
+def corner(x, shape):
+    """The first rows and columns of a matrix."""
+    lengths = (*x.shape[:-2], *shape)
+    return slice_(x, starts=(0,) * x.ndim, lengths=lengths, steps=(1,) * x.ndim)
+
+
+def as_vector(x):
+    """A matrix of one element as a vector of one."""
+    return sum_(x, axes=(x.ndim - 1,), keepdim=False)
 
 
 # ---------------------------------------------------------------- conditions on values
