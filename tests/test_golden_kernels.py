@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tapejit.codegen.loop_ir import emit_loop
 from tapejit.codegen.loop_text import emit_source
-from tapejit.plan import LoopKernel, Node, Operand, Output
+from tapejit.codegen.row_ir import emit_kernel
+from tapejit.plan import LoopKernel, Node, Operand, Output, RowKernel
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -62,12 +62,36 @@ KERNELS = {
         ),
         (Output(4, Operand("bool", "1"), None), Output(6, Operand("i64", "s"), None)),
     ),
+    # softmax along rows: three loops that take turns at a few rows
+    "softmax_rows": RowKernel((
+        LoopKernel(
+            2,
+            (Operand("f64", "s1"),),
+            (Node("load", "f64", (0,)),),
+            (Output(0, Operand("f64", "s0"), "max"),),
+        ),
+        LoopKernel(
+            2,
+            (Operand("f64", "s1"), Operand("f64", "s0")),
+            (
+                Node("load", "f64", (0,)), Node("load", "f64", (1,)), Node("sub", "f64", (0, 1)),
+                Node("exp", "f64", (2,)),
+            ),
+            (Output(3, Operand("f64", "s1"), None), Output(3, Operand("f64", "s0"), "sum")),
+        ),
+        LoopKernel(
+            2,
+            (Operand("f64", "s1"), Operand("f64", "s0")),
+            (Node("load", "f64", (0,)), Node("load", "f64", (1,)), Node("div", "f64", (0, 1))),
+            (Output(2, Operand("f64", "s1"), None),),
+        ),
+    )),
 }  # fmt: skip
 
 
 def texts(name):
     kernel = KERNELS[name]
-    return {f"{name}.py": emit_source(kernel, name), f"{name}.ll": emit_loop(kernel, name).ir}
+    return {f"{name}.py": emit_source(kernel, name), f"{name}.ll": emit_kernel(kernel, name).ir}
 
 
 @pytest.mark.parametrize("name", list(KERNELS))
