@@ -340,6 +340,7 @@ def weighted(x, w, b):
 @pytest.mark.parametrize("length", [96, 97])
 def test_the_same_bits_for_any_number_of_threads(several_threads, monkeypatch, length):
     monkeypatch.setattr(partials, "SMALLEST", 1)
+    monkeypatch.setattr(partials, "SHORTEST", 1)
     a, b = aval((length, 40), F64), aval((40,), F64)
     program = value_and_gradient(weighted, a, b, b)
     arrays, found = draw(program), set()
@@ -355,6 +356,7 @@ def test_the_same_bits_for_any_number_of_threads(several_threads, monkeypatch, l
 @pytest.mark.parametrize("length", [1, 2, 96, 97, 100])
 def test_sums_over_the_batch_in_parts(monkeypatch, length):
     monkeypatch.setattr(partials, "SMALLEST", 1)
+    monkeypatch.setattr(partials, "SHORTEST", 1)
 
     def function(x, y, b):
         return exp(x * 0.1) * y + b

@@ -26,6 +26,8 @@ from tapejit.schedule.views import contiguous
 
 PARTS = 16
 """At most; more would only be more to add up in the end."""
+SHORTEST = 8 * PARTS
+"""Units along the axis: what the parts take is written and read once more."""
 SMALLEST = 1 << 18
 """Elements of a loop from which threads gain (50 to 100 us)."""
 
@@ -37,7 +39,7 @@ def in_parts(step: KernelStep | RowStep, add: Callable[..., int]) -> list[Kernel
     """
     parts = step.parts
     length = parts[0].lengths[0]
-    if max(math.prod(part.lengths) for part in parts) < SMALLEST:
+    if length < SHORTEST or max(math.prod(part.lengths) for part in parts) < SMALLEST:
         return [step]
     if not any(_is_added_up(o) for part in parts for o in part.kernel.outputs):
         return [step]
