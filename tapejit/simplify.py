@@ -344,18 +344,25 @@ def _sum_of_broadcast(kind, x, axes, keepdim):
 
 
 def _is_one_of_each_row(whole, index, axis):
-    """Whether an index picks one element of every row, along the last axis."""
-    return axis == whole.ndim - 1 and index.shape == (*whole.shape[:-1], 1)
+    """Whether an index picks one element of every row along an axis."""
+    return index.shape == (*whole.shape[:axis], 1, *whole.shape[axis + 1 :])
 
 
 def _gather(kind, operands):
     """Elements of an elementwise row: only those are computed, and the row need not be stored."""
     x, index = operands
-    tape = x.builder.tape
+    tape, (axis,) = x.builder.tape, kind.attrs
     made = tape.kind(x.row)
-    if made.op.family != "elementwise" or not _is_one_of_each_row(x.aval, index, *kind.attrs):
+    if not _is_one_of_each_row(x.aval, index, axis):
         return None
     parts = [x.builder.ref(row) for row in tape.operands(x.row)]
+    if made.op.name == "expand":
+        (source,) = parts
+        place = axis - (x.ndim - source.ndim)
+        is_same = place < 0 or source.shape[place] == 1
+        return expand(source, shape=index.shape) if is_same else None
+    if made.op.family != "elementwise":
+        return None
     if any(part.shape not in ((), x.shape, index.shape) for part in parts):
         return None
     picked = [_picked(kind, part, index) if part.shape == x.shape else part for part in parts]
@@ -371,18 +378,18 @@ def _sum_of_scatter(kind, x):
     """What is added to rows of zeros, added up, is what it was."""
     tape = x.builder.tape
     made = tape.kind(x.row)
-    if made.op.name != "scatter_add" or kind.attrs[0] != (x.ndim - 1,):
+    if made.op.name != "scatter_add" or kind.attrs[0] != (made.attrs[1],):
         return None
     source, index = [x.builder.ref(row) for row in tape.operands(x.row)]
     if not _is_one_of_each_row(x.aval, index, made.attrs[1]) or not x.dtype.is_floating_point:
         return None
-    total = source + _wrong(index, x.aval)
+    total = source + _wrong(index, x.aval, made.attrs[1])
     return total if total.shape == kind.aval.shape else reshape(total, shape=kind.aval.shape)
 
 
-def _wrong(index, whole):
+def _wrong(index, whole, axis):
     """NaN for rows that have no such place, else 0: loops cannot raise, and must not be silent."""
-    n, number = whole.shape[-1], index.builder.literal
+    n, number = whole.shape[axis], index.builder.literal
     zero, nan = (number(value, aval((), whole.dtype)) for value in (0.0, math.nan))
     return where(logical_and(ge(index, -n), lt(index, n)), zero, nan)
 
@@ -403,7 +410,7 @@ def _choose_places(program):
             refs.append(builder.input(kind.aval))
         elif _is_choice(tape, row):
             before = len(builder.tape)
-            refs.append(_resimplify(builder, before, _choice(kind.aval, *operands)))
+            refs.append(_resimplify(builder, before, _choice(kind, *operands)))
         else:
             refs.append(builder.ref(builder.add(kind, tuple([x.row for x in operands]))))
     outputs, inputs = ([refs[x].row for x in rows] for rows in (program.outputs, program.inputs))
@@ -417,10 +424,11 @@ def _is_choice(tape, row):
     return _is_one_of_each_row(kind.aval, tape.kind(tape.operands(row)[1]).aval, kind.attrs[1])
 
 
-def _choice(whole, x, index):
-    place = where(lt(index, 0), index + whole.shape[-1], index)
-    places = iota(index, shape=whole.shape, axis=whole.ndim - 1)
-    return where(eq(places, place), x, _wrong(index, whole))
+def _choice(kind, x, index):
+    whole, (_, axis) = kind.aval, kind.attrs
+    place = where(lt(index, 0), index + whole.shape[axis], index)
+    places = iota(index, shape=whole.shape, axis=axis)
+    return where(eq(places, place), x, _wrong(index, whole, axis))
 
 
 def _conj(kind, operands):

@@ -1,8 +1,8 @@
 """What losses need beyond reductions: one element picked along an axis, binary cross entropies.
 
-`pick` is a gather that kernels do as a masked sum, so that it joins the loop which also makes the
-softmax; row by row it reads only what it picks.  The binary cross entropies are elementwise
-records because their slopes are better conditioned than those of their formulas.
+`pick` is a gather whose slope is a choice at each element, so that it joins the loop which also
+makes the softmax.  The binary cross entropies are elementwise records because their slopes are
+better conditioned than those of their formulas.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import numpy as np
 from tapejit.errors import ShapeError
 from tapejit.families import elementwise, operation
 from tapejit.ops.comparison import eq
-from tapejit.ops.copies import cast
 from tapejit.ops.exponential import log, log1p, sigmoid
+from tapejit.ops.indexing import gather
 from tapejit.ops.movement import expand, iota, reshape
-from tapejit.ops.reductions import sum_
 from tapejit.ops.selection import maximum, where
 from tapejit.registry import Probe
 from tapejit.shapes import aval
@@ -46,9 +45,9 @@ def _where_picked(x, index, axis, like):
     return where(_is_picked(like, index, axis), x, zero)
 
 
-def _masked_sum(x, index, axis):
-    total = sum_(_where_picked(x, index, axis, x), axes=(axis,), keepdim=False)
-    return total if total.dtype is x.dtype else cast(total, dtype=x.dtype.name)
+def _gathered(x, index, axis):
+    index = reshape(index, shape=(*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+    return reshape(gather(x, index, axis=axis), shape=_without(x.shape, axis))
 
 
 def _run_pick(x, index, axis):
@@ -63,7 +62,7 @@ pick = operation(
     infer=_infer_pick,
     evaluate=_run_pick,
     attributes=("axis",),
-    decompose=_masked_sum,
+    decompose=_gathered,
     vjp=lambda gy, x, index, y, axis: (
         _where_picked(_along(gy, x, axis), index, axis, x),
         None,
