@@ -21,8 +21,9 @@ from tapejit.config import settings
 from tapejit.errors import TapejitError
 from tapejit.ops.arithmetic import neg, sub
 from tapejit.ops.comparison import eq, ge, logical_and, lt
+from tapejit.ops.complexes import imag, real
 from tapejit.ops.linear import matmul, swap
-from tapejit.ops.movement import expand, iota, reshape
+from tapejit.ops.movement import expand, iota, reshape, slice_
 from tapejit.ops.reductions import sum_
 from tapejit.ops.selection import where
 from tapejit.pretty import program_text
@@ -295,7 +296,19 @@ def _slice(kind, operands):
     starts, lengths, steps = kind.attrs
     if lengths == operands[0].shape and set(steps) <= {1} and not any(starts):
         return operands[0]
-    return _movement(kind, operands)
+    return _part_of_pairs(kind, operands[0]) or _movement(kind, operands)
+
+
+def _part_of_pairs(kind, x):
+    """The real or imaginary part, where one is picked from pairs: what `z.real` records."""
+    tape = x.builder.tape
+    starts, lengths, steps = kind.attrs
+    if tape.kind(x.row).op.name != "view_as_real" or lengths[-1] != 1:
+        return None
+    z = x.builder.ref(tape.left[x.row])
+    if lengths[:-1] != z.shape:
+        z = slice_(z, starts=starts[:-1], lengths=lengths[:-1], steps=steps[:-1])
+    return reshape(imag(z) if starts[-1] else real(z), shape=lengths)
 
 
 def _cast(kind, operands):

@@ -11,7 +11,9 @@ from oracle import Cases, fn_name, raised, same_as_torch, warned
 
 import tapejit as tj
 from tapejit.build import Builder
-from tapejit.ops.complexes import conj
+from tapejit.ops.complexes import conj, view_as_real
+from tapejit.ops.movement import slice_
+from tapejit.runtime import reference
 from tapejit.shapes import aval
 from tapejit.simplify import simplify
 from tapejit.tape import Program
@@ -530,6 +532,16 @@ class TestTransforms:
             "input",
             "mul",
         ]
+
+    def test_parts_are_rows_of_their_own_in_programs(self):
+        builder = Builder()
+        z = builder.input(aval((3, 2), tj.complex128))
+        pairs = view_as_real(z)
+        second = slice_(pairs, starts=(1, 0, 1), lengths=(2, 2, 1), steps=(1, 1, 1))
+        program = simplify(Program(builder.tape, (z.row,), (second.row,)))
+        names = [program.tape.kind(row).op.name for row in range(len(program.tape))]
+        assert names == ["input", "slice", "imag", "reshape"]
+        np.testing.assert_array_equal(reference.run(program, [Z])[0], Z[1:].imag[..., None])
 
     def test_single_precision_stays(self):
         z = Z.astype(np.complex64)
