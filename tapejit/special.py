@@ -18,7 +18,8 @@ from tapejit.tensor.docstrings import described
 from tapejit.tensor.front import FUNCTIONS, export, method, named, offered
 
 _HERE = (
-    "beta", "betaln", "erfcinv", "expit", "gammainc", "gammaincc", "gammaln", "multigammaln",
+    "beta", "betaln", "erfcinv", "expit", "gammainc", "gammaincc", "gammaln", "modified_bessel_i0",
+    "modified_bessel_i1", "multigammaln",
     "polygamma", "psi", "zeta",
 )  # fmt: skip
 _SAME = (
@@ -31,6 +32,8 @@ globals().update({name: FUNCTIONS[name] for name in _SAME} | IN_SPACES["special"
 expit = FUNCTIONS["sigmoid"]
 gammaln = FUNCTIONS["lgamma"]
 psi = FUNCTIONS["digamma"]
+modified_bessel_i0 = FUNCTIONS["i0"]
+modified_bessel_i1 = IN_SPACES["special"]["i1"]
 
 
 # ---------------------------------------------------------------- computed by the library

@@ -15,7 +15,7 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import DtypeError
 from tapejit.registry import OPS
-from tapejit.tensor.arithmetic import pow_, where
+from tapejit.tensor.arithmetic import clamp, pow_, where
 from tapejit.tensor.core import Tensor, apply, as_operand
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 
@@ -173,6 +173,28 @@ def lerp(input, end, weight) -> Tensor:
     """
     result = apply(OPS["lerp"], (input, end, weight))
     return result if isinstance(weight, Tensor) else named(result, "LerpBackward0")
+
+
+@export()
+def clamp_min(input, min) -> Tensor:
+    """Each element, not below `min`.
+
+    >>> import tapejit as tj
+    >>> tj.clamp_min(tj.tensor([-1.0, 2.0]), 0.0)
+    tensor([0., 2.])
+    """
+    return named(clamp(input, min=min), "ClampMinBackward0")
+
+
+@export()
+def clamp_max(input, max) -> Tensor:
+    """Each element, not above `max`.
+
+    >>> import tapejit as tj
+    >>> tj.clamp_max(tj.tensor([-1.0, 2.0]), 0.0)
+    tensor([-1.,  0.])
+    """
+    return named(clamp(input, max=max), "ClampMaxBackward0")
 
 
 @export("nextafter", numpy=("nextafter",))
