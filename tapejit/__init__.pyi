@@ -370,6 +370,14 @@ class Tensor:
         """Each element brought into [min, max]; either may be None."""
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """Each element brought into [min, max], in place."""
+    def clamp_max(self, max: Any) -> Tensor:
+        """Each element, not above `max`."""
+    def clamp_max_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `clamp_max`, written into the memory of the tensor, which is returned."""
+    def clamp_min(self, min: Any) -> Tensor:
+        """Each element, not below `min`."""
+    def clamp_min_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As `clamp_min`, written into the memory of the tensor, which is returned."""
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         """Each element brought into [min, max]; either may be None."""
     def clip_(self, min: Any = None, max: Any = None) -> Tensor:
@@ -1520,6 +1528,16 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Each element brought into [min, max]; either may be None."""
 @overload
 def clamp(input: Array, min: Any = None, max: Any = None) -> Any: ...
+@overload
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """Each element, not above `max`."""
+@overload
+def clamp_max(input: Array, max: Any) -> Any: ...
+@overload
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """Each element, not below `min`."""
+@overload
+def clamp_min(input: Array, min: Any) -> Any: ...
 @overload
 def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Each element brought into [min, max]; either may be None."""
