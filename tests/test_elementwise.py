@@ -176,6 +176,13 @@ def test_functions_of_numpy_that_only_numpy_has_or_that_give_two():
         np.spacing(t)
 
 
+def test_parts_of_complex_numbers_are_made_finite():
+    z = [complex(np.nan, 1.0), complex(np.inf, -np.inf), 2.0 - 1.0j]
+    got = tj.nan_to_num(tj.tensor(z), nan=7.0, posinf=8.0, neginf=9.0)
+    want = torch.nan_to_num(torch.tensor(z), nan=7.0, posinf=8.0, neginf=9.0)
+    assert got.tolist() == want.tolist()
+
+
 def test_logit_next_to_a_half_keeps_its_digits():
     x = 0.5 + np.array([1e-15, 1e-10, -1e-5])
     np.testing.assert_allclose(tj.logit(x), 4 * (x - 0.5) + 16 / 3 * (x - 0.5) ** 3, rtol=1e-15)

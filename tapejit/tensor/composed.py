@@ -86,6 +86,9 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None) -> Tensor:
     if dtype.is_complex:
         parts = [nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag)]
         return named(apply(OPS["complex"], parts), "NanToNumBackward0")
+    if dtype.is_complex:
+        parts = (nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag))
+        return FUNCTIONS["complex"](*parts)
     if not dtype.is_floating_point:
         return input.clone()
     largest = float(np.finfo(dtype.dtype).max)
