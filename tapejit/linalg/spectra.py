@@ -64,9 +64,9 @@ def eigh(A, UPLO="L") -> Eigen:
 
     Slope   of a loss that depends on which vectors belong to equal eigenvalues, or on their
             phases, there is none: NotDifferentiable.  To notice it, the vectors of equal
-            eigenvalues are a basis drawn at random where A requires grad; and such a loss must
-            take values and vectors from one call.  A function of the matrix, V f(w) V^H, has a
-            gradient there that no vectors know: see matrix_exp, solve, cholesky
+            eigenvalues are a basis drawn at random where A requires grad or is traced, and the
+            loss must take values and vectors from one call.  A function V f(w) V^H of the
+            matrix has a gradient there that no vectors know, and is refused too
 
     >>> import tapejit as tj
     >>> values, vectors = tj.linalg.eigh(tj.tensor([[2.0, 0.0], [0.0, 1.0]]))
