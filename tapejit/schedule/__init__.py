@@ -4,6 +4,8 @@
     templates   what an operation is inside a kernel: nodes, for operands of given dtypes
     placement   which kernel computes a row, which rows are stored, which are computed again
     bodies      a kernel's rows as nodes, loads and stores; collapsing its axes
+    rows        kernels that walk through the same rows become one
+    partials    sums over the outermost axis in parts, which threads share
     planner     `schedule`, which strings them together; buffers and results
     describe    a plan as text
 
