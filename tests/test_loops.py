@@ -296,6 +296,21 @@ def test_products_by_blocks(is_turned, n, dtype):
     np.testing.assert_allclose(compiled([given, y])[0], x @ y, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("is_turned", (False, True))
+def test_many_rows_by_blocks_are_several_units(is_turned):
+    rng = np.random.default_rng(16)
+    x, y = rng.standard_normal((5, 1040) if is_turned else (1040, 5)), rng.standard_normal((5, 24))
+    turn = TURNS["transposed"] if is_turned else lambda ref: ref
+    program = build("matmul", [x, y], {}, lambda refs: [turn(refs[0]), refs[1]])
+    compiled = compile_program(program)
+    (step,) = compiled.plan.steps
+    assert (step.work.run, step.work.units) == ("blocks", 65)
+    want = (x.T if is_turned else x) @ y
+    np.testing.assert_allclose(compiled([x, y])[0], want, rtol=1e-13, atol=1e-13)
+    x = rng.standard_normal((1001, 5))  # no equal parts
+    assert compile_program(build("matmul", [x, y], {})).plan.steps[0].work.run == "products"
+
+
 def test_the_slope_of_a_transposed_weight_is_no_transposed_product():
     """w.T enters a product: its gradient is a product that is read as it was written."""
     gradient = tj.grad(lambda w, x: (x @ w.T).sum())
@@ -422,12 +437,19 @@ def test_a_native_call_with_a_place_out_of_range_raises():
 def test_threads_give_the_same_bits():
     rng = np.random.default_rng(7)
     x, places = rng.standard_normal((64, 3001)).astype(np.float32), rng.integers(0, 64, (64, 3001))
+    how = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
     cases = [
         ("cumsum", [x], {"axis": 1}),
         ("cumsum", [x], {"axis": 0}),
         ("gather", [x, places], {"axis": 0}),
         ("scatter_add", [x, places], {"shape": (64, 3001), "axis": 0}),
         ("index_add", [x, places[:, 0].copy()], {"shape": (64, 3001)}),
+        ("convolution", [x[:, :3000].reshape(64, 3, 20, 50), x[:8, :27].reshape(8, 3, 3, 3)], how),
+        (
+            "convolution_weight",
+            [x[:, :1000].reshape(64, 1, 20, 50), x[:, :3000].reshape(64, 3, 20, 50)],
+            {"kernel": (3, 3), **how},
+        ),
         ("matmul", [x.reshape(64, 1, 3001), x.reshape(64, 3001, 1)], {}),
         ("matmul", [x[:, :3000].reshape(64, 30, 100), x[:, :3000].reshape(64, 100, 30)], {}),
     ]

@@ -27,6 +27,8 @@ TAPEJIT_JIT=0 runs the same functions as Python.  What compiles them is runtime/
     scans       cumsum
     recurrences recurrence, cumprod, cumargmax, cumargmin
     search      searchsorted
+    products    matrix products: what the native loops of runtime/blas_code.py are told
+    convolutions values, and slopes by input and by weights; tiles: what they call natively
     pooling     the largest element of each window
     windows     unstrided: windows added up where they overlap
 

@@ -22,6 +22,9 @@ CACHED = 1 << 17
 """Bytes of y up to which a product is done by blocks: a BLAS copies it first, which pays when it is
 read from farther than the second cache."""
 
+MANY, PARTS = 512, (256, 128, 64, 32, 16)
+"""Rows above which a product by blocks is cut into equal parts, one unit each."""
+
 FEW = 64
 """Rows up to which x @ w' is done by dot products, without copies that a BLAS makes."""
 
@@ -84,7 +87,11 @@ def matmul_work(operands, result):
     ns, size = units * m * n * k * NS[result.dtype.kernel], result.dtype.itemsize
     lanes = REGISTER // size
     is_small = k * n * size <= CACHED and not n % lanes and m > 1
-    if is_small and walk_y[0] == 0 and not places[2]:
+    rows = m if batch or m <= MANY else max((r for r in PARTS if not m % r), default=0)
+    if is_small and walk_y[0] == 0 and not places[2] and rows:
+        if rows != m:  # as a batch of parts, for our threads
+            units, places = m // rows, (rows * (1 if walk_x[0] else walk_x[1]), 0, 0)
+            meta = (*meta[:2], rows, *meta[3:7], *places)
         return Work(BLOCKS, (*meta, size, lanes), units, ns)
     return Work(PRODUCTS, meta, units, ns)
 
