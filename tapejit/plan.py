@@ -1,4 +1,4 @@
-"""What a compiled program consists of: loop kernels, and operations' own loops, over planned buffers.
+"""What a compiled program consists of: loop kernels and own loops, over planned buffers.
 
 `schedule` makes these records, `codegen` turns kernels into text and LLVM IR, `runtime` runs
 them.  A `LoopKernel` holds no sizes and no addresses: two programs that differ only in sizes, or

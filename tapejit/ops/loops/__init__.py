@@ -14,7 +14,7 @@ stays the reference and what runs elsewhere: on dtypes that kernels do not take,
 and without Numba.  What a loop may assume and must keep:
 
 - args have kernels' dtypes (bool, i32, i64, f32, f64); a bool is a byte, 0 or 1.  Operands are
-  row-major unless the Loop is strided: then `work` puts strides into meta.
+  row-major where the Loop does not say what else it `reads`: then `work` puts strides into meta.
 - It allocates nothing, raises nothing, prints nothing: no NumPy inside.  Places read from an
   operand are checked; where one is out of range it sets the status and goes on, reading nothing.
 - The bits of the result do not depend on how units are spread over threads.
