@@ -21,6 +21,12 @@ SAME = {
     "repeat": lambda x: x.repeat(2),
     "repeat along": lambda x: np.repeat(x, 3, axis=1),
     "round": lambda x: x.round(1) * x,
+    "method dot": lambda x: x.dot(x.T),
+    "method trace": lambda x: x.trace(offset=1),
+    "method flatten F": lambda x: x.flatten("F"),
+    "method reshape F": lambda x: x.reshape(2, 3, order="F") * x.reshape((2, 3)),
+    "method sum, where": lambda x: x.sum(0, where=np.array([True, False]), initial=2.0),
+    "method sum, dtype": lambda x: x.sum(0, np.float64),
     "argsort": lambda x: np.argsort(x, axis=None) * 1.0,
     "method argsort": lambda x: x.argsort(0) * 1.0,
     "nonzero": lambda x: x[x.nonzero()],
@@ -43,7 +49,14 @@ def sorted_in_place(x):
     return y * np.arange(6.0).reshape(3, 2)
 
 
+def written_flat_copy(x):
+    y = x.flatten()
+    y[0] = 9.0
+    return y * x.ravel()
+
+
 SAME["sort in place"] = sorted_in_place
+SAME["flatten is a copy"] = written_flat_copy
 
 
 @pytest.mark.parametrize("name", SAME)

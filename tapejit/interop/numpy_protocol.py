@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tapejit.dtypes import as_dtype
+from tapejit.dtypes import DType, as_dtype
 from tapejit.errors import DtypeError, TraceError
 from tapejit.interop.numpy_missing import missing
 from tapejit.interop.numpy_words import call, check_plain, into, name_of, operand, ours
@@ -183,7 +183,7 @@ def _means_numpy(name: str, in_numpy: Callable, only_with: frozenset | None = No
     def method(x, *args, **kwargs):
         speaks_numpy = state.parked.speaks_numpy
         if speaks_numpy and only_with is not None:
-            is_dtype = len(args) > 1 and not isinstance(args[1], int)
+            is_dtype = len(args) > 1 and isinstance(args[1], type | np.dtype | DType)
             speaks_numpy = is_dtype or not only_with.isdisjoint(kwargs)
         return (in_numpy if speaks_numpy else in_torch)(x, *args, **kwargs)
 
@@ -195,10 +195,25 @@ def _as_function(name):
     return lambda x, *args, **kwargs: call(function, (x, *args), kwargs)
 
 
-for _name in ("std", "var", "max", "min", "round", "argsort", "nonzero", "repeat"):
+def _flatten(x, *args, order="C", **options):
+    """A copy, where PyTorch's is a view; of PyTorch's axes if it is given some."""
+    if options or (args and isinstance(args[0], int)):
+        return FUNCTIONS["flatten"](x, *args, **options)
+    return call(np.ravel, (x,), {"order": args[0] if args else order}).clone()
+
+
+def _reshape(x, *shape, order="C", copy=None):
+    return call(np.reshape, (x, shape[0] if len(shape) == 1 else shape), {"order": order})
+
+
+for _name in (
+    "std", "var", "max", "min", "round", "argsort", "nonzero", "repeat", "dot", "trace",
+):  # fmt: skip
     _means_numpy(_name, _as_function(_name))
 for _name in ("sum", "mean", "prod", "all", "any", "cumsum"):
     _means_numpy(_name, _as_function(_name), frozenset({"out", "where", "initial"}))
+_means_numpy("flatten", _flatten)
+_means_numpy("reshape", _reshape, frozenset({"order", "copy"}))
 _means_numpy("sort", _sort_in_place)  # its slope reads the unsorted
 
 Tensor.__array_ufunc__ = array_ufunc
