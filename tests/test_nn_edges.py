@@ -571,6 +571,36 @@ def test_complex_convolution():
     same_as_torch(case)
 
 
+# ---------------------------------------------------------------- forward mode
+
+FORWARD = {
+    "conv2d": lambda x, w: F.conv2d(x, w, padding=1, stride=2),
+    "conv_transpose2d": lambda x, w: F.conv_transpose2d(x, w.transpose(0, 1), stride=2),
+    "max_pool2d": lambda x, w: F.max_pool2d(x, 3, 2, 1) * w[0, 0, 0, 0],
+    "avg_pool2d": lambda x, w: F.avg_pool2d(x * x, 3, 2, 1) * w[0, 0, 0, 0],
+    "layer_norm": lambda x, w: F.layer_norm(x, (6,)) * w[0, 0, 0, 0],
+    "batch_norm": lambda x, w: F.batch_norm(x, None, None, training=True) * w[0, 0, 0, 0],
+    "attention": lambda x, w: F.scaled_dot_product_attention(x, x, x, is_causal=True) * w.sum(),
+    "cross_entropy": lambda x, w: F.cross_entropy(x[0, 0], np.arange(6)) * w.sum(),
+    "interpolate": lambda x, w: F.interpolate(x * x, scale_factor=1.5, mode="bilinear") * w.sum(),
+}
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_tangents_agree_with_gradients(name):
+    random = np.random.default_rng(0)
+    x, w = random.normal(size=(2, 3, 6, 6)), random.normal(size=(4, 3, 3, 3))
+    directions = random.normal(size=x.shape), random.normal(size=w.shape)
+
+    def loss(x, w):
+        return (FORWARD[name](x, w) ** 2).sum()
+
+    _, tangent = tj.jvp(loss, (x, w), directions)
+    gradients = tj.grad(loss, argnums=(0, 1))(x, w)
+    pulled = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
+    np.testing.assert_allclose(tangent, pulled, rtol=1e-9)
+
+
 # ---------------------------------------------------------------- a small network
 
 
