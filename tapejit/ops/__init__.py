@@ -14,7 +14,8 @@
     strided       diagonals and windows
     convolution pooling losses
                   what neural networks need beyond these
-    indexing      index, gather, sort and their transposes
+    indexing combining
+                  index, gather, sort and their transposes; products and extremes at places
     probes        where tests look at them
 
 Importing this package fills `tapejit.registry.OPS` and gives Refs their operators.
