@@ -228,7 +228,7 @@ copysign = elementwise(
     "copysign",
     summary="The size of the first with the sign of the second, the sign of a zero included.",
     code="math.copysign(u, v)",
-    partials=lambda u, v, y: (sign(u) * sign(y), 0.0),
+    partials=lambda u, v, y: (where(u == u, sign(u) * sign(y), u), 0.0),
     rule="float",
     alias=Alias("copysign", "copysign"),
     grad_name="CopysignBackward0",

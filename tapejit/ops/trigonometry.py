@@ -147,9 +147,9 @@ sinc = elementwise(
 
 def _atan2_slopes(u, v, y):
     radius = hypot(u, v)  # its square may leave the range
-    there = (radius > 0.0) & (radius < math.inf)
-    radius = where(there, radius, 1.0)
-    return where(there, v / radius / radius, 0.0), where(there, -u / radius / radius, 0.0)
+    flat = (radius == 0.0) | ((radius == math.inf) & (y == y))
+    radius = where(flat, 1.0, radius)
+    return where(flat, 0.0, v / radius / radius), where(flat, 0.0, -u / radius / radius)
 
 
 atan2 = elementwise(
