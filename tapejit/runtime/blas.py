@@ -10,7 +10,7 @@ between our threads, and BLAS keeps to one meanwhile (`single`, `restore`); wher
 so, they run one after the other.
 
     cell             the cell of a native loop
-    gemm             address and symbol of what loops call
+    tile_library     what loops in Python call: tiles of products in registers (codegen/tiles.py)
 
 Start at `cell`.
 """
