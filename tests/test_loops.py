@@ -513,3 +513,23 @@ def test_a_second_process_compiles_nothing(tmp_path):
     first, second = lines(), lines()
     assert first[:-1] == second[:-1]
     assert (first[-1], second[-1]) == ("True", "False")
+
+
+def square_sum(x):
+    return (x * x).sum()
+
+
+slope = tj.grad(square_sum)
+
+
+def test_a_function_may_call_a_transform_that_is_already_native():
+    """The records of its native entry are no data that the function reads."""
+    x = np.arange(3.0)
+    for _ in range(40):
+        slope(x)
+    assert "calls: native" in str(tj.explain(slope))
+    twice = tj.jit(lambda x: slope(x) * 2.0)
+    for _ in range(40):
+        twice(x)
+    assert np.array_equal(twice(x), 4.0 * x)
+    assert "calls: native" in str(tj.explain(twice))

@@ -186,6 +186,8 @@ class NotNative(Exception):
 class _Record(np.ndarray):
     """Words for native code.  A subclass, so that it can also own what it names."""
 
+    __tapejit_cache__ = True  # as Entries: what a function reads is not to be found here
+
     owner: Any
 
 
