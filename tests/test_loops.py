@@ -525,11 +525,10 @@ slope = tj.grad(square_sum)
 def test_a_function_may_call_a_transform_that_is_already_native():
     """The records of its native entry are no data that the function reads."""
     x = np.arange(3.0)
-    for _ in range(40):
+    for _ in range(3000):
         slope(x)
     assert "calls: native" in str(tj.explain(slope))
     twice = tj.jit(lambda x: slope(x) * 2.0)
-    for _ in range(40):
-        twice(x)
-    assert np.array_equal(twice(x), 4.0 * x)
-    assert "calls: native" in str(tj.explain(twice))
+    for _ in range(200):
+        assert np.array_equal(twice(x), 4.0 * x)  # a call that is recorded anew would warn
+    assert "recorded 1 time" in str(tj.explain(twice))
