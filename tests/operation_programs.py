@@ -256,8 +256,22 @@ def _registered(family, n_operands=None):
 
 UNARY, BINARY = _registered("elementwise", 1), _registered("elementwise", 2)
 REDUCTIONS = [op for op in _registered("reduction") if op.attributes == ("axes", "keepdim")]
-UNDERIVED = {"floor_divide", "heaviside", "nextafter"}
-"""PyTorch has no derivative of these."""
+
+
+@functools.cache
+def is_derived(name: str, n_operands: int) -> bool:
+    """Whether PyTorch has a derivative of a function; of some it drops it without a word."""
+    torch = _torch()
+    if torch is None:
+        return True
+    operands = [torch.full((2,), 0.5, requires_grad=True) for _ in range(n_operands)]
+    try:
+        operator.attrgetter(name)(torch)(*operands).sum().backward()
+    except RuntimeError:
+        return False
+    return all(x.grad is not None for x in operands)
+
+
 ONE_AXIS = {"prod", "argmax", "argmin"}
 """PyTorch reduces these over one axis or all."""
 
@@ -270,7 +284,8 @@ def _domain(op, place=0):
 @step(14)
 def unary(d):
     op, x = d.pick(UNARY), d.any_float()
-    return f"T.{op.alias.torch}({d.tame(x, *_domain(op))})"
+    x = d.tame(x, *_domain(op))
+    return f"T.{op.alias.torch}({x if is_derived(op.alias.torch, 1) else f'{x}.detach()'})"
 
 
 @step(14)
@@ -279,12 +294,13 @@ def binary(d):
     y = d.partner(x)
     if y is None:
         return None
-    if op.alias.operator and op.name not in UNDERIVED and d.chance(0.2):
+    derived = is_derived(op.alias.torch, 2)
+    if op.alias.operator and derived and d.chance(0.2):
         low, high = _domain(op, 1)
         number = round(float(d.generator.uniform(low, high)), 2)
         return f"T.{op.alias.torch}({d.tame(x, *_domain(op))}, {number})"
     x, y = d.tame(x, *_domain(op)), d.tame(y, *_domain(op, 1))
-    if op.name in UNDERIVED:
+    if not derived:
         x, y = f"{x}.detach()", f"{y}.detach()"
     return f"T.{op.alias.torch}({x}, {y})"
 
