@@ -1,6 +1,6 @@
 """PyTorch's `nn.functional`: a table of contents.
 
-    linear activations normalization dropout attention losses distances
+    linear activations normalization dropout attention losses margins distances
                        compositions of elementwise rows, reductions and products, which fuse
     convolution pooling
                        records of their own: `ops/convolution.py`, `ops/pooling.py`
@@ -87,22 +87,24 @@ from tapejit.nn.linear import (
 from tapejit.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    cosine_embedding_loss,
     cross_entropy,
     gaussian_nll_loss,
-    hinge_embedding_loss,
     huber_loss,
     kl_div,
     l1_loss,
-    margin_ranking_loss,
     mse_loss,
-    multi_margin_loss,
-    multilabel_margin_loss,
     multilabel_soft_margin_loss,
     nll_loss,
     poisson_nll_loss,
     smooth_l1_loss,
     soft_margin_loss,
+)
+from tapejit.nn.margins import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
