@@ -25,7 +25,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 from kernel_case import NUMPY, make_case, native, through_numba
-from test_golden_kernels import KERNELS
+from test_golden_kernels import LOOPS
 from test_loop_ir import SPECIAL, random_kernel, store
 
 import tapejit as tj
@@ -215,9 +215,9 @@ def test_total_sums_over_blocks_and_nan():
 # ---------------------------------------------------------------- whole kernels
 
 
-@pytest.mark.parametrize("name", list(KERNELS))
+@pytest.mark.parametrize("name", list(LOOPS))
 def test_golden_kernels(name):
-    kernel = KERNELS[name]
+    kernel = LOOPS[name]
     case = make_case(kernel, (11,) if kernel.rank == 1 else (3, 11))
     for output, mine, theirs in zip(kernel.outputs, through_numba(case), native(case), strict=True):
         if output.reduce == "sum" and output.operand.steps[-1] == "0":
@@ -237,7 +237,7 @@ def test_random_kernels(seed):
 
 def test_programs_agree_and_are_kept_apart():
     """The same function on each backend: value and gradient, by kernels of its own."""
-    kernel = KERNELS["tanh_sum"]
+    kernel = LOOPS["tanh_sum"]
     x = np.linspace(-2.0, 2.0, 5000)
     found = {}
     for backend in ("ir", "numba"):
@@ -257,7 +257,7 @@ def test_programs_agree_and_are_kept_apart():
 def test_an_njit_caller_calls_the_kernel_with_arrays():
     import numba
 
-    kernel = KERNELS["tanh_sum"]
+    kernel = LOOPS["tanh_sum"]
     loop = numba_kernels.dispatcher(kernel)
     finish = numba_kernels.dispatcher(kernel, "kernel_finish")
 
@@ -282,7 +282,7 @@ def test_the_text_lies_in_a_file_of_its_own(tmp_path, monkeypatch):
     """Damage there changes nothing that runs, and is put right."""
     store = cache.ObjectStore(tmp_path / "own")
     monkeypatch.setattr(sources, "shared_store", lambda: store)
-    text = emit_source(KERNELS["axpb"], "kernel")
+    text = emit_source(LOOPS["axpb"], "kernel")
     for content in (None, "def kernel(): return 'edited'\n", text.replace("2.5", "3.5")):
         sources._code.cache_clear()
         if content is not None:
@@ -317,7 +317,7 @@ def test_what_is_shown_is_what_runs(tmp_path, monkeypatch):
 def test_without_a_disk_tracebacks_still_show_the_text(monkeypatch):
     monkeypatch.setattr(sources.shared_store(), "_is_usable", False)
     sources._code.cache_clear()
-    kernel = sources.namespace(emit_source(KERNELS["axpb"], "kernel"))["kernel"]
+    kernel = sources.namespace(emit_source(LOOPS["axpb"], "kernel"))["kernel"]
     sources._code.cache_clear()
     assert kernel.__code__.co_filename.startswith("<tapejit kernel ")
     with pytest.raises(TypeError) as failure:
@@ -375,7 +375,7 @@ def test_another_numba_is_asked_for_its_public_text(monkeypatch):
 
 def test_nothing_is_contracted_or_reordered():
     """No fast-math flag, no fused multiply and add: + and * keep NumPy's bits."""
-    text = emit_text(KERNELS["axpb"], "kernel")
+    text = emit_text(LOOPS["axpb"], "kernel")
     function = text.functions[0]
     pyfunc = numba_kernels._scope(text.source)[function.name]
     llvm, symbol = numba_kernels.lower(pyfunc, numba_kernels._signature(function))

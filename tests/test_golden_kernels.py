@@ -88,6 +88,8 @@ KERNELS = {
     )),
 }  # fmt: skip
 
+LOOPS = {name: kernel for name, kernel in KERNELS.items() if isinstance(kernel, LoopKernel)}
+
 
 def texts(name):
     kernel = KERNELS[name]

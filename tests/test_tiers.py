@@ -12,7 +12,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 from kernel_case import NUMPY, launched, make_case
-from test_golden_kernels import KERNELS
+from test_golden_kernels import LOOPS
 from test_loop_ir import SPECIAL, one, random_kernel
 from test_pool import WORK, needs_fork, run_script
 
@@ -51,9 +51,9 @@ def check_same_bits(kernel, *cases):
 # ---------------------------------------------------------------- the same bits
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", LOOPS)
 def test_golden_kernels_have_the_same_bits(name):
-    kernel = KERNELS[name]
+    kernel = LOOPS[name]
     shapes = [(n,) * 1 if kernel.rank == 1 else (5, n) for n in (0, 1, 9, 64, 4103)]
     check_same_bits(kernel, *(make_case(kernel, shape) for shape in shapes))
 
@@ -237,7 +237,7 @@ def test_llvm_works_without_llvmlite_s_lock(monkeypatch):
             self.leave.set()
             self.thread.join()
 
-    ir, *_ = tiers.emit(KERNELS["tanh_sum"])
+    ir, *_ = tiers.emit(LOOPS["tanh_sum"])
     want = native.compile_object(ir, 1)
     monkeypatch.setattr(native, "_BACKGROUND", Guard())
     assert native._compile_unlocked(ir) == want
@@ -245,7 +245,7 @@ def test_llvm_works_without_llvmlite_s_lock(monkeypatch):
 
 
 def test_compiles_in_both_at_once_give_the_same_code():
-    texts = [tiers.emit(kernel)[0] for kernel in (*KERNELS.values(), one("sin", "f64", 1))]
+    texts = [tiers.emit(kernel)[0] for kernel in (*LOOPS.values(), one("sin", "f64", 1))]
     want = [native.compile_object(text, 1) for text in texts]
     behind = []
 
