@@ -72,7 +72,7 @@ def _vectors(real, vector_bytes):
 def _declarations(real, vector_bytes):
     lanes, vector, suffix = _vectors(real, vector_bytes)
     return (
-        f"declare {vector} @llvm.fma.{suffix}({vector}, {vector}, {vector})\n"
+        f"declare {vector} @llvm.fmuladd.{suffix}({vector}, {vector}, {vector})\n"
         f"declare {vector} @llvm.masked.load.{suffix}.p0(ptr, i32, <{lanes} x i1>, {vector})\n"
         f"declare {real} @llvm.vector.reduce.fadd.{suffix}({real}, {vector})\n"
     )
@@ -280,6 +280,6 @@ def _dots(m, n, real, lanes, vector, suffix, has_places):
 
 
 def _fma(result, x, y, z, vector, suffix):
-    return (
-        f"  {result} = call {vector} @llvm.fma.{suffix}({vector} {x}, {vector} {y}, {vector} {z})"
-    )
+    """Fused where the processor has an instruction for it: elsewhere `llvm.fma` calls libm."""
+    operands = f"{vector} {x}, {vector} {y}, {vector} {z}"
+    return f"  {result} = call {vector} @llvm.fmuladd.{suffix}({operands})"
