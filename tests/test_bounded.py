@@ -255,7 +255,7 @@ def test_arguments_are_not_kept():
 
 
 def test_paths_with_large_temporaries_are_few(monkeypatch):
-    monkeypatch.setattr(paths, "MAX_SIGNATURES", 64)
+    monkeypatch.setattr(paths, "MAX_SIGNATURES", 256)
     f = tj.value_and_grad(lambda x: np.sum(np.cumsum(np.tanh(np.cumsum(np.sin(x)))) * np.cos(x)))
     for n in range(200_000, 200_020):
         for _ in range(2):

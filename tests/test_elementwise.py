@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
+from tapejit.registry import OPS
 
 torch = pytest.importorskip("torch")
 
@@ -293,3 +294,22 @@ def test_small_floats_keep_their_dtype(dtype):
     for name in two:
         assert function(tj, name)(x, x).dtype is x.dtype, name
     assert tj.polygamma(2, x).dtype is tj.polygamma(1, x).dtype is x.dtype
+
+
+# ---------------------------------------------------------------- numbers as operands
+
+PAIRED = [op for op in OPS.values() if op.expression and len(op.expression.parameters) == 2]
+PAIRED = [op for op in PAIRED if op.alias.torch]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("op", PAIRED, ids=str)
+def test_a_number_is_the_same_operand_at_every_call(op, dtype):
+    """The second call takes the short way, which leaves out the conversion of operands."""
+    function = operator.attrgetter(op.alias.torch)(tj)
+    x = tj.tensor([0.25, 0.5, 0.75], dtype=getattr(tj, dtype))
+    for call in (lambda: function(x, 0.5), lambda: function(0.5, x)):
+        first, *later = (call() for _ in range(3))
+        for again in later:
+            assert again.numpy().dtype == first.numpy().dtype
+            assert np.array_equal(again.numpy(), first.numpy())

@@ -98,6 +98,9 @@ def test_every_elementwise_operation_has_the_bits_of_a_kernel(op, dtype):
         wanted = [i for i, row in zip(inputs, sweep.results, strict=True) if row >= 0]
         outputs = [Output(result), *(Output(row, is_cotangent=True) for row in wanted)]
         run = interpret(tape, inputs, outputs, root=root)
+        if any(sweep.tape.kind(row).op.family == "library" for row in range(len(sweep.tape))):
+            assert run is None  # a slope that SciPy computes: the third of lgamma
+            continue
         assert run is not None, kind
         points = [*itertools.product(SPECIAL, repeat=len(inputs))]
         points = rng.permutation(points)[:40].tolist() if len(points) > 40 else points
@@ -124,7 +127,8 @@ def test_every_elementwise_operation_is_near_the_reference(op):
     for point in np.random.default_rng(1).uniform(low, high, (20, len(inputs))):
         (got,) = run.call([np.array(x) for x in point])
         (want,) = reference.run(Program(tape, inputs, [result]), list(point))
-        assert np.isclose(got, want, rtol=4 * np.finfo(np.float64).eps, atol=0), (point, got, want)
+        eps = np.finfo(np.float64).eps  # absolute next to zeros: SciPy's lgamma has no more there
+        assert np.isclose(got, want, rtol=4 * eps, atol=eps), (point, got, want)
 
 
 # ---------------------------------------------------------------- programs

@@ -459,6 +459,8 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
     far  whether frames of ours lie between the method and the user's call
     """
     evaluate = EVALUATE[op.code]
+    # NumPy's functions take a Python number as it is, ours need one of the array's dtype
+    takes_numbers = isinstance(evaluate, np.ufunc)
     known: dict[tuple, Kind] = lookup()  # (aval, aval or number type) -> Kind
     gives_float = op.rule not in ("compare", "predicate", "logical")
 
@@ -487,7 +489,7 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
         tape = state.recording
         if kind is None or (tape is not None and tape.is_trace and _is_slow(kind)):
             return first_time(x, y)
-        other = y._value if is_tensor else y
+        other = y._value if is_tensor else y if takes_numbers else kind.aval.dtype.dtype.type(y)
         token = ERROR_STATE.set(SILENT)
         try:
             value = evaluate(other, x._value) if reflected else evaluate(x._value, other)

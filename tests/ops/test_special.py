@@ -37,7 +37,7 @@ def program_of(case, arrays):
         return Program(record.tape, record.inputs, (record.row,)), []
     sweep = reverse(record.tape, (record.row,), record.floats)
     outputs = (record.row, *(r for r in sweep.results if r >= 0))
-    seed = probing.like(probing.evaluate(case, arrays), 99)
+    seed = probing.cotangent_of(case, probing.evaluate(case, arrays))
     return Program(sweep.tape, (*record.inputs, *sweep.seeds), outputs), [seed]
 
 
