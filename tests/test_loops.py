@@ -296,6 +296,27 @@ def test_products_by_blocks(is_turned, n, dtype):
     np.testing.assert_allclose(compiled([given, y])[0], x @ y, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("m", "n", "k"), ((32, 16, 7), (37, 64, 16), (40, 112, 33), (45, 48, 1)))
+@pytest.mark.parametrize("is_turned", (False, True))
+def test_products_of_turned_operands_by_blocks(is_turned, m, n, k, dtype):
+    """x @ y.T in a batch, and x.T @ y.T: what is turned is packed, whole and at the edges."""
+    rng = np.random.default_rng(17)
+    x, y = numbers(rng, (3, m, k), dtype), numbers(rng, (3, n, k), dtype)
+    turn = (0, 2, 1)
+    given = x.transpose(turn).copy() if is_turned else x
+
+    def rows(refs):
+        left = OPS["permute"](refs[0], axes=turn) if is_turned else refs[0]
+        return [left, OPS["permute"](refs[1], axes=turn)]
+
+    compiled = compile_program(build("matmul", [given, y], {}, rows))
+    assert compiled.plan.steps[0].work.run == "blocks"
+    tolerance = 1e-13 if dtype == "float64" else 1e-4
+    want = x @ y.transpose(turn)
+    np.testing.assert_allclose(compiled([given, y])[0], want, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("is_turned", (False, True))
 def test_many_rows_by_blocks_are_several_units(is_turned):
     rng = np.random.default_rng(16)

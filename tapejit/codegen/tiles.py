@@ -113,10 +113,118 @@ def _product(real, vector_bytes):
 
 
 def emit_blocks(real: str, vector_bytes: int) -> str:
-    """Products of matrices as they lie: 8 rows or 1, of up to 3 vectors; declares nothing."""
+    """Products of matrices: 8 rows or 1, of up to 3 vectors, and what packs operands."""
     lanes, vector, suffix = _vectors(real, vector_bytes)
     sizes = itertools.product((1, tiles.ROWS), (1, 2, 3))
-    return "".join(_part(m, n, real, lanes, vector, suffix, is_block=True) for m, n in sizes)
+    parts = [_part(m, n, real, lanes, vector, suffix, is_block=True) for m, n in sizes]
+    for name, rows in (("turn_rows", tiles.ROWS), ("turn_lanes", lanes)):
+        parts.append(_turn(name, rows, real, lanes, vector, suffix))
+    facts = {"REAL": real, "ROWS": str(tiles.ROWS), "BYTES": str(_BYTES[real])}
+    packing = _PACKING
+    for name, fact in facts.items():
+        packing = packing.replace(name, fact)
+    return "".join(parts) + packing
+
+
+_PACKING = """
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
+
+define internal void @fetch_ahead(ptr %x, i64 %n_bytes) nounwind {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [0, %entry], [%next, %loop]
+  %p = getelementptr i8, ptr %x, i64 %i
+  call void @llvm.prefetch.p0(ptr %p, i32 0, i32 2, i32 1)
+  %next = add i64 %i, 64
+  %more = icmp slt i64 %next, %n_bytes
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+define internal void @copy_rows(ptr %x, i64 %x_step, i64 %k, ptr %z) nounwind {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [0, %entry], [%next, %loop]
+  %x_at = mul i64 %i, %x_step
+  %z_at = mul i64 %i, ROWS
+  %px = getelementptr REAL, ptr %x, i64 %x_at
+  %pz = getelementptr REAL, ptr %z, i64 %z_at
+  %v = load <ROWS x REAL>, ptr %px, align BYTES
+  store <ROWS x REAL> %v, ptr %pz, align BYTES
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %k
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+"""
+
+
+def _turn(name, rows, real, lanes, vector, suffix):
+    """A function that writes k columns of some rows of x as rows of z: z_step apart, or without
+    gaps where they are not vectors.  k is rounded up to whole vectors, with zeros.
+
+    Interleaving rows i and i + rows / 2, for all i, moves the first bit of an element's place to
+    its end; log2(rows) times, and all bits of the row's number are behind the column's.
+    """
+    lines = [
+        f"define internal void @{name}(ptr %x, i64 %x_step, i64 %k, ptr %z, i64 %z_step) "
+        "nounwind {",
+        "entry:",
+    ]
+    for r in range(rows):
+        lines += [
+            f"  %x_at{r} = mul i64 %x_step, {r}",
+            f"  %x{r} = getelementptr {real}, ptr %x, i64 %x_at{r}",
+        ]
+    lines += [
+        "  br label %loop",
+        "loop:",
+        "  %i = phi i64 [0, %entry], [%next, %loop]",
+        "  %left = sub i64 %k, %i",
+        f"  %one = insertelement <{lanes} x i64> poison, i64 %left, i64 0",
+        f"  %all = shufflevector <{lanes} x i64> %one, <{lanes} x i64> poison, "
+        f"<{lanes} x i32> zeroinitializer",
+        f"  %mask = icmp slt <{lanes} x i64> <{', '.join(f'i64 {i}' for i in range(lanes))}>, %all",
+    ]
+    now = [f"%v0_{r}" for r in range(rows)]
+    for r in range(rows):
+        lines += [
+            f"  %p{r} = getelementptr {real}, ptr %x{r}, i64 %i",
+            f"  {now[r]} = call {vector} @llvm.masked.load.{suffix}.p0(ptr %p{r}, "
+            f"i32 {_BYTES[real]}, <{lanes} x i1> %mask, {vector} zeroinitializer)",
+        ]
+    half = lanes // 2
+    for step in range(1, rows.bit_length()):
+        turned = [f"%v{step}_{r}" for r in range(rows)]
+        for r in range(rows):
+            first = r % 2 * half
+            places = [place for i in range(half) for place in (first + i, lanes + first + i)]
+            lines.append(
+                f"  {turned[r]} = shufflevector {vector} {now[r // 2]}, "
+                f"{vector} {now[rows // 2 + r // 2]}, "
+                f"<{lanes} x i32> <{', '.join(f'i32 {p}' for p in places)}>"
+            )
+        now = turned
+    step = "%z_step" if rows == lanes else str(rows)
+    lines.append(f"  %z_at = mul i64 %i, {step}")
+    for r in range(rows):
+        down = f"mul i64 %z_step, {r}" if rows == lanes else f"add i64 0, {r * lanes}"
+        lines += [
+            f"  %down{r} = {down}",
+            f"  %to{r} = add i64 %z_at, %down{r}",
+            f"  %pz{r} = getelementptr {real}, ptr %z, i64 %to{r}",
+            f"  store {vector} {now[r]}, ptr %pz{r}, align {_BYTES[real]}",
+        ]
+    lines += [
+        f"  %next = add i64 %i, {lanes}",
+        "  %more = icmp slt i64 %next, %k",
+        "  br i1 %more, label %loop, label %done",
+        "done:",
+    ]
+    return "\n".join([*lines, "  ret void", "}", ""])
 
 
 def _part(m, n, real, lanes, vector, suffix, is_block=False):

@@ -168,6 +168,7 @@ def _text(dtype, bits):
             lines.append(line.replace("INT", integer).replace("REAL", real))
     defined = ["gemm", "gemv", "tile11", "tile14", "tile41", "tile44"]
     defined += [f"block{m}{n}" for m in (1, 8) for n in (1, 2, 3)]
+    defined += ["turn_rows", "turn_lanes", "copy_rows", "fetch_ahead"]
     loops = "".join(_LOOP.replace("NAME", name) for name in LOOPS)
     dots = tiles.emit_dots(real, vector_bytes()) + tiles.emit_blocks(real, vector_bytes())
     return words.emit_words(blas_code, (), defined) + "\n".join(lines) + dots + loops

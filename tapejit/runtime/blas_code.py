@@ -9,7 +9,7 @@ Never executed as Python: `codegen.words` prints it as IR (see there for `word[p
 
 from __future__ import annotations
 
-from tapejit.codegen.words import i64, ptr, word
+from tapejit.codegen.words import i64, ptr, stack, word
 
 ROWS = 4  # of a tile of dot products
 BLOCK_ROWS = 8
@@ -20,7 +20,8 @@ BLOCK_ROWS = 8
 )
 # fmt: on
 COLUMNS, SIZE = BATCH_X, BATCH_Y  # of dots: columns of a unit, bytes of an element
-SIZE_OF_BLOCKS, LANES = PLACES, PLACES + 8
+# of blocks: bytes of an element, elements of a vector, bytes of y for each row of x
+SIZE_OF_BLOCKS, LANES, SHARE = PLACES, PLACES + 8, PLACES + 16
 
 
 def gemm(
@@ -87,6 +88,26 @@ def block82(a: ptr, a_row: i64, a_k: i64, b: ptr, b_k: i64, k: i64, z: ptr, z_st
 
 def block83(a: ptr, a_row: i64, a_k: i64, b: ptr, b_k: i64, k: i64, z: ptr, z_step: i64) -> None:
     """8 rows of 3 vectors (codegen/tiles.py)."""
+    ...
+
+
+def turn_rows(x: ptr, x_step: i64, k: i64, z: ptr, z_step: i64) -> None:
+    """8 rows as columns (codegen/tiles.py)."""
+    ...
+
+
+def turn_lanes(x: ptr, x_step: i64, k: i64, z: ptr, z_step: i64) -> None:
+    """As many rows as a vector has lanes, as columns (codegen/tiles.py)."""
+    ...
+
+
+def fetch_ahead(x: ptr, n_bytes: i64) -> None:
+    """Into the second cache, while something else is computed (codegen/tiles.py)."""
+    ...
+
+
+def copy_rows(x: ptr, x_step: i64, k: i64, z: ptr) -> None:
+    """8 numbers of each of k columns (codegen/tiles.py)."""
     ...
 
 
@@ -173,58 +194,105 @@ def tile(rows, columns, x, y, z, meta):
 
 
 def blocks(args, meta, begin, end):
-    """z = x @ y as `products`, for a small y whose columns are whole vectors: in place of BLAS."""
+    """z = x @ y as `products`, for a small y whose columns are whole vectors: in place of BLAS.
+
+    8 rows of x are packed, and all of y if it is turned.  A batch's matrices come from the third
+    cache or from farther: the next unit's are fetched while this one's are multiplied, which is
+    worth a tenth of the time.
+    """
     size = word[meta + SIZE_OF_BLOCKS]
     lanes = word[meta + LANES]
+    m = word[meta + M]
     n = word[meta + N]
+    k = word[meta + K]
+    share = word[meta + SHARE]
+    deep = (k + lanes - 1) & -lanes
+    rows = stack(BLOCK_ROWS * deep * size)
+    y_step = word[meta + STEP_Y]
+    turned = 0
+    if word[meta + TURNED_Y] != 0:
+        turned = stack(n * deep * size)
+        y_step = n
     unit = begin
     while unit < end:
         x = word[args] + unit * word[meta + BATCH_X] * size
         y = word[args + 8] + unit * word[meta + BATCH_Y] * size
-        z = word[args + 16] + unit * word[meta + M] * n * size
-        j = 0
-        while j < n:
-            vectors = 3
-            if n - j < 2 * lanes:
-                vectors = 1
-            elif n - j < 3 * lanes or n - j == 4 * lanes:
-                vectors = 2
-            column_of_blocks(vectors, x, y + j * size, z + j * size, meta)
-            j = j + vectors * lanes
+        z = word[args + 16] + unit * m * n * size
+        next_x = x + word[meta + BATCH_X] * size
+        next_y = y + word[meta + BATCH_Y] * size
+        if turned != 0:
+            turn_columns(y, turned, meta)
+            y = turned
+        i = 0
+        while i < m:
+            height = BLOCK_ROWS
+            if m - i < BLOCK_ROWS:
+                height = 1
+            fetch_ahead(z + (i + height) * n * size, height * n * size)
+            fetch_ahead(next_x + i * k * size, height * k * size)
+            fetch_ahead(next_y + i * share, height * share)
+            rows_of_blocks(height, i, x, rows, y, y_step, z, meta)
+            i = i + height
         unit = unit + 1
     return 0
 
 
-def column_of_blocks(vectors, x, y, z, meta):
-    m = word[meta + M]
+def turn_columns(y, turned, meta):
+    """y as rows of n numbers, from columns."""
+    size = word[meta + SIZE_OF_BLOCKS]
+    lanes = word[meta + LANES]
+    n = word[meta + N]
+    step = word[meta + STEP_Y]
+    j = 0
+    while j < n:
+        turn_lanes(y + j * step * size, step, word[meta + K], turned + j * size, n)
+        j = j + lanes
+    return 0
+
+
+def rows_of_blocks(height, i, x, rows, y, y_step, z, meta):
+    """8 rows of z, or one."""
+    size = word[meta + SIZE_OF_BLOCKS]
+    lanes = word[meta + LANES]
     n = word[meta + N]
     k = word[meta + K]
-    y_step = word[meta + STEP_Y]
-    size = word[meta + SIZE_OF_BLOCKS]
-    row = word[meta + STEP_X]
-    step = 1
+    step = word[meta + STEP_X]
+    a = x + i * step * size
+    a_k = 1
     if word[meta + TURNED_X] != 0:
-        step = row
-        row = 1
-    i = 0
-    while i + BLOCK_ROWS <= m:
-        a = x + i * row * size
-        c = z + i * n * size
-        if vectors == 3:
-            block83(a, row, step, y, y_step, k, c, n)
-        elif vectors == 2:
-            block82(a, row, step, y, y_step, k, c, n)
+        a = x + i * size
+        a_k = step
+    if height == BLOCK_ROWS:
+        if word[meta + TURNED_X] != 0:
+            copy_rows(a, step, k, rows)
         else:
-            block81(a, row, step, y, y_step, k, c, n)
-        i = i + BLOCK_ROWS
-    while i < m:
-        a = x + i * row * size
-        c = z + i * n * size
+            turn_rows(a, step, k, rows, BLOCK_ROWS)
+        a = rows
+        a_k = BLOCK_ROWS
+    j = 0
+    while j < n:
+        vectors = 3
+        if n - j < 2 * lanes:
+            vectors = 1
+        elif n - j < 3 * lanes or n - j == 4 * lanes:
+            vectors = 2
+        block(height, vectors, a, a_k, y + j * size, y_step, k, z + (i * n + j) * size, n)
+        j = j + vectors * lanes
+    return 0
+
+
+def block(height, vectors, a, a_k, y, y_step, k, z, n):
+    if height == BLOCK_ROWS:
         if vectors == 3:
-            block13(a, row, step, y, y_step, k, c, n)
+            block83(a, 1, a_k, y, y_step, k, z, n)
         elif vectors == 2:
-            block12(a, row, step, y, y_step, k, c, n)
+            block82(a, 1, a_k, y, y_step, k, z, n)
         else:
-            block11(a, row, step, y, y_step, k, c, n)
-        i = i + 1
+            block81(a, 1, a_k, y, y_step, k, z, n)
+    elif vectors == 3:
+        block13(a, 1, a_k, y, y_step, k, z, n)
+    elif vectors == 2:
+        block12(a, 1, a_k, y, y_step, k, z, n)
+    else:
+        block11(a, 1, a_k, y, y_step, k, z, n)
     return 0

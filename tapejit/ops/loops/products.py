@@ -25,6 +25,9 @@ read from farther than the second cache."""
 MANY, PARTS = 512, (256, 128, 64, 32, 16)
 """Rows above which a product by blocks is cut into equal parts, one unit each."""
 
+TURNED, TALL = 1 << 16, 32
+"""The same for a turned y, which is copied, and the rows from which that pays."""
+
 FEW = 64
 """Rows up to which x @ w' is done by dot products, without copies that a BLAS makes."""
 
@@ -86,13 +89,14 @@ def matmul_work(operands, result):
     meta = (walk_x[0], walk_y[0], m, n, k, walk_x[1], walk_y[1], *places)
     ns, size = units * m * n * k * NS[result.dtype.kernel], result.dtype.itemsize
     lanes = REGISTER // size
-    is_small = k * n * size <= CACHED and not n % lanes and m > 1
     rows = m if batch or m <= MANY else max((r for r in PARTS if not m % r), default=0)
-    if is_small and walk_y[0] == 0 and not places[2] and rows:
+    limit, least = (TURNED, TALL) if walk_y[0] else (CACHED, 2)
+    is_small = k * n * size <= limit and not n % lanes
+    if is_small and rows >= least and not places[2]:
         if rows != m:  # as a batch of parts, for our threads
             units, places = m // rows, (rows * (1 if walk_x[0] else walk_x[1]), 0, 0)
             meta = (*meta[:2], rows, *meta[3:7], *places)
-        return Work(BLOCKS, (*meta, size, lanes), units, ns)
+        return Work(BLOCKS, (*meta, size, lanes, n * k * size // rows), units, ns)
     return Work(PRODUCTS, meta, units, ns)
 
 
