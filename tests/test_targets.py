@@ -23,7 +23,7 @@ import pytest
 from kernel_case import NUMPY, make_case
 from kernel_case import native as run_kernel
 from object_symbols import undefined_symbols
-from test_golden_kernels import KERNELS
+from test_golden_kernels import LOOPS
 from test_loop_ir import assert_same, random_kernel, reduction
 from test_vectormath import DTYPES, WIDEST, caller, function, loop_text, points
 
@@ -168,7 +168,7 @@ def test_vector_math_needs_nobody(name):
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_kernels_need_what_they_declare(name):
-    for kernel in (EVERYTHING | KERNELS).values():
+    for kernel in (EVERYTHING | LOOPS).values():
         for tier in (0, 1) if ALL else (0,):
             assert missing_in(emit_loop(kernel, "k").ir, name, tier) == set()
     for ir in support_text():
@@ -226,7 +226,7 @@ def test_vector_math_gives_the_same_bits(name, dtype):
 def test_kernels_give_the_same_bits(name):
     if not can_run(name):
         pytest.skip(f"this processor does not run code for {name}")
-    kernels = EVERYTHING | KERNELS if ALL or name == "sse2" else KERNELS
+    kernels = EVERYTHING | LOOPS if ALL or name == "sse2" else LOOPS
     for kernel in kernels.values():
         case = make_case(kernel, (3, 45)[-kernel.rank :])
         same_fma = target(name).has_fma == native.host().has_fma
