@@ -100,9 +100,10 @@ class Work(NamedTuple):
 class Loop(NamedTuple):
     """An operation's compiled loop, for what is no chain of elementwise functions and reductions.
 
-    It is a function `run(args, meta, begin, end)` in the subset of Numba, over the units [begin,
-    end): args are flat arrays, the operands' first, then the result's, then scratch, then the
-    status of a loop that has one.  tapejit/ops/loops says what it may assume and must keep.
+    It is a function `run(args, meta, begin, end)` in the subset of codegen/loop_functions.py, over
+    the units [begin, end): args are flat arrays, the operands' first, then the result's, then
+    scratch, then the status of a loop that has one.  tapejit/ops/loops says what it may assume and
+    must keep.
     """
 
     work: Callable[..., Work | None]

@@ -1,14 +1,14 @@
-"""Operations' own loops: plain Python functions, compiled through Numba's front end.
+"""Operations' own loops: plain Python functions, compiled without Numba.
 
 A loop (ops/loops) has the machine interface of a kernel, so it gets a cell and a record as kernels
 do, and runs wherever they run: from Python, from native entries, on the pool.  It is compiled once
-for its operands' dtypes: by Numba to LLVM IR, then by us, kept on disk under a key of its source
-text and of all that compiles it.  A process that finds it there imports no Numba.
+for its operands' dtypes: printed as LLVM IR (codegen/loop_functions.py), kept on disk under a key
+of its source text and of what prints it.  Numba took 3 s for a convolution where this takes 0.3.
 
     fetch                    the cell of a step's loop
     record_of                its record (launcher.py)
     make_python_launcher     the same function as Python (TAPEJIT_JIT=0)
-    make_evaluate_launcher   the operation's `evaluate` in its place: without Numba, or where the
+    make_evaluate_launcher   the operation's `evaluate` in its place: without sources, or where the
                              loop refuses
 
 Start at `fetch`.
@@ -16,29 +16,27 @@ Start at `fetch`.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import sys
 import types
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from tapejit import config
 from tapejit.cache import shared_store
+from tapejit.codegen import loop_functions
+from tapejit.codegen.loop_functions import Natives, emit_loop_functions
 from tapejit.codegen.tiles import symbol
 from tapejit.errors import KernelError
 from tapejit.locks import Lock
-from tapejit.ops.loops.words import wide
 from tapejit.plan import LoopStep, View
 from tapejit.runtime import blas, native
-from tapejit.runtime import numba_kernels as front
 from tapejit.runtime.cells import Cell
 from tapejit.runtime.launcher import Record, record_for
 
-FORMAT = 1
-"""Enters every key: bump it when this file compiles the same source differently."""
+_TIER = 3
+"""Of native.compile_object: loops want LLVM's vectoriser."""
 
 _NUMPY = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
 _PACKAGE = "tapejit.ops.loops"
@@ -53,7 +51,7 @@ _LOCK = Lock()
 def fetch(step: LoopStep) -> Cell:
     """The cell of a step's loop, compiled the first time on this machine.
 
-    Errors  KernelError if Numba is not there, or refuses the function
+    Errors  KernelError if the function is refused, or its source is not there
     """
     run, has_status = step.work.run, step.loop.has_status
     if isinstance(run, str):
@@ -78,10 +76,10 @@ def is_at_hand(step: LoopStep) -> bool:
     if isinstance(work.run, str) or (work.run, work.finish, step.dtypes, has_status) in _CELLS:
         return True
     try:
-        key = _Specialised(_result_dtype(step)).key(work.run, step.dtypes)
+        source = _source_of(work.run, step.dtypes, _result_dtype(step), has_status)
     except KernelError:
         return False
-    return shared_store().get(key) is not None
+    return shared_store().get(native.content_key(source, _TIER)) is not None
 
 
 def _result_dtype(step):
@@ -90,41 +88,37 @@ def _result_dtype(step):
 
 def _cell(work, dtypes, has_status, result):
     """Compiled code, in a cell.  A status is cleared before the loop runs."""
-    specialised = _Specialised(result)
-    loop = _library("kernel", work.run, dtypes, specialised, has_status)
+    loop, *owners = _library("kernel", work.run, dtypes, result, has_status)
     start, finish = loop.address("kernel_start") if has_status else 0, 0
-    owners = [loop, *specialised.owners]
+    owners.append(loop)
     if work.finish is not None:
-        last = _library("kernel_finish", work.finish, dtypes, specialised)
+        last, *more = _library("kernel_finish", work.finish, dtypes, result)
         finish = last.address("kernel_finish")
-        owners.append(last)
+        owners += [last, *more]
     return Cell(start, loop.address("kernel"), finish, tuple(owners))
 
 
-def _library(name, function, dtypes, specialised, has_status=False):
-    """The machine code of a loop, or of what finishes it: from disk, else compiled."""
-    key, has_units = specialised.key(function, dtypes), name == "kernel"
+def _library(name, function, dtypes, result, has_status=False):
+    """The machine code of a loop, or of what finishes it; then the library that it calls."""
     exports = (name, "kernel_start") if has_status else (name,)
-    tiles = specialised.tiles(function)
-    kept = shared_store().get(key)
-    if kept is not None:
-        try:
-            return native.load(kept, exports, tiles)
-        except KernelError:  # a symbol that is gone: compile, and say what is wrong then
-            pass
-    signature = front.signature(dtypes, has_units)
-    llvm, symbol = front.lower(specialised.compiled(function), signature)
-    text = llvm + front.entry(name, len(dtypes), symbol, has_units)
-    if has_status:
-        text += _clear_status(len(dtypes) - 1)
-    if config.settings.debug >= 5:
-        print(text, file=sys.stderr)
-    code = native.compile_object(text, tier=3)
-    imports = front.numba_addresses(llvm)
-    library = native.load(code, exports, imports | tiles)
-    if not imports and b"numba.dynamic.globals" not in code:
-        shared_store().put_later(key, code)
-    return library
+    tiles = _tiles(function)
+    owners = [blas.tile_library(result)] if tiles else []
+    symbols = [symbol(tile, result) for tile in tiles]
+    imports = {one: library.address(one) for library in owners for one in symbols}
+
+    def text():
+        natives = Natives(_is_tile, lambda tile: symbol(tile.__name__, result))
+        printed = emit_loop_functions(
+            name, function, dtypes, result in ("f64", "f32"), natives, name == "kernel"
+        )
+        printed += _clear_status(len(dtypes) - 1) if has_status else ""
+        if config.settings.debug >= 5:
+            print(printed, file=sys.stderr)
+        return printed
+
+    source = _source_of(function, dtypes, result, has_status)
+    code = native.compile_cached(text, exports, imports, _TIER, source=source)
+    return code, *owners
 
 
 def _clear_status(number):
@@ -135,97 +129,43 @@ def _clear_status(number):
     )
 
 
-class _Specialised:
-    """A loop and the functions that it calls, for a result of one dtype."""
+# ---------------------------------------------------------------- what a loop calls
 
-    def __init__(self, result: str):
-        self.result = result
-        self.number: type = float if result in ("f64", "f32") else int
-        self.helpers: dict[Callable, Any] = {}
-        self.owners: list[native.NativeLibrary] = []
 
-    def reached(self, function) -> dict[Callable, dict[str, Callable]]:
-        """A function and all of loops' modules that it calls: for each, those by their names."""
-        found, waiting = {}, [function]
-        while waiting:
-            one = waiting.pop()
-            if one not in found:
-                called = {name: one.__globals__.get(name) for name in one.__code__.co_names}
-                found[one] = {
-                    name: value
-                    for name, value in called.items()
-                    if isinstance(value, types.FunctionType)
-                    and value.__module__.startswith(_PACKAGE)
-                }
-                waiting += [f for f in found[one].values() if not _is_tile(f)]
-        return found
+def _reached(function):
+    """A function and all of loops' modules that it calls."""
+    found, waiting = [], [function]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.append(one)
+            called = (one.__globals__.get(name) for name in one.__code__.co_names)
+            functions = (value for value in called if isinstance(value, types.FunctionType))
+            if not _is_tile(one):
+                waiting += [f for f in functions if f.__module__.startswith(_PACKAGE)]
+    return found
 
-    def key(self, function, dtypes):
-        """Name of the machine code: the hash of all that it depends on."""
-        texts = sorted({_source(sys.modules[one.__module__]) for one in self.reached(function)})
-        facts = (FORMAT, front.FORMAT, front.numba_version(), tuple(native.host()))
-        name = f"{function.__module__}.{function.__qualname__}"
-        content = repr((facts, name, dtypes, self.number.__name__, texts))
-        return hashlib.sha256(content.encode()).hexdigest()
 
-    def tiles(self, function) -> dict[str, int]:
-        """Addresses of the tiles that a function reaches.
-
-        Errors  KernelError where this machine has none
-        """
-        called = {f for names in self.reached(function).values() for f in names.values()}
-        names = [symbol(f.__name__, self.result) for f in called if _is_tile(f)]
-        if not names:
-            return {}
-        library = blas.tile_library(self.result)
-        self.owners.append(library)
-        return {name: library.address(name) for name in names}
-
-    def compiled(self, function):
-        """A function whose globals are what Numba knows."""
-        scope = dict(function.__globals__)
-        for name, value in self.reached(function)[function].items():
-            scope[name] = self.number if value is wide else self.helper(value)
-        return types.FunctionType(function.__code__, scope, function.__name__)
-
-    def helper(self, function):
-        found = self.helpers.get(function)
-        if found is None:
-            if _is_tile(function):
-                found = self.external(function)
-            else:
-                options = front.OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-                found = front.numba_module().njit(**options)(self.compiled(function))
-            self.helpers[function] = found
-        return found
-
-    def external(self, function):
-        """A tile as Numba calls machine code: its annotations are the types."""
-        import llvmlite.binding as llvm
-
-        numba: Any = front.numba_module()
-        name = symbol(function.__name__, self.result)
-        # Numba links a helper that calls it, though it is our copy that runs
-        llvm.add_symbol(name, blas.tile_library(self.result).address(name))
-        words = {
-            "int": numba.types.int64,
-            "Numbers": front.pointer(self.result),
-            "Places": front.pointer("i64"),
-        }
-        *parameters, _ = function.__annotations__.values()
-        signature = numba.types.void(*(words[word] for word in parameters))
-        return numba.types.ExternalFunction(name, signature)
+def _tiles(function):
+    return sorted(f.__name__ for f in _reached(function) if _is_tile(f))
 
 
 def _is_tile(function):
     return function.__module__ == _TILES
 
 
-def _source(module):
+def _source_of(function, dtypes, result, has_status):
+    """All that the machine code depends on.
+
+    Errors  KernelError where the package is installed without its sources
+    """
+    modules = {sys.modules[one.__module__] for one in _reached(function)} | {loop_functions}
     try:
-        return inspect.getsource(module)
-    except OSError as error:  # installed without its sources
-        raise KernelError(f"loops: no source of {module.__name__}: {error}") from error
+        texts = sorted(map(inspect.getsource, modules))
+    except OSError as error:
+        raise KernelError(f"loops: no source of {function.__module__}: {error}") from error
+    name = f"{function.__module__}.{function.__qualname__}"
+    return repr((name, dtypes, result, has_status, texts))
 
 
 # ---------------------------------------------------------------- running

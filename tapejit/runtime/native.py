@@ -206,7 +206,7 @@ def _compile_trusted(ir_text, tier):
 def _pass_builder(to, tier=1):
     """Tier 1: the IR has explicit vectors, so vectorisers and unrolling only cost."""
     llvm = _llvm()
-    options = llvm.create_pipeline_tuning_options(speed_level=1 if tier == 1 else 2)
+    options = llvm.create_pipeline_tuning_options(speed_level=1 if tier == 1 else 3)
     options.loop_vectorization = options.loop_unrolling = tier == 3
     options.slp_vectorization = False
     return llvm.create_pass_builder(to, options)

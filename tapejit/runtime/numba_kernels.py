@@ -29,7 +29,7 @@ import inspect
 import math
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
@@ -121,11 +121,11 @@ def _from_disk(key, function):
 
 def _compile(key, function, source):
     llvm, symbol = lower(_scope(source)[function.name], _signature(function))
-    text = llvm + entry(function.name, len(function.dtypes), symbol, function.name == LOOP)
+    text = llvm + _entry(function.name, len(function.dtypes), symbol, function.name == LOOP)
     if config.settings.debug >= 5:
         print(text, file=sys.stderr)
     code = native.compile_object(text, tier=1)
-    imports = numba_addresses(llvm)
+    imports = _numba_addresses(llvm)
     library = native.load(code, (function.name,), imports)
     # What holds an address of this process, or asks Numba for one, is of no use to another.
     if not imports and b"numba.dynamic.globals" not in code:
@@ -133,7 +133,7 @@ def _compile(key, function, source):
     return library
 
 
-def entry(name: str, n_args: int, symbol: str, has_units: bool) -> str:
+def _entry(name: str, n_args: int, symbol: str, has_units: bool) -> str:
     """The machine's interface around Numba's: takes `args` apart and drops the status, which is
     that of exceptions, and the text raises none."""
     loads = "".join(
@@ -150,7 +150,7 @@ def entry(name: str, n_args: int, symbol: str, has_units: bool) -> str:
     )
 
 
-def numba_addresses(llvm: str) -> dict[str, int]:
+def _numba_addresses(llvm: str) -> dict[str, int]:
     """Addresses of what only Numba knows of all that the code declares: on some systems, none."""
     from llvmlite.binding import address_of_symbol
 
@@ -217,21 +217,10 @@ def _helper(function):
 
 def _signature(function):
     """Numba's types of the parameters; what a function does not touch counts as float64."""
-    return signature(function.dtypes, function.name == LOOP)
-
-
-def signature(dtypes: Iterable[str | None], has_units: bool) -> tuple:
-    """Numba's types of (args, meta) or (args, meta, begin, end)."""
     types = numba_module().types
-    pointers = [pointer(dtype or "f64") for dtype in dtypes]
-    units = [types.int64] * 2 if has_units else []
+    pointers = [types.CPointer(getattr(types, _NUMBA[dtype or "f64"])) for dtype in function.dtypes]
+    units = [types.int64] * 2 if function.name == LOOP else []
     return (types.Tuple(pointers), types.CPointer(types.int64), *units)
-
-
-def pointer(dtype: str) -> Any:
-    """Numba's type of a flat operand."""
-    types = numba_module().types
-    return types.CPointer(getattr(types, _NUMBA[dtype]))
 
 
 def lower(pyfunc: Callable, signature: tuple) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Compiled loops of operations that are no chain of elementwise functions and reductions.
 
-A loop is a plain Python function in the subset that Numba compiles, with the machine interface of
-plan.py:
+A loop is a plain Python function in the subset of codegen/loop_functions.py, with the machine
+interface of plan.py:
 
     def run(args, meta, begin, end)
 
@@ -10,8 +10,8 @@ meta   int64: the numbers that `work` put there
 units  [begin, end) are done; each can be done in any order and at the same time as others
 
 A record states it with `loop=Loop(work)` (registry.py) beside its NumPy `evaluate`, which
-stays the reference and what runs elsewhere: on dtypes that kernels do not take, on empty operands,
-and without Numba.  What a loop may assume and must keep:
+stays the reference and what runs elsewhere: on dtypes that kernels do not take, and on empty
+operands.  What a loop may assume and must keep:
 
 - args have kernels' dtypes (bool, i32, i64, f32, f64); a bool is a byte, 0 or 1.  Operands are
   row-major where the Loop does not say what else it `reads`: then `work` puts strides into meta.
