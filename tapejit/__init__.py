@@ -25,6 +25,7 @@ from tapejit.dtypes import (
 )
 from tapejit.interop import (  # noqa: F401 - they give Tensor NumPy's protocols
     numpy_functions,
+    numpy_methods,
     numpy_protocol,
 )
 from tapejit.runtime.pool import get_num_threads, set_num_threads

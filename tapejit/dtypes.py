@@ -62,6 +62,36 @@ class DType:
     def __repr__(self):
         return f"torch.{self.name}"
 
+    def __eq__(self, other):
+        """Whether it is the same, also in NumPy's words: np.float64, np.dtype("float64")."""
+        if isinstance(other, np.dtype) or (
+            isinstance(other, type) and issubclass(other, np.generic)
+        ):
+            return self.dtype == other
+        return True if self is other else NotImplemented
+
+    __hash__ = object.__hash__  # NumPy's types and dtypes are equal with different hashes too
+
+    @property
+    def kind(self) -> str:
+        """NumPy's letter for what it is: "b", "i", "u", "f" or "c".
+
+        >>> import tapejit as tj
+        >>> tj.float64.kind
+        'f'
+        """
+        return self.dtype.kind
+
+    @property
+    def type(self) -> Any:
+        """NumPy's scalar type.
+
+        >>> import tapejit as tj
+        >>> tj.float64.type
+        <class 'numpy.float64'>
+        """
+        return self.dtype.type
+
     def __reduce__(self):
         return (named, (self.name,))
 

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, get_type_hints
 
 import tapejit
+from tapejit.interop.numpy_methods import InNumpy
 from tapejit.linalg.factors import LU, Triangular
 from tapejit.linalg.solving import Slogdet
 from tapejit.linalg.spectra import QR, OldSVD
@@ -99,11 +100,12 @@ def _tensor_class() -> str:
     for name, value in sorted(vars(Tensor).items()):
         if name.startswith("__"):
             lines += _special(name, value)
-        elif name.startswith("_"):
+        if name.startswith("_"):
             continue
-        elif isinstance(value, property):
+        value = value.in_torch if isinstance(value, InNumpy) else value
+        if isinstance(value, property):
             lines += _attribute(name, value)
-        else:
+        elif value is not None:
             lines.append(_method(name, value))
     return "\n".join(lines) + "\n"
 

@@ -14,6 +14,7 @@ import pytest
 
 import tapejit
 from tapejit import autograd, cuda, fft, linalg, nn, special
+from tapejit.interop.numpy_methods import InNumpy
 from tapejit.registry import OPS
 
 PACKAGE = Path(tapejit.__file__).parent
@@ -24,7 +25,11 @@ PUBLIC = {
     if not name.startswith("_") and not isinstance(value, ModuleType) and callable(value)
 }
 
-METHODS = {n: v for n, v in vars(tapejit.Tensor).items() if not n.startswith("_")}
+METHODS = {
+    n: v
+    for n, v in vars(tapejit.Tensor).items()
+    if not n.startswith("_") and (not isinstance(v, InNumpy) or v.in_torch)
+}
 NAMESPACES = {
     "": PUBLIC,
     "Tensor.": METHODS,

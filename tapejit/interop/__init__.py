@@ -1,6 +1,7 @@
 """Doors to other libraries.
 
 numpy_protocol   NumPy functions and ufuncs called with tensors: who answers
+numpy_methods    methods and attributes that mean another thing in NumPy code
 numpy_words      NumPy's arguments, in our words
 numpy_missing    what an unsupported function says
 numpy_functions  functions that only NumPy code calls

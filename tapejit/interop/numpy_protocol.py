@@ -9,26 +9,17 @@ silently.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tapejit.dtypes import DType, as_dtype
+from tapejit.dtypes import as_dtype
 from tapejit.errors import DtypeError, TraceError
 from tapejit.interop.numpy_missing import missing
 from tapejit.interop.numpy_words import call, check_plain, into, name_of, operand, ours
-from tapejit.tensor import (  # noqa: F401 - they publish the methods that differ
-    arithmetic,
-    ordering,
-    picking,
-    repeating,
-    scanning,
-)
 from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
-from tapejit.tensor.recording import state
 
 # ---------------------------------------------------------------- functions
 
@@ -161,60 +152,6 @@ def _at(ufunc, x, indices, values=None):
 _METHODS: dict[str, Callable] = {
     "reduce": _reduce, "accumulate": _accumulate, "outer": _outer, "reduceat": _reduceat, "at": _at,
 }  # fmt: skip
-
-# ---------------------------------------------------------------- methods that differ
-
-
-def _sort_in_place(x, axis=-1, kind=None, order=None):
-    x.copy_(call(np.sort, (x.clone(), axis), {"kind": kind, "order": order}))
-
-
-def _means_numpy(name: str, in_numpy: Callable, only_with: frozenset | None = None) -> None:
-    """Let a method whose name means two things mean NumPy's in a traced function of arrays.
-
-    Such a function gives the same with and without its transform, here as in plain NumPy:
-    std() and var() divide by n, max(0) is the values alone, sort() is in place.
-
-    only_with  options that tell NumPy's meaning, where both mean the same without
-    """
-    in_torch = vars(Tensor)[name]
-
-    @functools.wraps(in_torch)
-    def method(x, *args, **kwargs):
-        speaks_numpy = state.parked.speaks_numpy
-        if speaks_numpy and only_with is not None:
-            is_dtype = len(args) > 1 and isinstance(args[1], type | np.dtype | DType)
-            speaks_numpy = is_dtype or not only_with.isdisjoint(kwargs)
-        return (in_numpy if speaks_numpy else in_torch)(x, *args, **kwargs)
-
-    setattr(Tensor, name, method)
-
-
-def _as_function(name):
-    function = getattr(np, name)
-    return lambda x, *args, **kwargs: call(function, (x, *args), kwargs)
-
-
-def _flatten(x, *args, order="C", **options):
-    """A copy, where PyTorch's is a view; of PyTorch's axes if it is given some."""
-    if options or (args and isinstance(args[0], int)):
-        return FUNCTIONS["flatten"](x, *args, **options)
-    return call(np.ravel, (x,), {"order": args[0] if args else order}).clone()
-
-
-def _reshape(x, *shape, order="C", copy=None):
-    return call(np.reshape, (x, shape[0] if len(shape) == 1 else shape), {"order": order})
-
-
-for _name in (
-    "std", "var", "max", "min", "round", "argsort", "nonzero", "repeat", "dot", "trace",
-):  # fmt: skip
-    _means_numpy(_name, _as_function(_name))
-for _name in ("sum", "mean", "prod", "all", "any", "cumsum"):
-    _means_numpy(_name, _as_function(_name), frozenset({"out", "where", "initial"}))
-_means_numpy("flatten", _flatten)
-_means_numpy("reshape", _reshape, frozenset({"order", "copy"}))
-_means_numpy("sort", _sort_in_place)  # its slope reads the unsorted
 
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function

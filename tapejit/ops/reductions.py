@@ -443,20 +443,26 @@ def _run_logsumexp(x, axes, keepdim):
     return (total + largest.reshape(np.shape(total)))[()]
 
 
+def _shares(x, y, axes, keepdim):
+    """What each element adds to the sum; 0 in rows of -inf, which no finite step changes."""
+    return exp(x - restore(where(y == -math.inf, 0.0, y), x, axes, keepdim))
+
+
 logsumexp = reduction(
     "logsumexp",
     summary="log(sum(exp(x))) over axes, without overflow.",
     evaluate=_run_logsumexp,
     decompose=_logsumexp,
     vjp=lambda gy, x, y, axes, keepdim: (
-        restore(gy, x, axes, keepdim) * exp(x - restore(y, x, axes, keepdim)),
+        restore(gy, x, axes, keepdim) * _shares(x, y, axes, keepdim),
     ),
     jvp=lambda tangents, x, y, axes, keepdim: sum_(
-        tangents[0] * exp(x - restore(y, x, axes, keepdim)), axes=axes, keepdim=keepdim
+        tangents[0] * _shares(x, y, axes, keepdim), axes=axes, keepdim=keepdim
     ),
     rule="need_float",
     alias=Alias("logsumexp"),
     grad_name="LogsumexpBackward0",
+    note="Slope 0 in rows that are -inf throughout (masked); PyTorch gives NaN.",
     example="""
     >>> tj.logsumexp(tj.tensor([1000.0, 1000.0]), 0)
     tensor(1000.6932)

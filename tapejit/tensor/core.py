@@ -554,15 +554,20 @@ def as_data(value) -> Tensor:
     An array that a program goes on writing to (``buffer[:] = ...`` in a loop) would otherwise
     change under the rows that read it, and with them the derivative.
     """
-    # subok keeps a masked array what it is, for from_array to refuse
+    # subok keeps a masked array or matrix what it is, for from_array to refuse
     return from_array(np.array(value, subok=True)[()])
 
 
 def from_array(array) -> Tensor:
     """An array or NumPy scalar as data, sharing memory where its layout allows.
 
-    Errors  DtypeError for masked, object and other arrays that tensors cannot hold
+    Errors  DtypeError for masked arrays, matrices, object and other arrays that tensors cannot hold
     """
+    if isinstance(array, np.matrix):
+        raise DtypeError(
+            "tensor: of an np.matrix, * is the matrix product, which tensors would lose silently\n"
+            "  try  np.asarray(matrix), and @ for the matrix product"
+        )
     if dtypes.is_masked(array):
         raise DtypeError(
             "tensor: a masked array would lose its mask silently\n"

@@ -183,10 +183,11 @@ def unravel_index(indices, shape, order="C"):
     """np.unravel_index: places of the flattened array, one array for each axis."""
     if order != "C":
         raise ArgumentError(f"unravel_index of a tensor: order {order!r} has no rule\n  try  'C'")
-    indices, places = _tensor(indices), []
+    rest: Any = _tensor(indices)
+    places: list = []
     for n in reversed((shape,) if isinstance(shape, int) else tuple(shape)):
-        places.append(indices % n)
-        indices = apply(OPS["floor_divide"], (indices, n))
+        places.append(rest % n)
+        rest = apply(OPS["floor_divide"], (rest, n))
     return tuple(places[::-1])
 
 

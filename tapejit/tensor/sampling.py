@@ -244,7 +244,8 @@ def normal(
 
 def _check_probabilities(name, p: Any):
     """Raise unless all are within [0, 1]; a trace remembers that they were."""
-    if not bool(((p >= 0) & (p <= 1)).all() if isinstance(p, Tensor) else p >= 0 and p <= 1):
+    inside: Any = (p >= 0) & (p <= 1)
+    if not bool(inside.all() if isinstance(p, Tensor) else inside):
         raise ArgumentError(f"{name}: Expected p_in >= 0 && p_in <= 1 to be true, but got {p}")
 
 

@@ -42,7 +42,7 @@ def signature_of(leaves: Sequence) -> tuple:
 def _signature_of_other(x):
     if isinstance(x, Tensor):
         return x._aval
-    if dtypes.is_masked(x):
+    if dtypes.is_masked(x) or isinstance(x, np.matrix):
         from_array(x)  # raises
     return type(x), np.shape(x), getattr(x, "dtype", None)
 
