@@ -35,9 +35,6 @@ from tapejit.runtime import blas, native
 from tapejit.runtime.cells import Cell
 from tapejit.runtime.launcher import Record, record_for
 
-_TIER = 3
-"""Of native.compile_object: loops want LLVM's vectoriser."""
-
 _NUMPY = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
 _PACKAGE = "tapejit.ops.loops"
 _TILES = "tapejit.ops.loops.tiles"
@@ -79,7 +76,7 @@ def is_at_hand(step: LoopStep) -> bool:
         source = _source_of(work.run, step.dtypes, _result_dtype(step), has_status)
     except KernelError:
         return False
-    return shared_store().get(native.content_key(source, _TIER)) is not None
+    return shared_store().get(native.content_key(source, _tier(_tiles(work.run)))) is not None
 
 
 def _result_dtype(step):
@@ -117,7 +114,7 @@ def _library(name, function, dtypes, result, has_status=False):
         return printed
 
     source = _source_of(function, dtypes, result, has_status)
-    code = native.compile_cached(text, exports, imports, _TIER, source=source)
+    code = native.compile_cached(text, exports, imports, _tier(tiles), source=source)
     return code, *owners
 
 
@@ -148,6 +145,11 @@ def _reached(function):
 
 def _tiles(function):
     return sorted(f.__name__ for f in _reached(function) if _is_tile(f))
+
+
+def _tier(tiles):
+    """Of native.compile_object: LLVM's vectoriser and unrolling, unless tiles do the work."""
+    return 4 if tiles else 3
 
 
 def _is_tile(function):
