@@ -40,8 +40,8 @@ IN_SCIPY = frozenset({
 })  # fmt: skip
 SLOW_IN_NUMPY = IN_SCIPY | {"sin", "cos"}
 
-COMPILE_S = 1.0
-"""About what a loop takes to compile, with the import of Numba; on disk afterwards."""
+COMPILE_S = 0.2
+"""About what a loop takes to compile, 0.05 to 0.3; on disk afterwards."""
 
 KEPT = 64
 """Programs of one operation: more are plans of shapes long gone; code is kept elsewhere."""

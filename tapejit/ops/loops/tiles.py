@@ -1,4 +1,4 @@
-"""Tiles of products that loops call: in Python here, natively from codegen/dots.py.
+"""Tiles of products that loops call: in Python here, natively from codegen/tiles.py.
 
 Compiled, a call of these is a call of machine code in registers' size; the functions below say what
 it computes, and run where loops run as Python.  `Numbers` is memory of the loop's result dtype,
