@@ -98,6 +98,22 @@ def test_recurrences(shape, dtype):
             check(name, [x], axis=axis)
 
 
+@pytest.mark.parametrize("dtype", (*NUMBERS, "bool"))
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_places_of_extremes(shape, dtype):
+    rng = np.random.default_rng(9)
+    shape = tuple(min(n, 12) for n in shape)  # of longer rows NumPy finds them
+    x = np.round(numbers(rng, shape, dtype)) if dtype in FLOATS else numbers(rng, shape, dtype)
+    cases = [x]
+    if dtype in FLOATS:  # the first of ties, of NaNs, of infinities
+        cases += [np.where(rng.random(shape) < 0.02, special, x) for special in (np.nan, np.inf)]
+        cases += [np.full(shape, np.nan), np.full(shape, -np.inf)]
+    for name, case in itertools.product(("argmax", "argmin"), cases):
+        for axis in range(len(shape)):
+            check(name, [case.astype(dtype)], axes=(axis,), keepdim=False)
+        check(name, [case.astype(dtype)], axes=tuple(range(len(shape))), keepdim=True)
+
+
 @pytest.mark.parametrize("dtype", NUMBERS)
 @pytest.mark.parametrize("right", (False, True))
 def test_places_in_sorted_numbers(dtype, right):

@@ -16,10 +16,11 @@ from tapejit.families import REDUCED, accumulated, accumulator, operation, reduc
 from tapejit.ops.comparison import eq, ne
 from tapejit.ops.complexes import conjugate, imag, real
 from tapejit.ops.exponential import exp, log
+from tapejit.ops.loops import extremes
 from tapejit.ops.movement import expand, iota, reshape
 from tapejit.ops.powers import sqrt
 from tapejit.ops.selection import indicator, where
-from tapejit.registry import Alias, Probe
+from tapejit.registry import Alias, Loop, Probe
 from tapejit.shapes import reduced
 
 
@@ -205,6 +206,7 @@ argmax = reduction(
     "argmax",
     summary="Index of the first largest element along one axis, or in the flattened tensor.",
     evaluate=_run_arg(np.argmax),
+    loop=Loop(extremes.argmax_work),
     dtype=lambda dtype: dtypes.int64,
     needs_elements=True,
     alias=Alias("argmax", "argmax"),
@@ -218,6 +220,7 @@ argmin = reduction(
     "argmin",
     summary="Index of the first smallest element along one axis, or in the flattened tensor.",
     evaluate=_run_arg(np.argmin),
+    loop=Loop(extremes.argmin_work),
     dtype=lambda dtype: dtypes.int64,
     needs_elements=True,
     alias=Alias("argmin", "argmin"),

@@ -26,6 +26,7 @@ TAPEJIT_JIT=0 runs the same functions as Python.  What compiles them is runtime/
     places      index, index_add, index_put, index_combine; gather, scatter_add
     scans       cumsum
     recurrences recurrence, cumprod, cumargmax, cumargmin
+    extremes    argmax, argmin
     search      searchsorted
     products    matrix products: what the native loops of runtime/blas_code.py are told
     convolutions values, and slopes by input and by weights; tiles: what they call natively
