@@ -281,3 +281,12 @@ def test_places_are_found_anew_in_compiled_calls():
         np.testing.assert_array_equal(
             compiled(np.array(x)), np.searchsorted(edges, x) * np.array(x)
         )
+
+
+@pytest.mark.parametrize(
+    "point", ([0.0, 0.0, 3.0], [0.0, 2.0, 3.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0])
+)
+def test_second_slopes_of_a_product_are_right_at_zeros(point):
+    hessian = tj.hessian(np.prod)(np.array(point))
+    a, b, c = point
+    np.testing.assert_allclose(hessian, [[0, c, b], [c, 0, a], [b, a, 0]])

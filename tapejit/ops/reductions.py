@@ -91,15 +91,25 @@ mean = reduction(
 
 
 def _products_of_others(x, axes):
-    """For each element the product of the others: exact where some are zero."""
+    """For each element the product of the others: exact where some are zero.
+
+    Zeros among the others are carried as sums that happen to be 0, so that the slope of the slope
+    is right too (as ops/combining.py); of three zeros or more third slopes are 0.
+    """
     zero = x == 0.0
-    n_zeros = sum_(cast_like(zero, x), axes=axes, keepdim=True)
-    others = prod(where(zero, 1.0, x), axes=axes, keepdim=True)
-    without = expand(others, shape=x.shape) / where(zero, 1.0, x)
-    alone = where(
-        zero & expand(eq(n_zeros, 1.0), shape=x.shape), expand(others, shape=x.shape), 0.0
+    safe = where(zero, 1.0, x)
+    rest, count, zeros = (
+        expand(r, shape=x.shape)
+        for r in (
+            prod(safe, axes=axes, keepdim=True),
+            sum_(cast_like(zero, x), axes=axes, keepdim=True),
+            sum_(where(zero, x, 0.0), axes=axes, keepdim=True),
+        )
     )
-    return where(expand(eq(n_zeros, 0.0), shape=x.shape), without, alone)
+    one, two = eq(count, 1.0), eq(count, 2.0)
+    of_zero = where(one, rest, where(two, (zeros - x) * rest, 0.0))
+    of_other = where(one, zeros * rest / safe, 0.0)
+    return where(eq(count, 0.0), rest / safe, where(zero, of_zero, of_other))
 
 
 def cast_like(condition, x):
@@ -122,7 +132,7 @@ prod = reduction(
     complex=True,
     alias=Alias("prod", "prod"),
     grad_name="ProdBackward0",
-    note="Zeros among the elements give the exact product of the others.",
+    note="Zeros among the elements give the exact product of the others, to second order.",
     probe=Probe(shapes=(((3,),), ((2, 3),)), attrs=({"axes": (0,)},), points=(0.0,)),
     example="""
     >>> x = tj.tensor([2.0, 0.0, 4.0], requires_grad=True)
