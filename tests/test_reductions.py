@@ -290,3 +290,13 @@ def test_second_slopes_of_a_product_are_right_at_zeros(point):
     hessian = tj.hessian(np.prod)(np.array(point))
     a, b, c = point
     np.testing.assert_allclose(hessian, [[0, c, b], [c, 0, a], [b, a, 0]])
+
+
+@pytest.mark.parametrize(
+    "point", [(1.0, 4.0, 3.0, 2.0), (0.0, 1.0, 3.0, 2.0), (0.0, 0.0, 0.0, 2.0)]
+)
+def test_third_slopes_of_a_product_at_zeros(point):
+    def third(f):
+        return tj.jacobian(tj.hessian(f))(np.array(point))
+
+    assert np.array_equal(third(np.prod), third(lambda x: x[0] * x[1] * x[2] * x[3]))

@@ -17,8 +17,9 @@ from tapejit.ops.comparison import eq, ne
 from tapejit.ops.complexes import conjugate, imag, real
 from tapejit.ops.exponential import exp, log
 from tapejit.ops.loops import extremes
-from tapejit.ops.movement import expand, iota, reshape
+from tapejit.ops.movement import expand, flip, iota, permute, reshape
 from tapejit.ops.powers import sqrt
+from tapejit.ops.scans import before, cumprod
 from tapejit.ops.selection import indicator, where
 from tapejit.registry import Alias, Loop, Probe
 from tapejit.shapes import reduced
@@ -91,25 +92,20 @@ mean = reduction(
 
 
 def _products_of_others(x, axes):
-    """For each element the product of the others: exact where some are zero.
+    """For each element the product of the others: running products from both ends meet there.
 
-    Zeros among the others are carried as sums that happen to be 0, so that the slope of the slope
-    is right too (as ops/combining.py); of three zeros or more third slopes are 0.
+    No division, so slopes of any order are exact where elements are zero.
     """
-    zero = x == 0.0
-    safe = where(zero, 1.0, x)
-    rest, count, zeros = (
-        expand(r, shape=x.shape)
-        for r in (
-            prod(safe, axes=axes, keepdim=True),
-            sum_(cast_like(zero, x), axes=axes, keepdim=True),
-            sum_(where(zero, x, 0.0), axes=axes, keepdim=True),
-        )
-    )
-    one, two = eq(count, 1.0), eq(count, 2.0)
-    of_zero = where(one, rest, where(two, (zeros - x) * rest, 0.0))
-    of_other = where(one, zeros * rest / safe, 0.0)
-    return where(eq(count, 0.0), rest / safe, where(zero, of_zero, of_other))
+    if not _count(x, axes):
+        return x
+    order = (*(a for a in range(x.ndim) if a not in axes), *axes)
+    line = permute(x, axes=order)
+    shape, last = line.shape, x.ndim - len(axes)
+    line = reshape(line, shape=(*shape[:last], _count(x, axes)))
+    ahead = before(cumprod(line, axis=last), last)
+    behind = before(cumprod(flip(line, axes=(last,)), axis=last), last)
+    others = reshape(ahead * flip(behind, axes=(last,)), shape=shape)
+    return permute(others, axes=tuple(order.index(a) for a in range(x.ndim)))
 
 
 def cast_like(condition, x):
@@ -132,7 +128,7 @@ prod = reduction(
     complex=True,
     alias=Alias("prod", "prod"),
     grad_name="ProdBackward0",
-    note="Zeros among the elements give the exact product of the others, to second order.",
+    note="No division: slopes of any order are exact where elements are zero.",
     probe=Probe(shapes=(((3,),), ((2, 3),)), attrs=({"axes": (0,)},), points=(0.0,)),
     example="""
     >>> x = tj.tensor([2.0, 0.0, 4.0], requires_grad=True)

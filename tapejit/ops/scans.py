@@ -113,7 +113,7 @@ cumsum = operation(
 )
 
 
-def _before(y, axis):
+def before(y, axis):
     """The running product before each element: 1 at first."""
     is_first = eq(iota(y, shape=y.shape, axis=axis), 0)
     return where(is_first, 1.0, _moved(y, axis, 1))
@@ -123,13 +123,13 @@ def _cumprod_vjp(gy, x, y, axis):
     if not x.shape[axis]:
         return (gy,)
     rest = _from_the_back(gy, _moved(conjugate(x), axis, -1), axis)
-    return (conjugate(_before(y, axis)) * rest,)
+    return (conjugate(before(y, axis)) * rest,)
 
 
 def _cumprod_jvp(tangents, x, y, axis):
     if not x.shape[axis]:
         return tangents[0]
-    return recurrence(tangents[0] * _before(y, axis), x, axis=axis)
+    return recurrence(tangents[0] * before(y, axis), x, axis=axis)
 
 
 cumprod = operation(
