@@ -177,7 +177,7 @@ class Draft:
         """The program: its loss reads every float that was made."""
         floats = [name for name in self.values if self.array(name).dtype.kind == "f"]
         read = "\n".join(self.lines)
-        ends = [name for name in floats if read.count(name) < 2 or self.chance(0.1)]
+        ends = [name for name in floats if read.count(name) < 2 or self.chance(0.1)] or floats[-1:]
         terms = [
             f"T.sum({self.tamed_text(name)}.reshape(-1) * {self.weights(self.array(name).size)})"
             for name in ends
