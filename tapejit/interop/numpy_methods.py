@@ -120,7 +120,9 @@ _view_in_torch = vars(Tensor)["view"]
 
 
 def _view(x, *args, **kwargs):
-    """Without arguments the same elements; as another dtype the same bits."""
+    """Without arguments the same elements; as another dtype the same bits; of PyTorch's lengths."""
+    if args and isinstance(args[0], int | tuple | list):
+        return _view_in_torch(x, *args, **kwargs)
     dtype = args[0] if args else kwargs.pop("dtype", None)
     if len(args) > 1 or kwargs:
         raise TraceError("x.view(dtype, type): a tensor has no other type\n  try  x.view(dtype)")
