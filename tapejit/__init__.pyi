@@ -2824,6 +2824,8 @@ def unflatten(input: Tensor, dim: Any, sizes: Any) -> Tensor:
     """One axis as several; one of their lengths may be -1."""
 @overload
 def unflatten(input: Array, dim: Any, sizes: Any) -> Any: ...
+def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+    """Numbers uniform in [low, high): low + (high - low) * rand, with slopes by both if tensors."""
 def unique(input: Operand, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False, dim: Any = None) -> Any:
     """The distinct elements (or slices of an axis) in order; each has its first one's slope."""
 def unique_consecutive(input: Operand, return_inverse: Any = False, return_counts: Any = False, dim: Any = None) -> Any:

@@ -338,3 +338,21 @@ def test_what_is_refused(name):
     call, error = REFUSED[name]
     with pytest.raises(error):
         call()
+
+
+@pytest.mark.parametrize("dtype", [tj.float32, tj.float64], ids=str)
+def test_uniform_numbers_between_tensors(dtype):
+    tj.manual_seed(3)
+    low = tj.tensor([[0.0], [5.0]], dtype=dtype, requires_grad=True)
+    high = tj.tensor([1.0, 9.0, 7.0], dtype=dtype, requires_grad=True)
+    x = tj.uniform(low, high)
+    assert x.dtype is dtype and x.shape == (2, 3)
+    x.sum().backward()
+    share = ((x - low) / (high - low)).detach()
+    np.testing.assert_allclose(high.grad.numpy(), share.sum(0).numpy(), rtol=1e-5)
+    np.testing.assert_allclose(low.grad.numpy(), (1 - share).sum(1, True).numpy(), rtol=1e-5)
+    draw = tj.jit(lambda y: y * tj.uniform(2.0, 3.0, (4,)))
+    one, other = draw(np.ones(4)), draw(np.ones(4))
+    assert not np.array_equal(one, other) and min(one.min(), other.min()) >= 2
+    with pytest.raises(tj.errors.ArgumentError, match="need a size"):
+        tj.uniform(0.0, 1.0)

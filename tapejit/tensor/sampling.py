@@ -222,24 +222,49 @@ def normal(
     >>> mean.grad
     tensor([1., 1., 1.])
     """
-    tensors = [p for p in (mean, std) if isinstance(p, Tensor)]
     negative: Any = std < 0
     if bool(negative.any() if isinstance(std, Tensor) else negative):
         raise ArgumentError(f"normal expects all elements of std >= 0.0, but got {std}")
-    if not tensors:
-        if size is None:
-            raise ArgumentError("normal: two numbers need a size\n  try  size=(...)")
-        noise = randn(size, generator=generator, dtype=dtype)
-    else:
-        if size is not None:
-            raise ArgumentError("normal: tensors have a shape already\n  try  it without size")
-        kind = tensors[0]._aval.dtype
-        if not kind.is_inexact:
-            raise DtypeError(f'"normal" not implemented for {kind}\n  try  .float()')
-        noise = randn(np.broadcast_shapes(*(p._aval.shape for p in tensors)),
-                      generator=generator, dtype=kind)  # fmt: skip
+    noise = _noise("normal", randn, (mean, std), size, generator, dtype)
     result = noise * std + mean
     return result.requires_grad_() if requires_grad else result
+
+
+@publish
+def uniform(
+    low: Any = 0.0, high: Any = 1.0, size=None, *, generator=None, dtype=None, requires_grad=False
+) -> Tensor:
+    """Numbers uniform in [low, high): low + (high - low) * rand, with slopes by both if tensors.
+
+    >>> import tapejit as tj
+    >>> x = tj.uniform(-1.0, 1.0, (100,))
+    >>> bool((x.abs() <= 1).all())
+    True
+    >>> low = tj.zeros(3, requires_grad=True)
+    >>> x = tj.uniform(low, low + 2.0)
+    >>> x.sum().backward()
+    >>> low.grad
+    tensor([1., 1., 1.])
+    """
+    noise = _noise("uniform", rand, (low, high), size, generator, dtype)
+    result = noise * (high - low) + low
+    return result.requires_grad_() if requires_grad else result
+
+
+def _noise(name, draw, parameters, size, generator, dtype):
+    """Standard numbers for parameters that are tensors, or numbers with a size."""
+    tensors = [p for p in parameters if isinstance(p, Tensor)]
+    if not tensors:
+        if size is None:
+            raise ArgumentError(f"{name}: two numbers need a size\n  try  size=(...)")
+        return draw(size, generator=generator, dtype=dtype)
+    if size is not None:
+        raise ArgumentError(f"{name}: tensors have a shape already\n  try  it without size")
+    kind = tensors[0]._aval.dtype
+    if not kind.is_inexact:
+        raise DtypeError(f'"{name}" not implemented for {kind}\n  try  .float()')
+    shape = np.broadcast_shapes(*(p._aval.shape for p in tensors))
+    return draw(shape, generator=generator, dtype=kind)
 
 
 def _check_probabilities(name, p: Any):
