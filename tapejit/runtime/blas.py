@@ -174,9 +174,9 @@ def _text(dtype, bits):
     return words.emit_words(blas_code, (), defined) + "\n".join(lines) + dots + loops
 
 
-def vector_bytes() -> int:
-    """Of this machine's registers."""
-    return 64 if "+avx512f" in native.host().features.split(",") else 32
+def vector_bytes(target: native.Host | None = None) -> int:
+    """Of the registers of this machine, or of another."""
+    return 64 if "+avx512f" in (target or native.host()).features.split(",") else 32
 
 
 # ---------------------------------------------------------------- addresses

@@ -76,7 +76,7 @@ def is_at_hand(step: LoopStep) -> bool:
         source = _source_of(work.run, step.dtypes, _result_dtype(step), has_status)
     except KernelError:
         return False
-    return shared_store().get(native.content_key(source, _tier(_tiles(work.run)))) is not None
+    return shared_store().get(native.content_key(source, _tier(tiles_of(work.run)))) is not None
 
 
 def _result_dtype(step):
@@ -98,13 +98,13 @@ def _cell(work, dtypes, has_status, result):
 def _library(name, function, dtypes, result, has_status=False):
     """The machine code of a loop, or of what finishes it; then the library that it calls."""
     exports = (name, "kernel_start") if has_status else (name,)
-    tiles = _tiles(function)
+    tiles = tiles_of(function)
     owners = [blas.tile_library(result)] if tiles else []
     symbols = [symbol(tile, result) for tile in tiles]
     imports = {one: library.address(one) for library in owners for one in symbols}
 
     def text():
-        natives = Natives(_is_tile, lambda tile: symbol(tile.__name__, result))
+        natives = Natives(is_tile, lambda tile: symbol(tile.__name__, result))
         printed = emit_loop_functions(
             name, function, dtypes, result in ("f64", "f32"), natives, name == "kernel"
         )
@@ -138,13 +138,14 @@ def _reached(function):
             found.append(one)
             called = (one.__globals__.get(name) for name in one.__code__.co_names)
             functions = (value for value in called if isinstance(value, types.FunctionType))
-            if not _is_tile(one):
+            if not is_tile(one):
                 waiting += [f for f in functions if f.__module__.startswith(_PACKAGE)]
     return found
 
 
-def _tiles(function):
-    return sorted(f.__name__ for f in _reached(function) if _is_tile(f))
+def tiles_of(function) -> list[str]:
+    """The tiles of ops/loops/tiles.py that a loop calls."""
+    return sorted(f.__name__ for f in _reached(function) if is_tile(f))
 
 
 def _tier(tiles):
@@ -152,7 +153,8 @@ def _tier(tiles):
     return 4 if tiles else 3
 
 
-def _is_tile(function):
+def is_tile(function) -> bool:
+    """Whether a function of loops is machine code of tiles.py."""
     return function.__module__ == _TILES
 
 

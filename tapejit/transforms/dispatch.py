@@ -110,13 +110,18 @@ class Transform:
             self.enter(called, answer)
         return value
 
-    def call(self, args, kwargs, seeds: Callable) -> Called:
-        """Run an outermost call."""
+    def signature(self, args, kwargs) -> tuple[tuple, Any, list]:
+        """What selects a call's paths, and how its arguments are nested, and their leaves."""
         leaves: list = []
         structure = trees.flatten((args, kwargs), leaves)
         signature = (structure, signature_of(leaves))
         if not uses_numpy(leaves):  # there Python floats take the default dtype
             signature = (*signature, dtypes.get_default_dtype())
+        return signature, structure, leaves
+
+    def call(self, args, kwargs, seeds: Callable) -> Called:
+        """Run an outermost call."""
+        signature, structure, leaves = self.signature(args, kwargs)
         arrays = [array_of(x) for x in leaves]
         path, results, is_known = self.paths.run(signature, structure, leaves, arrays, seeds)
         return Called(structure, leaves, path, results, is_known)
@@ -164,13 +169,32 @@ def no_seeds(trace: Trace) -> tuple:
     return ()
 
 
-def as_function(wrapper, function):
-    """Let the wrapper look like the function it stands for."""
+Prepare = Callable[[tuple, dict], tuple[Transform, Callable[[Trace, list, list], Any]]]
+"""What a wrapper would do with a call: which transform, and what the answer is made of."""
+
+
+def as_function(wrapper, function, prepare: Prepare | None = None):
+    """Let the wrapper look like the function it stands for, and be made native."""
     try:
         functools.update_wrapper(wrapper, function)
     except AttributeError:
         wrapper.__wrapped__ = function
+
+    def numba(*args, **kwargs):
+        """This function for arguments like these, for Numba and C: a NativeFunction."""
+        from tapejit.transforms.native import native  # which stands on this module
+
+        return native(wrapper, args, kwargs)
+
+    wrapper.numba = numba
+    wrapper.__tapejit_prepare__ = wrapper, prepare
     return wrapper
+
+
+def preparation_of(function: Callable) -> Prepare | None:
+    """The `prepare` of a wrapper; None of any other function, one that wraps it included."""
+    owner, prepare = getattr(function, "__tapejit_prepare__", (None, None))
+    return prepare if owner is function else None
 
 
 def rebuild(recorded: Trace, results, leaves):

@@ -58,7 +58,7 @@ def jit(function: Callable) -> Callable:
 
     call = entering(transform.entries, full_call)
     call.transform = transform
-    return as_function(call, function)
+    return as_function(call, function, lambda args, kwargs: (transform, rebuild))
 
 
 def _all_outputs(recorded: Trace) -> Derived:
@@ -95,10 +95,15 @@ def _differentiated(function, argnums, has_aux, select):
     def full_call(args, kwargs):
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
-        spans = tuple(arguments.positions(args))
-        wanted = tuple(i for first, last in spans for i in range(first, last))
         if is_recorded(leaves):
+            arguments.positions(args)  # checks them
             return select(*_inner_value_and_grad(function, arguments, has_aux, args, kwargs))
+        transform, answer = prepare(args, kwargs)
+        return transform.answer(args, kwargs, answer)
+
+    def prepare(args, kwargs):
+        spans = arguments.positions(args)
+        wanted = tuple(i for first, last in spans for i in range(first, last))
         transform = transforms.get(wanted)
         if transform is None:
             derive = functools.partial(_derive_gradient, wanted=wanted, has_aux=has_aux)
@@ -109,11 +114,11 @@ def _differentiated(function, argnums, has_aux, select):
             value = tuple(value) if has_aux else value
             return select(value, arguments.gather(args, gradients))
 
-        return transform.answer(args, kwargs, answer)
+        return transform, answer
 
     call = entering(entries, full_call)
     call.transforms = transforms
-    return as_function(call, function)
+    return as_function(call, function, prepare)
 
 
 def _derive_gradient(recorded: Trace, wanted, has_aux) -> Derived | Gradient:

@@ -59,6 +59,19 @@ class Derived(NamedTuple):
     """Rows to return; -1 where the answer is zero."""
 
 
+class Whole(NamedTuple):
+    """All that a path computes, as rows of one tape, for who runs it elsewhere."""
+
+    tape: Tape
+    inputs: tuple[int, ...]
+    """The arguments, then what is captured."""
+    results: tuple[int, ...]
+    """-1 where the answer is zero."""
+    guards: tuple[int, ...]
+    captures: tuple[np.ndarray, ...]
+    """The captured inputs' values now."""
+
+
 class Gradient(NamedTuple):
     """Values and the cotangents of one of the rows, not yet derived: the interpreter needs no tape
     of the derivative, kernels do.
@@ -82,7 +95,9 @@ class Made:
     closure variable, a random number) is derived, planned and compiled no more.
     """
 
-    __slots__ = ("compiled", "is_reusable", "key", "program", "trace", "weight", "zeros")
+    __slots__ = (
+        "compiled", "derivation", "is_reusable", "key", "program", "trace", "weight", "zeros",
+    )  # fmt: skip
 
     def __init__(self, key: tuple, recorded: Trace, derivation: Derived | Gradient):
         recording = recorded.recording
@@ -90,6 +105,7 @@ class Made:
         self.trace = recorded._replace(values=())
         self.weight = 1  # what keeping it costs: 30 KB of structure or 256 KiB for temporaries
         self.compiled: Compiled | None = _interpreted(recorded, derivation)
+        self.derivation = None if self.compiled is None else derivation
         self.is_reusable = self.compiled is None  # the interpreter's numbers are fixed
         if self.compiled is not None:
             self.program = self.compiled.program
@@ -130,7 +146,9 @@ def _key(recorded: Trace) -> tuple:
 class Path:
     """One recorded run, compiled."""
 
-    __slots__ = ("captures", "draws", "guards", "layouts", "made", "reads", "sites", "trace")
+    __slots__ = (
+        "captures", "draws", "fixed", "guards", "layouts", "made", "reads", "sites", "trace",
+    )  # fmt: skip
 
     def __init__(self, recorded: Trace, guards: Guards, arrays, made: Made):
         recording = recorded.recording
@@ -139,6 +157,8 @@ class Path:
         self.guards = tuple(value for _, value, _ in recording.guards)
         self.sites = tuple(site for _, _, site in recording.guards)
         self.captures = _captures(recorded, made.is_reusable)
+        constants = () if made.is_reusable else recording.constants.values()
+        self.fixed = tuple([(row, _fixed(recording.values[row])) for row in constants])
         self.draws = tuple([x for _, x in self.captures if x.__class__ is Draw])
         # strides of the arguments, if the function looked at them or they decided what aliases
         self.layouts = _layouts(arrays) if recording.reads_layout else None
@@ -183,6 +203,22 @@ class Path:
             inputs = [*inputs, *(_held(x) for _, x in self.captures)]
         compiled = self.made.compiled
         return reference.run(self.program, inputs) if compiled is None else compiled(inputs)
+
+    def whole(self) -> Whole:
+        """The path as a tape; what is captured is what it is now."""
+        captured = [(row, _held(x)) for row, x in (*self.captures, *self.fixed)]
+        derivation = self.made.derivation
+        if derivation is None:
+            tape, n = self.program.tape, len(self.program.outputs) - len(self.guards)
+            rows = iter(self.program.outputs[:n])
+            results = tuple([-1 if is_zero else next(rows) for is_zero in self.zeros])
+            inputs, guards = self.program.inputs, self.program.outputs[n:]
+        else:
+            derived = derivation if isinstance(derivation, Derived) else derivation.derived()
+            tape, results = derived.tape, derived.results
+            inputs = (*self.trace.inputs, *derived.seeds, *(row for row, _ in captured))
+            guards = tuple([row for row, _, _ in self.trace.recording.guards])
+        return Whole(tape, inputs, results, guards, tuple([np.asarray(x) for _, x in captured]))
 
     def results(self, inputs: list, again: bool = False) -> list:
         """Results alone, None where the answer is zero.

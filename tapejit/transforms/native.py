@@ -1,0 +1,317 @@
+"""Native functions: a transformed function for code that is not Python.
+
+`g.numba(*example)` records `g` on the example, as a call would, and makes of the paths that are
+known for such arguments one self-contained function (`runtime.freestanding`):
+
+    arguments    the example's nesting, each leaf a Number, an Array, or a value that must be equal
+    answer       the nesting of what `g` returns, each leaf a Result, or a value that is always so
+
+What the function read from outside, numbers in closures as arrays, is frozen into the code at this
+moment: code in another program cannot look at this one.  So what changes belongs among the
+arguments.  Paths that are recorded later are not in it: call `g` on what matters first.
+
+Start at `native`.  Who calls it: Python and C in this file, Numba in `interop.numba_seam`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapejit.errors import TraceError
+from tapejit.runtime.freestanding import Freestanding, PathCode, freestanding
+from tapejit.tape import Program
+from tapejit.tensor.core import Tensor
+from tapejit.transforms import trees
+from tapejit.transforms.dispatch import Transform, no_seeds, preparation_of, rebuild
+from tapejit.transforms.entering import Slot
+from tapejit.transforms.nearest import describe_read
+from tapejit.transforms.paths import Derived, Path, Whole
+from tapejit.transforms.trace import OutputRow, Trace
+
+# ---------------------------------------------------------------- data
+
+
+class Number(NamedTuple):
+    """An argument that is one number."""
+
+    dtype: np.dtype
+
+
+class Array(NamedTuple):
+    """An argument that is an array."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+class Static(NamedTuple):
+    """An argument that is part of the function: it must be equal to this one."""
+
+    value: Any
+
+
+class Result(NamedTuple):
+    """A part of the answer that is computed."""
+
+    number: int
+    """Which output of the code it is."""
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    is_number: bool
+    """A number, not an array; of shape ()."""
+
+
+class Constant(NamedTuple):
+    """A part of the answer that is always the same."""
+
+    value: Any
+
+
+class NativeFunction:
+    """A function as self-contained machine code.  Made by the `numba` method of what `jit`, `grad`,
+    `value_and_grad`, `jacobian` and `hessian` return.
+    """
+
+    __tapejit_cache__ = True
+
+    def __init__(self, name: str, code: Freestanding, arguments: tuple, keywords: dict, answer):
+        self.__name__ = name
+        self.code = code
+        self.arguments = arguments
+        self.keywords = keywords
+        self.answer = answer
+
+    def __repr__(self):
+        given = [*map(_text, self.arguments)]
+        given += [f"{name}={_text(value)}" for name, value in self.keywords.items()]
+        return f"<native {self.__name__}({', '.join(given)}) -> {_text(self.answer)}>"
+
+
+def _text(part) -> str:
+    """A part of a signature, as people write it."""
+    if isinstance(part, Number):
+        return str(part.dtype)
+    if isinstance(part, Array | Result):
+        return f"{part.dtype}{list(part.shape)}" if part.shape else str(part.dtype)
+    if isinstance(part, Static | Constant):
+        return repr(part.value)
+    if isinstance(part, dict):
+        return f"{{{', '.join(f'{name!r}: {_text(x)}' for name, x in part.items())}}}"
+    inner = ", ".join(map(_text, part))
+    return f"[{inner}]" if isinstance(part, list) else f"({inner})"
+
+
+# ---------------------------------------------------------------- making one
+
+
+def native(function: Callable, args: tuple, kwargs: dict) -> NativeFunction:
+    """The native form of a function for arguments like these.
+
+    Errors  what the function raises; TraceError where it cannot be frozen; KernelError naming an
+            operation that only NumPy or SciPy can do
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    leaves: list = []
+    structure = trees.flatten((args, kwargs), leaves)
+    leaves = [_plain(leaf) for leaf in leaves]
+    args, kwargs = trees.unflatten(structure, leaves)
+    prepare = preparation_of(function)
+    if prepare is None:
+        transform, answer = Transform(function, _all_outputs), rebuild
+    else:
+        transform, answer = prepare(args, kwargs)
+    transform.call(args, kwargs, no_seeds)
+    signature, _, _ = transform.signature(args, kwargs)
+    known = transform.paths.by_signature.get(signature) or []
+    usable = [path for path in known if path.reads.hold() and _has_any_layout(path, leaves)]
+    if not usable:
+        raise TraceError(
+            f"native: {name} is recorded anew at every call, so there is nothing to be frozen\n"
+            f"  got  {'; '.join(transform.paths.why[-1:])}\n"
+            "  try  passing what changes as an argument"
+        )
+    answers = [_Answer(path, answer, leaves) for path in usable]
+    template, outputs = _common(answers, name)
+    inputs = [(np.dtype(x.dtype) if hasattr(x, "dtype") else np.dtype(float), np.shape(x)) for x in leaves]
+    code = freestanding(
+        [one.code(outputs) for one in answers], inputs, [(r.dtype, r.shape) for r in outputs]
+    )
+    arguments = [_argument(leaf) for leaf in leaves]
+    given, named = _with_statics(structure, iter(arguments))
+    return NativeFunction(name, code, given, named, template)
+
+
+def _all_outputs(recorded: Trace) -> Derived:
+    rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
+    return Derived(recorded.recording, (), rows)
+
+
+def _plain(leaf):
+    """An example as NumPy has it, row-major and in native byte order."""
+    if isinstance(leaf, Tensor):
+        leaf = leaf._value
+    if isinstance(leaf, np.ndarray):
+        return np.ascontiguousarray(leaf, leaf.dtype.newbyteorder("=")).reshape(leaf.shape)
+    return leaf
+
+
+def _has_any_layout(path: Path, leaves) -> bool:
+    """Whether the path is right for row-major arrays."""
+    return path.layouts is None or path.layouts == [getattr(x, "strides", ()) for x in leaves]
+
+
+def _argument(leaf):
+    if isinstance(leaf, np.ndarray):
+        return Array(leaf.dtype, leaf.shape)
+    return Number(np.dtype(getattr(leaf, "dtype", float)))
+
+
+def _with_statics(structure, leaves):
+    """The nesting of the arguments, with descriptions for leaves."""
+    if structure == trees.LEAF:
+        return next(leaves)
+    if isinstance(structure, trees.Static):
+        return Static(trees.value_of(structure))
+    values = [_with_statics(child, leaves) for child in structure.children]
+    container, names, *_ = structure
+    if issubclass(container, dict):
+        return dict(zip(names, values, strict=True))
+    if container in (tuple, list):
+        return container(values)
+    return container(**dict(zip(names, values, strict=True))) if names else container(values)
+
+
+def _frozen(path: Path) -> Whole:
+    """All of a path, if it answers the same for the same arguments."""
+    if path.draws:
+        raise TraceError(
+            "native: the function draws random numbers\n  try  passing them as arguments"
+        )
+    return path.whole()
+
+
+# ---------------------------------------------------------------- answers
+
+
+class _Answer:
+    """What one path answers: a nesting, and per leaf a row of its program or a value."""
+
+    def __init__(self, path: Path, answer: Callable, leaves: list):
+        self.path = path
+        self.derived = _frozen(path)
+        tape = self.derived.tape
+        slots: list = []
+        for i, row in enumerate(self.derived.results):
+            aval = None if row < 0 else tape.kind(row).aval
+            slots.append(None if aval is None else Slot(i, aval.dtype.dtype, aval.shape))
+        self.leaves: list = []
+        self.structure = self.flatten(answer(path.trace, slots, leaves))
+
+    def flatten(self, tree):
+        """The nesting of an answer; its leaves are appended."""
+        if isinstance(tree, Slot | np.ndarray | np.generic | float | int | bool | complex):
+            self.leaves.append(tree)
+            return trees.LEAF
+        if type(tree) in (tuple, list):
+            return type(tree), tuple([self.flatten(x) for x in tree])
+        if type(tree) is dict:
+            return dict, tuple(tree), tuple([self.flatten(x) for x in tree.values()])
+        if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+            return type(tree), tuple([self.flatten(x) for x in tree])
+        if tree is None or isinstance(tree, str | bytes):
+            return tree
+        raise TraceError(f"native: the function returns a {type(tree).__name__}")
+
+    def code(self, outputs: list[Result]) -> PathCode:
+        """The path for these outputs."""
+        derived, path = self.derived, self.path
+        rows, places = [], []
+        for leaf, result in zip(self.computed, outputs, strict=True):
+            if isinstance(leaf, Slot):
+                places.append(len(rows))
+                rows.append(derived.results[leaf.number])
+            else:
+                places.append(np.broadcast_to(np.asarray(leaf, result.dtype), result.shape))
+        inputs, captures = derived.inputs, derived.captures
+        guards, expected = None, []
+        if path.guards:
+            guards = Program(derived.tape, inputs, derived.guards)
+            kinds = [derived.tape.kind(row).aval.dtype.dtype for row in derived.guards]
+            expected = [np.asarray(v, k) for v, k in zip(path.guards, kinds, strict=True)]
+        reasons = [
+            f"{describe_read(site)} does not read {value}, which is what it read when this was "
+            "recorded"
+            for site, value in zip(path.sites, path.guards, strict=True)
+        ]
+        program = Program(derived.tape, inputs, rows)
+        return PathCode(
+            program, tuple(places), captures, guards, tuple(expected), tuple(reasons)
+        )
+
+    computed: list
+
+
+def _common(answers: list[_Answer], name: str):
+    """(template, results): one answer for all paths, and what of it is computed."""
+    first = answers[0]
+    for other in answers[1:]:
+        if other.structure != first.structure:
+            raise TraceError(
+                f"native: {name} returns differently nested values on its {len(answers)} paths\n"
+                "  try  returning the same form from every branch"
+            )
+    for one in answers:
+        one.computed = []
+    parts, results = [], []
+    for leaves in zip(*(one.leaves for one in answers), strict=True):
+        part = _common_leaf(leaves, len(results), name)
+        parts.append(part)
+        if isinstance(part, Result):
+            results.append(part)
+            for one, leaf in zip(answers, leaves, strict=True):
+                one.computed.append(leaf)
+    return _template(first.structure, iter(parts)), results
+
+
+def _common_leaf(leaves, number, name):
+    """One leaf on all paths: a result, unless it is always the same number."""
+    kinds = {(np.dtype(_dtype(x)), np.shape(x), _is_number(x)) for x in leaves}
+    computed = [x for x in leaves if isinstance(x, Slot)]
+    if not computed and not np.ndim(leaves[0]):
+        if len(kinds) == 1 and all(repr(x) == repr(leaves[0]) for x in leaves):
+            return Constant(leaves[0])
+    shapes = {shape for _, shape, _ in kinds}
+    if len(shapes) > 1:
+        raise TraceError(
+            f"native: {name} returns arrays of shapes {sorted(map(str, shapes))} on its paths\n"
+            "  try  returning one shape from every branch"
+        )
+    dtypes = {dtype for dtype, _, _ in kinds}
+    dtype = np.result_type(*dtypes)
+    if computed and {np.dtype(x.dtype) for x in computed} != {dtype}:
+        raise TraceError(f"native: {name} returns {sorted(map(str, dtypes))} on its paths")
+    return Result(number, dtype, shapes.pop(), any(is_number for *_, is_number in kinds))
+
+
+def _dtype(x):
+    return x.dtype if hasattr(x, "dtype") else type(x)
+
+
+def _is_number(x) -> bool:
+    """Whether Python sees a number: everything of shape () but an array."""
+    return not isinstance(x, np.ndarray) and not np.ndim(x)
+
+
+def _template(structure, parts):
+    if structure == trees.LEAF:
+        return next(parts)
+    if structure is None or isinstance(structure, str | bytes):
+        return Constant(structure)
+    container, *names, children = structure
+    values = [_template(child, parts) for child in children]
+    if container is dict:
+        return dict(zip(names[0], values, strict=True))
+    return container(*values) if hasattr(container, "_fields") else container(values)
