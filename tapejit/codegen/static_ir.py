@@ -90,8 +90,13 @@ class _Emitter:
         pointers = ", ".join(f"ptr %x{k}" for k in range(self.n_operands))
         inline = " alwaysinline" if self.weight <= 2 * STRAIGHT else " noinline"
         body = "".join([*self.head, *self.lines])
-        ir = f"define internal void @{self.name}({pointers}) nounwind{inline} {{\n{body}ret void\n}}\n"
-        return StaticText(ir, tuple(self.declarations), tuple(self.imports), self.weight)
+        head = f"define internal void @{self.name}({pointers}) nounwind{inline} {{\n"
+        return StaticText(
+            f"{head}{body}ret void\n}}\n",
+            tuple(self.declarations),
+            tuple(self.imports),
+            self.weight,
+        )
 
     def units(self, outer):
         for part in self.parts:
@@ -130,9 +135,7 @@ class _Emitter:
             for i in range(lengths[0]):
                 self.nest(lengths[1:], True, body, (*indices, i))
         else:
-            self.loop(
-                lengths[0], 1, lambda i: self.nest(lengths[1:], False, body, (*indices, i))
-            )
+            self.loop(lengths[0], 1, lambda i: self.nest(lengths[1:], False, body, (*indices, i)))
 
     def loop(self, stop, step, body):
         """A loop over 0, step... below `stop`, which is a multiple of it and not 0."""
@@ -180,7 +183,9 @@ class _Part:
         self.kernel, self.lengths, self.first = step.kernel, step.lengths, first
         self.operands = operands_of(step.kernel)
         self.strides = [
-            tuple(0 if how == "0" else stride for how, stride in zip(o.steps, v.strides, strict=True))
+            tuple(
+                0 if how == "0" else stride for how, stride in zip(o.steps, v.strides, strict=True)
+            )
             for o, v in zip(self.operands, step.views, strict=True)
         ]
         self.n_inputs = len(step.kernel.inputs)
@@ -374,7 +379,9 @@ class _Part:
         if strides[-1] == 1 or lanes == 1:
             value = self.to.value(f"load {kind}, ptr {at}, align {SIZE[dtype]}")
         elif strides[-1] == 0:
-            value = self.splatted(f"{element} {self.to.value(f'load {element}, ptr {at}')}", kind, lanes)
+            value = self.splatted(
+                f"{element} {self.to.value(f'load {element}, ptr {at}')}", kind, lanes
+            )
         else:
             value = "poison"
             for lane in range(lanes):
@@ -382,7 +389,9 @@ class _Part:
                     f"getelementptr {element}, ptr {at}, i64 {lane * strides[-1]}"
                 )
                 number = self.to.value(f"load {element}, ptr {place}")
-                value = self.to.value(f"insertelement {kind} {value}, {element} {number}, i32 {lane}")
+                value = self.to.value(
+                    f"insertelement {kind} {value}, {element} {number}, i32 {lane}"
+                )
         if dtype == "bool":
             return self.to.value(f"icmp ne {kind} {value}, zeroinitializer")
         return value

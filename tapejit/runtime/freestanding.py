@@ -12,14 +12,15 @@ called through a pointer.  Sizes, and what the function read from outside, are c
     -1   `work` is smaller than `work_bytes` in the record
     -2   a loop refused: a place outside of an array, numbers that make no answer
 
-One pointer for each argument and each answer, row-major, answers apart from each other and from all
-else; they are written only if a path's guards hold.  The code is reentrant, takes no lock, starts no
-thread and allocates nothing.
+One pointer for each argument and each answer, row-major, answers apart from each other and from
+all else; they are written only if a path's guards hold.  The code is reentrant, takes no lock,
+starts no thread and allocates nothing.
 
 Steps are printed with their sizes (codegen/static_ir.py), products without a BLAS.  What only
 NumPy or SciPy can do is refused.
 
-Start at `freestanding`.  Which paths, and how arguments and answers are nested: `transforms.native`.
+Start at `freestanding`.  Which paths there are, and how arguments and answers are nested, is not
+known here: `transforms.native`.
 """
 
 from __future__ import annotations
@@ -259,9 +260,11 @@ class _Module:
         )
         functions = self.functions
         if is_small:
-            functions = [text.replace("nounwind {", "nounwind alwaysinline {", 1) for text in functions]
+            functions = [
+                text.replace("nounwind {", "nounwind alwaysinline {", 1) for text in functions
+            ]
         constants = [
-            f"{name} = private unnamed_addr constant [{len(data)} x i8] c\"{_escaped(data)}\", "
+            f'{name} = private unnamed_addr constant [{len(data)} x i8] c"{_escaped(data)}", '
             "align 64\n"
             for data, name in self.constants.items()
         ]
@@ -374,7 +377,9 @@ class _PlanPrinter:
         for number, step in enumerate(self.steps):
             if isinstance(step, LoopStep):
                 for dtype, n in step.work.scratch:
-                    blocks.append(Block({"f64": 8, "i64": 8, "bool": 1}.get(dtype, 4) * n, number, number))
+                    blocks.append(
+                        Block({"f64": 8, "i64": 8, "bool": 1}.get(dtype, 4) * n, number, number)
+                    )
                     owners.append(~number)
         offsets, self.arena_bytes = lay_out(blocks)
         for owner, offset in zip(owners, offsets, strict=True):

@@ -135,7 +135,9 @@ def native(function: Callable, args: tuple, kwargs: dict) -> NativeFunction:
         )
     answers = [_Answer(path, answer, leaves) for path in usable]
     template, outputs = _common(answers, name)
-    inputs = [(np.dtype(x.dtype) if hasattr(x, "dtype") else np.dtype(float), np.shape(x)) for x in leaves]
+    inputs = [
+        (np.dtype(x.dtype) if hasattr(x, "dtype") else np.dtype(float), np.shape(x)) for x in leaves
+    ]
     code = freestanding(
         [one.code(outputs) for one in answers], inputs, [(r.dtype, r.shape) for r in outputs]
     )
@@ -169,7 +171,7 @@ def _argument(leaf):
     return Number(np.dtype(getattr(leaf, "dtype", float)))
 
 
-def _with_statics(structure, leaves):
+def _with_statics(structure, leaves) -> Any:
     """The nesting of the arguments, with descriptions for leaves."""
     if structure == trees.LEAF:
         return next(leaves)
@@ -247,9 +249,7 @@ class _Answer:
             for site, value in zip(path.sites, path.guards, strict=True)
         ]
         program = Program(derived.tape, inputs, rows)
-        return PathCode(
-            program, tuple(places), captures, guards, tuple(expected), tuple(reasons)
-        )
+        return PathCode(program, tuple(places), captures, guards, tuple(expected), tuple(reasons))
 
     computed: list
 
@@ -280,9 +280,9 @@ def _common_leaf(leaves, number, name):
     """One leaf on all paths: a result, unless it is always the same number."""
     kinds = {(np.dtype(_dtype(x)), np.shape(x), _is_number(x)) for x in leaves}
     computed = [x for x in leaves if isinstance(x, Slot)]
-    if not computed and not np.ndim(leaves[0]):
-        if len(kinds) == 1 and all(repr(x) == repr(leaves[0]) for x in leaves):
-            return Constant(leaves[0])
+    is_same = len(kinds) == 1 and all(repr(x) == repr(leaves[0]) for x in leaves)
+    if not computed and not np.ndim(leaves[0]) and is_same:
+        return Constant(leaves[0])
     shapes = {shape for _, shape, _ in kinds}
     if len(shapes) > 1:
         raise TraceError(
