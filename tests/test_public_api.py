@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 import tapejit
-from tapejit import autograd, cuda, fft, linalg, nn, special
+from tapejit import autograd, cuda, fft, linalg, nn, scipy, special
 from tapejit.interop.numpy_methods import InNumpy
 from tapejit.registry import OPS
 
@@ -36,7 +36,7 @@ NAMESPACES = {
     "nn.functional.": {n: getattr(nn.functional, n) for n in nn.functional.__all__},
     **{
         f"{space.__name__.rpartition('.')[2]}.": {n: getattr(space, n) for n in space.__all__}
-        for space in (linalg, fft, special)
+        for space in (linalg, fft, special, scipy)
     },
     "autograd.": {n: getattr(autograd, n) for n in autograd.__all__ if n != "functional"},
     "autograd.functional.": {

@@ -1,0 +1,143 @@
+"""`least_squares` and `curve_fit`: SciPy's, with exact Jacobians where none are given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapejit.scipy.bounds import box_of
+from tapejit.scipy.derivatives import Model, Residuals
+from tapejit.scipy.lazy import optimize
+from tapejit.scipy.parameters import Parameters, plain
+from tapejit.scipy.results import called_back, restored
+
+UNBOUNDED = (-np.inf, np.inf)
+
+
+def least_squares(
+    fun: Callable,
+    x0: Any,
+    jac: Any = None,
+    bounds: Any = UNBOUNDED,
+    method: str = "trf",
+    *settings: Any,
+    args: tuple = (),
+    kwargs: Any = None,
+    callback: Callable | None = None,
+    **named: Any,
+) -> Any:
+    """scipy.optimize.least_squares with the exact Jacobian, for parameters of any nesting.
+
+    fun       fun(x, *args, **kwargs) -> residuals: an array, or a nesting of arrays
+    x0        an array, a number, or lists, tuples, dicts, dataclasses of them; computed in float64
+    jac       None: exact.  Anything else is SciPy's: a function, "2-point", ...
+    bounds    SciPy's, with each end nested like x0; or nested like x0, with (low, high) or None
+    settings  all others of scipy.optimize.least_squares, by name or in its order; x_scale may be
+              nested like x0
+    Returns   SciPy's OptimizeResult; x is nested like x0, x_flat the vector
+    Errors    what fun raises; NotDifferentiable where it has no derivative
+    Like      scipy.optimize.least_squares; with jac written by hand, the same iterates
+
+    >>> import numpy as np, tapejit as tj
+    >>> t = np.linspace(0.0, 1.0, 20)
+    >>> y = 2.0 * np.exp(-3.0 * t)
+    >>> found = tj.scipy.least_squares(
+    ...     lambda p: p["scale"] * np.exp(-p["rate"] * t) - y, {"scale": 1.0, "rate": 1.0})
+    >>> {name: round(value, 6) for name, value in found.x.items()}
+    {'scale': 2.0, 'rate': 3.0}
+    """
+    parameters = Parameters(x0)
+    args = args if isinstance(args, tuple) else (args,)
+    signature = inspect.signature(optimize().least_squares)
+    others = signature.bind(None, None, None, None, None, *settings, **named).arguments
+    others = {name: value for name, value in list(others.items())[5:] if value is not None}
+    scale = others.get("x_scale", 1.0)
+    if not isinstance(scale, str | float | int | np.generic):
+        others["x_scale"] = parameters.flat(scale, "x_scale")
+    if callback is not None:
+        others["callback"] = called_back(parameters, callback)
+    residuals = Residuals.of(fun, parameters)
+    values, rows = _functions(residuals, parameters, jac, args, kwargs or {})
+    result = optimize().least_squares(
+        values, parameters.flat(x0), rows, box_of(parameters, bounds), method, **others
+    )
+    return restored(parameters, result)
+
+
+def _functions(residuals, parameters, jac, args, kwargs):
+    """SciPy's fun and jac, on the vector; the user's function as it is where jac is not ours."""
+    if jac is None:
+        return (
+            lambda x: residuals.values(x, *args, **kwargs),
+            lambda x: residuals.jacobian(x, *args, **kwargs),
+        )
+    if callable(jac):
+        given = jac
+        jac = lambda x: plain(given(parameters.nested(x), *args, **kwargs))  # noqa: E731
+    return lambda x: residuals.plain(x, *args, **kwargs), jac
+
+
+def curve_fit(
+    f: Callable,
+    xdata: Any,
+    ydata: Any,
+    p0: Any = None,
+    sigma: Any = None,
+    absolute_sigma: bool = False,
+    check_finite: Any = None,
+    bounds: Any = UNBOUNDED,
+    method: Any = None,
+    jac: Any = None,
+    **settings: Any,
+) -> Any:
+    """scipy.optimize.curve_fit with the exact Jacobian.
+
+    f         f(x, *parameters) -> the model at x; f(x, **parameters) if p0 is a dict
+    p0        a number for each parameter; or a list, tuple or dict with an array of any shape for
+              some.  None: as many as f takes, begun as SciPy does
+    jac       None: exact.  Anything else is SciPy's: jac(x, *parameters), "2-point", ...
+    bounds    SciPy's, with each end nested like p0; or, if p0 is a dict, a dict of (low, high)
+    settings  all others of scipy.optimize.curve_fit, and of the solver
+    Returns   (popt, pcov, ...) as SciPy does; popt is nested like p0, pcov is of the flat vector
+    Errors    what f raises; RuntimeError where SciPy finds no optimum
+    Like      scipy.optimize.curve_fit; with jac written by hand, the same iterates
+
+    >>> import numpy as np, tapejit as tj
+    >>> x = np.linspace(0.0, 4.0, 50)
+    >>> y = 2.5 * np.exp(-1.3 * x) + 0.5
+    >>> popt, pcov = tj.scipy.curve_fit(lambda x, a, b, c: a * np.exp(-b * x) + c, x, y)
+    >>> np.round(popt, 6)
+    array([2.5, 1.3, 0.5])
+    """
+    parameters = Parameters(np.zeros(_count(f)) if p0 is None else p0)
+    model = Model.of(f, parameters)
+
+    def values(x, *flat):
+        return evaluate(np.array(flat), x)
+
+    values.__wrapped__ = f  # type: ignore[attr-defined] - SciPy counts its parameters
+    evaluate = model.values if jac is None else model.plain
+    rows: Any = jac
+    if jac is None:
+        rows = lambda x, *flat: model.jacobian(np.array(flat), x)  # noqa: E731
+    elif callable(jac):
+        given = Model(jac, parameters)
+        rows = lambda x, *flat: plain(given.as_written(np.array(flat), x))  # noqa: E731
+    first = None if p0 is None else parameters.flat(p0)
+    answer = optimize().curve_fit(
+        values, xdata, ydata, first, sigma, absolute_sigma, check_finite,
+        box_of(parameters, bounds), method, rows, **settings,
+    )  # fmt: skip
+    return (parameters.restored(answer[0]), *answer[1:])
+
+
+def _count(f) -> int:
+    """How many parameters a model has, by its signature, as SciPy counts them."""
+    named = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    n = sum(p.kind in named for p in inspect.signature(f).parameters.values())
+    if n < 2:
+        raise ValueError("curve_fit: cannot count the parameters of f by its signature\n  try  p0")
+    return n - 1
