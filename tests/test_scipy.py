@@ -1,4 +1,4 @@
-"""tj.scipy: SciPy's iterates with exact derivatives, parameters of any nesting, its own arguments."""
+"""tj.scipy: SciPy's iterates with exact derivatives, of parameters of any nesting."""
 
 from __future__ import annotations
 

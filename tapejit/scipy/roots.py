@@ -99,8 +99,8 @@ def root_scalar(
     Like     scipy.optimize.root_scalar; with fprime written by hand, the same iterates
 
     >>> import numpy as np, tapejit as tj
-    >>> round(tj.scipy.root_scalar(lambda x: np.cos(x) - x, x0=1.0).root, 6)
-    0.739085
+    >>> f"{tj.scipy.root_scalar(lambda x: np.cos(x) - x, x0=1.0).root:.6f}"
+    '0.739085'
     """
     args = args if isinstance(args, tuple) else (args,)
     by_newton = method is None and bracket is None and x0 is not None and x1 is None
