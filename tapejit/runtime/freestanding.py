@@ -65,6 +65,9 @@ ON_STACK = 1 << 13
 INLINED = 1500
 """Instructions, about, up to which everything becomes one function."""
 
+INLINED_CALLS = 24
+"""Calls of vector mathematics up to which it may be inlined: 100 sines take LLVM 4 s."""
+
 MAX_CAPTURED = 1 << 22
 """Bytes of outside arrays that may be written into a module."""
 
@@ -168,7 +171,11 @@ class _Module:
         for value in path.expected:
             slots.append(f"%g{self.fresh()}")
             self.body.append(f"{slots[-1]} = alloca [{max(value.nbytes, 1)} x i8], align 64\n")
-        self.call(path.guards, inputs, slots)
+        status, n = self.call(path.guards, inputs, slots), self.fresh()
+        self.body.append(  # a place computed on a branch that this call would not take
+            f"%can{n} = icmp eq i64 {status}, 0\nbr i1 %can{n}, label %try{n}, label {other}\n"
+            f"try{n}:\n"
+        )
         for slot, value, reason in zip(slots, path.expected, path.reasons, strict=True):
             n = self.fresh()
             self.failures.append(reason)
@@ -269,6 +276,9 @@ class _Module:
             for data, name in self.constants.items()
         ]
         math = vectormath.emit_library(self.calls, self.target.has_fma)
+        if sum(text.count("@tj_") for text in functions) > INLINED_CALLS:
+            pure = f"{vectormath.ATTRIBUTES} {{"
+            math = math.replace(f" {pure}", f" noinline {pure}")
         parts = [math, *(self.tile_text(dtype) for dtype in self.tiles), *functions, main]
         return _module_of("".join(constants), "\n".join(parts))
 
@@ -314,7 +324,7 @@ class _PlanPrinter:
         self.module, self.plan, self.name = module, plan, name
         self.lines: list[str] = ["%refused = alloca i64\nstore i64 0, ptr %refused\n"]
         self.arena_bytes = 0
-        self.steps = [_native(step) for step in plan.steps]
+        self.steps = [_native(step) for step in plan.steps if _has_work(step)]
         self.base: dict[int, str] = {}
         self.scratch: list[list[int]] = [[] for _ in self.steps]
 
@@ -452,6 +462,13 @@ class _PlanPrinter:
         module.functions.append(text)
         module.weight += len(text) // 40
         return name
+
+
+def _has_work(step):
+    """Whether a step writes anything."""
+    if isinstance(step, KernelStep | RowStep):
+        return True
+    return step.kind.aval.size > 0
 
 
 def _native(step):

@@ -116,8 +116,9 @@ def native(function: Callable, args: tuple, kwargs: dict) -> NativeFunction:
     name = getattr(function, "__name__", type(function).__name__)
     leaves: list = []
     structure = trees.flatten((args, kwargs), leaves)
-    leaves = [_plain(leaf) for leaf in leaves]
-    args, kwargs = trees.unflatten(structure, leaves)
+    arrays = [_plain(leaf) for leaf in leaves]
+    is_plain = not any(isinstance(leaf, Tensor) for leaf in leaves)
+    args, kwargs = trees.unflatten(structure, arrays if is_plain else leaves)
     prepare = preparation_of(function)
     if prepare is None:
         transform, answer = Transform(function, _all_outputs), rebuild
@@ -126,24 +127,28 @@ def native(function: Callable, args: tuple, kwargs: dict) -> NativeFunction:
     transform.call(args, kwargs, no_seeds)
     signature, _, _ = transform.signature(args, kwargs)
     known = transform.paths.by_signature.get(signature) or []
-    usable = [path for path in known if path.reads.hold() and _has_any_layout(path, leaves)]
+    usable = [path for path in known if path.reads.hold() and _has_any_layout(path, arrays)]
     if not usable:
         raise TraceError(
             f"native: {name} is recorded anew at every call, so there is nothing to be frozen\n"
-            f"  got  {'; '.join(transform.paths.why[-1:])}\n"
+            f"  got  {_reason(transform, signature)}\n"
             "  try  passing what changes as an argument"
         )
-    answers = [_Answer(path, answer, leaves) for path in usable]
+    answers = [_Answer(path, answer, arrays) for path in usable]
     template, outputs = _common(answers, name)
-    inputs = [
-        (np.dtype(x.dtype) if hasattr(x, "dtype") else np.dtype(float), np.shape(x)) for x in leaves
-    ]
+    arguments = [_argument(array) for array in arrays]
     code = freestanding(
-        [one.code(outputs) for one in answers], inputs, [(r.dtype, r.shape) for r in outputs]
+        [one.code(outputs) for one in answers],
+        [(a.dtype, a.shape if isinstance(a, Array) else ()) for a in arguments],
+        [(r.dtype, r.shape) for r in outputs],
     )
-    arguments = [_argument(leaf) for leaf in leaves]
     given, named = _with_statics(structure, iter(arguments))
     return NativeFunction(name, code, given, named, template)
+
+
+def _reason(transform, signature):
+    eager = transform.paths.eager.get(signature)
+    return "what it read has changed meanwhile" if eager is None else eager.why
 
 
 def _all_outputs(recorded: Trace) -> Derived:
@@ -281,7 +286,7 @@ def _common_leaf(leaves, number, name):
     kinds = {(np.dtype(_dtype(x)), np.shape(x), _is_number(x)) for x in leaves}
     computed = [x for x in leaves if isinstance(x, Slot)]
     is_same = len(kinds) == 1 and all(repr(x) == repr(leaves[0]) for x in leaves)
-    if not computed and not np.ndim(leaves[0]) and is_same:
+    if not computed and _is_number(leaves[0]) and is_same:
         return Constant(leaves[0])
     shapes = {shape for _, shape, _ in kinds}
     if len(shapes) > 1:

@@ -300,10 +300,11 @@ def _compared(recording, inputs, derivation, run) -> Compiled | None:
 class Eager:
     """A signature of which no paths are kept for the next calls."""
 
-    __slots__ = ("left", "wait")
+    __slots__ = ("left", "wait", "why")
 
-    def __init__(self, wait: int):
+    def __init__(self, wait: int, why: str):
         self.left = self.wait = wait
+        self.why = why
 
 
 NOT_KEPT = Guards([], "no path is kept", [])
@@ -426,7 +427,7 @@ class Paths:
             wait = 2 * before.wait or 1
         elif why == CHANGES:  # a first run may fill a memo: the next is looked at, too
             wait = 0
-        self.eager.put(signature, Eager(wait))
+        self.eager.put(signature, Eager(wait, why))
         if self.has_warned:
             return
         self.has_warned = True

@@ -101,7 +101,7 @@ from tapejit.codegen.vectormath import (  # noqa: F401 - each registers its func
 )
 from tapejit.codegen.vectormath.language import ATTRIBUTES, FORMATS, FUNCTIONS, Body, symbol
 
-__all__ = ["FORMATS", "FUNCTIONS", "declaration", "emit_library", "symbol"]
+__all__ = ["ATTRIBUTES", "FORMATS", "FUNCTIONS", "declaration", "emit_library", "symbol"]
 
 
 def declaration(fn: str, dtype: str, lanes: int) -> str:
