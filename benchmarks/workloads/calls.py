@@ -135,8 +135,8 @@ def launches_of(call, arguments, answer) -> tuple:
     entries.add("launches", writer.record())
     results = iter(
         [
-            np.ndarray(shape, dtype, memory[name], offset)
-            for name, offset, dtype, shape, _ in launches.results
+            np.ndarray(result.shape, result.dtype, memory[result.name], result.offset)
+            for result in launches.results
         ]
     )
 

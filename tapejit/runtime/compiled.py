@@ -60,6 +60,19 @@ ARENAS = 4
 # ---------------------------------------------------------------- data
 
 
+class LaunchedResult(NamedTuple):
+    """Where a result lies."""
+
+    name: str
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    is_output: bool
+    """Whether that is an output which is handed out."""
+    strides: tuple[int, ...] | None = None
+    """In bytes; None: row-major."""
+
+
 class Launches(NamedTuple):
     """A program of kernels alone, for who can run it without Python (`runtime.entry`).
 
@@ -73,8 +86,7 @@ class Launches(NamedTuple):
     """Arrays to make afresh in each call."""
     steps: list[tuple[np.ndarray, list[tuple[str, int]]]]
     """The launcher's record, and where each of its operands begins."""
-    results: list[tuple[str, int, np.dtype, tuple[int, ...], bool]]
-    """Row-major results: where they lie, and whether that is an output which is handed out."""
+    results: list[LaunchedResult]
     statuses: Sequence[tuple[str, int]] = ()
     """Where loops leave an int64 other than 0 if the call has to go through Python."""
 
@@ -415,7 +427,7 @@ class _Writer:
         return array if result.is_owned else f"array({array}, order='C')"
 
     def launches(self):
-        """The plan without Python, if every step is a kernel and every result row-major."""
+        """The plan without Python, if every step is a kernel."""
         results, constants = [], {}
         if len(self.records) != len(self.plan.steps):
             return None
@@ -425,12 +437,13 @@ class _Writer:
                 self.constant(view.buffer)
             name, dtype = self.names[view.buffer], record.dtype.dtype
             is_output = is_owned and name in self.outputs
-            if not is_contiguous(view.shape, view.strides):
-                return None
             if is_owned and view.shape and not (is_output and view.shape == record.shape):
                 return None
             offset = self.base.get(view.buffer, 0) + view.offset * dtype.itemsize
-            results.append((name, offset, dtype, view.shape, is_output))
+            strides = None
+            if not is_contiguous(view.shape, view.strides):
+                strides, is_output = tuple(n * dtype.itemsize for n in view.strides), False
+            results.append(LaunchedResult(name, offset, dtype, view.shape, is_output, strides))
         for buffer, name in self.names.items():
             if self.plan.buffers[buffer].role == "constant":
                 constants[name] = np.ascontiguousarray(self.scope[name])

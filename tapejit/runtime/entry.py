@@ -51,6 +51,9 @@ MAX_REFUSED = 256
 MAX_FRAME = 1 << 15
 """Bytes of the caller's stack that a record may use; larger calls go through Python."""
 
+MAX_GATHERED = 1 << 15
+"""Bytes of a view to copy item by item, at 2 ns each; NumPy copies larger ones faster."""
+
 SMALL_ARENA = 1 << 13
 """Bytes of temporaries that lie on the stack."""
 
@@ -254,11 +257,23 @@ class Writer:
         return range(first, first + n)
 
     def read_array(self, source: int, dtype: np.dtype, shape: tuple[int, ...]) -> int:
-        """A row-major, aligned ndarray in native byte order."""
+        """An ndarray in native byte order; one that is not row-major or aligned is copied."""
+        return self._read(code.READ_ARRAY, source, dtype, shape)
+
+    def read_out(self, source: int, dtype: np.dtype, shape: tuple[int, ...]) -> int:
+        """A row-major, aligned ndarray that may be written."""
+        return self._read(code.READ_OUT, source, dtype, shape)
+
+    def _read(self, what, source, dtype, shape):
         base = self.base()
         dtype = np.dtype(dtype.type)  # without metadata
-        self.emit(code.READ_ARRAY, source, base, self.address(dtype), len(shape), *shape)
+        self.emit(what, source, base, self.address(dtype), len(shape), *shape)
         return base
+
+    def apart(self, a: int, a_bytes: int, b: int, b_bytes: int) -> None:
+        """The memory at two bases does not overlap."""
+        if a_bytes and b_bytes:
+            self.emit(code.APART, a, a_bytes, b, b_bytes)
 
     def read_float(self, source: int) -> int:
         """A Python float."""
@@ -400,7 +415,8 @@ class Writer:
             for key, source in zip(keys, sources, strict=True)
             for n in (self.address(key), source)
         ]
-        self.emit(code.MAKE_DICT, target, len(keys), *pairs)
+        form = dict.fromkeys(keys)
+        self.emit(code.MAKE_DICT, target, self.address(form), len(keys), *pairs)
         return target
 
     def make_copy(self, array: np.ndarray) -> int:
@@ -412,6 +428,13 @@ class Writer:
     def copy(self, base: int, source: int, offset: int, n_bytes: int) -> None:
         """Copy bytes from the address `source` plus `offset`."""
         self.emit(code.COPY, base, source, offset, n_bytes)
+
+    def gather(
+        self, base: int, source: int, offset: int, dtype: np.dtype, shape, strides: Sequence[int]
+    ) -> None:
+        """Copy the items of a view, of 4 or 8 bytes, in row-major order; strides are in bytes."""
+        pairs = [n for pair in zip(shape, strides, strict=True) for n in pair]
+        self.emit(code.GATHER, base, source, offset, dtype.itemsize, len(shape), *pairs)
 
     def constant(self, o) -> int:
         """This object."""

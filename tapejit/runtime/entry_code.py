@@ -31,6 +31,7 @@ ARRAY_DATA, ARRAY_NDIM, ARRAY_SHAPE = HEAD, HEAD + 8, HEAD + 16
 ARRAY_DTYPE, ARRAY_FLAGS = HEAD + 40, HEAD + 48
 DTYPE_FACTS = HEAD + 8  # kind, letter, byte order, flags, number: eight bytes in all
 CONTIGUOUS_AND_ALIGNED = 0x101
+TO_WRITE = 0x501  # and writeable
 PY_EQ = 2
 
 # a record
@@ -43,9 +44,9 @@ MOST_RUNS = 2  # records that one call runs before Python decides
 
 # fmt: off
 (READ_TUPLE, READ_LIST, READ_DICT, READ_ARRAY, READ_FLOAT, READ_SCALAR, SAME, EQUAL, LOOK,
- MEMBER, ITEM, ABSENT, HOLDS, FIXED, USE_ARENA, NEW_ARRAY, TAKE_ARRAY, STEP, AGREES, CALL, PART,
- MAKE_SCALAR, MAKE_FLOAT, MAKE_ITEM, MAKE_TUPLE, MAKE_LIST, MAKE_DICT, MAKE_COPY, COPY, CONSTANT,
- DONE) = range(1, 32)
+ READ_OUT, APART, MEMBER, ITEM, ABSENT, HOLDS, FIXED, USE_ARENA, NEW_ARRAY, TAKE_ARRAY, STEP,
+ AGREES, CALL, PART, MAKE_SCALAR, MAKE_FLOAT, MAKE_ITEM, MAKE_TUPLE, MAKE_LIST, MAKE_DICT,
+ MAKE_COPY, COPY, GATHER, CONSTANT, DONE) = range(1, 35)
 # fmt: on
 
 # ---------------------------------------------------------------- what linking gives
@@ -66,7 +67,7 @@ def Py_IncRef(o: ptr) -> None: ...
 def Py_DecRef(o: ptr) -> None: ...
 def PyTuple_New(n: i64) -> ptr: ...
 def PyList_New(n: i64) -> ptr: ...
-def PyDict_New() -> ptr: ...
+def PyDict_Copy(o: ptr) -> ptr: ...
 def PyDict_Size(o: ptr) -> i64: ...
 def PyDict_Next(o: ptr, position: ptr, key: ptr, value: ptr) -> i32: ...
 def PyDict_GetItemWithError(o: ptr, key: ptr) -> ptr: ...
@@ -175,6 +176,10 @@ def follow(record, objects, bases, scratch):
             at = equal(at, objects)
         elif what == LOOK:
             at = look(at, objects)
+        elif what == READ_OUT:
+            at = read_out(at, objects, bases)
+        elif what == APART:
+            at = apart(at, bases)
         elif what == MEMBER:
             at = member(at)
         elif what == ITEM:
@@ -217,6 +222,8 @@ def follow(record, objects, bases, scratch):
             at = make_copy(at, objects)
         elif what == COPY:
             at = copy(at, bases)
+        elif what == GATHER:
+            at = gather(at, bases)
         elif what == CONSTANT:
             at = constant(at, objects)
         else:
@@ -292,23 +299,53 @@ def read_dict(at, objects):
 
 
 def read_array(at, objects, bases):
-    """source, base, dtype, ndim, shape...: exactly an ndarray, row-major and aligned"""
-    o = word[objects + 8 * word[at + 8]]
-    ndim = word[at + 32]
-    if word[o + TYPE] != Ndarray:
-        return MISS
-    if word[word[o + ARRAY_DTYPE] + DTYPE_FACTS] != word[word[at + 24] + DTYPE_FACTS]:
+    """source, base, dtype, ndim, shape...: exactly an ndarray; one of another layout is copied"""
+    place = objects + 8 * word[at + 8]
+    o = word[place]
+    if not is_like(o, at + 24):
         return MISS
     if i32_at[o + ARRAY_FLAGS] & CONTIGUOUS_AND_ALIGNED != CONTIGUOUS_AND_ALIGNED:
+        o = PyArray_NewCopy(o, 0)
+        if o == 0:
+            return FAILED
+        Py_DecRef(word[place])
+        word[place] = o
+    word[bases + 8 * word[at + 16]] = word[o + ARRAY_DATA]
+    return at + 40 + 8 * word[at + 32]
+
+
+def read_out(at, objects, bases):
+    """source, base, dtype, ndim, shape...: exactly an ndarray that kernels can write into"""
+    o = word[objects + 8 * word[at + 8]]
+    if not is_like(o, at + 24) or i32_at[o + ARRAY_FLAGS] & TO_WRITE != TO_WRITE:
         return MISS
+    word[bases + 8 * word[at + 16]] = word[o + ARRAY_DATA]
+    return at + 40 + 8 * word[at + 32]
+
+
+def is_like(o, kind):
+    """Whether it is exactly an ndarray of this kind: dtype, ndim, shape..."""
+    if word[o + TYPE] != Ndarray:
+        return 0
+    if word[word[o + ARRAY_DTYPE] + DTYPE_FACTS] != word[word[kind] + DTYPE_FACTS]:
+        return 0
+    ndim = word[kind + 8]
     if i32_at[o + ARRAY_NDIM] != ndim:
-        return MISS
+        return 0
     shape = word[o + ARRAY_SHAPE]
     for i in range(ndim):
-        if word[shape + 8 * i] != word[at + 40 + 8 * i]:
-            return MISS
-    word[bases + 8 * word[at + 16]] = word[o + ARRAY_DATA]
-    return at + 40 + 8 * ndim
+        if word[shape + 8 * i] != word[kind + 16 + 8 * i]:
+            return 0
+    return 1
+
+
+def apart(at, bases):
+    """base, bytes, base, bytes: memory that does not overlap"""
+    a = word[bases + 8 * word[at + 8]]
+    b = word[bases + 8 * word[at + 24]]
+    if a < b + word[at + 32] and b < a + word[at + 16]:
+        return MISS
+    return at + 40
 
 
 def read_float(at, objects, bases, scratch):
@@ -553,17 +590,17 @@ def make_list(at, objects):
 
 
 def make_dict(at, objects):
-    """target, n, then n times a key and a source"""
-    n = word[at + 16]
-    o = PyDict_New()
+    """target, dict, n, then n times a key and a source; the dict has these keys in this order"""
+    n = word[at + 24]
+    o = PyDict_Copy(word[at + 16])  # it is large enough from the start
     if o == 0:
         return FAILED
     word[objects + 8 * word[at + 8]] = o
     for i in range(n):
-        pair = at + 24 + 16 * i
+        pair = at + 32 + 16 * i
         if PyDict_SetItem(o, word[pair], word[objects + 8 * word[pair + 8]]) != 0:
             return FAILED
-    return at + 24 + 16 * n
+    return at + 32 + 16 * n
 
 
 def make_copy(at, objects):
@@ -576,6 +613,37 @@ def copy(at, bases):
     source = word[bases + 8 * word[at + 16]] + word[at + 24]
     memmove(word[bases + 8 * word[at + 8]], source, word[at + 32])
     return at + 40
+
+
+def gather(at, bases):
+    """base, from base, offset, bytes of an item (4 or 8), ndim, then lengths and strides in turn"""
+    to = word[bases + 8 * word[at + 8]]
+    source = word[bases + 8 * word[at + 16]] + word[at + 24]
+    size = word[at + 32]
+    ndim = word[at + 40]
+    index = stack(8 * ndim)
+    n = 1
+    for k in range(ndim):
+        word[index + 8 * k] = 0
+        n = n * word[at + 48 + 16 * k]
+    for _ in range(n):
+        if size == 8:
+            word[to] = word[source]
+        else:
+            i32_at[to] = i32_at[source]
+        to += size
+        k = ndim - 1
+        while k >= 0:
+            length = word[at + 48 + 16 * k]
+            stride = word[at + 56 + 16 * k]
+            source += stride
+            word[index + 8 * k] = word[index + 8 * k] + 1
+            if word[index + 8 * k] < length:
+                break
+            source -= stride * length
+            word[index + 8 * k] = 0
+            k -= 1
+    return at + 48 + 16 * ndim
 
 
 def constant(at, objects):

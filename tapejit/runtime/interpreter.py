@@ -31,7 +31,7 @@ from tapejit.errors import KernelError
 from tapejit.registry import KINDS, OPS, Kind, infer_kind
 from tapejit.runtime import handlers
 from tapejit.runtime.cells import Cell
-from tapejit.runtime.compiled import Launches, plain
+from tapejit.runtime.compiled import LaunchedResult, Launches, plain
 from tapejit.runtime.handlers import Wanted
 from tapejit.runtime.launcher import LONG, Record, make_launcher, make_record
 from tapejit.shapes import Aval, aval
@@ -415,7 +415,7 @@ class _Run:
             {name: (self.element, shape) for name, shape in self.shapes.items()},
             [(self.record, operands)],
             [
-                (name, index * size, self.element, shape, name != "t")
+                LaunchedResult(name, index * size, self.element, shape, name != "t")
                 for name, index, shape, _ in self.results
             ],
         )

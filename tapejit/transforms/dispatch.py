@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapejit import dtypes
-from tapejit.errors import NotDifferentiable, ShapeError
+from tapejit.errors import ArgumentError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
 from tapejit.runtime.entry import Entries
 from tapejit.tensor.core import Tensor, apply, from_array, wrap
 from tapejit.transforms import trees
+from tapejit.transforms.destinations import Out, taker
 from tapejit.transforms.entering import enter_path
 from tapejit.transforms.paths import HEAVY, Path, Paths
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
@@ -63,6 +64,17 @@ def is_recorded(leaves: Sequence) -> bool:
     return any(x.__class__ is Tensor and x._tracked for x in leaves)
 
 
+def is_inner(leaves: Sequence, out: Out | None) -> bool:
+    """`is_recorded`, and then nothing is to be written anywhere."""
+    inner = is_recorded(leaves)
+    if inner and out is not None:
+        raise ArgumentError(
+            "out: this call is being recorded, its answer is no memory yet\n"
+            "  try  out= in the outermost call"
+        )
+    return inner
+
+
 def leave(value, example, is_numpy):
     """A result in the caller's language: float for floats, arrays for arrays, tensors else."""
     if not is_numpy:
@@ -99,15 +111,19 @@ class Transform:
         self.paths = Paths(function, derive)
         self.entries = Entries() if entries is None else entries
 
-    def answer(self, args, kwargs, answer: Callable[[Trace, list, list], Any]):
-        """What an outermost call gives: `answer(trace, results, leaves)`.
+    def answer(
+        self, args, kwargs, answer: Callable[[Trace, list, list], Any], out: Out | None = None
+    ):
+        """What an outermost call gives: `answer(trace, results, leaves)`, written into `out`.
 
         Where a known path was taken, the next call like this one will be a native one.
         """
         called = self.call(args, kwargs, no_seeds)
         value = answer(called.path.trace, called.results, called.leaves)
+        if out is not None:
+            value = out.fill(value)
         if called.is_known:
-            self.enter(called, answer)
+            self.enter(called, answer, out)
         return value
 
     def signature(self, args, kwargs) -> tuple[tuple, Any, list]:
@@ -126,26 +142,33 @@ class Transform:
         path, results, is_known = self.paths.run(signature, structure, leaves, arrays, seeds)
         return Called(structure, leaves, path, results, is_known)
 
-    def enter(self, called: Called, answer: Callable) -> None:
+    def enter(self, called: Called, answer: Callable, out: Out | None = None) -> None:
         """Let calls like this one be native ones."""
         if called.path.weight >= HEAVY:
             return
         trace, leaves = called.path.trace, called.leaves
         enter_path(
             self.entries, called.path, called.structure, leaves, called.results,
-            lambda results: answer(trace, results, leaves),
+            lambda results: answer(trace, results, leaves), out,
         )  # fmt: skip
 
 
-def entering(entries: Entries, call: Callable[[tuple, dict], Any]) -> Callable:
+def entering(
+    function: Callable, entries: Entries, call: Callable[[tuple, dict, Out | None], Any]
+) -> Callable:
     """The callable that users get: a native call if there is a record for it, else `call`."""
     enter = entries.enter
+    take_out = taker(function)
 
     def entered(*args, **kwargs):
         nonlocal enter
         answer = enter(args, kwargs)
         if answer is None:
-            answer = call(args, kwargs)
+            n = len(kwargs)
+            out = take_out(kwargs)
+            if out is None and len(kwargs) < n:  # out=None
+                return entered(*args, **kwargs)
+            answer = call(args, kwargs, out)
             enter = entries.enter
         return answer
 

@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tapejit.runtime import entry_code
-from tapejit.runtime.entry import Entries, NotNative, Writer, is_possible, word_at
+from tapejit.runtime.entry import MAX_GATHERED, Entries, NotNative, Writer, is_possible, word_at
 from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.random import Draw
 from tapejit.transforms import trees
+from tapejit.transforms.destinations import Out
 from tapejit.transforms.paths import Path, deviation
 from tapejit.transforms.reading.guards import Check, Guards
 from tapejit.transforms.reading.snapshot import MISSING, is_leaf, same
@@ -52,51 +53,61 @@ def enter_path(
     leaves: Sequence,
     results: Sequence,
     answer: Callable[[list], object],
+    out: Out | None = None,
 ) -> None:
     """Let later calls with such arguments take this path natively.
 
     structure, leaves  of (args, kwargs); the leaves are the program's first inputs
     results            what the path gave
     answer             from such results to what the user gets
+    out                where its arrays went
     """
-    if path in entries:
-        entries.touch(path)
-    elif path not in entries.refused and is_possible():
+    key = path if out is None else (path, *out.form)
+    if key in entries:
+        entries.touch(key)
+    elif key not in entries.refused and is_possible():
         try:
-            entries.add(path, _record(path, structure, leaves, results, answer))
+            entries.add(key, _record(path, structure, leaves, results, answer, out))
         except NotNative as error:
-            entries.refused.put(path, str(error))
+            entries.refused.put(key, str(error))
 
 
-def _record(path, structure, leaves, results, answer):
+def _record(path, structure, leaves, results, answer, out):
     """Read, guard, run, answer."""
     if path.layouts is not None:
         raise NotNative("strides that the function looked at")
+    value, slots = _form_of(path, results, answer)
     writer = Writer()
     inputs = _Inputs(writer, path)
     args, kwargs = structure.children
     remaining = iter(leaves)
     inputs.read(args, 0, remaining)
-    inputs.read(kwargs, 1, remaining)
+    given = inputs.read_keywords(kwargs, out, remaining)
     _write_guards(writer, path.reads)
     for _, captured in path.captures:
         inputs.capture(captured)
+    places = _Places(writer, inputs, value, given, out) if out is not None else None
+    n = len(slots) - slots.count(None)
+    outputs = iter(_launch(writer, path, inputs, slots, places) or _call(writer, path, inputs, n))
+    made = [None if slot is None else next(outputs) for slot in slots]
+    writer.done(_build(writer, value, made, places))
+    return writer.record()
+
+
+def _form_of(path, results, answer):
+    """The answer with a slot in place of each result, and these; None where it is zero."""
+    if any(isinstance(output, np.ndarray) for output in path.trace.outputs):
+        raise NotNative("an array that the function returns as it is")
     slots = []
     for result in results:
         slots.append(None if result is None else Slot(len(slots), result.dtype, result.shape))
-    n = len(slots) - slots.count(None)
-    outputs = iter(_launch(writer, path, inputs) or _call(writer, path, inputs, n))
-    made = [None if slot is None else next(outputs) for slot in slots]
-    if any(isinstance(output, np.ndarray) for output in path.trace.outputs):
-        raise NotNative("an array that the function returns as it is")
     try:
         value = answer(slots)
     except Exception as error:  # a class of the user's that looks at what it holds
         raise NotNative(f"the answer: {error!r}") from error
     if value is None:
         raise NotNative("None says that there is no record")
-    writer.done(_build(writer, value, made))
-    return writer.record()
+    return value, slots
 
 
 # ---------------------------------------------------------------- arguments
@@ -111,7 +122,8 @@ class _Inputs:
         self.bases: list[int] = []
         self.objects: list[Callable[[], int]] = []
         """Each input as an object, for who asks for that."""
-        self.has_layouts = path.layouts is not None
+        self.memory: list[tuple[int, int]] = []
+        """Base and bytes of what is read where the caller keeps it."""
 
     def read(self, structure, source, leaves):
         """Take the object at `source` apart as the structure says."""
@@ -131,7 +143,28 @@ class _Inputs:
             for child, item in zip(children, items, strict=True):
                 self.read(child, item, leaves)
         else:
-            raise NotNative(f"a {structure.container.__name__} among the arguments")
+            items = self.read_parts(structure, source)
+            for child, item in zip(structure.children, items, strict=True):
+                self.read(child, item, leaves)
+
+    def read_parts(self, structure, source):
+        """The items of a container of the user's own class, by Python."""
+        container, names, children, kinds = structure
+        if kinds:
+            raise NotNative("keys of a dict that are no text")
+        take_apart = _taking_apart(container, names, len(children))
+        found = self.writer.call(take_apart, [source])
+        return [self.writer.part(found, i) for i in range(len(children))]
+
+    def read_keywords(self, structure, out, leaves):
+        """Take the keywords apart; where among them `out` lies."""
+        names = list(structure.names)
+        if out is not None:
+            names.insert(out.place, "out")
+        items = dict(zip(names, self.writer.read_dict(1, names), strict=True))
+        for name, child in zip(structure.names, structure.children, strict=True):
+            self.read(child, items[name], leaves)
+        return items.get("out") if out is not None else None
 
     def leaf(self, source, example):
         """An array or number like this one."""
@@ -143,11 +176,11 @@ class _Inputs:
             self.add(base, functools.partial(writer.make_scalar, base, 0, dtype))
         elif type(example) is np.ndarray:
             dtype, shape = example.dtype, example.shape
-            if not example.flags.c_contiguous or not dtype.isnative:
-                raise NotNative("an array of another layout")
-            if self.has_layouts and min(shape, default=2) < 2:
-                raise NotNative("strides that may be any")
-            self.add(writer.read_array(source, dtype, shape), lambda: source)
+            if not dtype.isnative:
+                raise NotNative("an array of another byte order")
+            base = writer.read_array(source, dtype, shape)
+            self.memory.append((base, example.nbytes))
+            self.add(base, lambda: source)
         elif isinstance(example, np.generic) and example.dtype.kind in "fiub":
             dtype, shape = example.dtype, ()
             self.add(writer.read_scalar(source, type(example)), lambda: source)
@@ -172,6 +205,22 @@ class _Inputs:
     def add(self, base, make_object):
         self.bases.append(base)
         self.objects.append(make_object)
+
+
+def _taking_apart(container, names, n):
+    """A function of [an object] that gives its items, or None if it is not exactly like this."""
+
+    def take_apart(given):
+        (tree,) = given
+        if type(tree) is not container:
+            return None
+        if issubclass(container, dict):
+            return list(tree.values()) if tuple(tree) == names else None
+        if issubclass(container, tuple | list):
+            return list(tree) if len(tree) == n else None
+        return [getattr(tree, name) for name in names]
+
+    return take_apart
 
 
 @functools.cache
@@ -248,55 +297,133 @@ def _place_of(read: str) -> int:
 # ---------------------------------------------------------------- running
 
 
+class _Places:
+    """The arrays that the caller gave, and which of the answer's goes into each."""
+
+    def __init__(self, writer, inputs, value, source, out):
+        self.writer = writer
+        arrays = list(_arrays_in(value))
+        n = len(out.arrays)
+        if out.container not in (tuple, list, None) or len(arrays) != n:
+            raise NotNative("unusual containers")
+        sources = [source] if out.container is None else writer.read_items(source, out.container, n)
+        self.objects = list(sources)
+        self.bases = [
+            writer.read_out(o, x.dtype, x.shape) for o, x in zip(sources, arrays, strict=True)
+        ]
+        sizes = [int(np.prod(x.shape)) * x.dtype.itemsize for x in arrays]
+        for i, (base, size) in enumerate(zip(self.bases, sizes, strict=True)):
+            for other, n_bytes in [*inputs.memory, *zip(self.bases[:i], sizes, strict=False)]:
+                writer.apart(base, size, other, n_bytes)
+        self.of_result = {}
+        """By a result's number the first place that it goes to."""
+        for i, x in enumerate(arrays):
+            if isinstance(x, Slot):
+                self.of_result.setdefault(x.number, i)
+        self.written: set[int] = set()
+        """Places that kernels write into themselves."""
+        self.next = 0
+
+    def direct(self, number):
+        """The object and the memory for a result, which kernels will write; None if none is."""
+        i = self.of_result.get(number)
+        if i is None:
+            return None
+        self.written.add(i)
+        return self.objects[i], self.bases[i]
+
+    def store(self, base, offset, n_bytes):
+        """The object for the next array of the answer, which lies there now."""
+        i = self.next
+        self.next += 1
+        if i not in self.written:
+            self.writer.copy(self.bases[i], base, offset, n_bytes)
+        return self.objects[i]
+
+
+def _arrays_in(value):
+    """The arrays of an answer, in its order."""
+    if isinstance(value, Slot | np.ndarray):
+        if value.ndim:
+            yield value
+    else:
+        _, items = trees.parts_of(value) or ((), ())
+        for item in items:
+            yield from _arrays_in(item)
+
+
 class _Output:
     """A program's output in a record."""
 
-    def __init__(self, writer, place=(0, 0), source: int | None = None):
+    def __init__(self, writer, place: tuple[int, int] | None, source: int | None = None):
         self.writer = writer
-        self.place = place  # (base, offset) of a number
+        self.place = place  # (base, offset) of a number, or of an array that is nowhere else
         self.source = source  # or the object
 
     def object(self, slot) -> int:
         """The object that the user gets."""
-        if self.source is None and slot.is_python and slot.dtype == np.float64:
-            return self.writer.make_float(*self.place)
         source = self.source
         if source is None:
-            base, offset = self.place
-            source = self.writer.make_scalar(base, offset, slot.dtype)
+            assert self.place is not None
+            if slot.is_python and slot.dtype == np.float64:
+                return self.writer.make_float(*self.place)
+            source = self.writer.make_scalar(*self.place, slot.dtype)
         return self.writer.make_item(source) if slot.is_python else source
 
 
-def _launch(writer, path, inputs):
+def _launch(writer, path, inputs, slots, places):
     """The outputs of a program of kernels, launched from here; None for other programs."""
     launches = path.compiled.launches
-    if launches is None:
+    if launches is None or not all(_is_quickly_copied(x) for x in launches.results):
         return None
     bases = {f"x{i}": base for i, base in enumerate(inputs.bases)}
     objects = {}
     bases |= {name: writer.fixed(array) for name, array in launches.constants.items()}
     if launches.arena_bytes:
         bases["t"] = writer.arena(launches.arena_bytes)
+    n_results = len(launches.results) - len(path.guards)
+    # what may have to be computed again, in Python, is not to be seen half done
+    if places is not None and not path.guards and not launches.statuses:
+        numbers = [slot.number for slot in slots if slot is not None]
+        for number, result in zip(numbers, launches.results[:n_results], strict=True):
+            place = places.direct(number) if result.is_output else None
+            if place is not None:
+                objects[result.name], bases[result.name] = place
     for name, (dtype, shape) in launches.outputs.items():
-        objects[name], bases[name] = writer.new_array(dtype, shape)
+        if name not in bases:
+            objects[name], bases[name] = writer.new_array(dtype, shape)
     for record, operands in launches.steps:
         writer.step(record, [(bases[name], offset) for name, offset in operands])
     for name, offset in launches.statuses:
         writer.agrees(bases[name], offset, np.int64(0))
-    n_results = len(launches.results) - len(path.guards)
     outputs = []
-    for i, (name, offset, dtype, shape, is_output) in enumerate(launches.results):
+    for i, result in enumerate(launches.results):
+        place = bases[result.name], result.offset
         if i >= n_results:
-            writer.agrees(bases[name], offset, _number(path.guards[i - n_results], dtype))
-        elif is_output:
-            outputs.append(_Output(writer, source=objects[name]))
-        elif shape == ():
-            outputs.append(_Output(writer, place=(bases[name], offset)))
+            writer.agrees(*place, _number(path.guards[i - n_results], result.dtype))
+        elif result.is_output:
+            outputs.append(_Output(writer, place, objects[result.name]))
+        elif result.shape == ():
+            outputs.append(_Output(writer, place))
         else:
-            target, base = writer.new_array(dtype, shape)
-            writer.copy(base, bases[name], offset, int(np.prod(shape)) * dtype.itemsize)
-            outputs.append(_Output(writer, source=target))
+            outputs.append(_copied(writer, result, place))
     return outputs
+
+
+def _copied(writer, result, place):
+    """A result that is a part of something else, as an array of its own."""
+    dtype, shape = result.dtype, result.shape
+    target, base = writer.new_array(dtype, shape)
+    if result.strides is None:
+        writer.copy(base, *place, int(np.prod(shape)) * dtype.itemsize)
+    else:
+        writer.gather(base, *place, dtype, shape, result.strides)
+    return _Output(writer, (base, 0), target)
+
+
+def _is_quickly_copied(result):
+    n_bytes = int(np.prod(result.shape)) * result.dtype.itemsize
+    return result.strides is None or (result.dtype.itemsize in (4, 8) and n_bytes <= MAX_GATHERED)
 
 
 def _number(value, dtype) -> np.generic:
@@ -315,23 +442,47 @@ def _call(writer, path, inputs, n):
 
     arrays = [make_object() for make_object in inputs.objects]
     source = writer.call(run if guards else compiled, arrays)
-    return [_Output(writer, source=writer.part(source, i)) for i in range(n)]
+    return [_Output(writer, None, writer.part(source, i)) for i in range(n)]
 
 
 # ---------------------------------------------------------------- answers
 
 
-def _build(writer, value, outputs) -> int:
+def _build(writer, value, outputs, places=None) -> int:
     """The object for a part of the answer."""
-    if isinstance(value, Slot):
-        return outputs[value.number].object(value)
     kind = type(value)
+    if places is not None and kind in (Slot, np.ndarray) and value.ndim:
+        return places.store(*_memory_of(writer, value, outputs))
+    if kind is Slot:
+        return outputs[value.number].object(value)
     if kind in (tuple, list):
-        return writer.make_items(kind, [_build(writer, item, outputs) for item in value])
+        return writer.make_items(kind, [_build(writer, x, outputs, places) for x in value])
     if kind is dict:
-        return writer.make_dict(list(value), [_build(writer, x, outputs) for x in value.values()])
+        items = [_build(writer, x, outputs, places) for x in value.values()]
+        return writer.make_dict(list(value), items)
     if kind is np.ndarray:  # zeros, where nothing depends on an argument
         return writer.make_copy(value)
     if kind in CONSTANTS or isinstance(value, np.generic):
         return writer.constant(value)
-    raise NotNative(f"a {kind.__name__} in the answer")
+    parts = trees.parts_of(value)
+    if parts is None:
+        raise NotNative(f"a {kind.__name__} in the answer")
+    names, items = parts
+    made = [_build(writer, x, outputs, places) for x in items]
+    function = functools.partial(_put_together, kind, names)
+    return writer.part(writer.call(function, made), 0)
+
+
+def _put_together(container, names, values):
+    return [trees.put_together(container, names, values)]
+
+
+def _memory_of(writer, value, outputs):
+    """Base, offset and bytes of where an array of the answer lies."""
+    n_bytes = int(np.prod(value.shape)) * value.dtype.itemsize
+    if not isinstance(value, Slot):
+        return writer.fixed(np.ascontiguousarray(value)), 0, n_bytes
+    output = outputs[value.number]
+    if output.place is None:  # what Python made
+        output.place = writer.read_array(output.source, value.dtype, value.shape), 0
+    return *output.place, n_bytes

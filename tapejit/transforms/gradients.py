@@ -22,7 +22,7 @@ from tapejit.transforms.dispatch import (
     as_function,
     check_real,
     entering,
-    is_recorded,
+    is_inner,
     leave,
     rebuild,
     scalar_output,
@@ -39,6 +39,7 @@ def jit(function: Callable) -> Callable:
     """Compile a function of arrays: recorded on the first call, one program after that.
 
     Shapes  any; each combination of shapes and dtypes is planned once, kernels are shared
+    Calls   take out=, an array or a tuple of those of the answer, unless the function has an `out`
     Errors  what the function raises; TraceError for arguments or results of unknown types
     Like    jax.jit, with Python control flow: each branch taken is recorded and kept
 
@@ -49,14 +50,14 @@ def jit(function: Callable) -> Callable:
     """
     transform = Transform(function, _all_outputs)
 
-    def full_call(args, kwargs):
+    def full_call(args, kwargs, out):
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
-        if is_recorded(leaves):
+        if is_inner(leaves, out):
             return function(*args, **kwargs)
-        return transform.answer(args, kwargs, rebuild)
+        return transform.answer(args, kwargs, rebuild, out)
 
-    call = entering(transform.entries, full_call)
+    call = entering(function, transform.entries, full_call)
     call.transform = transform
     return as_function(call, function, lambda args, kwargs: (transform, rebuild))
 
@@ -75,12 +76,16 @@ def value_and_grad(function: Callable | None = None, argnums=0, has_aux: bool = 
     argnums  which positional arguments: a number, or several (then a tuple of gradients)
     has_aux  the function returns (value, extras); extras are returned beside the value
     Returns  (value, gradient), or ((value, extras), gradient); gradients are nested as arguments
+    Calls    take out=: an array, or a tuple of them, to write the answer's arrays into
     Errors   NotDifferentiable for integer arguments or a result that is no scalar
     Like     jax.value_and_grad
 
     >>> import numpy as np, tapejit as tj
     >>> tj.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
+    >>> gradient = np.empty(2)
+    >>> tj.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]), out=gradient)[1] is gradient
+    True
     """
     if function is None:
         return functools.partial(value_and_grad, argnums=argnums, has_aux=has_aux)
@@ -92,14 +97,14 @@ def _differentiated(function, argnums, has_aux, select):
     arguments = Arguments(argnums)
     transforms, entries = Transforms(), Entries()
 
-    def full_call(args, kwargs):
+    def full_call(args, kwargs, out):
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
-        if is_recorded(leaves):
+        if is_inner(leaves, out):
             arguments.positions(args)  # checks them
             return select(*_inner_value_and_grad(function, arguments, has_aux, args, kwargs))
         transform, answer = prepare(args, kwargs)
-        return transform.answer(args, kwargs, answer)
+        return transform.answer(args, kwargs, answer, out)
 
     def prepare(args, kwargs):
         spans = arguments.positions(args)
@@ -116,7 +121,7 @@ def _differentiated(function, argnums, has_aux, select):
 
         return transform, answer
 
-    call = entering(entries, full_call)
+    call = entering(function, entries, full_call)
     call.transforms = transforms
     return as_function(call, function, prepare)
 
@@ -172,6 +177,7 @@ def grad(function: Callable | None = None, argnums: Any = 0, has_aux: bool = Fal
 
     argnums  which positional arguments: a number, or several (then a tuple of gradients)
     has_aux  the function returns (value, extras); (gradient, extras) is returned
+    Calls    take out=: an array, or a tuple of them, to write the answer's arrays into
     Errors   NotDifferentiable for integer arguments or a result that is no real scalar
     Like     jax.grad; where an argument is complex, torch.func.grad (the conjugate of JAX's), so
              that a step against the gradient goes downhill

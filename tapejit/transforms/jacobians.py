@@ -17,6 +17,7 @@ from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.modes import enable_grad
 from tapejit.transforms import trees
+from tapejit.transforms.destinations import filling
 from tapejit.transforms.dispatch import (
     Arguments,
     Transform,
@@ -36,6 +37,7 @@ def jacobian(function: Callable | None = None, argnums=0) -> Callable:
     """All first derivatives: per output leaf an array of shape output.shape + argument.shape.
 
     argnums  which positional arguments: a number, or several (then a tuple)
+    Calls    take out=, one array or a tuple of them, as those of `grad` do
     Like     jax.jacobian; forward mode where there are fewer inputs than outputs
 
     >>> import numpy as np, tapejit as tj
@@ -48,7 +50,7 @@ def jacobian(function: Callable | None = None, argnums=0) -> Callable:
     arguments = Arguments(argnums)
     cache = Transforms()
 
-    def call(*args, **kwargs):
+    def full_call(*args, **kwargs):
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
         spans = arguments.positions(args)
@@ -60,6 +62,7 @@ def jacobian(function: Callable | None = None, argnums=0) -> Callable:
             cache[wanted] = Transform(function, derive)
         return _rows(cache[wanted], arguments, args, kwargs, wanted)
 
+    call = filling(function, full_call)
     call.transforms = cache
     return as_function(call, function)
 
@@ -174,6 +177,7 @@ def _inner_rows(output, aliases):
 def hessian(function: Callable | None = None, argnums=0) -> Callable:
     """All second derivatives of a scalar function: shape argument.shape twice.
 
+    Calls take out=, as those of `jacobian` do
     Like  jax.hessian: the Jacobian of the gradient
 
     >>> import numpy as np, tapejit as tj

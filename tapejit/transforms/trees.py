@@ -92,19 +92,12 @@ def _flatten_other(tree, kind, leaves, static_ints):
     if isinstance(tree, np.ndarray | np.generic | Tensor):
         leaves.append(tree)
         return LEAF
-    if isinstance(tree, tuple) and hasattr(kind, "_fields"):
-        children = tuple(flatten(x, leaves, static_ints) for x in tree)
-        return Node(kind, kind._fields, children)
-    if isinstance(tree, list | tuple):
-        return Node(kind, (), tuple(flatten(x, leaves, static_ints) for x in tree))
-    if isinstance(tree, dict):
-        names = tuple(tree)
-        children = tuple(flatten(tree[n], leaves, static_ints) for n in names)
-        return Node(kind, names, children, _kinds(names))
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
-        children = tuple(flatten(getattr(tree, n), leaves, static_ints) for n in names)
-        return Node(kind, names, children)
+    parts = parts_of(tree)
+    if parts is not None:
+        names, items = parts
+        children = tuple([flatten(x, leaves, static_ints) for x in items])
+        kinds = _kinds(names) if isinstance(tree, dict) else ()
+        return Node(kind, names, children, kinds)
     if isinstance(tree, (int, *_STATIC)) or callable(tree):
         try:
             hash((tree.start, tree.stop, tree.step) if isinstance(tree, slice) else tree)
@@ -117,6 +110,21 @@ def _flatten_other(tree, kind, leaves, static_ints):
         f"argument: a {kind.__name__} is no array, number, static value, or container of them\n"
         f"  got  {tree!r}\n  try  NumPy arrays, floats, lists, tuples, dicts, dataclasses"
     )
+
+
+def parts_of(tree) -> tuple[tuple, Sequence] | None:
+    """The names (where there are some) and items of a container; None for other things."""
+    fields = getattr(tree, "_fields", None)
+    if isinstance(tree, tuple) and fields is not None:
+        return fields, tree
+    if isinstance(tree, list | tuple):
+        return (), tree
+    if isinstance(tree, dict):
+        return tuple(tree), list(tree.values())
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = tuple([f.name for f in dataclasses.fields(tree) if f.init])
+        return names, [getattr(tree, name) for name in names]
+    return None
 
 
 _EQUAL_IS_SAME = {
@@ -153,7 +161,11 @@ def _build(structure, leaves):
     if isinstance(structure, Static):
         return value_of(structure)
     container, names, children, _ = structure
-    values = [_build(child, leaves) for child in children]
+    return put_together(container, names, [_build(child, leaves) for child in children])
+
+
+def put_together(container: type, names: tuple, values: list):
+    """The container of these items."""
     if container is list:
         return values
     if container is tuple:
