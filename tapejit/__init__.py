@@ -84,7 +84,7 @@ from tapejit.tensor.random import (
 from tapejit.transforms.checking import check_grads
 from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
-from tapejit.transforms.jacobians import hessian, jacobian
+from tapejit.transforms.jacobians import hessian, jacobian, sparsity
 from tapejit.transforms.products import hvp, jvp, vjp
 
 inplace_shapes.complete()
@@ -146,6 +146,7 @@ __all__ = [
     "set_printoptions",
     "set_rng_state",
     "short",
+    "sparsity",
     "special",
     "uint8",
     "value_and_grad",

@@ -45,6 +45,7 @@ from tapejit.tensor.modes import set_grad_enabled as set_grad_enabled
 from tapejit.runtime.pool import set_num_threads as set_num_threads
 from tapejit.tensor.printing import set_printoptions as set_printoptions
 from tapejit.tensor.random import set_rng_state as set_rng_state
+from tapejit.transforms.jacobians import sparsity as sparsity
 from tapejit import special as special
 from tapejit.transforms.gradients import value_and_grad as value_and_grad
 from tapejit.transforms.products import vjp as vjp

@@ -72,6 +72,7 @@ def reverse(
     unit_seed: bool = False,
     watch: Sequence[int] = (),
     reuse: bool = True,
+    seeds: Sequence[int] | None = None,
 ) -> Sweep:
     """The tape and, behind it, the reverse sweep from `outputs` to the rows `wanted`.
 
@@ -80,8 +81,9 @@ def reverse(
     reuse      whether the sweep may read any primal row that has what it needs; else only those
                that a rule names (`rule_reads`), which are the ones that eager tensors save
     watch      rows whose cotangent passes through a `host` row, where a user's hook is called
+    seeds      rows of the tape, behind the outputs, that are their cotangents
     """
-    return _Reverse(tape, outputs, wanted, watch, reuse).run(unit_seed)
+    return _Reverse(tape, outputs, wanted, watch, reuse).run(unit_seed, seeds)
 
 
 class _Reverse:
@@ -95,8 +97,8 @@ class _Reverse:
         self.active = dependent_rows(tape, wanted, self.end)
         self.cotangents: dict[int, Cotangent] = {}
 
-    def run(self, unit_seed):
-        seeds = self.seed(unit_seed)
+    def run(self, unit_seed, given=None):
+        seeds = self.seed(unit_seed, given)
         tape, wanted = self.builder.tape, frozenset(self.wanted)
         results = {}
         for row in range(self.end - 1, -1, -1):
@@ -112,11 +114,13 @@ class _Reverse:
             tape, self.n_primal, tuple(seeds), tuple(results.get(row, -1) for row in self.wanted)
         )
 
-    def seed(self, unit_seed):
+    def seed(self, unit_seed, given):
         seeds = []
-        for row in self.outputs:
+        for place, row in enumerate(self.outputs):
             output = self.builder.ref(row)
-            if unit_seed:
+            if given is not None:
+                seed = self.builder.ref(given[place])
+            elif unit_seed:
                 seed = self.builder.literal(1, output.aval)
             else:
                 seed = self.builder.input(output.aval)
@@ -283,15 +287,15 @@ def forward(tape: Tape, inputs: Sequence[int], outputs: Sequence[int]) -> Sweep:
     active = dependent_rows(tape, inputs, end)
     for row in range(end):
         if active[row] and row not in tangents:
-            tangent = _push(builder, row, tangents)
+            tangent = push(builder, row, tangents)
             if tangent is not None:
                 tangents[row] = tangent
     results = tuple(tangents[row].row if row in tangents else -1 for row in outputs)
     return Sweep(builder.tape, len(tape), tuple(seeds), results)
 
 
-def _push(builder, row, tangents):
-    """The tangent of one row from those of its operands; None if it is zero."""
+def push(builder, row, tangents):
+    """The tangent of one row from those of its operands (by row); None if it is zero."""
     kind = builder.tape.kind(row)
     op, target = kind.op, kind.aval
     operands = builder.tape.operands(row)

@@ -10,16 +10,18 @@ of its source text and of what prints it.  Numba took 3 s for a convolution wher
     make_python_launcher     the same function as Python (TAPEJIT_JIT=0)
     make_evaluate_launcher   the operation's `evaluate` in its place: without sources, or where the
                              loop refuses
+    run_alone                a loop that is no step of a program
 
 Start at `fetch`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -65,6 +67,23 @@ def fetch(step: LoopStep) -> Cell:
     if isinstance(found, KernelError):
         raise found
     return found
+
+
+def run_alone(function: Callable, arrays: list[np.ndarray], meta: Sequence[int], n: int) -> None:
+    """Run a loop over the units [0, n) that belongs to no operation, on contiguous arrays."""
+    if config.settings.jit == 0:
+        function(tuple(arrays), meta, 0, n)
+        return
+    names = {np.dtype(dtype): name for name, dtype in _NUMPY.items()}
+    dtypes = tuple(names[array.dtype] for array in arrays)
+    with _LOCK:
+        library, *_ = _library("kernel", function, dtypes, dtypes[-1])
+    assert all(array.flags.c_contiguous for array in arrays)
+    addresses = np.array([array.ctypes.data for array in arrays], np.int64)
+    numbers = np.array([*meta, 0], np.int64)
+    signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 2)
+    call = signature(library.address("kernel"))
+    call(addresses.ctypes.data, numbers.ctypes.data, 0, n)
 
 
 def is_at_hand(step: LoopStep) -> bool:

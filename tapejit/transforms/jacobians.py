@@ -33,20 +33,32 @@ from tapejit.transforms.paths import Derived
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 
 
-def jacobian(function: Callable | None = None, argnums=0) -> Callable:
+def jacobian(function: Callable | None = None, argnums=0, sparse: bool = False) -> Callable:
     """All first derivatives: per output leaf an array of shape output.shape + argument.shape.
 
     argnums  which positional arguments: a number, or several (then a tuple)
-    Calls    take out=, one array or a tuple of them, as those of `grad` do
-    Like     jax.jacobian; forward mode where there are fewer inputs than outputs
+    sparse   one SciPy CSR array for all: a row for each element of the outputs, a column for each
+             element of the arguments, both in order.  The pattern is read from the recorded
+             operations (`sparsity`), coloured once and kept; zeros that belong to it are stored.
+             Values are fresh; the arrays of the pattern are shared by the results, and read-only
+    Calls    take out=, one array or a tuple of them, as those of `grad` do; not where sparse
+    Errors   NotDifferentiable for complex outputs; with sparse, TraceError inside another transform
+    Like     jax.jacobian; sparse: sparsejac.jacrev and CasADi, without a pattern to be given
 
     >>> import numpy as np, tapejit as tj
     >>> tj.jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
     array([[2., 0.],
            [0., 4.]])
+    >>> steps = tj.jacobian(np.diff, sparse=True)(np.zeros(1000))
+    >>> steps.shape, steps.nnz
+    ((999, 1000), 1998)
     """
     if function is None:
-        return functools.partial(jacobian, argnums=argnums)
+        return functools.partial(jacobian, argnums=argnums, sparse=sparse)
+    if sparse:
+        from tapejit.transforms.sparse import calls  # with SciPy
+
+        return calls.sparse_derivative(function, argnums, calls.derive_jacobian, "jacobian")
     arguments = Arguments(argnums)
     cache = Transforms()
 
@@ -174,17 +186,48 @@ def _inner_rows(output, aliases):
     ]
 
 
-def hessian(function: Callable | None = None, argnums=0) -> Callable:
+def hessian(function: Callable | None = None, argnums=0, sparse: bool = False) -> Callable:
     """All second derivatives of a scalar function: shape argument.shape twice.
 
-    Calls take out=, as those of `jacobian` do
-    Like  jax.hessian: the Jacobian of the gradient
+    sparse  one SciPy CSR array for all arguments, exactly symmetric, as `jacobian` has it
+    Calls   take out=, as those of `jacobian` do
+    Like    jax.hessian: the Jacobian of the gradient
 
     >>> import numpy as np, tapejit as tj
     >>> tj.hessian(lambda x: np.sum(x**3))(np.array([1.0, 2.0]))
     array([[ 6.,  0.],
            [ 0., 12.]])
+    >>> tj.hessian(lambda x: np.sum(x[1:] * x[:-1]), sparse=True)(np.zeros(1000)).nnz
+    1998
     """
     if function is None:
-        return functools.partial(hessian, argnums=argnums)
+        return functools.partial(hessian, argnums=argnums, sparse=sparse)
+    if sparse:
+        from tapejit.transforms.sparse import calls
+
+        return calls.sparse_derivative(function, argnums, calls.derive_hessian, "hessian")
     return as_function(jacobian(grad(function, argnums), argnums), function)
+
+
+def sparsity(function: Callable | None = None, argnums=0) -> Callable:
+    """Which elements of a Jacobian may be other than zero, as a Boolean SciPy CSR array.
+
+    The pattern is structural: it is read from the operations that a call records, both branches of
+    `where` included, and holds for all values with which the function takes the same path and
+    reads the same indices.  `sparsity(tj.grad(f))` is the pattern of a Hessian.
+
+    Shapes  a row for each element of the outputs, a column for each element of the arguments
+    Like    CasADi's jacobian_sparsity; SciPy's jac_sparsity and A of `group_columns` take it
+
+    >>> import numpy as np, tapejit as tj
+    >>> tj.sparsity(lambda x: x[1:] * x[:-1])(np.ones(4)).toarray().astype(int)
+    array([[1, 1, 0, 0],
+           [0, 1, 1, 0],
+           [0, 0, 1, 1]])
+    """
+    if function is None:
+        return functools.partial(sparsity, argnums=argnums)
+    from tapejit.transforms.sparse import calls
+
+    derive = functools.partial(calls.derive_jacobian, runner=calls.Reads)
+    return calls.sparse_derivative(function, argnums, derive, "sparsity")

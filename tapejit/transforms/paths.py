@@ -36,6 +36,9 @@ from tapejit.transforms.trace import OutputRow, Trace, trace
 INTERPRETED = "interpreted"
 """In place of the text that calls a path's kernels."""
 
+SWEEPS = "sweeps"
+"""The same for a path with a runner of its own."""
+
 MAX_PATHS = 64
 """Paths kept per signature; more branches than this run recorded, with one warning."""
 
@@ -57,6 +60,9 @@ class Derived(NamedTuple):
     """Input rows that the transform adds (cotangents, tangents)."""
     results: tuple[int, ...]
     """Rows to return; -1 where the answer is zero."""
+    runner: Callable[[Program], Callable[[list], list]] | None = None
+    """Who makes the answer in another way: given a program of the guards alone, it gives what
+    returns the results and then the guards, for that program's inputs."""
 
 
 class Whole(NamedTuple):
@@ -118,6 +124,8 @@ class Made:
         inputs = [*recorded.inputs, *derived.seeds, *captures]
         outputs = [*rows, *(row for row, _, _ in recording.guards)]
         self.program = Program(derived.tape, inputs, outputs)
+        if derived.runner is not None:
+            self.compiled = Compiled(self.program, None, derived.runner(self.program), SWEEPS)
 
     def compile(self) -> None:
         """Make kernels, unless there are some or it is interpreted."""
@@ -262,6 +270,8 @@ def _interpreted(recorded: Trace, derivation: Derived | Gradient) -> Compiled | 
     recording = recorded.recording
     if isinstance(derivation, Derived):
         if derivation.tape is not recording or derivation.seeds or -1 in derivation.results:
+            return None
+        if derivation.runner is not None:
             return None
         results, root = [Output(row) for row in derivation.results], -1
     else:
