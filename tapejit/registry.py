@@ -111,6 +111,8 @@ class Loop(NamedTuple):
     depend on shapes, dtypes and attributes, not on strides."""
     reads: Callable[[Operand], bool] | None = None
     """Whether it takes an operand that lies so; None: row-major ones only.  Others are copied."""
+    alone: Callable[..., Work | None] | None = None
+    """As `work`, where no library can be called: in code that stands alone.  None: as there."""
     has_status: bool = False
     """Whether it may refuse: it writes something other than 0 to the status, an int64, and
     `evaluate` does the work again, or raises what is to be raised."""

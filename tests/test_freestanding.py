@@ -155,6 +155,49 @@ def test_a_long_scalar_program_that_is_interpreted_otherwise():
     agree(outputs, [np.float64(value), *map(np.float64, slopes)])
 
 
+def gaussian_process(x, y, scale):
+    k = np.exp(-0.5 * (x[:, None] - x[None, :]) ** 2 / scale**2) + 0.1 * np.eye(len(x))
+    factor = np.linalg.cholesky(k)
+    a = tj.linalg.solve_triangular(factor, y[:, None], upper=False)
+    return 0.5 * np.sum(a**2) + np.sum(np.log(np.diag(factor)))
+
+
+def solutions(a, b):
+    return np.sum(np.linalg.solve(a, b) ** 2) + np.sum(np.linalg.solve(a.T, b[:, None]) ** 3)
+
+
+def determinants(a):
+    return np.linalg.det(a) + np.linalg.slogdet(a)[1] + np.sum(np.linalg.inv(a) ** 2)
+
+
+def orders(x):
+    return np.sum(np.sort(x) * np.arange(x.size)) + np.sum(x[x > 0.2] ** 2) + np.argsort(x)[0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+@pytest.mark.parametrize("function", [gaussian_process, solutions, determinants, orders])
+def test_linear_algebra_and_sorting_without_libraries(function, n):
+    random = np.random.default_rng(n)
+    matrix = random.normal(size=(n, n)) + 2 * np.eye(n)
+    args = {
+        gaussian_process: (random.normal(size=n), random.normal(size=n), 1.3),
+        solutions: (matrix, random.normal(size=n)),
+        determinants: (matrix,),
+        orders: (random.normal(size=n),),
+    }[function]
+    g = tj.value_and_grad(function, argnums=tuple(range(len(args))))
+    status, outputs = run(g.numba(*args), *args)
+    value, gradients = g(*args)
+    assert status == 0
+    agree(outputs, (value, *gradients), 1e-11)
+
+
+def test_a_matrix_that_is_not_positive_definite_is_refused():
+    made = tj.grad(lambda x: np.sum(np.linalg.cholesky(x))).numba(np.eye(3))
+    assert run(made, np.eye(3))[0] == 0
+    assert run(made, -np.eye(3))[0] == REFUSED
+
+
 def test_transforms_of_transforms():
     x = np.array([0.3, -0.2, 0.9])
     for made in (tj.hessian(chain), tj.jacobian(tj.grad(chain)), tj.jit(tj.hessian(chain))):

@@ -10,10 +10,10 @@ so the kind of each variable is that of what is first assigned to it, and each f
 once for the kinds that it is called with.  The dtype of memory goes with its pointer.
 
 Statements: assignment, also of several; if, while, for over range, continue, return.  Expressions:
-+ - * // % | &, comparisons, and, or, not, `a if c else b`, min of integers, calls of functions of
-the same modules.  Of `and`, `or` and conditional expressions all parts are computed, so only what
-is computed anyway may read memory there.  A step of range that is no constant is positive.
-Anything else is refused with its line.
++ - * / (of floats) // % | &, comparisons, and, or, not, `a if c else b`, min of integers, sqrt,
+calls of functions of the same modules.  Of `and`, `or` and conditional expressions all parts are
+computed, so only what is computed anyway may read memory there.  A step of range that is no
+constant is positive.  Anything else is refused with its line.
 
 Start at `emit_loop_functions`.  Code over words and addresses is codegen/words.py.
 """
@@ -38,7 +38,7 @@ _INTEGER = {
     ast.BitAnd: "and",
     ast.BitOr: "or",
 }
-_FLOAT = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul"}
+_FLOAT = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 _COMPARE = {
     ast.Eq: ("eq", "oeq"), ast.NotEq: ("ne", "une"), ast.Lt: ("slt", "olt"),
     ast.LtE: ("sle", "ole"), ast.Gt: ("sgt", "ogt"), ast.GtE: ("sge", "oge"),
@@ -342,7 +342,10 @@ class _Function:
             return self.emit("i1", f"xor i1 {self.truth(node.operand)}, true")
         if not isinstance(node.op, ast.USub):
             self.refuse(node, "no such operator")
-        value = self.integer(node.operand)
+        operand = self.value(node.operand)
+        if operand.kind in _FLOATS:
+            return self.emit(operand.kind, f"fneg {operand.kind} {operand.text}")
+        value = self.converted(operand, "i64").text
         return (
             Value(f"-{value}", "i64")
             if value.isdigit()
@@ -405,6 +408,10 @@ class _Function:
         if name == "min" and len(values) == 2:
             a, b = (self.converted(value, "i64").text for value in values)
             return self.emit("i64", f"call i64 @llvm.smin.i64(i64 {a}, i64 {b})")
+        if name == "sqrt" and values[0].kind in _FLOATS:
+            kind, suffix = values[0].kind, {"double": "f64", "float": "f32"}[values[0].kind]
+            self.module.declared[f"declare {kind} @llvm.sqrt.{suffix}({kind})"] = None
+            return self.emit(kind, f"call {kind} @llvm.sqrt.{suffix}({kind} {values[0].text})")
         if name == "wide":
             return self.converted(values[0], self.module.wide)
         function = self.scope.get(name)

@@ -13,7 +13,10 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.families import operation
-from tapejit.ops.loops import places
+from tapejit.ops.comparison import ne
+from tapejit.ops.copies import cast
+from tapejit.ops.loops import places, search, sorting
+from tapejit.ops.reductions import sum_
 from tapejit.registry import Loop, Probe
 from tapejit.shapes import aval, broadcast
 
@@ -217,6 +220,7 @@ argsort = operation(
     infer=lambda avals, axis, descending: aval(avals[0].shape, dtypes.int64),
     evaluate=_run_argsort,
     attributes=("axis", "descending"),
+    loop=Loop(sorting.if_short(sorting.argsort_work), alone=sorting.argsort_work),
     complex=False,
     probe=Probe(attrs=({"axis": 1, "descending": False}, {"axis": 0, "descending": True})),
 )
@@ -248,6 +252,7 @@ sort = operation(
     infer=lambda avals, axis, descending: avals[0],
     evaluate=_run_sort,
     attributes=("axis", "descending"),
+    loop=Loop(sorting.if_short(sorting.sort_work), alone=sorting.sort_work),
     complex=False,
     vjp=_sort_vjp,
     jvp=_sort_jvp,
@@ -269,6 +274,7 @@ nonzero = operation(
     infer=lambda avals, count: aval((count,), dtypes.int64),
     evaluate=_run_nonzero,
     attributes=("count",),
+    loop=Loop(lambda *_, **attrs: None, alone=search.nonzero_work),
     probe=Probe(attrs=({"count": 12},)),
 )
 count_nonzero = operation(
@@ -277,4 +283,7 @@ count_nonzero = operation(
     summary="How many elements are not zero, as int64.",
     infer=lambda avals: aval((), dtypes.int64),
     evaluate=lambda x: np.int64(np.count_nonzero(x)),
+    decompose=lambda x: sum_(
+        cast(ne(x, 0), dtype="int64"), axes=tuple(range(x.ndim)), keepdim=False
+    ),
 )

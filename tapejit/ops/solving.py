@@ -15,10 +15,14 @@ from tapejit import dtypes
 from tapejit.errors import ShapeError
 from tapejit.families import operation
 from tapejit.ops import lapack
+from tapejit.ops.arithmetic import abs_
+from tapejit.ops.comparison import eq
 from tapejit.ops.complexes import conjugate, imag, real
 from tapejit.ops.copies import cast
+from tapejit.ops.exponential import log
 from tapejit.ops.indexing import gather
 from tapejit.ops.linear import matmul, swap
+from tapejit.ops.loops import factorizations
 from tapejit.ops.matrices import (
     adjoint,
     column,
@@ -31,10 +35,10 @@ from tapejit.ops.matrices import (
     upper,
     zeros_like,
 )
-from tapejit.ops.movement import cat, expand, reshape, slice_
-from tapejit.ops.reductions import sum_
+from tapejit.ops.movement import cat, expand, iota, reshape, slice_
+from tapejit.ops.reductions import prod, sum_
 from tapejit.ops.selection import where
-from tapejit.registry import Probe
+from tapejit.registry import Loop, Probe
 from tapejit.shapes import aval, broadcast
 
 FLOATS = ("float64", "float32", "complex128")
@@ -71,6 +75,7 @@ cholesky = operation(
     summary="The lower triangular L with L L^H = x, of Hermitian positive-definite matrices.",
     infer=lambda avals: avals[0],
     evaluate=lapack.cholesky,
+    loop=factorizations.loop(factorizations.cholesky_work, has_status=True),
     vjp=lambda gy, x, y: (cholesky_slope(y, gy),),
     jvp=_cholesky_jvp,
     complex=True,
@@ -124,6 +129,7 @@ cholesky_slope = operation(
     summary="The cotangent of a matrix from that of its Cholesky factor: L^-H phi(L^H gy) L^-1.",
     infer=lambda avals: avals[0],
     evaluate=lapack.cholesky_slope,
+    loop=factorizations.loop(factorizations.slope_work),
     vjp=_slope_vjp,
     jvp=_slope_jvp,
     complex=True,
@@ -173,6 +179,7 @@ solve_triangular = operation(
     summary="x with a x = b, or a^H x = b, of triangular matrices a.",
     infer=_infer_solve,
     evaluate=lapack.solve_triangular,
+    loop=factorizations.loop(factorizations.triangular_work),
     attributes=("upper", "adjoint", "unit"),
     vjp=_triangular_vjp,
     jvp=_triangular_jvp,
@@ -295,6 +302,7 @@ lu = operation(
     summary="LU with partial pivoting: the factors column by column, then pivots from 1; packed.",
     infer=_infer_lu,
     evaluate=lapack.lu,
+    loop=factorizations.loop(factorizations.lu_work),
     vjp=_lu_vjp,
     jvp=_lu_jvp,
     complex=True,
@@ -313,6 +321,7 @@ lu_permutation = operation(
         lapack.inverse_permutation if inverse else lambda order: order
     )(lapack.permutation(pivots, m)),
     attributes=("m", "inverse"),
+    loop=Loop(factorizations.permutation_work),
     complex=True,
     probe=Probe(
         shapes=((("pivots", (3,)),), (("pivots", (2, 3)),)),
@@ -348,6 +357,7 @@ lu_solve = operation(
     summary="x with a x = b, or a^H x = b, by what lu gave for a.",
     infer=_infer_solve,
     evaluate=lapack.lu_solve,
+    loop=factorizations.loop(factorizations.solve_work, has_status=True),
     attributes=("adjoint", "name"),
     vjp=_solve_vjp,
     jvp=_solve_jvp,
@@ -368,6 +378,7 @@ inv = operation(
     summary="The inverse of square matrices.",
     infer=lambda avals: avals[0],
     evaluate=lapack.inverse,
+    loop=factorizations.loop(factorizations.inverse_work, has_status=True),
     vjp=lambda gy, x, y: (-matmul(matmul(adjoint(y), gy), adjoint(y)),),
     jvp=lambda tangents, x, y: -matmul(matmul(y, tangents[0]), y),
     complex=True,
@@ -393,6 +404,7 @@ lu_inverse = operation(
     summary="The inverse of a, by what lu gave for it.",
     infer=lambda avals, name: avals[0],
     evaluate=lapack.lu_inverse,
+    loop=factorizations.loop(factorizations.lu_inverse_work, has_status=True),
     attributes=("name",),
     vjp=_inverse_vjp,
     jvp=_inverse_jvp,
@@ -411,6 +423,35 @@ lu_inverse = operation(
 # ---------------------------------------------------------------- determinants
 
 
+def _pivots(factors, n):
+    """The diagonal of U, and for each of its elements 1, or -1 where it came from another row."""
+    starts, ones = (0,) * (factors.ndim - 1), (1,) * (factors.ndim - 1)
+    lengths, axis = (*factors.shape[:-1], n), factors.ndim - 1
+    diagonal = slice_(factors, starts=(*starts, 0), lengths=lengths, steps=(*ones, n + 1))
+    rows = slice_(factors, starts=(*starts, n * n), lengths=lengths, steps=(*ones, 1))
+    own = cast(iota(rows, shape=lengths, axis=axis), dtype=rows.dtype.name) + 1.0
+    return diagonal, cast(where(eq(rows, own), 1.0, -1.0), dtype=rows.dtype.name)
+
+
+def _product(x):
+    return prod(x, axes=(x.ndim - 1,), keepdim=False)
+
+
+def _determinant(a, factors):
+    diagonal, turns = _pivots(factors, a.shape[-1])
+    return _product(diagonal * turns)
+
+
+def _sign_and_log(a, factors):
+    diagonal, turns = _pivots(factors, a.shape[-1])
+    size = abs_(diagonal)
+    is_zero = eq(size, 0.0)
+    signs = where(is_zero, 0.0, diagonal / where(is_zero, 1.0, size))
+    sign = _product(cast(signs, dtype=a.dtype.name) * turns)
+    logs = sum_(log(size), axes=(size.ndim - 1,), keepdim=False)
+    return pack((sign, 0), (cast(logs, dtype=a.dtype.name), 0))
+
+
 def _infer_number(avals):
     return aval(avals[0].shape[:-2], avals[0].dtype)
 
@@ -427,6 +468,7 @@ det = operation(
     summary="The determinant of square matrices, by what lu gave.",
     infer=_infer_number,
     evaluate=lambda a, factors: lapack.determinant(factors, a.shape[-1]),
+    decompose=_determinant,
     vjp=lambda gy, a, factors, y: (scalar(gy) * conjugate(cofactors(a, factors)), None),
     jvp=_det_jvp,
     complex=True,
@@ -463,6 +505,7 @@ cofactors = operation(
     summary="The derivative of det by each element, by what lu gave.",
     infer=lambda avals: avals[0],
     evaluate=lapack.cofactors,
+    loop=factorizations.loop(factorizations.cofactors_work, has_status=True),
     vjp=_cofactors_vjp,
     jvp=_cofactors_jvp,
     complex=True,
@@ -503,6 +546,7 @@ slogdet = operation(
     summary="(sign, log |det|) of square matrices along a last axis, by what lu gave.",
     infer=_infer_slogdet,
     evaluate=lambda a, factors: lapack.sign_and_log(factors, a.shape[-1]),
+    decompose=_sign_and_log,
     vjp=_slogdet_vjp,
     jvp=_slogdet_jvp,
     complex=True,

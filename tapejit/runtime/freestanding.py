@@ -210,10 +210,7 @@ class _Module:
         for i, what in enumerate(path.outputs):
             if not isinstance(what, int):
                 source = self.constant(what)
-                self.body.append(
-                    f"call void @llvm.memcpy.p0.p0.i64(ptr %y{i}, ptr {source}, "
-                    f"i64 {what.nbytes}, i1 false)\n"
-                )
+                self.body.append(_copied(f"%y{i}", source, what.nbytes))
             else:
                 targets[what] = f"%y{i}"
         status = self.call(path.program, inputs, targets)
@@ -225,7 +222,7 @@ class _Module:
 
     def call(self, program, inputs, outputs):
         """Call a program's function; its status."""
-        plan = schedule(simplify(program))
+        plan = schedule(simplify(program), alone=True)
         name, n = f"p{self.fresh()}", self.fresh()
         printer = _PlanPrinter(self, plan, name)
         self.functions.append(printer.text())
@@ -333,6 +330,8 @@ class _PlanPrinter:
         for number, step in enumerate(self.steps):
             if isinstance(step, LoopStep):
                 self.loop(number, step)
+            elif isinstance(step, LibraryStep):
+                self.of_nothing(step)
             else:
                 self.kernel(step)
         for i, result in enumerate(self.plan.results):
@@ -372,9 +371,10 @@ class _PlanPrinter:
     def place_temporaries(self):
         first, last = {}, {}
         for number, step in enumerate(self.steps):
-            for view in step.views:
-                first.setdefault(view.buffer, number)
-                last[view.buffer] = number
+            written = [step.buffer] if isinstance(step, LibraryStep) else []
+            for buffer in (*(view.buffer for view in step.views), *written):
+                first.setdefault(buffer, number)
+                last[buffer] = number
         for result in self.plan.results:
             last[result.view.buffer] = len(self.steps)
         blocks, owners = [], []
@@ -420,6 +420,15 @@ class _PlanPrinter:
         module.weight += printed.weight
         pointers = pointers or [self.pointer(view) for view in step.views]
         self.lines.append(f"call void @{name}({', '.join(f'ptr {p}' for p in pointers)})\n")
+
+    def of_nothing(self, step: LibraryStep):
+        """What an operation gives for empty operands is a constant."""
+        empty = [np.empty(v.shape, self.plan.buffers[v.buffer].dtype.dtype) for v in step.views]
+        aval = step.kind.aval
+        value = step.kind.op.evaluate(*empty, **step.kind.attributes())
+        value = np.array(value, aval.dtype.dtype).reshape(aval.shape)
+        target = self.pointer(View(step.buffer, 0, aval.shape, contiguous(aval.shape)))
+        self.lines.append(_copied(target, self.module.constant(value), value.nbytes))
 
     def copy(self, view: View, target: str):
         """A result that is memory of something else, in memory of its own."""
@@ -471,6 +480,13 @@ def _has_work(step):
     return step.kind.aval.size > 0
 
 
+def _copied(target, source, n_bytes):
+    """Text that copies memory."""
+    return (
+        f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {n_bytes}, i1 false)\n"
+    )
+
+
 def _native(step):
     """A step that can be printed, in place of one that calls a library."""
     if isinstance(step, KernelStep | RowStep):
@@ -482,6 +498,8 @@ def _native(step):
             views = (*views, View(step.buffer, 0, shape, contiguous(shape)))
         return _product(views, step.kind.aval.dtype.kernel)
     if isinstance(step, LoopStep) and callable(step.work.run):
+        return step
+    if isinstance(step, LibraryStep) and not any(math.prod(view.shape) for view in step.views):
         return step
     raise KernelError(
         f"native: {step.kind.op.name} is done by NumPy or SciPy, and has no native form\n"

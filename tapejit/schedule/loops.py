@@ -20,16 +20,21 @@ def row_major(aval: Aval) -> Operand:
     return Operand(aval.shape, contiguous(aval.shape), aval.dtype)
 
 
-def work_of(kind: Kind, operands: Iterable[Operand]) -> Work | None:
+def work_of(kind: Kind, operands: Iterable[Operand], alone: bool = False) -> Work | None:
     """The work of an operation's loop; None where `evaluate` is to run: other dtypes than those of
-    kernels, nothing to do, or the loop does not want it."""
+    kernels, nothing to do, or the loop does not want it.
+
+    alone  where no library can be called
+    """
     operands = tuple(operands)
     assert kind.op.loop is not None
     if not (kind.aval.size and kind.aval.dtype.kernel):
         return None
     if not all(operand.dtype.kernel and all(operand.shape) for operand in operands):
         return None
-    return kind.op.loop.work(operands, row_major(kind.aval), **kind.attributes())
+    loop = kind.op.loop
+    work = (loop.alone or loop.work) if alone else loop.work
+    return work(operands, row_major(kind.aval), **kind.attributes())
 
 
 def takes(loop: Loop, operand: Operand) -> bool:
@@ -39,9 +44,11 @@ def takes(loop: Loop, operand: Operand) -> bool:
     return loop.reads is not None and loop.reads(operand)
 
 
-def loop_step(kind: Kind, operands: tuple[Operand, ...], views: tuple[View, ...]) -> LoopStep:
+def loop_step(
+    kind: Kind, operands: tuple[Operand, ...], views: tuple[View, ...], alone: bool = False
+) -> LoopStep:
     """The step for operands that lie at `views`, the result's last."""
-    work = work_of(kind, operands)
+    work = work_of(kind, operands, alone)
     assert work is not None and kind.op.loop is not None
     areas = [dtype for dtype, _ in work.scratch] + ["i64"] * kind.op.loop.has_status
     dtypes = (*(operand.dtype.kernel for operand in operands), kind.aval.dtype.kernel, *areas)

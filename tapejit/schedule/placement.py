@@ -120,8 +120,8 @@ def home_map(shape: tuple[int, ...]) -> tuple[int, ...]:
 class Placement:
     """The answer: classes, places in memory, kernels.  Lists are indexed by row."""
 
-    def __init__(self, program: Program):
-        self.program = program
+    def __init__(self, program: Program, alone: bool = False):
+        self.program, self.alone = program, alone
         tape = program.tape
         n = len(tape)
         self.kinds = [KINDS[number] for number in tape.kinds]
@@ -324,7 +324,10 @@ class Placement:
             role = self.role[x]
             stage = max(stage, self.stage[x] + (role >= FUSED))
         kind, avals = self.kinds[row], [self.kinds[x].aval for x in operands]
-        has_loop = kind.op.loop is not None and work_of(kind, map(row_major, avals)) is not None
+        has_loop = (
+            kind.op.loop is not None
+            and work_of(kind, map(row_major, avals), self.alone) is not None
+        )
         self.role[row], self.stage[row] = LOOP if has_loop else LIBRARY, stage + 1
         self.place[row] = (0, contiguous(self.kinds[row].aval.shape))
 

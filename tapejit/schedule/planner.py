@@ -28,18 +28,20 @@ from tapejit.schedule.views import contiguous, is_contiguous
 from tapejit.tape import Program
 
 
-def schedule(program: Program) -> Plan:
+def schedule(program: Program, alone: bool = False) -> Plan:
     """Kernels, library steps and buffers for a simplified program.
+
+    alone  for code that cannot call a library: operations' own loops wherever there are some
 
     Errors  KernelError if the program calls back into Python
     """
-    return _Planner(program).run()
+    return _Planner(program, alone).run()
 
 
 class _Planner:
-    def __init__(self, program):
-        self.program = program
-        self.placement = Placement(program).run()
+    def __init__(self, program, alone):
+        self.program, self.alone = program, alone
+        self.placement = Placement(program, alone).run()
         self.buffers: list[Buffer] = []
         self.number: dict = {}  # root row, or what names a constant -> buffer
         self.constants: dict[int, int] = {}
@@ -149,7 +151,7 @@ class _Planner:
                 views[k] = View(target, 0, view.shape, contiguous(view.shape))
         lying = [Operand(v.shape, v.strides, d) for v, d in zip(views, dtypes, strict=True)]
         result = View(self.number[row], 0, kind.aval.shape, contiguous(kind.aval.shape))
-        return [*copies, loop_step(kind, tuple(lying), (*views, result))]
+        return [*copies, loop_step(kind, tuple(lying), (*views, result), self.alone)]
 
     def view(self, row) -> View:
         """Where a row lies in memory."""

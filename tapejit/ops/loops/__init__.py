@@ -27,7 +27,9 @@ TAPEJIT_JIT=0 runs the same functions as Python.  What compiles them is runtime/
     scans       cumsum
     recurrences recurrence, cumprod, cumargmax, cumargmin
     extremes    argmax, argmin
-    search      searchsorted
+    search      searchsorted, nonzero
+    sorting     argsort, sort
+    factorizations Cholesky, LU, triangles: small matrices, and all where there is no LAPACK
     products    matrix products: what the native loops of runtime/blas_code.py are told
     convolutions values, and slopes by input and by weights; tiles: what they call natively
     pooling     the largest element of each window

@@ -30,6 +30,27 @@ def searchsorted(args, meta, begin, end):
         places[unit] = low
 
 
+def nonzero(args, meta, begin, end):
+    """The places of the first elements that are not zero; where there are too few, zeros."""
+    x, y = args
+    n, count = meta[0], meta[1]
+    for _ in range(begin, end):
+        found = 0
+        for i in range(count):
+            y[i] = 0
+        for i in range(n):
+            if x[i] != 0:
+                if found < count:
+                    y[found] = i
+                found += 1
+
+
+def nonzero_work(operands, result, count):
+    """nonzero"""
+    n = math.prod(operands[0].shape)
+    return Work(nonzero, (n, count), 1, n * 1.0)
+
+
 def search_work(operands, result, right):
     """searchsorted"""
     edges, values = operands
