@@ -15,6 +15,7 @@ import pytest
 import tapejit as tj
 from tapejit.errors import LinAlgError, NotDifferentiable
 from tapejit.ops import lapack
+from tapejit.ops.loops import factorizations
 
 # ---------------------------------------------------------------- values and gradients
 
@@ -369,19 +370,20 @@ def likelihood(a, b):
 
 
 def test_compiled_programs_factorise_once(monkeypatch):
-    """Value and gradient of a solve and a determinant: one LU."""
+    """Value and gradient of a solve and a determinant: one LU, of LAPACK from some size on."""
+    n = factorizations.SMALL + 1
+    a, b = 2 * np.eye(n) + RANDOM.normal(size=(n, n)) / n, RANDOM.normal(size=n)
     calls, factorize = [], lapack._factorize
     monkeypatch.setattr(lapack, "_factorize", lambda x: calls.append(1) or factorize(x))
     value_and_grad = tj.value_and_grad(likelihood, argnums=(0, 1))
-    b = RANDOM.normal(size=3)
     for _ in range(3):
         calls.clear()
-        value, (ga, gb) = value_and_grad(S, b)
+        value, (ga, gb) = value_and_grad(a, b)
     assert len(calls) == 1
-    inverse = np.linalg.inv(S)
-    assert value == pytest.approx(likelihood(S, b))
-    np.testing.assert_allclose(gb, 2 * inverse @ b)
-    np.testing.assert_allclose(ga, inverse - np.outer(inverse @ b, inverse @ b), rtol=1e-9)
+    inverse = np.linalg.inv(a)
+    assert value == pytest.approx(likelihood(a, b))
+    np.testing.assert_allclose(gb, (inverse + inverse.T) @ b)
+    np.testing.assert_allclose(ga, inverse.T - np.outer(inverse.T @ b, inverse @ b), rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from tapejit.codegen.loop_functions import Natives, emit_loop_functions
 from tapejit.errors import KernelError
-from tapejit.ops.loops.words import wide
+from tapejit.ops.loops.words import sqrt, wide
 from tapejit.runtime import native
 
 KINDS = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.uint8}
@@ -105,6 +105,23 @@ def test_numbers(dtypes):
         np.testing.assert_array_equal(got, want)
 
 
+def roots(args, meta, begin, end):
+    """What only floats have."""
+    x, y = args
+    for i in range(begin, end):
+        v = x[i]
+        y[i] = sqrt(v if v > 0 else -v) / 3 - v / meta[0]
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_roots_and_quotients(dtype):
+    x = np.linspace(-2, 2, 9).astype(KINDS[dtype])
+    want, got, meta = np.zeros_like(x), np.zeros_like(x), np.array([7])
+    roots((x, want), meta, 0, 9)
+    compiled(roots, (dtype, dtype), True)((x, got), meta, 0, 9)
+    np.testing.assert_allclose(got, want, 4 * np.finfo(x.dtype).eps)
+
+
 def two_kinds(args, meta, begin, end):
     a = begin
     a = args[0][a]
@@ -116,7 +133,7 @@ def read_perhaps(args, meta, begin, end):
 
 
 def divided(args, meta, begin, end):
-    args[0][0] = args[0][0] / 2
+    args[0][0] = meta[0] / 2
 
 
 def unknown(args, meta, begin, end):
@@ -128,7 +145,7 @@ def unknown(args, meta, begin, end):
     (
         (two_kinds, "a is i64 and becomes double in line"),
         (read_perhaps, "computed always"),
-        (divided, "no operator Div of double"),
+        (divided, "no operator Div of i64"),
         (unknown, "unknown function"),
     ),
 )
