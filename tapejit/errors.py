@@ -108,6 +108,14 @@ class TraceError(TapejitError, TypeError):
     """
 
 
+class GuardError(TapejitError, RuntimeError):
+    """A native function has no recorded path for these arguments.
+
+    Python code records another path then; compiled code cannot.  Call the function on such
+    arguments before `.numba(...)`, and the path will be in it.
+    """
+
+
 class KernelError(TapejitError, RuntimeError):
     """A kernel could not be compiled or loaded.  The program still runs, row by row."""
 

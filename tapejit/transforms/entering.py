@@ -78,7 +78,8 @@ def _record(path, structure, leaves, results, answer, out):
         raise NotNative("strides that the function looked at")
     value, slots = _form_of(path, results, answer)
     writer = Writer()
-    inputs = _Inputs(writer, path)
+    avals = [path.program.tape.kind(row).aval for row in path.program.inputs]
+    inputs = Inputs(writer, [(aval.dtype.dtype, aval.shape) for aval in avals])
     args, kwargs = structure.children
     remaining = iter(leaves)
     inputs.read(args, 0, remaining)
@@ -86,11 +87,11 @@ def _record(path, structure, leaves, results, answer, out):
     _write_guards(writer, path.reads)
     for _, captured in path.captures:
         inputs.capture(captured)
-    places = _Places(writer, inputs, value, given, out) if out is not None else None
+    places = Places(writer, inputs, value, given, out) if out is not None else None
     n = len(slots) - slots.count(None)
     outputs = iter(_launch(writer, path, inputs, slots, places) or _call(writer, path, inputs, n))
     made = [None if slot is None else next(outputs) for slot in slots]
-    writer.done(_build(writer, value, made, places))
+    writer.done(build(writer, value, made, places))
     return writer.record()
 
 
@@ -113,12 +114,12 @@ def _form_of(path, results, answer):
 # ---------------------------------------------------------------- arguments
 
 
-class _Inputs:
+class Inputs:
     """The program's inputs: where the objects lie, and their numbers' addresses."""
 
-    def __init__(self, writer, path):
+    def __init__(self, writer, kinds: Sequence[tuple[np.dtype, tuple[int, ...]]]):
         self.writer = writer
-        self.kinds = [path.program.tape.kind(row).aval for row in path.program.inputs]
+        self.kinds = kinds
         self.bases: list[int] = []
         self.objects: list[Callable[[], int]] = []
         """Each input as an object, for who asks for that."""
@@ -161,14 +162,13 @@ class _Inputs:
         names = list(structure.names)
         if out is not None:
             names.insert(out.place, "out")
-        items = dict(zip(names, self.writer.read_dict(1, names), strict=True))
+        items: dict[str, int] = dict(zip(names, self.writer.read_dict(1, names), strict=True))
         for name, child in zip(structure.names, structure.children, strict=True):
             self.read(child, items[name], leaves)
         return items.get("out") if out is not None else None
 
     def leaf(self, source, example):
         """An array or number like this one."""
-        aval = self.kinds[len(self.bases)]
         writer = self.writer
         if type(example) is float:
             dtype, shape = np.dtype(np.float64), ()
@@ -186,7 +186,7 @@ class _Inputs:
             self.add(writer.read_scalar(source, type(example)), lambda: source)
         else:
             raise NotNative(f"a {type(example).__name__} among the arguments")
-        if (dtype, shape) != (aval.dtype.dtype, aval.shape):
+        if (dtype, shape) != self.kinds[len(self.bases) - 1]:
             raise NotNative("an argument that is converted")
 
     def capture(self, captured):
@@ -297,7 +297,7 @@ def _place_of(read: str) -> int:
 # ---------------------------------------------------------------- running
 
 
-class _Places:
+class Places:
     """The arrays that the caller gave, and which of the answer's goes into each."""
 
     def __init__(self, writer, inputs, value, source, out):
@@ -307,8 +307,8 @@ class _Places:
         if out.container not in (tuple, list, None) or len(arrays) != n:
             raise NotNative("unusual containers")
         sources = [source] if out.container is None else writer.read_items(source, out.container, n)
-        self.objects = list(sources)
-        self.bases = [
+        self.objects: list[int] = list(sources)
+        self.bases: list[int] = [
             writer.read_out(o, x.dtype, x.shape) for o, x in zip(sources, arrays, strict=True)
         ]
         sizes = [int(np.prod(x.shape)) * x.dtype.itemsize for x in arrays]
@@ -324,7 +324,7 @@ class _Places:
         """Places that kernels write into themselves."""
         self.next = 0
 
-    def direct(self, number):
+    def direct(self, number) -> tuple[int, int] | None:
         """The object and the memory for a result, which kernels will write; None if none is."""
         i = self.of_result.get(number)
         if i is None:
@@ -352,7 +352,7 @@ def _arrays_in(value):
             yield from _arrays_in(item)
 
 
-class _Output:
+class Output:
     """A program's output in a record."""
 
     def __init__(self, writer, place: tuple[int, int] | None, source: int | None = None):
@@ -402,9 +402,9 @@ def _launch(writer, path, inputs, slots, places):
         if i >= n_results:
             writer.agrees(*place, _number(path.guards[i - n_results], result.dtype))
         elif result.is_output:
-            outputs.append(_Output(writer, place, objects[result.name]))
+            outputs.append(Output(writer, place, objects[result.name]))
         elif result.shape == ():
-            outputs.append(_Output(writer, place))
+            outputs.append(Output(writer, place))
         else:
             outputs.append(_copied(writer, result, place))
     return outputs
@@ -418,7 +418,7 @@ def _copied(writer, result, place):
         writer.copy(base, *place, int(np.prod(shape)) * dtype.itemsize)
     else:
         writer.gather(base, *place, dtype, shape, result.strides)
-    return _Output(writer, (base, 0), target)
+    return Output(writer, (base, 0), target)
 
 
 def _is_quickly_copied(result):
@@ -442,13 +442,13 @@ def _call(writer, path, inputs, n):
 
     arrays = [make_object() for make_object in inputs.objects]
     source = writer.call(run if guards else compiled, arrays)
-    return [_Output(writer, None, writer.part(source, i)) for i in range(n)]
+    return [Output(writer, None, writer.part(source, i)) for i in range(n)]
 
 
 # ---------------------------------------------------------------- answers
 
 
-def _build(writer, value, outputs, places=None) -> int:
+def build(writer, value, outputs, places=None) -> int:
     """The object for a part of the answer."""
     kind = type(value)
     if places is not None and kind in (Slot, np.ndarray) and value.ndim:
@@ -456,9 +456,9 @@ def _build(writer, value, outputs, places=None) -> int:
     if kind is Slot:
         return outputs[value.number].object(value)
     if kind in (tuple, list):
-        return writer.make_items(kind, [_build(writer, x, outputs, places) for x in value])
+        return writer.make_items(kind, [build(writer, x, outputs, places) for x in value])
     if kind is dict:
-        items = [_build(writer, x, outputs, places) for x in value.values()]
+        items = [build(writer, x, outputs, places) for x in value.values()]
         return writer.make_dict(list(value), items)
     if kind is np.ndarray:  # zeros, where nothing depends on an argument
         return writer.make_copy(value)
@@ -468,7 +468,7 @@ def _build(writer, value, outputs, places=None) -> int:
     if parts is None:
         raise NotNative(f"a {kind.__name__} in the answer")
     names, items = parts
-    made = [_build(writer, x, outputs, places) for x in items]
+    made = [build(writer, x, outputs, places) for x in items]
     function = functools.partial(_put_together, kind, names)
     return writer.part(writer.call(function, made), 0)
 

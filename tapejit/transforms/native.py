@@ -15,6 +15,7 @@ Start at `native`.  Who calls it: Python and C in this file, Numba in `interop.n
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -83,6 +84,78 @@ class NativeFunction:
         self.arguments = arguments
         self.keywords = keywords
         self.answer = answer
+
+    def __call__(self, *args, **kwargs):
+        """The answer for arguments like the example's; arrays are fresh.
+
+        Takes out=, an array or a tuple of them, unless the example has a keyword of that name
+
+        Errors  DtypeError, ShapeError, ArgumentError for arguments unlike the example's;
+                GuardError where none of the recorded paths fits
+        """
+        return self._caller(args, kwargs)
+
+    @functools.cached_property
+    def _caller(self):
+        from tapejit.transforms.c_side import Caller  # which stands on this module
+
+        return Caller(self)
+
+    @property
+    def address(self) -> int:
+        """Where the C function begins (`runtime.freestanding` tells its parameters).
+
+        It is valid until the process ends: code that was asked for its address is never freed.
+        """
+        from tapejit.transforms.c_side import address_of
+
+        return address_of(self.code)
+
+    @functools.cached_property
+    def ctypes(self) -> Any:
+        """The C function for ctypes: inputs, outputs, work space and its bytes; gives the status.
+
+        Parameters take NumPy arrays, whose dtype, shape and layout are checked, or pointers.  No
+        GIL is held meanwhile.  The code lives as long as this object.
+
+        >>> import numpy as np, tapejit as tj
+        >>> native = tj.jit(lambda x: np.sum(x * x)).numba(np.ones(3))
+        >>> value = np.zeros(())
+        >>> native.ctypes(np.array([1.0, 2.0, 3.0]), value, None, 0), float(value)
+        (0, 14.0)
+        """
+        from tapejit.transforms.c_side import ctypes_function
+
+        return ctypes_function(self)
+
+    def low_level_callable(
+        self,
+        output: int = 0,
+        index: int | tuple[int, ...] = 0,
+        *,
+        user_data: np.ndarray | None = None,
+        signature: str | None = None,
+    ) -> Any:
+        """One number of the answer as a scipy.LowLevelCallable, for quad, nquad and their kin.
+
+        output     which output: 0 is the value of value_and_grad, 1 the first array of its gradient
+        index      which element of it, where it is an array
+        user_data  an array in place of the last argument; it may be changed between calls
+        signature  one of "double (double)", "double (int, double *)", and these with a last
+                   "void *"; by default the first if the arguments are one number, else the second,
+                   with all numbers of all arguments in order
+        Returns    what gives NaN where the function refuses, or gets another count of numbers
+        Errors     DtypeError for arguments or answers that are no float64
+
+        >>> import numpy as np, tapejit as tj
+        >>> from scipy.integrate import quad
+        >>> slope = tj.value_and_grad(lambda x: np.sin(x) * x).numba(1.0).low_level_callable(1)
+        >>> round(quad(slope, 0.0, 1.0)[0], 6), round(np.sin(1.0), 6)
+        (0.841471, np.float64(0.841471))
+        """
+        from tapejit.transforms.low_level import low_level_callable
+
+        return low_level_callable(self, output, index, user_data, signature)
 
     def __repr__(self):
         given = [*map(_text, self.arguments)]
