@@ -365,7 +365,8 @@ class Placement:
 
     def keep(self, row, stage):
         """Store what a row is a view of, at `stage` at the latest."""
-        root = self.root[row]
+        is_stored = row in self.results and self.role[row] == ALIAS  # itself, in its own memory
+        root = row if is_stored else self.root[row]
         role = self.role[root]
         if role >= FUSED:
             known = self.deadline.get(root)
