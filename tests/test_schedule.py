@@ -331,6 +331,17 @@ def test_gradient_by_single_elements_is_written_in_place():
     agrees(program, np.linspace(-1.0, 1.0, 10))
 
 
+def test_a_broadcast_that_is_a_result_is_stored_before_a_loop_reads_it():
+    """A row of a small space goes to the last kernel there, unless somebody waits for it."""
+    builder = Builder()
+    x = builder.input(array(1))
+    y = OPS["reshape"](OPS["expand"](sin(x), shape=(2, 1)), shape=(2,))
+    running = OPS["cumsum"](y, axis=0)
+    last = OPS["cumsum"](sin(running) * running, axis=0) * y
+    rows = [y.row, running.row, last.row]
+    agrees(Program(builder.tape, [x.row], rows), np.array([0.7]))
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_sums_of_windows(seed):
     generator = random.Random(seed)

@@ -42,21 +42,24 @@ class PathReport:
     """The fused loops, in the order in which they run."""
     library_calls: int
     how: str
-    """ "compiled", "interpreted" or "row by row"."""
+    """ "compiled", "interpreted", "row by row", or "sweeps" of a sparse derivative."""
     reads: tuple[str, ...]
     """What Python read of tensors, and where: a path is taken if it reads the same."""
     guards: tuple[str, ...]
     """What is compared outside the arguments."""
     calls: str
     """ "native": machine code reads the arguments and builds the answer; else why Python does."""
+    sweeps: tuple[str, ...] = ()
+    """Of a sparse derivative: its patterns and how many sweeps their colours need."""
 
     def __str__(self):
-        if self.how == "compiled":
+        if self.how in ("compiled", "sweeps"):
             calls = _count(self.library_calls, "library call")
             text = f"{self.rows} rows, {_count(len(self.kernels), 'kernel')}, {calls}"
         else:
             text = f"{self.rows} rows, {'run ' * (self.how == 'row by row')}{self.how}"
-        lines = [f"read {read}" for read in self.reads] + [f"guards {g}" for g in self.guards]
+        lines = [*self.sweeps, *(f"read {read}" for read in self.reads)]
+        lines += [f"guards {g}" for g in self.guards]
         lines += map(str, self.kernels)
         return "\n".join([f"{text}; calls: {self.calls}", *(f"  {line}" for line in lines)])
 
@@ -137,8 +140,10 @@ def _reports(paths: Paths, entries: Entries) -> list[PathReport]:
 
 def _report(signature: str, path: Path, calls: str) -> PathReport:
     compiled = path.compiled
-    how, steps = "row by row", ()
-    if compiled is not None and compiled.source == INTERPRETED:
+    how, steps, sweeps = "row by row", (), ()
+    if path.made.runner is not None:
+        how, (sweeps, steps) = "sweeps", path.made.runner.report()
+    elif compiled is not None and compiled.source == INTERPRETED:
         how = "interpreted"
     elif compiled is not None and compiled.plan is not None:
         how, steps = "compiled", compiled.plan.steps
@@ -155,6 +160,7 @@ def _report(signature: str, path: Path, calls: str) -> PathReport:
         ),
         guards=tuple(path.reads.reads),
         calls=calls,
+        sweeps=tuple(sweeps),
     )
 
 
@@ -174,6 +180,8 @@ def _calls(path: Path, entries: Entries) -> str:
     """Who answers calls that take this path."""
     if path in entries:
         return "native"
+    if path.made.runner is not None:
+        return "through Python, which makes SciPy's matrix"
     why = entries.refused.get(path)
     return "through Python, too few so far" if why is None else f"through Python, {why}"
 

@@ -13,7 +13,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,6 +39,9 @@ INTERPRETED = "interpreted"
 SWEEPS = "sweeps"
 """The same for a path with a runner of its own."""
 
+SWEEPS_WEIGHT = 16
+"""Weight of such a path: its patterns are as large as its results."""
+
 MAX_PATHS = 64
 """Paths kept per signature; more branches than this run recorded, with one warning."""
 
@@ -52,6 +55,18 @@ MAX_SIGNATURES = 1024
 # ---------------------------------------------------------------- data
 
 
+class Runner(Protocol):
+    """Gives the results and then the guards, for a program's inputs."""
+
+    def __call__(self, inputs: list) -> list:
+        """Run it."""
+        ...
+
+    def report(self) -> tuple[list[str], list]:
+        """What it does, in lines for `explain`, and the steps of its programs."""
+        ...
+
+
 class Derived(NamedTuple):
     """What a transform makes of a trace: a tape and which rows answer."""
 
@@ -60,9 +75,8 @@ class Derived(NamedTuple):
     """Input rows that the transform adds (cotangents, tangents)."""
     results: tuple[int, ...]
     """Rows to return; -1 where the answer is zero."""
-    runner: Callable[[Program], Callable[[list], list]] | None = None
-    """Who makes the answer in another way: given a program of the guards alone, it gives what
-    returns the results and then the guards, for that program's inputs."""
+    runner: Callable[[Program], Runner] | None = None
+    """Who makes the answer in another way, of a program with the guards alone."""
 
 
 class Whole(NamedTuple):
@@ -102,13 +116,15 @@ class Made:
     """
 
     __slots__ = (
-        "compiled", "derivation", "is_reusable", "key", "program", "trace", "weight", "zeros",
+        "compiled", "derivation", "is_reusable", "key", "program", "runner", "trace", "weight",
+        "zeros",
     )  # fmt: skip
 
     def __init__(self, key: tuple, recorded: Trace, derivation: Derived | Gradient):
         recording = recorded.recording
         self.key = key
         self.trace = recorded._replace(values=())
+        self.runner: Runner | None = None
         self.weight = 1  # what keeping it costs: 30 KB of structure or 256 KiB for temporaries
         self.compiled: Compiled | None = _interpreted(recorded, derivation)
         self.derivation = None if self.compiled is None else derivation
@@ -125,10 +141,14 @@ class Made:
         outputs = [*rows, *(row for row, _, _ in recording.guards)]
         self.program = Program(derived.tape, inputs, outputs)
         if derived.runner is not None:
-            self.compiled = Compiled(self.program, None, derived.runner(self.program), SWEEPS)
+            self.runner = derived.runner(self.program)
+            self.compiled = Compiled(self.program, None, self.runner, SWEEPS)
 
     def compile(self) -> None:
         """Make kernels, unless there are some or it is interpreted."""
+        if self.runner is not None:
+            self.weight = SWEEPS_WEIGHT
+            return
         if self.compiled is None:
             self.compiled = compile_program(simplify(self.program))
         buffers = self.compiled.plan.buffers if self.compiled.plan is not None else ()

@@ -99,6 +99,19 @@ class Known:
         data, guards = self.compressed(inputs)
         return [self.matrix(data), *guards]
 
+    def describe(self) -> str:
+        """The pattern and its colours, in a line."""
+        rows, columns = self.pattern.shape
+        text = f"pattern {rows} x {columns}, {self.pattern.nnz} elements"
+        if self.compressed is None:
+            return text
+        colouring, jobs = self.compressed.colouring, self.compressed.jobs
+        runs = sum(len(job.firsts) for job in jobs)
+        return (
+            f"{text}: {colouring.n_forward} forward and {colouring.n_reverse} reverse sweeps, "
+            f"{runs} runs of {len(jobs)} programs"
+        )
+
     def matrix(self, data):
         """CSR with new values; the arrays of the pattern are shared, and read-only."""
         pattern = self.pattern
@@ -118,6 +131,15 @@ class Sweeps:
     def __call__(self, inputs: list) -> list:
         with self.lock:
             return self.find(inputs).run(inputs)
+
+    def report(self) -> tuple[list[str], list]:
+        """The patterns and their sweeps, and the steps of all programs."""
+        lines, steps = [], []
+        for known in self.known:
+            lines.append(known.describe())
+            for job in known.compressed.jobs if known.compressed is not None else ():
+                steps += job.compiled.plan.steps if job.compiled.plan is not None else ()
+        return lines, steps
 
     def find(self, inputs: list) -> Known:
         """What is known for these index values, made if nothing is."""
@@ -146,6 +168,11 @@ class Reads:
         with self.sweeps.lock:
             pattern = self.sweeps.find(inputs).pattern.copy()
         return [pattern, *self.guards(inputs)]
+
+    def report(self) -> tuple[list[str], list]:
+        """The patterns, and the steps of the guards."""
+        plan = self.guards.plan
+        return self.sweeps.report()[0], list(plan.steps) if plan is not None else []
 
 
 def derive_jacobian(recorded: Trace, wanted, runner: Callable = Sweeps) -> Derived:
