@@ -87,7 +87,7 @@ class _Emitter:
             self.nest(outer, cost <= STRAIGHT, self.units)
         for part in self.parts:
             part.finish()
-        pointers = ", ".join(f"ptr %x{k}" for k in range(self.n_operands))
+        pointers = ", ".join(f"ptr{how} %x{k}" for k, how in enumerate(self.apart()))
         inline = " alwaysinline" if self.weight <= 2 * STRAIGHT else " noinline"
         body = "".join([*self.head, *self.lines])
         head = f"define internal void @{self.name}({pointers}) nounwind{inline} {{\n"
@@ -97,6 +97,14 @@ class _Emitter:
             tuple(self.imports),
             self.weight,
         )
+
+    def apart(self):
+        """Per operand, " noalias" if it is written and is no other operand's memory."""
+        parts = self.parts
+        buffers = [view.buffer for part in parts for view in part.views]
+        written = [k >= part.n_inputs for part in parts for k in range(len(part.views))]
+        pairs = zip(buffers, written, strict=True)
+        return [" noalias" * (is_out and buffers.count(b) == 1) for b, is_out in pairs]
 
     def units(self, outer):
         for part in self.parts:
@@ -181,6 +189,7 @@ class _Part:
     def __init__(self, emitter, step, first):
         self.to: _Emitter = emitter
         self.kernel, self.lengths, self.first = step.kernel, step.lengths, first
+        self.views = step.views
         self.operands = operands_of(step.kernel)
         self.strides = [
             tuple(
