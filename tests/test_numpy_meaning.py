@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit.errors import TraceError
+from tapejit.errors import AutogradError, TraceError
 
 SAME = {
     "ravel F": lambda x: np.ravel(x, order="F"),
@@ -35,6 +35,8 @@ SAME = {
     "Frobenius": lambda x: np.linalg.norm(x),
     "norms of rows": lambda x: np.linalg.norm(x, 1, axis=1),
     "add.reduce": lambda x: np.add.reduce(x, 1, keepdims=True),
+    "a list as an operand": lambda x: (x - [1, 2]) * ([3.0, 4.0] + x) < [[1, 2]],
+    "a list with recorded numbers": lambda x: x * [x[0, 0], 2.0] - ([1.0] / x),
     "dtype of a ufunc": lambda x: np.add(x, x, dtype=np.float64),
 }
 X = np.array([[0.51, 1.52], [-0.73, 2.24], [1.17, -1.66]])
@@ -94,6 +96,11 @@ def test_what_is_not_known_is_refused(name):
     function(X) if "take" not in name else None
     with pytest.raises(error):
         tj.jit(function)(X)
+
+
+def test_an_array_of_recorded_numbers_is_refused_with_the_way_to_make_one():
+    with pytest.raises(AutogradError, match=r"np\.stack"):
+        tj.grad(lambda x: np.sum(np.array([x[0], x[1] * 2])))(np.ones(2))
 
 
 def test_tensors_keep_the_meaning_of_torch():

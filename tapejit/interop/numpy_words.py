@@ -22,7 +22,7 @@ from tapejit.dtypes import as_dtype
 from tapejit.errors import ArgumentError, DtypeError, TraceError
 from tapejit.shapes import normalize_axes
 from tapejit.tensor.core import Tensor, as_data, as_operand
-from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, any_tensor
+from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, any_tensor, joined
 
 NOT_GIVEN: Any = inspect.signature(np.sum).parameters["keepdims"].default
 
@@ -84,14 +84,6 @@ def operand(value) -> Any:
         return joined(value)
     found = as_operand(value)
     return as_data(value) if found is NotImplemented else found
-
-
-def joined(values) -> Tensor:
-    """A nested list as one tensor; tensors in it keep their history."""
-    if not any_tensor(values):
-        return as_data(np.asarray(values))
-    parts = [joined(v) if isinstance(v, list | tuple) else v for v in values]
-    return FUNCTIONS["stack"]([v if isinstance(v, Tensor) else as_data(v) for v in parts])
 
 
 def _argument(name: str, value, is_first: bool) -> Any:

@@ -545,6 +545,10 @@ def as_operand(x):
         return x.item() if isinstance(x, np.generic) else x  # np.float64 is a Python float too
     if isinstance(x, np.ndarray | np.generic):
         return as_data(x)
+    if isinstance(x, list | tuple) and state.parked.speaks_numpy:
+        from tapejit.tensor.front import joined  # which stands on this module
+
+        return joined(x)
     return NotImplemented
 
 

@@ -144,6 +144,14 @@ def any_tensor(values) -> bool:
     )
 
 
+def joined(values) -> Tensor:
+    """A nested list as one tensor; tensors in it keep their history."""
+    if not any_tensor(values):
+        return as_data(np.asarray(values))
+    parts = [joined(v) if isinstance(v, list | tuple) else v for v in values]
+    return FUNCTIONS["stack"]([v if isinstance(v, Tensor) else as_data(v) for v in parts])
+
+
 def as_tensor_argument(value, float_dtype=None):
     """An array or number as a tensor; anything else as it is."""
     if isinstance(value, np.ndarray | np.generic):
