@@ -35,7 +35,7 @@ SAME = {
     "Frobenius": lambda x: np.linalg.norm(x),
     "norms of rows": lambda x: np.linalg.norm(x, 1, axis=1),
     "add.reduce": lambda x: np.add.reduce(x, 1, keepdims=True),
-    "a list as an operand": lambda x: (x - [1, 2]) * ([3.0, 4.0] + x) < [[1, 2]],
+    "a list as an operand": lambda x: (x - [1, 2]) * ([3.0, 4.0] - x) < [[1, 2]],
     "a list with recorded numbers": lambda x: x * [x[0, 0], 2.0] - ([1.0] / x),
     "dtype of a ufunc": lambda x: np.add(x, x, dtype=np.float64),
 }
