@@ -81,6 +81,7 @@ from tapejit.tensor.random import (
     seed,
     set_rng_state,
 )
+from tapejit.transforms.c_export import export
 from tapejit.transforms.checking import check_grads
 from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
@@ -108,6 +109,7 @@ __all__ = [
     "enable_grad",
     "errors",
     "explain",
+    "export",
     "fft",
     "float",
     "float16",

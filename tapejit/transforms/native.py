@@ -23,6 +23,7 @@ import numpy as np
 
 from tapejit.errors import TraceError
 from tapejit.runtime.freestanding import Freestanding, PathCode, freestanding
+from tapejit.runtime.native import Host
 from tapejit.tape import Program
 from tapejit.tensor.core import Tensor
 from tapejit.transforms import trees
@@ -180,8 +181,12 @@ def _text(part) -> str:
 # ---------------------------------------------------------------- making one
 
 
-def native(function: Callable, args: tuple, kwargs: dict) -> NativeFunction:
+def native(
+    function: Callable, args: tuple, kwargs: dict, target: Host | None = None
+) -> NativeFunction:
     """The native form of a function for arguments like these.
+
+    target  the machine it is for, if not this one
 
     Errors  what the function raises; TraceError where it cannot be frozen; KernelError naming an
             operation that only NumPy or SciPy can do
