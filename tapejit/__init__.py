@@ -83,6 +83,7 @@ from tapejit.tensor.random import (
 )
 from tapejit.transforms.c_export import export
 from tapejit.transforms.checking import check_grads
+from tapejit.transforms.custom_rules import custom_jvp, custom_vjp
 from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
 from tapejit.transforms.jacobians import hessian, jacobian, sparsity
@@ -103,6 +104,8 @@ __all__ = [
     "complex128",
     "config",
     "cuda",
+    "custom_jvp",
+    "custom_vjp",
     "device",
     "double",
     "dtype",

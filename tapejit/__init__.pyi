@@ -12,6 +12,8 @@ from tapejit.tensor import autograd as autograd
 from tapejit.transforms.checking import check_grads as check_grads
 from tapejit import config as config
 from tapejit import cuda as cuda
+from tapejit.transforms.custom_rules import custom_jvp as custom_jvp
+from tapejit.transforms.custom_rules import custom_vjp as custom_vjp
 from tapejit.tensor.attributes import Device as Device
 device = Device
 from tapejit.dtypes import DType as DType

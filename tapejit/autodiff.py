@@ -11,11 +11,15 @@ a real row is the real part (`fit`); see `registry` for the convention.
 Zero times infinity: the cotangent of the branch of a `where` that was not taken is carried as
 (value, mask) through elementwise rows, and the mask selects *after* the local slope, so 0 · inf
 never appears.  Source of the policy: Dr.Jit's `mul_accum`; JAX's "double where" is not needed.
+
+Calls of functions with a rule of the user's: a sweep is told which go by their rule (`calls`), and
+emits rows that stand for running it; other calls are what their body computed.  A sweep that is
+told nothing refuses them: it would follow the body, which the user has replaced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tapejit import registry
@@ -59,7 +63,7 @@ class Cotangent(NamedTuple):
         return self.value if self.mask is None else where(self.mask, self.value, 0.0)
 
 
-_WHERE = OPS["where"]
+_WHERE, _CALL = OPS["where"], OPS["call"]
 
 # ---------------------------------------------------------------- reverse mode
 
@@ -71,6 +75,7 @@ def reverse(
     *,
     unit_seed: bool = False,
     watch: Sequence[int] = (),
+    calls: Iterable[int] | None = None,
     reuse: bool = True,
     seeds: Sequence[int] | None = None,
 ) -> Sweep:
@@ -81,38 +86,47 @@ def reverse(
     reuse      whether the sweep may read any primal row that has what it needs; else only those
                that a rule names (`rule_reads`), which are the ones that eager tensors save
     watch      rows whose cotangent passes through a `host` row, where a user's hook is called
+    calls      first rows of the calls that go by their rule; None: calls are refused
     seeds      rows of the tape, behind the outputs, that are their cotangents
     """
-    return _Reverse(tape, outputs, wanted, watch, reuse).run(unit_seed, seeds)
+    return _Reverse(tape, outputs, wanted, watch, calls, reuse).run(unit_seed, seeds)
 
 
 class _Reverse:
-    def __init__(self, tape, outputs, wanted, watch, reuse):
+    def __init__(self, tape, outputs, wanted, watch, calls, reuse):
         self.builder = Builder(tape, reuse)
         self.outputs = outputs
         self.wanted = wanted
         self.watch = frozenset(watch)
+        self.calls = calls
+        self.first_of = _first_rows(tape, calls or ())
         self.n_primal = len(tape)
         self.end = max(outputs, default=-1) + 1
         self.active = dependent_rows(tape, wanted, self.end)
         self.cotangents: dict[int, Cotangent] = {}
+        self.results: dict[int, int] = dict.fromkeys(wanted, -1)
 
     def run(self, unit_seed, given=None):
         seeds = self.seed(unit_seed, given)
-        tape, wanted = self.builder.tape, frozenset(self.wanted)
-        results = {}
+        tape = self.builder.tape
         for row in range(self.end - 1, -1, -1):
-            cotangent = self.cotangents.pop(row, None)
-            if cotangent is None:
+            if row not in self.cotangents:
                 continue
-            if row in self.watch:
-                cotangent = Cotangent(_host(cotangent.plain(), row), None)
-            if row in wanted:
-                results[row] = cotangent.plain().row
-            self.pull(tape, row, cotangent)
-        return Sweep(
-            tape, self.n_primal, tuple(seeds), tuple(results.get(row, -1) for row in self.wanted)
-        )
+            if row in self.first_of:
+                self.pull_call(tape, self.first_of[row])
+            else:
+                self.pull(tape, row, self.arrive(row))
+        results = tuple([self.results[row] for row in self.wanted])
+        return Sweep(tape, self.n_primal, tuple(seeds), results)
+
+    def arrive(self, row):
+        """The cotangent of a row, complete now."""
+        cotangent = self.cotangents.pop(row)
+        if row in self.watch:
+            cotangent = Cotangent(_host(cotangent.plain(), row), None)
+        if row in self.results:
+            self.results[row] = cotangent.plain().row
+        return cotangent
 
     def seed(self, unit_seed, given):
         seeds = []
@@ -139,6 +153,10 @@ class _Reverse:
         inputs = [self.builder.ref(operand) for operand in operands]
         if op is _WHERE:
             self.pull_where(operands, inputs[0], cotangent)
+        elif op is _CALL:
+            _check_told(self.calls)
+            if self.active[operands[0]]:
+                self.deposit(operands[0], cotangent)
         elif op.partials is not None:
             slopes = op.partials(*inputs, self.builder.ref(row), **kind.attributes())
             for operand, slope in zip(operands, slopes, strict=True):
@@ -151,6 +169,23 @@ class _Reverse:
             for operand, part in zip(operands, parts, strict=True):
                 if part is not None and self.active[operand]:
                     self.deposit(operand, Cotangent(part, None))
+
+    def pull_call(self, tape, first):
+        """Hand the cotangents of a call's results, next to each other, to its rule."""
+        _, count = tape.kind(first).attrs
+        arrived = {
+            row - first: self.arrive(row).plain()
+            for row in range(first + count - 1, first - 1, -1)
+            if row in self.cotangents
+        }
+        given = tuple(sorted(arrived))
+        cotangents = [arrived[number] for number in given]
+        for part, operand in enumerate(tape.operands(first)[1:]):
+            target = self.builder.ref(operand).aval
+            if self.active[operand] and target.dtype.is_inexact:
+                attrs = (first, part, given, target.shape, target.dtype.name)
+                pulled = self.builder.emit(OPS["pullback"], cotangents, attrs)
+                self.deposit(operand, Cotangent(pulled, None))
 
     def product(self, operand, cotangent, slope):
         """The cotangent times a slope; a slope that is 0 everywhere gives zeros, also of inf."""
@@ -176,6 +211,22 @@ class _Reverse:
         if known is not None:
             cotangent = Cotangent(known.plain() + cotangent.plain(), None)
         self.cotangents[row] = cotangent
+
+
+def _first_rows(tape, calls):
+    """Per row of these calls the first row of the call."""
+    return {
+        row: first for first in calls for row in range(first, first + tape.kind(first).attrs[1])
+    }
+
+
+def _check_told(calls):
+    if calls is None:
+        raise NotDifferentiable(
+            "a function with a rule of its own (custom_vjp, custom_jvp, autograd.Function) is "
+            "called inside a function whose derivative is taken in a way that knows no rules\n"
+            "  try  grad, value_and_grad, vjp, jvp, jacobian or hessian"
+        )
 
 
 def _stated(op, slope):
@@ -275,9 +326,19 @@ def _trace_reads(kind, avals):
 # ---------------------------------------------------------------- forward mode
 
 
-def forward(tape: Tape, inputs: Sequence[int], outputs: Sequence[int]) -> Sweep:
-    """The tape and, behind it, the tangents of `outputs` for tangents of the rows `inputs`."""
+def forward(
+    tape: Tape,
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    *,
+    calls: Iterable[int] | None = None,
+) -> Sweep:
+    """The tape and, behind it, the tangents of `outputs` for tangents of the rows `inputs`.
+
+    calls  first rows of the calls that go by their rule; None: calls are refused
+    """
     builder = Builder(tape)
+    first_of = _first_rows(tape, calls or ())
     tangents: dict[int, Ref] = {}
     seeds = []
     for row in inputs:
@@ -287,14 +348,28 @@ def forward(tape: Tape, inputs: Sequence[int], outputs: Sequence[int]) -> Sweep:
     active = dependent_rows(tape, inputs, end)
     for row in range(end):
         if active[row] and row not in tangents:
-            tangent = push(builder, row, tangents)
+            if row in first_of:
+                tangent = _push_call(builder, row, first_of[row], tangents)
+            else:
+                tangent = push(builder, row, tangents, calls)
             if tangent is not None:
                 tangents[row] = tangent
     results = tuple(tangents[row].row if row in tangents else -1 for row in outputs)
     return Sweep(builder.tape, len(tape), tuple(seeds), results)
 
 
-def push(builder, row, tangents):
+def _push_call(builder, row, first, tangents):
+    """The tangent of a call's result, as its rule gives it."""
+    target = builder.tape.kind(row).aval
+    arguments = builder.tape.operands(row)[1:]
+    given = tuple(i for i, operand in enumerate(arguments) if operand in tangents)
+    if not given:
+        return None
+    attrs = (first, row - first, given, target.shape, target.dtype.name)
+    return builder.emit(OPS["pushforward"], [tangents[arguments[i]] for i in given], attrs)
+
+
+def push(builder, row, tangents, calls=None):
     """The tangent of one row from those of its operands (by row); None if it is zero."""
     kind = builder.tape.kind(row)
     op, target = kind.op, kind.aval
@@ -309,6 +384,9 @@ def push(builder, row, tangents):
         if isinstance(then, float) and isinstance(other, float):
             return None
         tangent = where(inputs[0], then, other)
+    elif op is _CALL:
+        _check_told(calls)
+        tangent = incoming[0]
     elif op.partials is not None:
         tangent = None
         slopes = op.partials(*inputs, y, **kind.attributes())

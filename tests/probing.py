@@ -32,7 +32,7 @@ from tapejit.tape import Program, Tape
 STEP = 1e-5
 SECOND_ORDER_LOOSENING = 30.0  # differences of slopes that are themselves rounded
 N_INDICES = 4
-FAMILIES_WITHOUT_VALUE = ("input", "literal", "host")
+FAMILIES_WITHOUT_VALUE = ("input", "literal", "call", "host")
 FLOATS = (dtypes.float64, dtypes.float32)
 DOUBLES = (dtypes.float64, dtypes.complex128)
 INEXACT = (*FLOATS, dtypes.complex128)

@@ -16,6 +16,7 @@
                   what neural networks need beyond these
     indexing combining
                   index, gather, sort and their transposes; products and extremes at places
+    calls         functions with a derivative rule of the user's own
     probes        where tests look at them
 
 Importing this package fills `tapejit.registry.OPS` and gives Refs their operators.
@@ -24,6 +25,7 @@ Importing this package fills `tapejit.registry.OPS` and gives Refs their operato
 from tapejit.build import install_operators
 from tapejit.ops import (
     arithmetic,
+    calls,
     combining,
     comparison,
     complexes,
@@ -54,6 +56,7 @@ from tapejit.ops import (
 
 __all__ = [
     "arithmetic",
+    "calls",
     "combining",
     "comparison",
     "complexes",

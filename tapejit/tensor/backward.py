@@ -29,8 +29,10 @@ from tapejit.runtime.compiled import compile_program
 from tapejit.runtime.interpreter import Sweep
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape, needed_rows, with_inputs
-from tapejit.tensor.core import Tensor, optional, record, wrap
+from tapejit.tensor.calls import Level, calls_by_rule
+from tapejit.tensor.core import Tensor, optional, wrap
 from tapejit.tensor.recording import Recording, describe_site, open_new, state
+from tapejit.tensor.replaying import RULES, replay
 
 MOST_SIGHTINGS = 30
 """Sightings of a structure, at most, before kernels are made (`sightings_that_pay`)."""
@@ -47,9 +49,9 @@ _LIBRARY = {"contraction", "indexing", "scan", "scatter", "join"}
 class SweepEntry:
     """A reverse sweep of one structure, and how it is run."""
 
-    def __init__(self, tape: Tape, roots, wanted, watch, unit_seed):
+    def __init__(self, tape: Tape, roots, wanted, watch, calls, unit_seed):
         self.sweep = autodiff.reverse(
-            tape, roots, wanted, unit_seed=unit_seed, watch=watch, reuse=False
+            tape, roots, wanted, unit_seed=unit_seed, watch=watch, calls=calls, reuse=False
         )
         self.wanted = wanted
         self.watch = watch
@@ -59,6 +61,10 @@ class SweepEntry:
         self.saved = self._rows_read(n)
         self.slice = needed_rows(tape, roots)
         self.covers_all = all(self.slice)
+        self.has_rules = any(
+            KINDS[number].op in RULES and needed
+            for number, needed in zip(self.sweep.tape.kinds[n:], self.needed[n:], strict=True)
+        )
         self.times = 0
         self.compile_after = self.sightings_that_pay()
         self.compiled: Callable | None = None
@@ -139,14 +145,14 @@ def prefix(tape: Tape, end: int) -> Tape:
     return result
 
 
-def sweep_for(recording: Recording, roots, wanted, watch, unit_seed) -> SweepEntry:
+def sweep_for(recording: Recording, roots, wanted, watch, calls, unit_seed) -> SweepEntry:
     """The sweep from `roots` to `wanted` over this recording's rows, derived once."""
     end = max(roots) + 1
     part = recording if end == len(recording) else prefix(recording, end)
-    key = (*part.key(), roots, wanted, watch, unit_seed)
+    key = (*part.key(), roots, wanted, watch, calls, unit_seed)
     entry = _sweeps.get(key)
     if entry is None:
-        entry = SweepEntry(prefix(part, end), roots, wanted, watch, unit_seed)
+        entry = SweepEntry(prefix(part, end), roots, wanted, watch, calls, unit_seed)
         with _LOCK:
             _sweeps.put(key, entry, 1 + end // 1024)
     return entry
@@ -305,53 +311,9 @@ def replay_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence[Tensor
     if recording.is_trace:
         recording.restore(entry.saved)
     check_saved(recording, entry)
-    sweep = entry.sweep
-    tape, n = sweep.tape, sweep.n_primal
-    tensors: dict[int, Tensor] = dict(zip(sweep.seeds, seeds, strict=True))
-
-    def tensor_of(row):
-        if row not in tensors:
-            tensors[row] = tensor_at(recording, row)
-        return tensors[row]
-
-    for row in range(n, len(tape)):
-        if not entry.needed[row] or row in tensors:
-            continue
-        kind = tape.kind(row)
-        if kind.op.family == "literal":
-            tensors[row] = wrap(reference.literal_value(kind), kind.aval.dtype)
-        elif kind.op.name == "host":
-            (operand,) = tape.operands(row)
-            tensors[row] = call_hooks(recording, kind.attrs[0], tensor_of(operand))
-        else:
-            operands = [tensor_of(x) for x in tape.operands(row)]
-            with np.errstate(all="ignore"):
-                value = reference.run_row(tape, row, _Values(tensors))
-            tensors[row] = record(kind, operands, value)
-    return [None if row < 0 else tensor_of(row) for row in sweep.results]
-
-
-class _Values:
-    """Values of tensors by row, as `reference.run_row` reads them."""
-
-    def __init__(self, tensors):
-        self.tensors = tensors
-
-    def __getitem__(self, row):
-        return self.tensors[row]._value
-
-
-def tensor_at(recording: Recording, row: int) -> Tensor:
-    """A tensor for an existing row of a recording."""
-    known = recording.inputs.get(row)
-    if known is not None:
-        return known
-    kind = recording.kind(row)
-    result = wrap(recording.values[row], kind.aval.dtype)
-    if kind.op.family != "input":
-        result._tape, result._row, result._stamp = recording, row, recording.stamp
-        result._tracked = True
-    return result
+    return replay(
+        recording, entry.sweep, seeds, lambda row, g: call_hooks(recording, row, g), entry.needed
+    )
 
 
 # ---------------------------------------------------------------- the walk over recordings
@@ -360,8 +322,9 @@ def tensor_at(recording: Recording, row: int) -> Tensor:
 class Walk:
     """One backward: pending cotangents per recording, results per target."""
 
-    def __init__(self, targets, *, retain_graph, create_graph, accumulate):
+    def __init__(self, targets, *, retain_graph, create_graph, accumulate, level=None):
         self.targets = targets  # None: every leaf that requires grad
+        self.level = level  # of the transform that asks
         self.retain_graph = retain_graph
         self.create_graph = create_graph
         self.accumulate = accumulate
@@ -421,29 +384,32 @@ class Walk:
         if not wanted:
             return
         watch = self.watched(recording, end)
+        calls = calls_by_rule(recording, end, self.level)
         unit = len(roots) == 1 and cotangents[roots[0]] is _UNIT and not self.create_graph
         entry = None
-        if not (self.create_graph or watch or recording.is_trace or recording.tampered):
+        if not (self.create_graph or watch or calls or recording.is_trace or recording.tampered):
             entry = interpreted_for(recording, roots, wanted)
             if entry is not None and is_stale(recording, entry):
                 entry = None
-        entry = entry or sweep_for(recording, roots, wanted, watch, unit)
+        entry = entry or sweep_for(recording, roots, wanted, watch, calls, unit)
         if not self.retain_graph:
             self.freed.append((recording, entry))
         if isinstance(entry, Sweep):
             check_not_freed(recording, entry)
             seeds = [self.as_array(cotangents[row], recording, row) for row in roots]
             results = entry(recording.values, seeds)
-        elif self.create_graph:
-            seeds = [self.as_tensor(cotangents[row], recording, row) for row in roots]
+        elif self.create_graph or entry.has_rules:
+            seeds = [self.as_tensor(cotangents[r], recording, r) for r in roots if not unit]
             results = replay_sweep(recording, entry, seeds)
+            if not self.create_graph:
+                results = [g if g is None else g._value for g in results]
         else:
             seeds = [] if unit else [self.as_array(cotangents[r], recording, r) for r in roots]
             results = run_sweep(recording, entry, seeds)
-        for row, gradient in zip(wanted, results, strict=True):
+        for i, (row, gradient) in enumerate(zip(wanted, results, strict=True)):
             if gradient is None:
-                if not entry.slice[row]:
-                    continue
+                if not entry.slice[row] or (calls and entry.sweep.results[i] >= 0):
+                    continue  # no path, or rules that answered None
                 gradient = np.zeros_like(_explicit(_UNIT, recording.kind(row).aval))[()]
             source: Any = recording.sources.get(row)
             if source is None:
@@ -621,14 +587,19 @@ def gradients_of(
     *,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    level: Level | None = None,
 ) -> list:
-    """The gradient of the outputs' sum with respect to each input; None where unused."""
+    """The gradient of the outputs' sum with respect to each input; None where unused.
+
+    level  of the transform that asks: whose calls go by their rule
+    """
     check_has_graph(outputs)
     walk = Walk(
         list(inputs),
         retain_graph=create_graph if retain_graph is None else retain_graph,
         create_graph=create_graph,
         accumulate=False,
+        level=level,
     )
     with grad_mode_for(create_graph):
         walk.run(outputs, seeds_for(outputs, grad_outputs))

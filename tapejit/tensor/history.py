@@ -133,6 +133,8 @@ class Node:
         operands = recording.operands(self._row)
         if kind.op.name == "cast" and not operands:
             return ()
+        if kind.op.name == "call":  # the first is what the body computed
+            operands = operands[1:]
         return tuple(
             (_node_of(recording, row), 0) for row in operands if not _is_number(recording, row)
         )

@@ -47,6 +47,7 @@ class Recording(Tape):
     __slots__ = (
         "__weakref__",
         "bytes",
+        "calls",
         "constants",
         "draws",
         "freed",
@@ -87,6 +88,7 @@ class Recording(Tape):
         self.mutations: dict = {}  # id of a storage -> (rows before the change, site, storage)
         self.hooks: dict = {}  # row -> list of functions
         self.names: dict = {}  # row -> PyTorch's name, where it differs from the operation's
+        self.calls: dict = {}  # first row of a call -> its rule, and what that saved
         self.retained: dict = {}  # row -> weak reference to a tensor that keeps its gradient
         self.freed = bytearray()  # one flag per row that a backward has given back
         self.guards: list = []  # (row, value read by Python, the user's line), while tracing
@@ -247,6 +249,7 @@ class Recording(Tape):
         for row, flag in enumerate(rows):
             if flag:
                 freed[row] = 1
+        self.free_calls(rows)
         left = self.left
         dropped = [row for row, flag in enumerate(rows) if flag and left[row] >= 0]
         others = bytearray([not flag for flag in freed])
@@ -255,9 +258,16 @@ class Recording(Tape):
             if not keep[row]:
                 values[row] = None
 
+    def free_calls(self, rows: bytearray) -> None:
+        """Let the rules of the flagged calls give back what they saved."""
+        for row, call in self.calls.items():
+            if row < len(rows) and rows[row]:
+                call.free()
+
     def free_all(self) -> None:
         """Give back what every row saved, once nothing more is recorded here."""
         n = len(self)
+        self.free_calls(bytearray(b"\x01" * n))
         self.freed[:] = b"\x01" * n
         constants = [(row, self.values[row]) for row in self.constants.values()]
         self.values = [None] * n
@@ -334,6 +344,8 @@ class _State(threading.local):
         self.parked: Recording = self.recording  # the open one, also while gradients are off
         self.grad_enabled = True
         self.inference = False
+        self.levels: list = []  # the derivatives being taken by transforms, outermost first
+        self.in_rule = False  # whether a rule of the user's is running
 
 
 state = _State()

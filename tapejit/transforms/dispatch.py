@@ -106,9 +106,15 @@ class Transform:
 
     __tapejit_cache__ = True
 
-    def __init__(self, function: Callable, derive: Callable, entries: Entries | None = None):
+    def __init__(
+        self,
+        function: Callable,
+        derive: Callable,
+        entries: Entries | None = None,
+        n_levels: int = 0,
+    ):
         self.function = function
-        self.paths = Paths(function, derive)
+        self.paths = Paths(function, derive, n_levels)
         self.entries = Entries() if entries is None else entries
 
     def answer(
@@ -175,16 +181,16 @@ def entering(
     return entered
 
 
-def remembered(function: Callable, name: str, derive: Callable) -> Transform:
+def remembered(function: Callable, name: str, derive: Callable, n_levels: int) -> Transform:
     """The transform kept on the function itself, so that it lives as long as the function."""
     kept = getattr(function, "__dict__", None)
     if kept is None:
-        return Transform(function, derive)
+        return Transform(function, derive, n_levels=n_levels)
     key = f"__tapejit_{name}__"
     known = kept.get(key)
     # functools.wraps copies this dictionary to wrappers, which are other functions
     if known is None or known.function is not function:
-        known = kept[key] = Transform(function, derive)
+        known = kept[key] = Transform(function, derive, n_levels=n_levels)
     return known
 
 

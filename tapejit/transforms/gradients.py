@@ -11,9 +11,10 @@ import numpy as np
 from tapejit.errors import NotDifferentiable
 from tapejit.runtime.entry import Entries
 from tapejit.tensor import backward as engine
+from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.modes import enable_grad
-from tapejit.transforms import trees
+from tapejit.transforms import running, trees
 from tapejit.transforms.dispatch import (
     Arguments,
     Transform,
@@ -112,7 +113,7 @@ def _differentiated(function, argnums, has_aux, select):
         transform = transforms.get(wanted)
         if transform is None:
             derive = functools.partial(_derive_gradient, wanted=wanted, has_aux=has_aux)
-            transform = transforms[wanted] = Transform(function, derive, entries)
+            transform = transforms[wanted] = Transform(function, derive, entries, n_levels=1)
 
         def answer(recorded, results, leaves):
             value, gradients = _values_and_gradients(recorded, results, leaves, wanted)
@@ -132,6 +133,9 @@ def _derive_gradient(recorded: Trace, wanted, has_aux) -> Derived | Gradient:
     rows = tuple(recorded.inputs[i] for i in wanted)
     if root is None:
         return Derived(recorded.recording, (), (*values, *(-1 for _ in rows)))
+    if recorded.seeds is not None:
+        _, gradients = running.reverse(recorded, (root,), rows, recorded.levels[0])
+        return running.derived(recorded, (), (*values, *gradients))
     return Gradient(recorded.recording, values, root, rows)
 
 
@@ -151,14 +155,18 @@ def _values_and_gradients(recorded, results, leaves, wanted):
 def _inner_value_and_grad(function, arguments, has_aux, args, kwargs):
     with enable_grad():
         aliased, aliases = with_aliases(arguments, args)
-        result = function(*aliased, **kwargs)
+        with Level(aliases) as level:
+            result = function(*aliased, **kwargs)
         value = result[0] if has_aux else result
-        gradients = inner_gradient(value, aliases)
+        gradients = inner_gradient(value, aliases, level)
     return result, arguments.gather(args, gradients)
 
 
-def inner_gradient(value, inputs, seed=None):
-    """Gradients as recorded operations; zeros where nothing depends."""
+def inner_gradient(value, inputs, level, seed=None):
+    """Gradients as recorded operations; zeros where nothing depends.
+
+    level  the derivative that this is, for calls with a rule of their own
+    """
     if not isinstance(value, Tensor) or not value.requires_grad:
         return [zeros_of(x) for x in inputs]
     if seed is None and value._aval.ndim:
@@ -168,7 +176,9 @@ def inner_gradient(value, inputs, seed=None):
     if seed is None:
         check_real(value._aval.dtype)
     seeds = None if seed is None else [seed]
-    results = engine.gradients_of([value], inputs, seeds, retain_graph=True, create_graph=True)
+    results = engine.gradients_of(
+        [value], inputs, seeds, retain_graph=True, create_graph=True, level=level
+    )
     return [zeros_of(x) if g is None else g for g, x in zip(results, inputs, strict=True)]
 
 

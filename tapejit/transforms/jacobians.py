@@ -13,10 +13,11 @@ import numpy as np
 
 from tapejit import autodiff
 from tapejit.errors import NotDifferentiable
+from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.modes import enable_grad
-from tapejit.transforms import trees
+from tapejit.transforms import running, trees
 from tapejit.transforms.destinations import filling
 from tapejit.transforms.dispatch import (
     Arguments,
@@ -71,7 +72,7 @@ def jacobian(function: Callable | None = None, argnums=0, sparse: bool = False) 
             return _inner_jacobian(function, arguments, args, kwargs)
         if wanted not in cache:
             derive = functools.partial(_derive_pullback, wanted=wanted)
-            cache[wanted] = Transform(function, derive)
+            cache[wanted] = Transform(function, derive, n_levels=1)
         return _rows(cache[wanted], arguments, args, kwargs, wanted)
 
     call = filling(function, full_call)
@@ -92,8 +93,19 @@ def _derive_pullback(recorded: Trace, wanted) -> Derived:
     for row in rows:
         _check_no_complex(recorded.recording.kind(row).aval.dtype)
     roots = tuple(r for r in rows if recorded.recording.kind(r).aval.dtype.is_inexact)
-    sweep = autodiff.reverse(recorded.recording, roots, tuple(recorded.inputs[i] for i in wanted))
+    inputs = tuple(recorded.inputs[i] for i in wanted)
+    if recorded.seeds is not None:
+        return _run_pullback(recorded, roots, inputs)
+    sweep = autodiff.reverse(recorded.recording, roots, inputs)
     return Derived(sweep.tape, sweep.seeds, sweep.results)
+
+
+def _run_pullback(recorded, roots, inputs):
+    """The pullback of a trace with calls that go by a rule of their own."""
+    level = recorded.levels[0]
+    seeds, results = running.reverse(recorded, roots, inputs, level, recorded.seeds())
+    running.check_unread(recorded, seeds)
+    return running.derived(recorded, seeds, results)
 
 
 def _rows(transform, arguments, args, kwargs, wanted):
@@ -158,17 +170,18 @@ def _assemble(recorded, rows, arguments, args, leaves, wanted):
 def _inner_jacobian(function, arguments, args, kwargs):
     with enable_grad():
         aliased, aliases = with_aliases(arguments, args)
-        result = function(*aliased, **kwargs)
+        with Level(aliases) as level:
+            result = function(*aliased, **kwargs)
         outputs: list = []
         structure = trees.flatten(result, outputs)
         answers = []
         for output in outputs:
-            columns = _inner_rows(output, aliases)
+            columns = _inner_rows(output, aliases, level)
             answers.append(arguments.gather(args, columns))
     return trees.unflatten(structure, answers)
 
 
-def _inner_rows(output, aliases):
+def _inner_rows(output, aliases, level):
     if not isinstance(output, Tensor):
         output = wrap(np.asarray(output)[()])
     shape, n = output._aval.shape, output._aval.size
@@ -177,7 +190,7 @@ def _inner_rows(output, aliases):
     for i in range(n):
         seed = np.zeros(n, output._aval.dtype.dtype)
         seed[i] = 1
-        rows.append(inner_gradient(output, aliases, wrap(seed.reshape(shape)[()])))
+        rows.append(inner_gradient(output, aliases, level, wrap(seed.reshape(shape)[()])))
     return [
         FUNCTIONS["stack"]([row[k] for row in rows]).reshape((*shape, *x._aval.shape))
         if rows

@@ -9,6 +9,7 @@ What cannot be guarded is recorded at every call; it is never stale.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import warnings
@@ -123,7 +124,7 @@ class Made:
     def __init__(self, key: tuple, recorded: Trace, derivation: Derived | Gradient):
         recording = recorded.recording
         self.key = key
-        self.trace = recorded._replace(values=())
+        self.trace = recorded._replace(values=(), levels=(), seeds=None)
         self.runner: Runner | None = None
         self.weight = 1  # what keeping it costs: 30 KB of structure or 256 KiB for temporaries
         self.compiled: Compiled | None = _interpreted(recorded, derivation)
@@ -181,7 +182,7 @@ class Path:
     def __init__(self, recorded: Trace, guards: Guards, arrays, made: Made):
         recording = recorded.recording
         self.made = made
-        self.trace = recorded._replace(values=())
+        self.trace = recorded._replace(values=(), levels=(), seeds=None)
         self.guards = tuple(value for _, value, _ in recording.guards)
         self.sites = tuple(site for _, _, site in recording.guards)
         self.captures = _captures(recorded, made.is_reusable)
@@ -195,7 +196,7 @@ class Path:
         recording.values = []
         recording.sites = []
         for table in (
-            "inputs", "sources", "places", "sharers", "constants", "mutations", "draws",
+            "inputs", "sources", "places", "sharers", "constants", "mutations", "draws", "calls",
         ):  # fmt: skip
             setattr(recording, table, {})
 
@@ -346,9 +347,12 @@ CHANGES = "changes what it reads"
 class Paths:
     """All paths of one function under one transform."""
 
-    def __init__(self, function: Callable, derive: Callable[[Trace], Derived | Gradient]):
+    def __init__(
+        self, function: Callable, derive: Callable[[Trace], Derived | Gradient], n_levels: int = 0
+    ):
         self.function = function
         self.derive = derive
+        self.n_levels = n_levels
         self.by_signature: Bounded[tuple, list[Path]] = Bounded(MAX_SIGNATURES)
         self.lock = Lock()
         self.made: Bounded[tuple, Made] = Bounded(MAX_SIGNATURES)
@@ -407,17 +411,17 @@ class Paths:
             eager = self.eager.get(signature)
             if eager is not None and eager.left:
                 eager.left -= 1
-                path = self.path_of(trace(self.function, structure, leaves), NOT_KEPT, arrays)
+                path = self.path_of(*self.traced(structure, leaves, seeds), NOT_KEPT, arrays)
                 return path, path.results([*arrays, *seeds(path.trace)])
             known = self.by_signature.get(signature, [])
             guards = reads_of(self.function, structure)
             why = nearest.reason(signature, self.by_signature, known, arrays, self.miss)
             self.explain(why, guards.reason)
-            recorded = trace(self.function, structure, leaves)
+            recorded, derivation = self.traced(structure, leaves, seeds)
             reason = guards.reason or recorded.recording.impure or None
             if reason is None and not guards.unchanged_since_taken():
                 reason = CHANGES
-            path = self.path_of(recorded, guards, arrays)
+            path = self.path_of(recorded, derivation, guards, arrays)
             if reason is not None:
                 self.run_eagerly(signature, reason)
             elif len(known) == MAX_PATHS:
@@ -431,12 +435,20 @@ class Paths:
                 self.by_signature.put(signature, known, path.weight)
             return path, path.results([*arrays, *seeds(path.trace)])
 
-    def path_of(self, recorded: Trace, guards: Guards, arrays) -> Path:
+    def traced(self, structure, leaves: Sequence, seeds: Callable):
+        """(a recorded run, its derivation if that runs rules of the user's, which are recorded)."""
+        recorded = trace(self.function, structure, leaves, self.n_levels)
+        if not recorded.recording.calls:
+            return recorded, None
+        recorded = recorded._replace(seeds=functools.partial(seeds, recorded))
+        return recorded, self.derive(recorded)
+
+    def path_of(self, recorded: Trace, derivation, guards: Guards, arrays) -> Path:
         """A recorded run as a path; one with the tape of an earlier run takes over its program."""
-        key = _key(recorded)
+        key = _key(recorded) if derivation is None else (*_key(recorded), *derivation[1:])
         made = self.made.get(key)
         if made is None:
-            made = Made(key, recorded, self.derive(recorded))
+            made = Made(key, recorded, derivation or self.derive(recorded))
             if made.is_reusable:
                 self.made.put(key, made)
         else:

@@ -11,11 +11,12 @@ import numpy as np
 from tapejit import autodiff, dtypes
 from tapejit.errors import ShapeError
 from tapejit.tensor import backward as engine
+from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor, from_array, wrap
-from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.modes import enable_grad
 from tapejit.tensor.recording import state
-from tapejit.transforms import trees
+from tapejit.tensor.transposing import Linear
+from tapejit.transforms import running, trees
 from tapejit.transforms.dispatch import (
     Arguments,
     array_of,
@@ -75,7 +76,8 @@ def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
     is_numpy, inner = _language(leaves)
     with enable_grad(), dtypes.numpy_rules(is_numpy), _speaking(is_numpy):
         aliased, aliases = with_aliases(arguments, primals)
-        result = function(*aliased)
+        with Level(aliases) as level:
+            result = function(*aliased)
     outputs: list = []
     structure = trees.flatten(result, outputs)
 
@@ -95,6 +97,7 @@ def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
                 engine.gradients_of(
                     [o for o, _ in pairs], aliases, [s for _, s in pairs],
                     retain_graph=True, create_graph=inner or any(s._tracked for _, s in pairs),
+                    level=level,
                 )
                 if pairs
                 else [None] * len(aliases)
@@ -140,7 +143,7 @@ def jvp(function: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any,
     (9.0, 6.0)
     """
     primals, tangents = tuple(primals), tuple(tangents)
-    transform = remembered(function, "jvp", _derive_tangent)
+    transform = remembered(function, "jvp", _derive_tangent, 1)
     answer = transform.entries.enter((primals, tangents), {})
     if answer is not None:
         return answer
@@ -198,6 +201,11 @@ def _tangent_tree(recorded, tangents, leaves):
 
 def _derive_tangent(recorded: Trace) -> Derived:
     rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
+    if recorded.seeds is not None:
+        seeds, tangents = running.forward(
+            recorded, recorded.inputs, rows, recorded.levels[0], recorded.seeds()
+        )
+        return running.derived(recorded, seeds, (*rows, *tangents))
     sweep = autodiff.forward(recorded.recording, recorded.inputs, rows)
     return Derived(sweep.tape, sweep.seeds, (*rows, *sweep.results))
 
@@ -215,39 +223,40 @@ def _check_tangents(primals, tangents):
 
 
 def inner_jvp(function, primals, tangents):
-    """J t as the derivative of (v -> vᵀ J) · t, so that it is recorded as operations."""
+    """J t as the transpose of v -> vᵀ J, so that it is recorded as operations."""
     arguments = Arguments(tuple(range(len(primals))))
     directions: list = []
     trees.flatten(tangents, directions)
     with enable_grad():
         aliased, aliases = with_aliases(arguments, primals)
-        result = function(*aliased)
+        with Level(aliases) as level:
+            result = function(*aliased)
         outputs: list = []
         structure = trees.flatten(result, outputs)
-        pushed = [_push_inner(o, aliases, directions) for o in outputs]
+        pushed = [_push_inner(o, aliases, directions, level) for o in outputs]
     return result, trees.unflatten(structure, pushed)
 
 
-def _push_inner(output, aliases, directions):
+def _push_inner(output, aliases, directions, level):
     if not isinstance(output, Tensor) or not output.requires_grad:
         return wrap(np.zeros(np.shape(output))[()])
-    dummy = wrap(np.zeros(output._aval.shape, output._aval.dtype.dtype)[()], tracked=True)
-    pulled = engine.gradients_of([output], aliases, [dummy], retain_graph=True, create_graph=True)
-    total = None
-    for gradient, direction in zip(pulled, directions, strict=True):
-        if gradient is not None and gradient.requires_grad:
-            direction = (
-                direction
-                if isinstance(direction, Tensor)
-                else from_array(np.asarray(direction)[()])
-            )
-            part = (gradient.conj() * direction.to(gradient._aval.dtype)).sum()
-            part = FUNCTIONS["real"](part)
-            total = part if total is None else total + part
-    if total is None:
-        return zeros_of(output)
-    (result,) = engine.gradients_of([total], [dummy], None, retain_graph=True, create_graph=True)
+
+    def pull(cotangents):
+        return engine.gradients_of(
+            [output], aliases, cotangents, retain_graph=True, create_graph=True, level=level
+        )
+
+    linear = Linear("jvp", pull, [output._aval], is_trusted=not state.parked.calls)
+    (result,) = linear.transpose(
+        [_as_direction(t, x) for t, x in zip(directions, aliases, strict=True)]
+    )
     return zeros_of(output) if result is None else result
+
+
+def _as_direction(direction, x):
+    if not isinstance(direction, Tensor):
+        direction = from_array(np.asarray(direction)[()])
+    return direction.to(x._aval.dtype)
 
 
 # ---------------------------------------------------------------- hvp, jacobian, hessian
@@ -257,12 +266,27 @@ def _derive_hvp(recorded: Trace) -> Derived:
     root = scalar_output(recorded, False)
     if root is None:
         return Derived(recorded.recording, (), (-1,) * len(recorded.inputs))
+    if recorded.seeds is not None:
+        return _run_hvp(recorded, root)
     reverse = autodiff.reverse(recorded.recording, (root,), recorded.inputs, unit_seed=True)
     rows = tuple(row for row in reverse.results if row >= 0)
     forward = autodiff.forward(reverse.tape, recorded.inputs, rows)
     tangents = iter(forward.results)
     results = tuple(-1 if row < 0 else next(tangents) for row in reverse.results)
     return Derived(forward.tape, forward.seeds, results)
+
+
+def _run_hvp(recorded, root):
+    """The same of a trace with calls that go by a rule of their own, by a level each."""
+    outer, inner = recorded.levels
+    aliases = [x._row for x in inner.tensors]
+    with outer:
+        _, gradients = running.reverse(recorded, (root,), aliases, inner)
+    rows = [row for row in gradients if row >= 0]
+    seeds, results = running.forward(recorded, recorded.inputs, rows, outer, recorded.seeds())
+    tangents = iter(results)
+    found = tuple(-1 if row < 0 else next(tangents) for row in gradients)
+    return running.derived(recorded, seeds, found)
 
 
 def hvp(function: Callable, primals: Sequence, v: Sequence) -> Any:
@@ -276,7 +300,7 @@ def hvp(function: Callable, primals: Sequence, v: Sequence) -> Any:
     12.0
     """
     primals, v = tuple(primals), tuple(v)
-    transform = remembered(function, "hvp", _derive_hvp)
+    transform = remembered(function, "hvp", _derive_hvp, 2)
     answer = transform.entries.enter((primals, v), {})
     if answer is not None:
         return answer

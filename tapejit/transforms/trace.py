@@ -7,6 +7,7 @@ what they read is left as guards.  The eager recording is the trace: there is no
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import TraceError
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, from_array, wrap
+from tapejit.tensor.calls import Level
+from tapejit.tensor.core import Tensor, apply, from_array, wrap
 from tapejit.tensor.recording import Recording, state
 from tapejit.transforms import trees
 
@@ -36,6 +38,12 @@ class Trace(NamedTuple):
     """The output leaves' values in this run."""
     shapes: tuple
     """Their shapes; all that a path keeps of them."""
+    is_numpy: bool = True
+    """Whether the call spoke NumPy."""
+    levels: tuple[Level, ...] = ()
+    """The derivatives that calls with a rule of their own know of, outermost first."""
+    seeds: Callable[[], Sequence] | None = None
+    """The cotangents or tangents of this call; None unless calls with rules must be run."""
 
 
 class OutputRow(int):
@@ -56,22 +64,33 @@ def as_input(leaf) -> Tensor:
     return tensor
 
 
-def trace(function: Callable, structure, leaves: Sequence) -> Trace:
+def trace(function: Callable, structure, leaves: Sequence, n_levels: int = 0) -> Trace:
     """Run `function(*args, **kwargs)` on these argument leaves and keep the tape.
 
     structure  of the pair (args, kwargs), as `trees.flatten` gives it
+    n_levels   derivatives by the arguments that will be taken, one of the other
     """
     recording = Recording(is_trace=True)
-    recording.speaks_numpy = uses_numpy(leaves) or state.parked.speaks_numpy
+    is_numpy = uses_numpy(leaves)
+    recording.speaks_numpy = is_numpy or state.parked.speaks_numpy
     tensors = [as_input(leaf) for leaf in leaves]
     inputs = tuple([recording.adopt(tensor) for tensor in tensors])
-    args, kwargs = trees.unflatten(structure, tensors)
-    with _recording_on(recording, uses_numpy(leaves)):
+    with recording_on(recording, is_numpy), contextlib.ExitStack() as stack:
+        levels: list[Level] = []
+        for _ in range(n_levels):
+            if levels:  # rows of its own, to differentiate by
+                tensors = [_again(x) for x in tensors]
+            levels.append(stack.enter_context(Level(tensors)))
+        args, kwargs = trees.unflatten(structure, tensors)
         result = function(*args, **kwargs)
         rows, structure, values = _outputs(recording, result)
-        _guard_divisors(recording)
+        guard_divisors(recording)
     shapes = tuple(np.shape(value) for value in values)
-    return Trace(recording, inputs, rows, structure, values, shapes)
+    return Trace(recording, inputs, rows, structure, values, shapes, is_numpy, tuple(levels))
+
+
+def _again(x):
+    return apply(OPS["reshape"], (x,), (x._aval.shape,), value=x._value)
 
 
 def uses_numpy(leaves: Sequence) -> bool:
@@ -79,9 +98,9 @@ def uses_numpy(leaves: Sequence) -> bool:
     return not any(isinstance(leaf, Tensor) for leaf in leaves)
 
 
-def _guard_divisors(recording):
+def guard_divisors(recording: Recording, start: int = 0) -> None:
     """Guard that no integer divisor is zero: eager operations raise then, kernels do not."""
-    for row in range(len(recording)):
+    for row in range(start, len(recording)):
         kind = recording.kind(row)
         if kind.op in _INTEGER_DIVISIONS and not kind.aval.dtype.is_floating_point:
             divisor = recording.operands(row)[1]
@@ -96,7 +115,7 @@ def _guard_divisors(recording):
 _INTEGER_DIVISIONS = frozenset(OPS[name] for name in ("remainder", "fmod", "floor_divide"))
 
 
-class _recording_on:
+class recording_on:
     """This thread's operations go to `recording`."""
 
     def __init__(self, recording, is_numpy):

@@ -27,7 +27,13 @@ from tapejit.transforms.reading.frames import (
     Known,
     NotUnderstood,
 )
-from tapejit.transforms.reading.ledger import C_FUNCTIONS, Ledger, RootFrame, find_in_classes
+from tapejit.transforms.reading.ledger import (
+    C_FUNCTIONS,
+    RULES,
+    Ledger,
+    RootFrame,
+    find_in_classes,
+)
 from tapejit.transforms.reading.snapshot import MISSING, is_leaf
 
 MAX_FRAMES = 2_000
@@ -62,6 +68,8 @@ class Calls(Ledger):
             return self.construct(value, label, args, keywords, frame)
         if isinstance(value, C_FUNCTIONS):
             return self.call_trusted(value, label, args, keywords, frame)
+        if getattr(value, RULES, None) is not None:
+            return self.call_ruled(value, label, args, keywords, frame, missing)
         inner = getattr(value, "__wrapped__", None) or getattr(value, "py_func", None)
         if isinstance(value, CACHED):
             return self.call_cached(value, label, args, keywords, frame)
@@ -76,6 +84,21 @@ class Calls(Ledger):
             return FRESH
         frame.worst([callee, *given])
         return PART
+
+    def call_ruled(self, value, label, args, keywords, frame, missing):
+        """A function with a rule of its own: the rule may run too, on what it makes itself."""
+        functions = getattr(value, RULES)
+        self.check(f"{{o}}.{RULES}", value, functions, f"rule of {label}")
+        function, *rules = [self.known(x, label) for x in functions]
+        if frame is None:
+            frame = RootFrame(self, label)
+        if args is not None:
+            missing = frame.worst([*args, *keywords.values()])
+        result = self.call(function, args, keywords, frame, missing)
+        for rule in rules:
+            missing = frame.join(missing, frame.rank(result))
+            result = frame.join(result, self.call(rule, None, {}, frame, missing))
+        return result
 
     def is_foreign(self, value):
         """A wrapper made in C or by a trusted module: what it wraps is what is called."""
@@ -128,7 +151,8 @@ class Calls(Ledger):
             return self.call(self.known(inner, label), args, keywords, frame, missing)
         if self.is_trusted_function(inner):
             self.visit(value.__self__, label)
-            self.names.update(_forwarded(type(value.__self__)))
+            is_class = isinstance(value.__self__, type)  # Function.apply of a user's Function
+            self.names.update(_forwarded(value.__self__ if is_class else type(value.__self__)))
             return self.call_function(inner, label, args, keywords, frame, missing)
         if args is None:
             return self.run_function(inner, label, None, keywords, missing, owner)

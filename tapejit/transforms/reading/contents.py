@@ -21,6 +21,7 @@ from tapejit.transforms.reading import snapshot, trust
 from tapejit.transforms.reading.frames import FRESH, HOLDS, PART, Known
 from tapejit.transforms.reading.ledger import (
     C_FUNCTIONS,
+    RULES,
     Ledger,
     RootFrame,
     find_in_classes,
@@ -203,6 +204,10 @@ class Contents(Ledger):
         if isinstance(value, type(functools.lru_cache(abs))):
             self.call(Known(value, label), None, {}, RootFrame(self, label))
             return []
+        if getattr(value, RULES, None) is not None:
+            functions = getattr(value, RULES)
+            self.check(f"{{o}}.{RULES}", value, functions, f"rule of {label}")
+            return [(function, label) for function in functions]
         if callable(inner) and self.is_foreign(value):
             return [(inner, label)]
         is_tuple = isinstance(value, tuple)

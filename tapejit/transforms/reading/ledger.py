@@ -33,6 +33,9 @@ C_FUNCTIONS = (
     np.ufunc,
     type(np.mean),  # NumPy's own dispatchers
 )
+RULES = "__tapejit_functions__"
+"""Where a custom_vjp or custom_jvp keeps its function, and then its rules."""
+
 GENERATORS = {
     "numpy.random": ("Generator", "RandomState", "BitGenerator"),
     "random": ("Random",),
