@@ -222,11 +222,16 @@ def _first_rows(tape, calls):
 
 def _check_told(calls):
     if calls is None:
-        raise NotDifferentiable(
-            "a function with a rule of its own (custom_vjp, custom_jvp, autograd.Function) is "
-            "called inside a function whose derivative is taken in a way that knows no rules\n"
-            "  try  grad, value_and_grad, vjp, jvp, jacobian or hessian"
-        )
+        raise rules_unknown()
+
+
+def rules_unknown() -> NotDifferentiable:
+    """What is raised where following the body of a call would be silently wrong."""
+    return NotDifferentiable(
+        "a function with a rule of its own (custom_vjp, custom_jvp, autograd.Function) is called "
+        "inside a function whose derivative is taken in a way that knows no rules\n"
+        "  try  grad, value_and_grad, vjp, jvp, hvp, or a dense jacobian or hessian"
+    )
 
 
 def _stated(op, slope):

@@ -43,6 +43,7 @@ NAMESPACES = {
         n: getattr(autograd.functional, n)
         for n in ("vjp", "jvp", "jacobian", "hessian", "vhp", "hvp")
     },
+    "autograd.function.": {"once_differentiable": autograd.function.once_differentiable},
     "cuda.": {"is_available": cuda.is_available, "device_count": cuda.device_count},
 }
 DOCUMENTED = {

@@ -20,7 +20,7 @@ from tapejit.scipy.lazy import sparse_linalg
 from tapejit.scipy.parameters import Parameters, plain
 from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.front import FUNCTIONS
-from tapejit.transforms import trees
+from tapejit.transforms import running, trees
 from tapejit.transforms.dispatch import Transform, scalar_output
 from tapejit.transforms.gradients import jit, value_and_grad
 from tapejit.transforms.jacobians import hessian, jacobian
@@ -137,7 +137,7 @@ class Objective(Flattened):
 
     @cached_property
     def _product(self):
-        return Transform(self.flat, _derive_product)
+        return Transform(self.flat, _derive_product, n_levels=2)
 
 
 def _derive_product(recorded: Trace) -> Derived:
@@ -145,6 +145,8 @@ def _derive_product(recorded: Trace) -> Derived:
     root, x = scalar_output(recorded, False), recorded.inputs[0]
     if root is None:
         return Derived(recorded.recording, (), (-1,))
+    if recorded.seeds is not None:
+        return running.forward_over_reverse(recorded, root, [0])
     reverse = autodiff.reverse(recorded.recording, (root,), (x,), unit_seed=True)
     if reverse.results[0] < 0:
         return Derived(recorded.recording, (), (-1,))

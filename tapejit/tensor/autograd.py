@@ -5,7 +5,7 @@ from __future__ import annotations
 from tapejit.errors import AutogradError
 from tapejit.tensor import autograd_functional as functional
 from tapejit.tensor import backward as engine
-from tapejit.tensor import function
+from tapejit.tensor import function as function
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.function import Function
 from tapejit.tensor.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -14,7 +14,6 @@ __all__ = [
     "Function",
     "backward",
     "enable_grad",
-    "function",
     "functional",
     "grad",
     "inference_mode",

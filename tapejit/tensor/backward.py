@@ -386,7 +386,7 @@ class Walk:
         watch = self.watched(recording, end)
         calls = calls_by_rule(recording, end, self.level)
         unit = len(roots) == 1 and cotangents[roots[0]] is _UNIT and not self.create_graph
-        entry = None
+        entry: Any = None
         if not (self.create_graph or watch or calls or recording.is_trace or recording.tampered):
             entry = interpreted_for(recording, roots, wanted)
             if entry is not None and is_stale(recording, entry):

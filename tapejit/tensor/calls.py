@@ -38,6 +38,7 @@ class Level:
 
     def __init__(self, tensors: Sequence[Tensor]):
         self.tensors = list(tensors)
+        self.rows = [x._row for x in tensors]  # as they are now: they may be changed in place
         self.starts = {(x._tape, x._row) for x in tensors if x._tape is not None}
         self.cuts: set[tuple[Recording, int]] = set()
         # rows before these are older than the level, and need not be looked at

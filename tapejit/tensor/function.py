@@ -39,7 +39,7 @@ class FunctionCtx:
         self._dirty: tuple = ()
         self._constant: tuple = ()
         self._materialize = True
-        self._recording = None
+        self._recording: Any = None
 
     def save_for_backward(self, *tensors) -> None:
         """Keep tensors (or None) for backward, which finds them in `saved_tensors`.
@@ -226,7 +226,7 @@ class _Applied:
             for i, result in zip(self.differentiable, made, strict=True):
                 answers[i] = self.adopted(self.raw[i], result)
         self.save(answers)
-        self.like = [_shape_of(y) for y in self.raw]
+        self.like: list[Any] = [_shape_of(y) for y in self.raw]
         self.raw = []
         self.args, self.arguments, self.output = [], [], None
         return tuple(answers) if several else answers[0]

@@ -8,6 +8,7 @@ of which all cotangents are None is None.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class _Replay:
         self.recording = recording
         self.sweep = sweep
         self.hook = hook
-        self.tensors: dict[int, Tensor | None] = dict(zip(sweep.seeds, seeds, strict=True))
+        self.tensors: dict[int, Any] = dict(zip(sweep.seeds, seeds, strict=True))
         self.answers: dict[int, list] = {}
 
     def run(self, needed):

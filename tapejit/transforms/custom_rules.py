@@ -217,7 +217,7 @@ def _children(node, answer):
     return [getattr(answer, name) for name in node.names if hasattr(answer, name)]
 
 
-def _as_tensor(x):
+def _as_tensor(x) -> Any:
     """A leaf of a rule's answer as a tensor."""
     if x is None or isinstance(x, Tensor):
         return x
@@ -233,7 +233,7 @@ class _Results:
     def __init__(self, value):
         leaves: list = []
         self.structure = trees.flatten(value, leaves)
-        self.leaves = [x if isinstance(x, Tensor) else _as_tensor(x) for x in leaves]
+        self.leaves: list[Any] = [_as_tensor(x) for x in leaves]
         self.places = [i for i, x in enumerate(self.leaves) if x._aval.dtype.is_inexact]
         self.tensors = [self.leaves[i] for i in self.places]
         self.avals = [x._aval for x in self.tensors]

@@ -102,7 +102,11 @@ class Called(NamedTuple):
 
 
 class Transform:
-    """A function under one derivation; the callable that users get."""
+    """A function under one derivation; the callable that users get.
+
+    n_levels  how many derivatives by the arguments, one of the other, the derivation takes, with
+              calls that go by a rule of their own (`running`); None: it knows none, and refuses
+    """
 
     __tapejit_cache__ = True
 
@@ -111,7 +115,7 @@ class Transform:
         function: Callable,
         derive: Callable,
         entries: Entries | None = None,
-        n_levels: int = 0,
+        n_levels: int | None = None,
     ):
         self.function = function
         self.paths = Paths(function, derive, n_levels)

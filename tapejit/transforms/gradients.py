@@ -49,7 +49,7 @@ def jit(function: Callable) -> Callable:
     >>> float(double(np.array(0.0)))
     0.0
     """
-    transform = Transform(function, _all_outputs)
+    transform = Transform(function, _all_outputs, n_levels=0)
 
     def full_call(args, kwargs, out):
         leaves: list = []

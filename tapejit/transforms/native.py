@@ -199,7 +199,7 @@ def native(
     args, kwargs = trees.unflatten(structure, arrays if is_plain else leaves)
     prepare = preparation_of(function)
     if prepare is None:
-        transform, answer = Transform(function, _all_outputs), rebuild
+        transform, answer = Transform(function, _all_outputs, n_levels=0), rebuild
     else:
         transform, answer = prepare(args, kwargs)
     transform.call(args, kwargs, no_seeds)

@@ -348,7 +348,10 @@ class Paths:
     """All paths of one function under one transform."""
 
     def __init__(
-        self, function: Callable, derive: Callable[[Trace], Derived | Gradient], n_levels: int = 0
+        self,
+        function: Callable,
+        derive: Callable[[Trace], Derived | Gradient],
+        n_levels: int | None = None,
     ):
         self.function = function
         self.derive = derive
@@ -437,15 +440,17 @@ class Paths:
 
     def traced(self, structure, leaves: Sequence, seeds: Callable):
         """(a recorded run, its derivation if that runs rules of the user's, which are recorded)."""
-        recorded = trace(self.function, structure, leaves, self.n_levels)
+        recorded = trace(self.function, structure, leaves, self.n_levels or 0)
         if not recorded.recording.calls:
             return recorded, None
+        if self.n_levels is None:
+            raise autodiff.rules_unknown()
         recorded = recorded._replace(seeds=functools.partial(seeds, recorded))
         return recorded, self.derive(recorded)
 
     def path_of(self, recorded: Trace, derivation, guards: Guards, arrays) -> Path:
         """A recorded run as a path; one with the tape of an earlier run takes over its program."""
-        key = _key(recorded) if derivation is None else (*_key(recorded), *derivation[1:])
+        key = _key(recorded) if derivation is None else (*_key(recorded), *derivation[1:3])
         made = self.made.get(key)
         if made is None:
             made = Made(key, recorded, derivation or self.derive(recorded))

@@ -267,26 +267,13 @@ def _derive_hvp(recorded: Trace) -> Derived:
     if root is None:
         return Derived(recorded.recording, (), (-1,) * len(recorded.inputs))
     if recorded.seeds is not None:
-        return _run_hvp(recorded, root)
+        return running.forward_over_reverse(recorded, root, range(len(recorded.inputs)))
     reverse = autodiff.reverse(recorded.recording, (root,), recorded.inputs, unit_seed=True)
     rows = tuple(row for row in reverse.results if row >= 0)
     forward = autodiff.forward(reverse.tape, recorded.inputs, rows)
     tangents = iter(forward.results)
     results = tuple(-1 if row < 0 else next(tangents) for row in reverse.results)
     return Derived(forward.tape, forward.seeds, results)
-
-
-def _run_hvp(recorded, root):
-    """The same of a trace with calls that go by a rule of their own, by a level each."""
-    outer, inner = recorded.levels
-    aliases = [x._row for x in inner.tensors]
-    with outer:
-        _, gradients = running.reverse(recorded, (root,), aliases, inner)
-    rows = [row for row in gradients if row >= 0]
-    seeds, results = running.forward(recorded, recorded.inputs, rows, outer, recorded.seeds())
-    tangents = iter(results)
-    found = tuple(-1 if row < 0 else next(tangents) for row in gradients)
-    return running.derived(recorded, seeds, found)
 
 
 def hvp(function: Callable, primals: Sequence, v: Sequence) -> Any:

@@ -51,6 +51,20 @@ def forward(
     return _replayed(recorded, sweep, seeds)
 
 
+def forward_over_reverse(recorded: Trace, root: int, positions: Sequence[int]) -> Derived:
+    """A row's Hessian by some of the arguments times a vector: a level for each derivative."""
+    outer, inner = recorded.levels
+    aliases = [inner.rows[i] for i in positions]
+    with outer:
+        _, gradients = reverse(recorded, (root,), aliases, inner)
+    rows = [row for row in gradients if row >= 0]
+    inputs = [recorded.inputs[i] for i in positions]
+    seeds, results = forward(recorded, inputs, rows, outer, recorded.seeds())
+    tangents = iter(results)
+    found = [-1 if row < 0 else next(tangents) for row in gradients]
+    return derived(recorded, seeds, found)
+
+
 def _replayed(recorded, sweep: Sweep, seeds):
     recording, start = recorded.recording, len(recorded.recording)
     needed = needed_rows(sweep.tape, [row for row in sweep.results if row >= 0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,8 +42,8 @@ class Trace(NamedTuple):
     """Whether the call spoke NumPy."""
     levels: tuple[Level, ...] = ()
     """The derivatives that calls with a rule of their own know of, outermost first."""
-    seeds: Callable[[], Sequence] | None = None
-    """The cotangents or tangents of this call; None unless calls with rules must be run."""
+    seeds: Any = None
+    """() -> the cotangents or tangents of this call; None unless rules must be run."""
 
 
 class OutputRow(int):

@@ -96,7 +96,7 @@ class Calls(Ledger):
             missing = frame.worst([*args, *keywords.values()])
         result = self.call(function, args, keywords, frame, missing)
         for rule in rules:
-            missing = frame.join(missing, frame.rank(result))
+            missing = frame.worst([missing, result])
             result = frame.join(result, self.call(rule, None, {}, frame, missing))
         return result
 
