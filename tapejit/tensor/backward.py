@@ -387,6 +387,7 @@ class Walk:
         calls = calls_by_rule(recording, end, self.level)
         unit = len(roots) == 1 and cotangents[roots[0]] is _UNIT and not self.create_graph
         entry: Any = None
+        silent = frozenset()  # rows for which rules of the user's answered None
         if not (self.create_graph or watch or calls or recording.is_trace or recording.tampered):
             entry = interpreted_for(recording, roots, wanted)
             if entry is not None and is_stale(recording, entry):
@@ -401,15 +402,17 @@ class Walk:
         elif self.create_graph or entry.has_rules:
             seeds = [self.as_tensor(cotangents[r], recording, r) for r in roots if not unit]
             results = replay_sweep(recording, entry, seeds)
+            ends = zip(wanted, entry.sweep.results, results, strict=True)
+            silent = {row for row, place, g in ends if place >= 0 and g is None}
             if not self.create_graph:
                 results = [g if g is None else g._value for g in results]
         else:
             seeds = [] if unit else [self.as_array(cotangents[r], recording, r) for r in roots]
             results = run_sweep(recording, entry, seeds)
-        for i, (row, gradient) in enumerate(zip(wanted, results, strict=True)):
+        for row, gradient in zip(wanted, results, strict=True):
             if gradient is None:
-                if not entry.slice[row] or (calls and entry.sweep.results[i] >= 0):
-                    continue  # no path, or rules that answered None
+                if not entry.slice[row] or row in silent:
+                    continue
                 gradient = np.zeros_like(_explicit(_UNIT, recording.kind(row).aval))[()]
             source: Any = recording.sources.get(row)
             if source is None:
