@@ -158,7 +158,7 @@ def _array(x, dtype=None, copy=None):
     if state.parked.speaks_numpy and tracks(x):
         raise AutogradError(
             "np.array and np.asarray would make numbers of what is being differentiated\n"
-            "  try  np.stack([...]) or np.concatenate for a new array; the value itself for an old one"
+            "  try  np.stack([...]) for a new array; the value itself where it is one already"
         )
     value = numpy(x)
     return value if dtype is None else value.astype(dtype)
