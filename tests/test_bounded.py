@@ -23,6 +23,8 @@ from tapejit.tape import Tape
 from tapejit.tensor import backward
 from tapejit.transforms import paths
 
+pytestmark = pytest.mark.usefixtures("thawed")
+
 # ---------------------------------------------------------------- the table
 
 
