@@ -226,8 +226,9 @@ def test_two_row_kernels_that_would_wait_for_each_other():
 @pytest.mark.parametrize("backend", ["ir", "numba"])
 @pytest.mark.parametrize("dtype", [F32, F64], ids=lambda d: d.name)
 def test_odd_lengths(backend, dtype):
+    lengths = (1, 2, 7, 15, 16, 17, 31, 100, 129) if backend == "ir" else (1, 17)
     with config.set(backend=backend):
-        for n in (1, 2, 7, 15, 16, 17, 31, 100, 129):
+        for n in lengths:
             a = aval((11, n), dtype)
             for function in (softmax, layer_norm):
                 program = value_and_gradient(function, a, a)
@@ -238,7 +239,8 @@ def test_odd_lengths(backend, dtype):
 def test_every_function_on_both_backends(function):
     a = aval((5, 9, 37), F64)
     program = value_and_gradient(function, a, a)
-    for backend in ("ir", "numba"):
+    is_typical = function in (softmax, layer_norm, cross_entropy)  # Numba takes seconds for each
+    for backend in ("ir", "numba") if is_typical else ("ir",):
         with config.set(backend=backend):
             agrees(program, draw(program))
 
@@ -424,5 +426,5 @@ def test_random_chains(seed):
     dtype = (F32, F64)[seed % 2]
     avals = [aval(shape, dtype), aval(shape, dtype), aval(shape[1:], dtype)]
     program = value_and_gradient(random_rows(rng), *avals)
-    with config.set(backend="numba" if seed % 10 == 0 else "ir"):
+    with config.set(backend="numba" if seed % 20 == 0 else "ir"):
         agrees(program, draw(program, seed), loosen=10.0)
