@@ -489,6 +489,33 @@ def test_globals_cells_and_contents_are_compared(monkeypatch):
     assert float(call(x10)[0]) == float(function(x10))
 
 
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 5), (7, 1), (300,), (5000,)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int8, np.bool_])
+def test_captured_arrays_are_compared(shape, dtype):
+    data = np.ones(shape, dtype)
+    call = tj.jit(lambda x: x * float(np.sum(np.asarray(data).tolist())))
+    warm(call, 2.0)
+    assert entered(call, 2.0) == 2.0 * data.size
+    for place in {0, data.size // 2, data.size - 1} if data.size else ():
+        data.reshape(-1)[place] = 0
+        assert entries_of(call).enter((2.0,), {}) is None
+        assert call(2.0) == 2.0 * (data.size - 1)
+        data.reshape(-1)[place] = 1
+        assert call(2.0) == 2.0 * data.size
+
+
+@pytest.mark.filterwarnings("ignore:Setting the (shape|strides|dtype):DeprecationWarning")
+def test_a_captured_array_whose_form_changes_is_noticed():
+    for name, value in (("shape", (3, 2)), ("strides", (8, 16)), ("dtype", np.int64)):
+        data = np.arange(6.0).reshape(2, 3)
+        call = tj.jit(lambda x, data=data: x * data.shape[0] + data.strides[0])
+        warm(call, 2.0)
+        entered(call, 2.0)
+        setattr(data, name, value)
+        assert entries_of(call).enter((2.0,), {}) is None, name
+        assert call(2.0) == 2.0 * data.shape[0] + data.strides[0]
+
+
 def test_a_builtin_that_is_hidden_later_is_noticed(monkeypatch):
     call = tj.grad(lambda x: np.sum(x) * len("abc"))
     warm(call, x10)

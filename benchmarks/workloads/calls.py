@@ -1,7 +1,8 @@
-"""The cost of a call, by what goes in: an array, a float, several arrays and a dict of more.
+"""The cost of a call: value and gradient of small functions, NumPy and Python floats in and out.
 
-NumPy and Python floats in and out, the gradient nested as the arguments are.  What is computed is
-a few dozen operations, so nearly all of the time is reading arguments and making results.
+A function of one float, Rosenbrock's in 2, 10 and 100 variables, the log density of eight schools,
+and a model whose 50 parameters lie in dicts and lists.  What is computed is a few dozen operations,
+so nearly all of the time is reading arguments and making results.
 
 "tapejit, launches" is the arithmetic: the same kernels on memory that is ready, called through a
 record that does nothing else.  Its time includes two empty calls, of a Python function and of a
@@ -9,7 +10,9 @@ builtin (about 0.1 us), as everybody's does.
 
 JAX keeps arrays on its device, so its results are asked for as NumPy arrays; CasADi's come as
 matrices of its own, and are converted; Numba compiles the loop written by hand, which cannot take
-a dict, so the dict is taken apart and made in Python.
+a dict, so dicts are taken apart and made in Python.
+
+Eight schools: Rubin 1981, as in Gelman et al., Bayesian Data Analysis.
 """
 
 from __future__ import annotations
@@ -22,13 +25,16 @@ from benchmarks.records import Case, Runner, Target
 from benchmarks.workloads import small_call
 
 SUMMARY = "value_and_grad per call, NumPy and floats in and out"
-ARRAY, SCALAR, NESTED = "Rosenbrock-10", "a scalar function", "3 arrays and a dict"
+SCALAR, SCHOOLS, NESTED = "a scalar function", "8 schools", "50 parameters, nested"
+SIZES = (2, 10, 100)
+CHAINS = tuple(f"Rosenbrock-{n}" for n in SIZES)
 
 TARGETS = (
-    Target("warm", 0, ("tapejit, launches",), cases=(ARRAY, SCALAR), within_us=0.5),
+    Target("warm", 0, ("tapejit, launches",), cases=(SCALAR, *CHAINS, SCHOOLS), within_us=0.5),
     Target("warm", 0, ("tapejit, launches",), cases=(NESTED,), within_us=2.0),
     Target("warm", 10.0, ("jax",)),
     Target("warm", 10.0, ("torch",)),
+    Target("warm", 10.0, ("autograd",)),
     Target("warm", 10.0, ("casadi",)),
     # a dispatcher that takes one float needs 0.14 us, the Python function around an entry 0.1
     Target("warm", 0.5, ("numba",)),
@@ -36,29 +42,44 @@ TARGETS = (
 
 
 def cases(quick: bool) -> list[Case]:
-    """Ten numbers in every array, quick or not."""
-    return [
-        Case(ARRAY, ({"what": "array", "seed": 6},)),
+    """The same sizes, quick or not, but fewer of them."""
+    chains = [Case(f"Rosenbrock-{n}", ({"what": "chain", "n": n, "seed": 6},)) for n in SIZES]
+    found = [
         Case(SCALAR, ({"what": "scalar", "seed": 6},)),
+        *chains,
+        Case(SCHOOLS, ({"what": "schools", "seed": 6},)),
         Case(NESTED, ({"what": "nested", "seed": 6},)),
     ]
+    return [found[1], found[-1]] if quick else found
 
 
 def inputs(settings: dict, draw: int) -> tuple:
-    """One point; the last argument of the nested case is a dict."""
+    """One point."""
     rng = np.random.default_rng([settings["seed"], draw])
-    if settings["what"] == "array":
-        return (rng.uniform(-1.5, 1.5, 10),)
+    if settings["what"] == "chain":
+        return (rng.uniform(-1.5, 1.5, settings["n"]),)
     if settings["what"] == "scalar":
         return (float(rng.uniform(0.5, 1.5)),)
-    a, b, c, d = (rng.uniform(-1.0, 1.0, 10) for _ in range(4))
-    return a, b, c, {"weights": d, "scale": float(rng.uniform(0.5, 1.5))}
+    if settings["what"] == "schools":
+        return (rng.normal(size=10),)
+    return (
+        {
+            "mu": float(rng.normal()),
+            "log_tau": float(rng.normal()),
+            "groups": {"level": rng.normal(size=8), "slope": rng.normal(size=8)},
+            "layers": [rng.normal(size=(4, 4)), rng.normal(size=4), rng.normal(size=11)],
+            "scale": float(rng.uniform(0.5, 1.5)),
+        },
+    )
 
 
 # ---------------------------------------------------------------- the functions
 
+EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
+ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 
-def scalar(xp):
+
+def scalar(xp, data):
     """A function of one number."""
 
     def f(x):
@@ -67,21 +88,58 @@ def scalar(xp):
     return f
 
 
-def nested(xp):
-    """A weighted least-squares loss; its last argument is a dict."""
+def schools(xp, data):
+    """The log density of (mu, log tau, theta) given the effects of eight schools."""
+    effects, errors = data(EFFECTS), data(ERRORS)
 
-    def f(a, b, c, p):
-        return xp.sum(p["weights"] * (a * b - c) ** 2) * p["scale"]
+    def f(x):
+        mu, log_tau, theta = x[0], x[1], x[2:]
+        tau = xp.exp(log_tau)
+        z, r = (theta - mu) / tau, (effects - theta) / errors
+        prior = -0.5 * (mu / 5.0) ** 2 - xp.log(1.0 + (tau / 5.0) ** 2) - 7.0 * log_tau
+        return prior - 0.5 * xp.sum(z * z) - 0.5 * xp.sum(r * r)
 
     return f
 
 
-FUNCTIONS = {"array": small_call.rosenbrock, "scalar": scalar, "nested": nested}
+def nested(xp, data):
+    """A hierarchical regression with penalties; its 50 parameters lie in a dict."""
+    effects, times = data(EFFECTS), data(ERRORS / 10.0)
+
+    def f(p):
+        level, slope = p["groups"]["level"], p["groups"]["slope"]
+        weights, bias, rest = p["layers"]
+        z = (level - p["mu"]) / xp.exp(p["log_tau"])
+        e = effects - level - slope * times
+        prior = -0.5 * xp.sum(z * z) - 8.0 * p["log_tau"] - 0.5 * xp.sum(slope * slope)
+        penalty = xp.sum(weights * weights) + xp.sum(xp.exp(bias)) + xp.sum(rest * rest * rest)
+        return prior - p["scale"] * xp.sum(e * e) - penalty
+
+    return f
 
 
-def argnums(settings):
-    """Everything is differentiated: one argument, or four."""
-    return (0, 1, 2, 3) if settings["what"] == "nested" else 0
+FUNCTIONS = {
+    "chain": lambda xp, data: small_call.rosenbrock(xp),
+    "scalar": scalar,
+    "schools": schools,
+    "nested": nested,
+}
+
+
+def mapped(tree, function):
+    """The same nesting of function(leaf)."""
+    if isinstance(tree, dict):
+        return {key: mapped(part, function) for key, part in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(mapped(part, function) for part in tree)
+    return function(tree)
+
+
+def ordered(tree, example):
+    """The same nesting with its keys in the example's order."""
+    if isinstance(tree, dict):
+        return {key: ordered(tree[key], part) for key, part in example.items()}
+    return tree
 
 
 # ---------------------------------------------------------------- ours
@@ -90,22 +148,22 @@ def argnums(settings):
 def _tapejit(settings: dict) -> Runner:
     import tapejit as tj
 
-    f = FUNCTIONS[settings["what"]](np)
+    f = FUNCTIONS[settings["what"]](np, np.asarray)
     # recorded, followed, native
-    return Runner(lambda: tj.value_and_grad(f, argnums=argnums(settings)), calls_until_compiled=2)
+    return Runner(lambda: tj.value_and_grad(f), calls_until_compiled=2)
 
 
 def _launches(settings: dict) -> Runner:
     """The kernels of the compiled program, on memory that is ready."""
     import tapejit as tj
 
-    f = FUNCTIONS[settings["what"]](np)
+    f = FUNCTIONS[settings["what"]](np, np.asarray)
 
     def make():
         return lambda launch, answer: (launch((), {}), answer)[1]
 
     def load(arguments):
-        call = tj.value_and_grad(f, argnums=argnums(settings))
+        call = tj.value_and_grad(f)
         answer = call(*arguments)
         return launches_of(call, arguments, answer)
 
@@ -139,13 +197,7 @@ def launches_of(call, arguments, answer) -> tuple:
             for result in launches.results
         ]
     )
-
-    def shown(part):
-        if isinstance(part, dict):
-            return {name: shown(value) for name, value in part.items()}
-        return tuple(map(shown, part)) if isinstance(part, tuple) else next(results)
-
-    return entries.enter, shown(answer)
+    return entries.enter, mapped(answer, lambda _: next(results))
 
 
 # ---------------------------------------------------------------- the others
@@ -154,21 +206,15 @@ def launches_of(call, arguments, answer) -> tuple:
 def _torch(settings: dict) -> Runner:
     import torch
 
-    f = FUNCTIONS[settings["what"]](torch)
+    f = FUNCTIONS[settings["what"]](torch, torch.tensor)
 
-    def leaf(value):
-        return torch.tensor(value, requires_grad=True, dtype=torch.float64)
-
-    def call(*arguments):
-        *plain, last = arguments
-        tensors = [leaf(x) for x in plain]
-        last = {k: leaf(x) for k, x in last.items()} if isinstance(last, dict) else leaf(last)
-        loss = f(*tensors, last)
+    def call(argument):
+        leaves = mapped(
+            argument, lambda x: torch.tensor(x, requires_grad=True, dtype=torch.float64)
+        )
+        loss = f(leaves)
         loss.backward()
-        if isinstance(last, dict):
-            gradients = {k: x.grad.numpy() for k, x in last.items()}
-            return loss.item(), (*(x.grad.numpy() for x in tensors), gradients)
-        return loss.item(), last.grad.numpy()
+        return loss.item(), mapped(leaves, lambda x: x.grad.numpy() if x.ndim else x.grad.item())
 
     return Runner(lambda: call)
 
@@ -177,24 +223,75 @@ def _jax(settings: dict) -> Runner:
     import jax
     import jax.numpy as jnp
 
-    f = FUNCTIONS[settings["what"]](jnp)
+    f = FUNCTIONS[settings["what"]](jnp, jnp.asarray)
 
     def make():
-        compiled = jax.jit(jax.value_and_grad(f, argnums=argnums(settings)))
+        compiled = jax.jit(jax.value_and_grad(f))
 
-        def call(*arguments):
-            value, gradient = compiled(*arguments)
-            if settings["what"] == "nested":
-                a, b, c, p = gradient
-                p = {"weights": np.asarray(p["weights"]), "scale": float(p["scale"])}
-                return float(value), (np.asarray(a), np.asarray(b), np.asarray(c), p)
-            if settings["what"] == "scalar":
-                return float(value), float(gradient)
-            return float(value), np.asarray(gradient)
+        def call(argument):
+            value, gradient = compiled(argument)
+            gradient = mapped(gradient, lambda x: np.asarray(x) if x.ndim else float(x))
+            return float(value), ordered(gradient, argument)
 
         return call
 
     return Runner(make)
+
+
+def _autograd(settings: dict) -> Runner:
+    import autograd
+    import autograd.numpy as anp
+
+    return Runner(lambda: autograd.value_and_grad(FUNCTIONS[settings["what"]](anp, np.asarray)))
+
+
+class _Casadi:
+    """CasADi under NumPy's names."""
+
+    def __init__(self):
+        import casadi
+
+        self.sin, self.exp, self.log = casadi.sin, casadi.exp, casadi.log
+        self.sum = lambda x: casadi.sum1(casadi.sum2(x))
+
+
+def _casadi(settings: dict) -> Runner:
+    import casadi
+
+    def make():
+        symbols: list = []
+        shapes: list = []
+
+        def symbol(x):
+            shapes.append(np.shape(x))
+            symbols.append(casadi.SX.sym(f"x{len(symbols)}", *(np.shape(x) or (1,))))
+            return symbols[-1]
+
+        value = FUNCTIONS[settings["what"]](_Casadi(), casadi.DM)(
+            mapped(inputs(settings, 0)[0], symbol)
+        )
+        compiled = casadi.Function(
+            "f", symbols, [value, *(casadi.gradient(value, x) for x in symbols)]
+        )
+
+        def call(argument):
+            leaves: list = []
+            mapped(argument, leaves.append)
+            value, *gradients = compiled(*leaves)
+            arrays = iter(zip(gradients, shapes, strict=True))
+
+            def gradient(_):
+                x, shape = next(arrays)
+                return x.full().reshape(shape) if shape else float(x)
+
+            return float(value), mapped(argument, gradient)
+
+        return call
+
+    return Runner(make)
+
+
+# ---------------------------------------------------------------- by hand
 
 
 def scalar_kernel(x):
@@ -205,18 +302,55 @@ def scalar_kernel(x):
     return value, slope
 
 
-def nested_kernel(a, b, c, weights, scale):
+def schools_kernel(x):
+    """Value and gradient by hand."""
+    gradient = np.empty_like(x)
+    mu, log_tau = x[0], x[1]
+    tau = math.exp(log_tau)
+    ratio = (tau / 5.0) ** 2
+    value = -0.5 * (mu / 5.0) ** 2 - math.log(1.0 + ratio) - 7.0 * log_tau
+    along_mu, along_tau = -mu / 25.0, -2.0 * ratio / (1.0 + ratio) - 7.0
+    for i in range(8):
+        z, r = (x[2 + i] - mu) / tau, (EFFECTS[i] - x[2 + i]) / ERRORS[i]
+        value -= 0.5 * (z * z + r * r)
+        along_mu += z / tau
+        along_tau += z * z
+        gradient[2 + i] = r / ERRORS[i] - z / tau
+    gradient[0], gradient[1] = along_mu, along_tau
+    return value, gradient
+
+
+def nested_kernel(mu, log_tau, level, slope, weights, bias, rest, scale):
     """Value and gradients by hand."""
-    ga, gb, gc = np.empty_like(a), np.empty_like(b), np.empty_like(c)
-    gw = np.empty_like(weights)
-    total = 0.0
-    for i in range(a.size):
-        rest = a[i] * b[i] - c[i]
-        slope = 2.0 * weights[i] * rest * scale
-        ga[i], gb[i], gc[i] = slope * b[i], slope * a[i], -slope
-        gw[i] = rest * rest * scale
-        total += weights[i] * rest * rest
-    return total * scale, ga, gb, gc, gw, total
+    tau = math.exp(log_tau)
+    to_level, to_slope = np.empty_like(level), np.empty_like(slope)
+    squares = misfit = along_mu = 0.0
+    value = -8.0 * log_tau
+    for i in range(level.size):
+        time = ERRORS[i] / 10.0
+        z, e = (level[i] - mu) / tau, EFFECTS[i] - level[i] - slope[i] * time
+        squares += z * z
+        misfit += e * e
+        along_mu += z / tau
+        value -= 0.5 * slope[i] * slope[i]
+        to_level[i] = 2.0 * scale * e - z / tau
+        to_slope[i] = 2.0 * scale * e * time - slope[i]
+    to_weights, to_bias, to_rest = np.empty_like(weights), np.empty_like(bias), np.empty_like(rest)
+    for i in range(4):
+        for j in range(4):
+            to_weights[i, j] = -2.0 * weights[i, j]
+            value -= weights[i, j] ** 2
+    for i in range(4):
+        to_bias[i] = -math.exp(bias[i])
+        value += to_bias[i]
+    for i in range(rest.size):
+        to_rest[i] = -3.0 * rest[i] * rest[i]
+        value -= rest[i] ** 3
+    value -= 0.5 * squares + scale * misfit
+    return value, along_mu, squares - 8.0, to_level, to_slope, to_weights, to_bias, to_rest, -misfit
+
+
+KERNELS = {"chain": small_call.kernel, "scalar": scalar_kernel, "schools": schools_kernel}
 
 
 def _numba(settings: dict) -> Runner:
@@ -224,48 +358,24 @@ def _numba(settings: dict) -> Runner:
 
     def make():
         if settings["what"] != "nested":
-            return numba.njit(scalar_kernel if settings["what"] == "scalar" else small_call.kernel)
+            return numba.njit(KERNELS[settings["what"]])
         compiled = numba.njit(nested_kernel)
 
-        def call(a, b, c, p):
-            value, ga, gb, gc, gw, total = compiled(a, b, c, p["weights"], p["scale"])
-            return value, (ga, gb, gc, {"weights": gw, "scale": total})
+        def call(p):
+            groups = p["groups"]
+            value, mu, log_tau, level, slope, weights, bias, rest, scale = compiled(
+                p["mu"], p["log_tau"], groups["level"], groups["slope"], *p["layers"], p["scale"]
+            )
+            gradient = {
+                "mu": mu,
+                "log_tau": log_tau,
+                "groups": {"level": level, "slope": slope},
+                "layers": [weights, bias, rest],
+                "scale": scale,
+            }
+            return value, gradient
 
         return call
-
-    return Runner(make)
-
-
-def _casadi(settings: dict) -> Runner:
-    import casadi
-
-    what = settings["what"]
-
-    def make():
-        symbols = {"array": 1, "scalar": 1, "nested": 5}[what]
-        x = [
-            casadi.SX.sym(f"x{i}", 1 if what == "scalar" or i == 4 else 10) for i in range(symbols)
-        ]
-        if what == "nested":
-            a, b, c, weights, scale = x
-            value = casadi.sum1(weights * (a * b - c) ** 2) * scale
-        elif what == "scalar":
-            value = scalar(casadi)(x[0])
-        else:
-            head, tail = x[0][:-1], x[0][1:]
-            value = casadi.sum1(100.0 * (tail - head**2) ** 2 + (1.0 - head) ** 2)
-        compiled = casadi.Function("f", x, [value, *(casadi.gradient(value, y) for y in x)])
-
-        def plain(arrays):
-            value, gradient = compiled(*arrays)
-            return float(value), gradient.full().ravel() if what == "array" else float(gradient)
-
-        def with_dict(a, b, c, p):
-            value, ga, gb, gc, gw, gs = compiled(a, b, c, p["weights"], p["scale"])
-            ga, gb, gc, gw = (g.full().ravel() for g in (ga, gb, gc, gw))
-            return float(value), (ga, gb, gc, {"weights": gw, "scale": float(gs)})
-
-        return with_dict if what == "nested" else lambda x: plain((x,))
 
     return Runner(make)
 
@@ -275,6 +385,7 @@ PEERS = {
     "tapejit, launches": _launches,
     "jax": _jax,
     "torch": _torch,
+    "autograd": _autograd,
     "numba": _numba,
     "casadi": _casadi,
 }

@@ -100,6 +100,7 @@ def _check_layouts():
         "data": (word_at(id(array) + code.ARRAY_DATA), array.ctypes.data),
         "ndim": (word_at(id(array) + code.ARRAY_NDIM) & 0xFFFFFFFF, 2),
         "shape": (_word_behind(id(array) + code.ARRAY_SHAPE, 8), 5),
+        "strides": (_word_behind(id(array) + code.ARRAY_STRIDES, 0), 20),
         "dtype": (word_at(id(array) + code.ARRAY_DTYPE), id(array.dtype)),
         "flags": (word_at(id(array) + code.ARRAY_FLAGS) & 0xFFFFFFFF, array.flags.num),
         "dtype's facts": (
@@ -316,6 +317,14 @@ class Writer:
     def absent(self, mapping: dict, key: str) -> None:
         """key not in mapping"""
         self.emit(code.ABSENT, *map(self.address, (mapping, key)))
+
+    def unchanged(self, array: np.ndarray, contents: bytes) -> None:
+        """A row-major, aligned array has its dtype, shape and strides still, and these bytes."""
+        copied = np.frombuffer(contents, np.uint8)
+        self.kept.append(copied)
+        pairs = [n for pair in zip(array.shape, array.strides, strict=True) for n in pair]
+        addresses = self.address(array), self.address(array.dtype), data_of(copied)
+        self.emit(code.UNCHANGED, *addresses, len(contents), array.ndim, *pairs)
 
     def holds(self, function: Callable[[], bool]) -> None:
         """function() is True"""

@@ -28,7 +28,7 @@ LIST_ITEMS = HEAD + 8  # a pointer to them
 SIZE = HEAD
 FLOAT_VALUE = HEAD  # also of NumPy's scalars
 ARRAY_DATA, ARRAY_NDIM, ARRAY_SHAPE = HEAD, HEAD + 8, HEAD + 16
-ARRAY_DTYPE, ARRAY_FLAGS = HEAD + 40, HEAD + 48
+ARRAY_STRIDES, ARRAY_DTYPE, ARRAY_FLAGS = HEAD + 24, HEAD + 40, HEAD + 48
 DTYPE_FACTS = HEAD + 8  # kind, letter, byte order, flags, number: eight bytes in all
 CONTIGUOUS_AND_ALIGNED = 0x101
 TO_WRITE = 0x501  # and writeable
@@ -44,9 +44,9 @@ MOST_RUNS = 2  # records that one call runs before Python decides
 
 # fmt: off
 (READ_TUPLE, READ_LIST, READ_DICT, READ_ARRAY, READ_FLOAT, READ_SCALAR, SAME, EQUAL, LOOK,
- READ_OUT, APART, MEMBER, ITEM, ABSENT, HOLDS, FIXED, USE_ARENA, NEW_ARRAY, TAKE_ARRAY, STEP,
- AGREES, CALL, PART, MAKE_SCALAR, MAKE_FLOAT, MAKE_ITEM, MAKE_TUPLE, MAKE_LIST, MAKE_DICT,
- MAKE_COPY, COPY, GATHER, CONSTANT, DONE) = range(1, 35)
+ READ_OUT, APART, MEMBER, ITEM, ABSENT, UNCHANGED, HOLDS, FIXED, USE_ARENA, NEW_ARRAY,
+ TAKE_ARRAY, STEP, AGREES, CALL, PART, MAKE_SCALAR, MAKE_FLOAT, MAKE_ITEM, MAKE_TUPLE, MAKE_LIST,
+ MAKE_DICT, MAKE_COPY, COPY, GATHER, CONSTANT, DONE) = range(1, 36)
 # fmt: on
 
 # ---------------------------------------------------------------- what linking gives
@@ -186,6 +186,8 @@ def follow(record, objects, bases, scratch):
             at = item(at)
         elif what == ABSENT:
             at = absent(at)
+        elif what == UNCHANGED:
+            at = unchanged(at)
         elif what == HOLDS:
             at = holds(at)
         elif what == FIXED:
@@ -423,6 +425,34 @@ def absent(at):
         return at + 24
     PyErr_Clear()
     return MISS
+
+
+def unchanged(at):
+    """array, dtype, copy, bytes, ndim, then lengths and strides in turn: contents as in the copy"""
+    o = word[at + 8]
+    ndim = word[at + 40]
+    if word[o + ARRAY_DTYPE] != word[at + 16] or i32_at[o + ARRAY_NDIM] != ndim:
+        return MISS
+    shape = word[o + ARRAY_SHAPE]
+    strides = word[o + ARRAY_STRIDES]
+    for i in range(ndim):
+        if word[shape + 8 * i] != word[at + 48 + 16 * i]:
+            return MISS
+        if word[strides + 8 * i] != word[at + 56 + 16 * i]:
+            return MISS
+    data = word[o + ARRAY_DATA]
+    copied = word[at + 24]
+    n = word[at + 32]
+    i = 0
+    while i + 8 <= n:
+        if word[data + i] != word[copied + i]:
+            return MISS
+        i += 8
+    while i < n:
+        if u8[data + i] != u8[copied + i]:
+            return MISS
+        i += 1
+    return at + 48 + 16 * ndim
 
 
 def holds(at):
