@@ -52,7 +52,7 @@ _INFIX = {
     "add": "+", "sub": "-", "mul": "*", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
     "ne": "!=", "and": "and", "or": "or",
 }  # fmt: skip
-_FLOAT_ONLY = ("div", "sqrt", "copysign", "floordiv")
+_FLOAT_ONLY = ("div", "sqrt", "copysign")
 _CONVERSION = {"f32": "float32", "i64": "int64", "i32": "int32"}
 _FROM_NUMPY = {"float32", "float64", "int64", "int32"}
 _LIMIT = {"i64": 2**63 - 1, "i32": 2**31 - 1}

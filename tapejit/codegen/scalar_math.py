@@ -79,6 +79,11 @@ def fmod_int(x, y):
     return rest - y if rest != 0 and (x < 0) != (y < 0) else rest
 
 
+def floordiv_int(x, y):
+    """Python's //, and 0 for a divisor of 0."""
+    return x * y if y == 0 or y == -1 else x // y
+
+
 def floordiv(x, y):
     """Python's //: infinite or nan for division by zero."""
     if y == 0:

@@ -167,6 +167,8 @@ def _integer(fn, dtype, lanes):
         return _instruction(f"icmp {_INT_COMPARE[fn]} {kind} {{1}}, {{2}}")
     if fn in ("mod", "fmod"):
         return _integer_mod(dtype, lanes, moves=fn == "mod")
+    if fn == "floordiv":
+        return _integer_floordiv(dtype, lanes)
     return None
 
 
@@ -194,6 +196,29 @@ def _integer_mod(dtype, lanes, moves):
         f"%v{{0}}e = and {mask} %v{{0}}c, %v{{0}}d\n"
         f"%v{{0}}s = add {kind} %v{{0}}r, %v{{0}}u\n"
         f"%v{{0}} = select {mask} %v{{0}}e, {kind} %v{{0}}s, {kind} %v{{0}}r\n"
+    )
+
+
+def _integer_floordiv(dtype, lanes):
+    """Python's //: x / y rounded down; 0 for y = 0, and -x for y = -1, which may trap."""
+    kind, mask = vector(dtype, lanes), vector("bool", lanes)
+    one = splat(1, dtype)
+    return Recipe(
+        f"%v{{0}}y = add {kind} {{2}}, {one}\n"
+        f"%v{{0}}t = icmp ule {kind} %v{{0}}y, {one}\n"
+        f"%v{{0}}u = select {mask} %v{{0}}t, {kind} {one}, {kind} {{2}}\n"
+        f"%v{{0}}q = sdiv {kind} {{1}}, %v{{0}}u\n"
+        f"%v{{0}}m = mul {kind} %v{{0}}q, %v{{0}}u\n"
+        f"%v{{0}}r = sub {kind} {{1}}, %v{{0}}m\n"
+        f"%v{{0}}x = xor {kind} %v{{0}}r, %v{{0}}u\n"
+        f"%v{{0}}c = icmp slt {kind} %v{{0}}x, zeroinitializer\n"
+        f"%v{{0}}d = icmp ne {kind} %v{{0}}r, zeroinitializer\n"
+        f"%v{{0}}e = and {mask} %v{{0}}c, %v{{0}}d\n"
+        f"%v{{0}}f = sext {mask} %v{{0}}e to {kind}\n"
+        f"%v{{0}}w = add {kind} %v{{0}}q, %v{{0}}f\n"
+        # of the divisors 0 and -1 the quotient is x times the divisor
+        f"%v{{0}}s = mul {kind} {{1}}, {{2}}\n"
+        f"%v{{0}} = select {mask} %v{{0}}t, {kind} %v{{0}}s, {kind} %v{{0}}w\n"
     )
 
 

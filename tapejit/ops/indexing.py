@@ -220,7 +220,7 @@ argsort = operation(
     infer=lambda avals, axis, descending: aval(avals[0].shape, dtypes.int64),
     evaluate=_run_argsort,
     attributes=("axis", "descending"),
-    loop=Loop(sorting.if_short(sorting.argsort_work), alone=sorting.argsort_work),
+    loop=sorting.loop(sorting.argsort_work),
     complex=False,
     probe=Probe(attrs=({"axis": 1, "descending": False}, {"axis": 0, "descending": True})),
 )
@@ -252,7 +252,7 @@ sort = operation(
     infer=lambda avals, axis, descending: avals[0],
     evaluate=_run_sort,
     attributes=("axis", "descending"),
-    loop=Loop(sorting.if_short(sorting.sort_work), alone=sorting.sort_work),
+    loop=sorting.loop(sorting.sort_work),
     complex=False,
     vjp=_sort_vjp,
     jvp=_sort_jvp,

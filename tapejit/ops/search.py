@@ -7,7 +7,7 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import ShapeError
 from tapejit.families import operation
-from tapejit.ops.loops import search
+from tapejit.ops.loops import search, sorting
 from tapejit.registry import Loop, Probe
 from tapejit.shapes import aval
 
@@ -67,6 +67,7 @@ argkth = operation(
         tuple(1 if i == axis else n for i, n in enumerate(avals[0].shape)), dtypes.int64
     ),
     evaluate=_run_argkth,
+    loop=sorting.loop(sorting.argkth_work),
     attributes=("axis", "k"),
     complex=False,
     probe=Probe(attrs=({"axis": 1, "k": 2}, {"axis": 0, "k": 0})),

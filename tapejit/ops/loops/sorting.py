@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from tapejit.registry import Work
+from tapejit.registry import Loop, Work
 
 SHORT = 64
 """Elements of a row up to which these sort: NumPy takes 3 us for the way out of a native call."""
@@ -34,6 +34,16 @@ def sort(args, meta, begin, end):
         order(x, first, inner, spare, 2 * unit * n, n, is_descending)
         for i in range(n):
             y[first + i * inner] = x[first + spare[2 * unit * n + i] * inner]
+
+
+def argkth(args, meta, begin, end):
+    """The place of the k-th element in order."""
+    x, y, spare = args
+    n, inner, k = meta[0], meta[1], meta[2]
+    for unit in range(begin, end):
+        first = unit // inner * n * inner + unit % inner
+        order(x, first, inner, spare, 2 * unit * n, n, 0)
+        y[unit] = spare[2 * unit * n + k]
 
 
 def order(x, first, inner, spare, at, n, is_descending):
@@ -78,13 +88,13 @@ def merge(x, first, inner, spare, at, left, middle, right, n, is_descending):
 # ---------------------------------------------------------------- their work
 
 
-def _work(run, x, axis, is_descending):
+def _work(run, x, axis, last):
     if not x.shape:
         return None
     n, inner = x.shape[axis], math.prod(x.shape[axis + 1 :])
     units = math.prod(x.shape) // n
     ns = 4.0 * units * n * max(n.bit_length(), 1)
-    return Work(run, (n, inner, int(is_descending)), units, ns, (("i64", 2 * units * n),))
+    return Work(run, (n, inner, int(last)), units, ns, (("i64", 2 * units * n),))
 
 
 def argsort_work(operands, result, axis, descending):
@@ -97,12 +107,17 @@ def sort_work(operands, result, axis, descending):
     return _work(sort, operands[0], axis, descending)
 
 
-def if_short(work):
-    """The same for rows so short that NumPy takes longer."""
+def argkth_work(operands, result, axis, k):
+    """argkth"""
+    return _work(argkth, operands[0], axis, k)
 
-    def short_work(operands, result, axis, descending):
+
+def loop(work) -> Loop:
+    """These for rows so short that NumPy takes longer, and for all where there is no NumPy."""
+
+    def short(operands, result, axis, **attrs):
         shape = operands[0].shape
         is_short = bool(shape) and shape[axis] <= SHORT
-        return work(operands, result, axis, descending) if is_short else None
+        return work(operands, result, axis, **attrs) if is_short else None
 
-    return short_work
+    return Loop(short, alone=work)
