@@ -18,7 +18,7 @@ from operation_programs import draft
 
 import tapejit as tj
 from tapejit.errors import ArgumentError, NotDifferentiable, TapejitError, TraceError
-from tapejit.transforms.sparse import colours, patterns, programs
+from tapejit.transforms.sparse import colours, patterns, programs, short_axes
 
 FIXTURES = Path(__file__).parent / "fixtures" / "adbench"
 
@@ -206,6 +206,16 @@ def test_many_sets_of_indices_are_not_all_kept():
     assert len(tj.explain(jacobian).paths[0].sweeps) <= 8
 
 
+def test_random_indices_are_drawn_at_every_call():
+    jacobian = tj.jacobian(lambda x: x[tj.randperm(50)[:3]] ** 2, sparse=True)
+    x, seen = numbers(50), set()
+    for _ in range(4):
+        found = jacobian(x)
+        np.testing.assert_allclose(found.data, 2 * x[found.indices])
+        seen.add(tuple(found.indices))
+    assert len(seen) > 1
+
+
 def test_indices_that_depend_on_the_arguments_may_lead_anywhere():
     jacobian = tj.jacobian(lambda x: x[np.argsort(x)[:2]], sparse=True)
     assert jacobian(np.array([3.0, 1.0, 2.0])).nnz == 6
@@ -238,6 +248,8 @@ def test_numbers_and_single_precision_and_strides():
     x = np.arange(12, dtype=np.float32).reshape(3, 4)
     found = tj.jacobian(lambda x: x[1:] * x[:-1], sparse=True)(x)
     assert found.dtype == np.float32
+    halves = tj.jacobian(lambda x: x * x, sparse=True)(np.ones(3, np.float16))
+    assert halves.dtype == np.float32 and halves.nnz == 3  # SciPy has no float16
     wide = numbers(6, 8)
     jacobian = tj.jacobian(lambda x: x[1:] * x[:-1], sparse=True)
     turned = jacobian(wide[::2, ::-2].T)
@@ -405,6 +417,51 @@ def assert_direct(symmetric, colour):
             assert min(in_row, in_column) == 1
 
 
+# ---------------------------------------------------------------- short axes
+
+
+def small_matrices(x):
+    a, b = x[:, :9].reshape(-1, 3, 3), x[:, None, 9:12].swapaxes(1, 2)
+    turned = (a @ b)[..., 0]
+    both = a @ a.swapaxes(1, 2)
+    return np.where(turned > 0, turned, both[:, 1, ::-1]), np.linalg.det(a)
+
+
+VECTORS = {
+    "norm": lambda x: x[:, :3] / np.sqrt(np.sum(x[:, :3] ** 2, axis=1, keepdims=True)),
+    "cross": lambda x: np.cross(x[:, :3], x[:, 3:6]) * x[:, 11:],
+    "joined": lambda x: np.concatenate([x[:, :2], x[::-1, 4:5] * x[:, 6:7]], axis=1)[:, ::-1],
+    "sums": lambda x: (np.sum(x[:, 2:5] * x[:, :3]), np.sum(x[:, :2] ** 2, axis=(0, 1))),
+    "maxima": lambda x: np.max(x[:, :3], axis=1) * np.prod(x[:, 3:5], axis=1),
+    "turned": lambda x: (x[:, :4].reshape(-1, 2, 2).transpose(2, 0, 1) * x[:, 0, None]).ravel(),
+    "one for all": lambda x: np.tanh(x[:, :3] * x[0, 5:8]).astype(np.float32),
+    "put": lambda x: with_second(x[:, :3] * 1.0, x[:, 7]),
+    "matrices": small_matrices,
+}
+
+
+def with_second(y, value):
+    y[:, 1] = value**2
+    return y
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_short_vectors_are_taken_apart(name, monkeypatch):
+    function = VECTORS[name]
+    x = numbers(6, 12)
+    dense = tj.jacobian(function)(x)
+    blocks = dense if isinstance(dense, tuple) else (dense,)
+    wanted = np.concatenate([np.reshape(block, (-1, x.size)) for block in blocks])
+    patterns_found = []
+    for long in (1, 1000):  # always, and never
+        monkeypatch.setattr(short_axes, "LONG", long)
+        found = tj.jacobian(function, sparse=True)(x)
+        tolerance = 1e-12 if found.dtype == np.float64 else 1e-6
+        np.testing.assert_allclose(found.toarray(), wanted, atol=tolerance)
+        patterns_found.append(found != 0)
+    assert (patterns_found[0] != patterns_found[1]).nnz == 0
+
+
 # ---------------------------------------------------------------- bundle adjustment
 
 
@@ -490,6 +547,10 @@ def test_refusals(monkeypatch):
         tj.jacobian(np.sin, sparse=True)(np.arange(3))
     with pytest.raises(ArgumentError, match="twice"):
         tj.jacobian(lambda x: x, argnums=(0, 0), sparse=True)(x)
+    ruled = tj.custom_vjp(lambda x: x * 2)
+    ruled.defvjp(lambda x: (x * 2, None), lambda saved, g: (3 * g,))
+    with pytest.raises(NotDifferentiable, match="rule of its own"):
+        tj.jacobian(ruled, sparse=True)(x)
     monkeypatch.setattr(patterns, "LARGEST", 10)
     with pytest.raises(TapejitError, match="16 of 64 derivatives"):
         tj.jacobian(lambda x: np.outer(x, x) @ x, sparse=True)(x)

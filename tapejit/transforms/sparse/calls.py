@@ -91,14 +91,18 @@ class Known:
         self.watched = {place: np.array(inputs[place]) for place in self.watched}
         return True
 
-    def run(self, inputs: list) -> list:
-        """The matrix of values, and the guards."""
+    def compile(self) -> None:
+        """Colour the pattern and make the programs, once."""
         if self.compressed is None:
             paint = colour_symmetric if self.is_symmetric else colour
             assert self.patterns is not None
             colouring = paint(self.pattern)
             self.compressed = Compressed(self.problem, self.patterns, self.pattern, colouring)
-            self.patterns = None
+            self.patterns = None  # of all rows: as large as all the values of a run
+
+    def run(self, inputs: list) -> list:
+        """The matrix of values, and the guards."""
+        assert self.compressed is not None
         data, guards = self.compressed(inputs)
         return [self.matrix(data), *guards]
 
@@ -132,7 +136,9 @@ class Sweeps:
 
     def __call__(self, inputs: list) -> list:
         with self.lock:
-            return self.find(inputs).run(inputs)
+            known = self.find(inputs)
+            known.compile()
+        return known.run(inputs)
 
     def report(self) -> tuple[list[str], list]:
         """The patterns and their sweeps, and the steps of all programs."""
@@ -168,8 +174,9 @@ class Reads:
 
     def __call__(self, inputs: list) -> list:
         with self.sweeps.lock:
-            pattern = self.sweeps.find(inputs).pattern.copy()
-        return [pattern, *self.guards(inputs)]
+            known = self.sweeps.find(inputs)
+            known.patterns = None
+        return [known.pattern.copy(), *self.guards(inputs)]
 
     def report(self) -> tuple[list[str], list]:
         """The patterns, and the steps of the guards."""

@@ -125,7 +125,7 @@ def _elementwise(step):
 
 def _moved(step):
     """Run on numbers: what comes out says from where."""
-    operands, parts, first = [], [_empty(step, 1)], 1  # number 0 is what nothing was put into
+    operands, floats, first = [], [], 1  # number 0 is what nothing was put into
     for place, (pattern, aval) in enumerate(zip(step.patterns, step.avals, strict=True)):
         if not aval.dtype.is_inexact:
             operands.append(step.index(place))
@@ -133,11 +133,13 @@ def _moved(step):
                 return _lost(step)
         else:
             operands.append(_numbers(aval, first))
-            parts.append(_empty(step, aval.size) if pattern is None else pattern)
+            floats.append((pattern, aval.size))
             first += aval.size
-    sources = step.kind.op.evaluate(*operands, **step.kind.attributes())
-    stacked = sparse.vstack(parts, format="csr")
-    return picked(stacked, sources)
+    sources = np.reshape(step.kind.op.evaluate(*operands, **step.kind.attributes()), -1)
+    if len(floats) == 1 and sources.min(initial=1) > 0:
+        return picked(floats[0][0], sources - 1)
+    parts = [_empty(step, n) if pattern is None else pattern for pattern, n in floats]
+    return picked(sparse.vstack([_empty(step, 1), *parts], format="csr"), sources)
 
 
 def _added(step):

@@ -216,9 +216,7 @@ class Compressed:
         self.problem, self.pattern, self.colouring = problem, pattern, colouring
         tape = problem.program.tape
         live = [part.row for part in problem.parts if part.row != NONE]
-        self.dtype = np.result_type(
-            *(tape.kind(r).aval.dtype.dtype for r in live or problem.wanted)
-        )
+        self.dtype = _scipy_dtype([tape.kind(r).aval.dtype.dtype for r in live or problem.wanted])
         self.columns = _spans([tape.kind(row).aval.size for row in problem.wanted])
         self.rows = _spans([part.size for part in problem.parts])
         n_active = sum(found is not None for found in patterns.rows)
@@ -345,6 +343,11 @@ class Compressed:
         for number in range(first, min(first + n_colours, self.colouring.n_reverse)):
             for span in self.columns:
                 there[number, span] = np.reshape(next(values), -1)
+
+
+def _scipy_dtype(dtypes: list[np.dtype]) -> np.dtype:
+    """What holds all of them; SciPy's matrices hold no float16."""
+    return np.result_type(*dtypes, np.float32)
 
 
 def _spans(sizes) -> list[slice]:

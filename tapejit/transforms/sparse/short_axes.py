@@ -74,7 +74,7 @@ class _Split:
         """One row, in components if there is a rule."""
         kind, operands = self.tape.kind(row), self.tape.operands(row)
         rule = RULES.get(kind.op.name) or RULES.get(kind.op.family)
-        found = rule(self, kind, operands) if rule is not None else None
+        found: Any = rule(self, kind, operands) if rule is not None else None
         if found.__class__ is list:
             self.components[row] = found
             self.has_changed |= kind.aval.shape[-1] > 1
