@@ -21,8 +21,8 @@ import numpy as np
 from tapejit.dtypes import as_dtype
 from tapejit.errors import ArgumentError, DtypeError, TraceError
 from tapejit.shapes import normalize_axes
-from tapejit.tensor.core import Tensor, as_data, as_operand
-from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, any_tensor, joined
+from tapejit.tensor.core import Tensor, any_tensor, as_data, as_operand, joined
+from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 
 NOT_GIVEN: Any = inspect.signature(np.sum).parameters["keepdims"].default
 

@@ -16,11 +16,10 @@ import numpy as np
 
 from tapejit.errors import ArgumentError
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, apply
+from tapejit.tensor.core import Tensor, any_tensor, apply
 from tapejit.tensor.front import (
     FUNCTIONS,
     answer_in_kind,
-    any_tensor,
     as_tensor_argument,
     export,
     named,

@@ -546,10 +546,25 @@ def as_operand(x):
     if isinstance(x, np.ndarray | np.generic):
         return as_data(x)
     if isinstance(x, list | tuple) and state.parked.speaks_numpy:
-        from tapejit.tensor.front import joined  # which stands on this module
-
         return joined(x)
     return NotImplemented
+
+
+def joined(values) -> Tensor:
+    """A nested list as one tensor; tensors in it keep their history."""
+    if not any_tensor(values):
+        return as_data(np.asarray(values))
+    parts = [joined(v) if isinstance(v, list | tuple) else v for v in values]
+    parts = [v if isinstance(v, Tensor) else as_data(v) for v in parts]
+    rows = [apply(OPS["reshape"], (v,), ((1, *v._aval.shape),)) for v in parts]
+    return apply(OPS["cat"], tuple(rows), (0,))
+
+
+def any_tensor(values) -> bool:
+    """Whether a tensor is among values, or inside a list or tuple of them."""
+    return any(
+        isinstance(v, Tensor) or (isinstance(v, list | tuple) and any_tensor(v)) for v in values
+    )
 
 
 def as_data(value) -> Tensor:

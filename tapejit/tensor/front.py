@@ -21,7 +21,7 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.errors import DtypeError
-from tapejit.tensor.core import Tensor, as_data, wrap
+from tapejit.tensor.core import Tensor, any_tensor, as_data, wrap
 
 _ARRAYS = (np.ndarray, np.generic, float, int, complex, list, tuple)
 FUNCTIONS: dict[str, Callable] = {}
@@ -135,21 +135,6 @@ def named(x: Tensor, name: str) -> Tensor:
     if x._tape is not None:
         x._tape.names[x._row] = name
     return x
-
-
-def any_tensor(values) -> bool:
-    """Whether a tensor is among values, or inside a list or tuple of them."""
-    return any(
-        isinstance(v, Tensor) or (isinstance(v, list | tuple) and any_tensor(v)) for v in values
-    )
-
-
-def joined(values) -> Tensor:
-    """A nested list as one tensor; tensors in it keep their history."""
-    if not any_tensor(values):
-        return as_data(np.asarray(values))
-    parts = [joined(v) if isinstance(v, list | tuple) else v for v in values]
-    return FUNCTIONS["stack"]([v if isinstance(v, Tensor) else as_data(v) for v in parts])
 
 
 def as_tensor_argument(value, float_dtype=None):
