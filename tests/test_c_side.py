@@ -128,6 +128,7 @@ WRONG = {
     "a list": (([x10],), ShapeError, "argument 0 is nested differently"),
     "a name less": (({"w": x10, "scale": 1.0},), ShapeError, "argument 0 has other names"),
     "no array": (({**nest, "w": 3.0},), DtypeError, r"argument 0\['w'\] is no array"),
+    "masked": (({**nest, "w": np.ma.masked_array(x10, x10 > 0)},), DtypeError, "mask"),
     "shape": (({**nest, "w": x10[1:]},), ShapeError, r"argument 0\['w'\] is not like the example"),
     "dtype": (({**nest, "w": x10.astype("f4")},), DtypeError, r"got      float32\[10\]"),
     "inner": (

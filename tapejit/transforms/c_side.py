@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from tapejit import dtypes
 from tapejit.errors import ArgumentError, DtypeError, GuardError, ShapeError
 from tapejit.runtime import freestanding
 from tapejit.runtime.cells import Cell
@@ -29,6 +30,7 @@ from tapejit.runtime.entry import Entries, NotNative, Writer, data_of, is_possib
 from tapejit.runtime.freestanding import Freestanding
 from tapejit.runtime.launcher import make_record
 from tapejit.runtime.native import NativeLibrary, compile_cached
+from tapejit.tensor.core import from_array
 from tapejit.transforms import trees
 from tapejit.transforms.destinations import Out
 from tapejit.transforms.entering import Inputs, Output, Places, Slot, build
@@ -334,6 +336,8 @@ def check_array(template: Array, given: Any, where: str) -> np.ndarray:
             f"{where} is no array\n  got      {_kind(given)}\n"
             f"  example  {template.dtype}{list(template.shape)}\n  try  np.asarray"
         )
+    if dtypes.is_masked(given) or isinstance(given, np.matrix):
+        from_array(given)  # raises
     error = DtypeError if given.dtype != template.dtype else ShapeError
     if given.dtype != template.dtype or given.shape != template.shape:
         raise error(
