@@ -221,11 +221,71 @@ def test_products_enter_too(in_python):
         assert transform.entries.enter(((x10, 2), (x10, 1.0)), {}) is None
 
 
-def test_tensors_go_through_python():
-    with_tensors = tj.grad(lambda x: (x * x).sum())
-    warm(with_tensors, tj.tensor(x10))
-    assert len(entries_of(with_tensors)) == 0
-    assert isinstance(with_tensors(tj.tensor(x10)), tj.Tensor)
+TENSORS = {
+    "vector": (tj.value_and_grad, lambda x: (x * x).sum(), (tj.tensor(x10),)),
+    "number": (tj.value_and_grad, lambda x: x * x * 3.0, (tj.tensor(2.0),)),
+    "nested": (
+        tj.grad, lambda p: (p["w"] * p["b"][0]).sum(),
+        ({"w": tj.tensor(x10), "b": [tj.tensor(2.0)]},),
+    ),
+    "a view": (tj.grad, lambda x: (x * x).sum(), (tj.tensor(x10)[::2],)),
+    "floats beside": (tj.jit, lambda x, k: x * k, (tj.tensor(x10), 2.0)),
+    "arrays beside": (tj.jit, lambda x, a: x * a, (tj.tensor(x10), x10)),
+    "branches": (tj.grad, lambda x: (x * x).sum() if x[0] < 0 else x.sum(), (tj.tensor(x10),)),
+    "integers": (tj.jit, lambda x: (x + 1, x.sum()), (tj.arange(4),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_tensors_enter(name, in_python):
+    transform, function, args = TENSORS[name]
+    call = transform(function)
+    expected = in_python(transform(function), *args)
+    warm(call, *args)
+    assert_same(entered(call, *args), expected)
+    first, second = entered(call, *args), entered(call, *args)
+    assert all(x is not y for x, y in zip(*map(tensors_in, (first, second)), strict=True))
+    assert not any(x.requires_grad for x in tensors_in(first))
+
+
+def tensors_in(answer):
+    items = answer.values() if isinstance(answer, dict) else answer
+    return [answer] if isinstance(answer, tj.Tensor) else [x for y in items for x in tensors_in(y)]
+
+
+def test_tensors_of_other_kinds_get_what_a_first_call_gives():
+    call = tj.value_and_grad(lambda x: (x * x).sum())
+    x = tj.tensor(x10)
+    warm(call, x)
+    entered(call, x)
+    leaf = x.clone().requires_grad_()
+    others = (leaf, leaf * 1.0, x[1:], x.float(), tj.tensor(1.0), x10, [x], x.tolist())
+    for other in others:
+        assert entries_of(call).enter((other,), {}) is None
+    value, gradient = call(leaf)
+    value.backward()
+    assert_same(leaf.grad, gradient.detach())
+    scaled = tj.jit(lambda x: x * 2.5)
+    warm(scaled, tj.arange(3))
+    assert scaled(tj.arange(3)).dtype is tj.float32
+    tj.set_default_dtype(tj.float64)
+    try:
+        for _ in range(3):
+            assert scaled(tj.arange(3)).dtype is tj.float64
+    finally:
+        tj.set_default_dtype(tj.float32)
+    for _ in range(3):
+        assert scaled(tj.arange(3)).dtype is tj.float32
+
+
+def test_a_tensor_whose_memory_is_another_is_read_afresh():
+    call, x = tj.grad(lambda x: (x * x).sum()), tj.tensor(x10)
+    warm(call, x)
+    for data in (x10 + 1.0, x10 * 2.0):
+        x.data = tj.tensor(data)
+        assert np.array_equal(entered(call, x).numpy(), 2.0 * data)
+    x[0] = 7.0
+    assert entered(call, x)[0].item() == 14.0
 
 
 @dataclasses.dataclass

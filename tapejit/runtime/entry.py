@@ -288,6 +288,16 @@ class Writer:
         self.emit(code.READ_SCALAR, source, base, self.address(kind))
         return base
 
+    def read_slot(self, source: int, kind: type, offset: int) -> int:
+        """The object in a slot of an object of exactly this type."""
+        target = self.objects()
+        self.emit(code.READ_SLOT, source, self.address(kind), offset, target)
+        return target
+
+    def read_same(self, source: int, value) -> None:
+        """This object."""
+        self.emit(code.SAME, source, self.address(value))
+
     def read_static(self, source: int, value) -> None:
         """This object, or one of the same type that is equal, if that can be asked quickly."""
         what = code.EQUAL if type(value) in (int, str, bytes) else code.SAME

@@ -44,9 +44,9 @@ MOST_RUNS = 2  # records that one call runs before Python decides
 
 # fmt: off
 (READ_TUPLE, READ_LIST, READ_DICT, READ_ARRAY, READ_FLOAT, READ_SCALAR, SAME, EQUAL, LOOK,
- READ_OUT, APART, MEMBER, ITEM, ABSENT, UNCHANGED, HOLDS, FIXED, USE_ARENA, NEW_ARRAY,
+ READ_SLOT, READ_OUT, APART, MEMBER, ITEM, ABSENT, UNCHANGED, HOLDS, FIXED, USE_ARENA, NEW_ARRAY,
  TAKE_ARRAY, STEP, AGREES, CALL, PART, MAKE_SCALAR, MAKE_FLOAT, MAKE_ITEM, MAKE_TUPLE, MAKE_LIST,
- MAKE_DICT, MAKE_COPY, COPY, GATHER, CONSTANT, DONE) = range(1, 36)
+ MAKE_DICT, MAKE_COPY, COPY, GATHER, CONSTANT, DONE) = range(1, 37)
 # fmt: on
 
 # ---------------------------------------------------------------- what linking gives
@@ -176,6 +176,8 @@ def follow(record, objects, bases, scratch):
             at = equal(at, objects)
         elif what == LOOK:
             at = look(at, objects)
+        elif what == READ_SLOT:
+            at = read_slot(at, objects)
         elif what == READ_OUT:
             at = read_out(at, objects, bases)
         elif what == APART:
@@ -368,6 +370,18 @@ def read_scalar(at, objects, bases):
         return MISS
     word[bases + 8 * word[at + 16]] = o + FLOAT_VALUE
     return at + 32
+
+
+def read_slot(at, objects):
+    """source, type, offset, target: what lies there in an object of exactly this type"""
+    o = word[objects + 8 * word[at + 8]]
+    if word[o + TYPE] != word[at + 16]:
+        return MISS
+    found = word[o + word[at + 24]]
+    if found == 0:
+        return MISS
+    hold(objects, word[at + 32], found)
+    return at + 40
 
 
 def same(at, objects):

@@ -132,9 +132,15 @@ class Tensor:
 
 def wrap(value, dtype: DType | None = None, *, tracked: bool = False) -> Tensor:
     """A leaf tensor around an array or NumPy scalar, sharing its memory."""
+    known = aval(np.shape(value), dtype or dtypes.from_numpy(value.dtype))
+    return wrap_known(value, known, tracked)
+
+
+def wrap_known(value, known: Aval, tracked: bool = False) -> Tensor:
+    """`wrap` where the dtype and shape are known to be these: half the time."""
     result = Tensor()
     result._value = value
-    result._aval = aval(np.shape(value), dtype or dtypes.from_numpy(value.dtype))
+    result._aval = known
     result._stamp = result._tape = None
     result._row = -1
     result._tracked = tracked

@@ -21,7 +21,7 @@ from tapejit.runtime.entry import Entries
 from tapejit.tensor.core import Tensor, apply, from_array, wrap
 from tapejit.transforms import trees
 from tapejit.transforms.destinations import Out, taker
-from tapejit.transforms.entering import enter_path
+from tapejit.transforms.entering import Slot, enter_path
 from tapejit.transforms.paths import HEAVY, Path, Paths
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 
@@ -78,6 +78,8 @@ def is_inner(leaves: Sequence, out: Out | None) -> bool:
 def leave(value, example, is_numpy):
     """A result in the caller's language: float for floats, arrays for arrays, tensors else."""
     if not is_numpy:
+        if isinstance(value, Slot):
+            return value.tensor()
         return value if isinstance(value, Tensor) else wrap(np.asarray(value)[()])
     if type(example) is float:
         return value.item()

@@ -12,20 +12,24 @@ Start at `enter_path`.  What a record is: `runtime.entry`.
 from __future__ import annotations
 
 import functools
+import operator
 import types
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tapejit.dtypes import from_numpy, get_default_dtype
 from tapejit.runtime import entry_code
 from tapejit.runtime.entry import MAX_GATHERED, Entries, NotNative, Writer, is_possible, word_at
-from tapejit.tensor.core import Tensor, wrap
+from tapejit.shapes import aval
+from tapejit.tensor.core import Tensor, wrap, wrap_known
 from tapejit.tensor.random import Draw
 from tapejit.transforms import trees
 from tapejit.transforms.destinations import Out
 from tapejit.transforms.paths import Path, deviation
 from tapejit.transforms.reading.guards import Check, Guards
 from tapejit.transforms.reading.snapshot import MISSING, Array, is_leaf, same
+from tapejit.transforms.trace import uses_numpy
 
 MAX_COMPARED = 1 << 14
 """Bytes of an array that is captured which native code compares, 8 in 1 ns; NumPy does larger."""
@@ -37,16 +41,20 @@ CONSTANTS = (type(None), bool, int, float, complex, str, bytes)
 class Slot:
     """A result that a record will compute, where a transform expects a NumPy scalar or array."""
 
-    def __init__(self, number: int, dtype: np.dtype, shape: tuple[int, ...], is_python=False):
+    def __init__(self, number: int, dtype: np.dtype, shape: tuple[int, ...], form="numpy"):
         self.number = number
         self.dtype = dtype
         self.shape = shape
         self.ndim = len(shape)
-        self.is_python = is_python
+        self.form = form
 
     def item(self) -> Slot:
         """The Python number."""
-        return Slot(self.number, self.dtype, self.shape, True)
+        return Slot(self.number, self.dtype, self.shape, "python")
+
+    def tensor(self) -> Slot:
+        """The same as a tensor."""
+        return Slot(self.number, self.dtype, self.shape, "tensor")
 
 
 def enter_path(
@@ -82,6 +90,9 @@ def _record(path, structure, leaves, results, answer, out):
     value, slots = _form_of(path, results, answer)
     writer = Writer()
     avals = [path.program.tape.kind(row).aval for row in path.program.inputs]
+    if not uses_numpy(leaves):
+        default = get_default_dtype()
+        writer.holds(lambda: get_default_dtype() is default)
     inputs = Inputs(writer, [(aval.dtype.dtype, aval.shape) for aval in avals])
     args, kwargs = structure.children
     remaining = iter(leaves)
@@ -187,10 +198,21 @@ class Inputs:
         elif isinstance(example, np.generic) and example.dtype.kind in "fiub":
             dtype, shape = example.dtype, ()
             self.add(writer.read_scalar(source, type(example)), lambda: source)
+        elif type(example) is Tensor:
+            self.tensor(source, example)
+            return
         else:
             raise NotNative(f"a {type(example).__name__} among the arguments")
         if (dtype, shape) != self.kinds[len(self.bases) - 1]:
             raise NotNative("an argument that is converted")
+
+    def tensor(self, source, example):
+        """A tensor without a history like this one."""
+        writer = self.writer
+        for slot in ("_tracked", "_aval"):
+            found = writer.read_slot(source, Tensor, _place_of_slot(slot))
+            writer.read_same(found, getattr(example, slot))
+        self.leaf(writer.read_slot(source, Tensor, _place_of_slot("_value")), example._value)
 
     def capture(self, captured):
         """An input that is no argument: its memory is read afresh."""
@@ -198,7 +220,7 @@ class Inputs:
         if isinstance(captured, Draw):
             raise NotNative("random numbers")
         if isinstance(captured, Tensor):
-            place = id(captured) + _place_of_value()
+            place = id(captured) + _place_of_slot("_value")
             self.leaf(writer.look(captured, place), captured._value)
         elif captured.ndim == 0 and not captured.flags.writeable:  # a number of the path's own
             self.add(writer.fixed(captured), lambda: writer.constant(captured))
@@ -227,9 +249,11 @@ def _taking_apart(container, names, n):
 
 
 @functools.cache
-def _place_of_value():
-    """Where a tensor keeps its array."""
-    return _place(wrap(np.zeros(1)), lambda tensor: tensor._value)
+def _place_of_slot(name: str) -> int:
+    """Where a tensor keeps what it has under this name."""
+    example = wrap(np.zeros(1))
+    setattr(example, name, object())
+    return _place(example, operator.attrgetter(name))
 
 
 def _place(example, read):
@@ -382,10 +406,13 @@ class Output:
         source = self.source
         if source is None:
             assert self.place is not None
-            if slot.is_python and slot.dtype == np.float64:
+            if slot.form == "python" and slot.dtype == np.float64:
                 return self.writer.make_float(*self.place)
             source = self.writer.make_scalar(*self.place, slot.dtype)
-        return self.writer.make_item(source) if slot.is_python else source
+        if slot.form == "tensor":
+            wrapped = functools.partial(_wrapped, aval(slot.shape, from_numpy(slot.dtype)))
+            return self.writer.part(self.writer.call(wrapped, [source]), 0)
+        return self.writer.make_item(source) if slot.form == "python" else source
 
 
 def _launch(writer, path, inputs, slots, places):
@@ -488,6 +515,10 @@ def build(writer, value, outputs, places=None) -> int:
     made = [build(writer, x, outputs, places) for x in items]
     function = functools.partial(_put_together, kind, names)
     return writer.part(writer.call(function, made), 0)
+
+
+def _wrapped(known, values):
+    return [wrap_known(values[0], known)]
 
 
 def _put_together(container, names, values):
