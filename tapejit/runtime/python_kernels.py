@@ -55,7 +55,7 @@ def _operands(part):
 
 def _flat(array, dtype, offset, is_turned):
     """Elements from the operand's first on; all of them, that one in front, if some lie before."""
-    data = array.reshape(-1).view(np.uint8)
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)  # constants are broadcast
     size = np.dtype(dtype).itemsize
     if is_turned:
         data = data[: len(data) // size * size]
