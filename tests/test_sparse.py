@@ -530,6 +530,22 @@ def test_bundle_adjustment(residuals):
     assert again.nnz == found.nnz and (again.indices != found.indices).any()
 
 
+def test_bundle_adjustment_of_equal_observations():
+    """ADBench's ba1: few cameras seen often; here its first 2,000 observations."""
+    n, m, _, *numbers_there = (FIXTURES / "ba1.txt").read_text().split()
+    camera, point, weight, feature = np.split(np.array(numbers_there, float), (11, 14, 15))
+    n, m, p = int(n), int(m), 2000
+    i = np.arange(p)
+    obs = np.stack([i % n, i % m], axis=1)
+    args = np.tile(camera, (n, 1)), np.tile(point, (m, 1)), np.repeat(weight, p), obs
+    jacobian = tj.jacobian(of_components, argnums=(0, 1, 2), sparse=True)
+    found = jacobian(*args, np.tile(feature, (p, 1)))
+    block = np.broadcast_to(np.load(FIXTURES / "ba1.npz")["block"], (p, 3, 15))
+    difference = abs(found - csr_of_blocks(block, *args[:2], obs)).tocoo()
+    assert difference.max() <= 1e-10 * np.abs(block).max()
+    assert found.shape == (3 * p, 11 * n + 3 * m + p)
+
+
 # ---------------------------------------------------------------- refusals
 
 
