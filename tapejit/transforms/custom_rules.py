@@ -84,13 +84,12 @@ class _Ruled:
             bound = None
         if bound is None and not kwargs:
             return args
-        if bound is not None:
-            bound.apply_defaults()
         if bound is None or bound.kwargs:
             raise TypeError(
                 f"{self!r}: arguments by keyword only have no place in a rule\n"
                 "  try  a function whose arguments can be given by position"
             )
+        bound.apply_defaults()
         return bound.args
 
     kind: str = ""
