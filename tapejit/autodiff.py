@@ -14,12 +14,12 @@ never appears.  Source of the policy: Dr.Jit's `mul_accum`; JAX's "double where"
 
 Calls of functions with a rule of the user's: a sweep is told which go by their rule (`calls`), and
 emits rows that stand for running it; other calls are what their body computed.  A sweep that is
-told nothing refuses them: it would follow the body, which the user has replaced.
+told nothing of a call refuses it: it would follow the body, which the user has replaced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tapejit import registry
@@ -37,6 +37,9 @@ from tapejit.shapes import Aval
 from tapejit.tape import Tape, dependent_rows, needed_rows
 
 # ---------------------------------------------------------------- data
+
+
+NO_CALLS: Mapping[int, bool] = {}
 
 
 class Sweep(NamedTuple):
@@ -75,7 +78,7 @@ def reverse(
     *,
     unit_seed: bool = False,
     watch: Sequence[int] = (),
-    calls: Iterable[int] | None = None,
+    calls: Mapping[int, bool] = NO_CALLS,
     reuse: bool = True,
     seeds: Sequence[int] | None = None,
 ) -> Sweep:
@@ -86,7 +89,7 @@ def reverse(
     reuse      whether the sweep may read any primal row that has what it needs; else only those
                that a rule names (`rule_reads`), which are the ones that eager tensors save
     watch      rows whose cotangent passes through a `host` row, where a user's hook is called
-    calls      first rows of the calls that go by their rule; None: calls are refused
+    calls      first row of a call -> whether it goes by its rule, or is what its body computed
     seeds      rows of the tape, behind the outputs, that are their cotangents
     """
     return _Reverse(tape, outputs, wanted, watch, calls, reuse).run(unit_seed, seeds)
@@ -99,7 +102,7 @@ class _Reverse:
         self.wanted = wanted
         self.watch = frozenset(watch)
         self.calls = calls
-        self.first_of = _first_rows(tape, calls or ())
+        self.first_of = _by_rule(tape, calls)
         self.n_primal = len(tape)
         self.end = max(outputs, default=-1) + 1
         self.active = dependent_rows(tape, wanted, self.end)
@@ -154,7 +157,7 @@ class _Reverse:
         if op is _WHERE:
             self.pull_where(operands, inputs[0], cotangent)
         elif op is _CALL:
-            _check_told(self.calls)
+            _check_known(tape, row, self.calls)
             if self.active[operands[0]]:
                 self.deposit(operands[0], cotangent)
         elif op.partials is not None:
@@ -213,15 +216,20 @@ class _Reverse:
         self.cotangents[row] = cotangent
 
 
-def _first_rows(tape, calls):
-    """Per row of these calls the first row of the call."""
+def _by_rule(tape, calls):
+    """Per row of the calls that go by their rule the first row of the call."""
     return {
-        row: first for first in calls for row in range(first, first + tape.kind(first).attrs[1])
+        row: first
+        for first, is_by_rule in calls.items()
+        if is_by_rule
+        for row in range(first, first + tape.kind(first).attrs[1])
     }
 
 
-def _check_told(calls):
-    if calls is None:
+def _check_known(tape, row, calls):
+    """Raise at a call of which the sweep was told nothing: following its body may be wrong."""
+    number, _ = tape.kind(row).attrs
+    if row - number not in calls:
         raise rules_unknown()
 
 
@@ -336,14 +344,14 @@ def forward(
     inputs: Sequence[int],
     outputs: Sequence[int],
     *,
-    calls: Iterable[int] | None = None,
+    calls: Mapping[int, bool] = NO_CALLS,
 ) -> Sweep:
     """The tape and, behind it, the tangents of `outputs` for tangents of the rows `inputs`.
 
-    calls  first rows of the calls that go by their rule; None: calls are refused
+    calls  first row of a call -> whether it goes by its rule, or is what its body computed
     """
     builder = Builder(tape)
-    first_of = _first_rows(tape, calls or ())
+    first_of = _by_rule(tape, calls)
     tangents: dict[int, Ref] = {}
     seeds = []
     for row in inputs:
@@ -374,7 +382,7 @@ def _push_call(builder, row, first, tangents):
     return builder.emit(OPS["pushforward"], [tangents[arguments[i]] for i in given], attrs)
 
 
-def push(builder, row, tangents, calls=None):
+def push(builder, row, tangents, calls=NO_CALLS):
     """The tangent of one row from those of its operands (by row); None if it is zero."""
     kind = builder.tape.kind(row)
     op, target = kind.op, kind.aval
@@ -390,7 +398,7 @@ def push(builder, row, tangents, calls=None):
             return None
         tangent = where(inputs[0], then, other)
     elif op is _CALL:
-        _check_told(calls)
+        _check_known(builder.tape, row, calls)
         tangent = incoming[0]
     elif op.partials is not None:
         tangent = None

@@ -176,13 +176,25 @@ def test_arguments_by_keyword_and_defaults():
     np.testing.assert_array_equal(f(np.array([1.0, 2.0])), [2.0, 4.0])
 
 
-def test_a_rule_may_close_over_what_is_differentiated():
-    def outer(w):
+def test_a_rule_may_close_over_what_is_differentiated_outside():
+    def scaled(w):
         f = tj.custom_vjp(lambda x: w * x)
         f.defvjp(lambda x: (w * x, x), lambda x, g: (w * w * g,))
-        return tj.grad(f)(3.0) + f(2.0)
+        return f
 
-    assert tj.grad(outer)(5.0) == 2 * 5.0 + 2.0
+    assert tj.grad(lambda w: tj.grad(scaled(w))(3.0 * w))(5.0) == 2 * 5.0
+    for argument in (2.0, None):
+        with pytest.raises(NotDifferentiable, match="no argument of it"):
+            tj.grad(lambda w, x=argument: scaled(w)(w if x is None else x))(5.0)
+    tangents = tj.custom_jvp(lambda x: x)
+
+    def closed(w):
+        tangents.defjvp(lambda p, t: (w * p[0], t[0]))
+        return tangents(w)
+
+    with pytest.raises(NotDifferentiable, match="no argument of it"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tj.grad(closed)(5.0)
 
 
 def test_tensors_that_require_grad_go_by_the_rule_at_every_order():

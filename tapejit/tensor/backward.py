@@ -29,7 +29,7 @@ from tapejit.runtime.compiled import compile_program
 from tapejit.runtime.interpreter import Sweep
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape, needed_rows, with_inputs
-from tapejit.tensor.calls import Level, calls_by_rule
+from tapejit.tensor.calls import Level, calls_below
 from tapejit.tensor.core import Tensor, optional, wrap
 from tapejit.tensor.recording import Recording, describe_site, open_new, state
 from tapejit.tensor.replaying import RULES, replay
@@ -149,7 +149,7 @@ def sweep_for(recording: Recording, roots, wanted, watch, calls, unit_seed) -> S
     """The sweep from `roots` to `wanted` over this recording's rows, derived once."""
     end = max(roots) + 1
     part = recording if end == len(recording) else prefix(recording, end)
-    key = (*part.key(), roots, wanted, watch, calls, unit_seed)
+    key = (*part.key(), roots, wanted, watch, tuple(calls.items()), unit_seed)
     entry = _sweeps.get(key)
     if entry is None:
         entry = SweepEntry(prefix(part, end), roots, wanted, watch, calls, unit_seed)
@@ -384,7 +384,7 @@ class Walk:
         if not wanted:
             return
         watch = self.watched(recording, end)
-        calls = calls_by_rule(recording, end, self.level)
+        calls = calls_below(recording, end, self.level)
         unit = len(roots) == 1 and cotangents[roots[0]] is _UNIT and not self.create_graph
         entry: Any = None
         silent = frozenset()  # rows for which rules of the user's answered None

@@ -43,7 +43,8 @@ class Level:
         self.cuts: set[tuple[Recording, int]] = set()
         # rows before these are older than the level, and need not be looked at
         self.born = state.parked
-        older = min([len(self.born), *(row for _, row in self.starts)])
+        known = [self.born.places.get(id(x), x._row) for x in tensors]
+        older = min([len(self.born), *(row for row in known if row >= 0)])
         self.known: dict[Recording, bytearray] = {self.born: bytearray(older)}
 
     def __enter__(self):
@@ -130,16 +131,16 @@ class Call(NamedTuple):
     """Gives back what was saved, after a backward."""
 
 
-def calls_by_rule(recording: Recording, end: int, level: Level | None) -> tuple[int, ...]:
-    """The calls below row `end` that go by their rule in a derivative of this level.
+def calls_below(recording: Recording, end: int, level: Level | None) -> dict[int, bool]:
+    """Per call below row `end` whether it goes by its rule in a derivative of this level.
 
     level  None: a derivative that is no transform's
     """
-    return tuple(
-        row
+    return {
+        row: call.level is None or call.level is level or call.level in state.levels
         for row, call in recording.calls.items()
-        if row < end and (call.level is None or call.level is level or call.level in state.levels)
-    )
+        if row < end
+    }
 
 
 def record_call(

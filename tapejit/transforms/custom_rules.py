@@ -70,11 +70,30 @@ class _Ruled:
         args = self.positional(args, kwargs)
         call = _Arguments(self, args)
         if not call.tensors or not state.grad_enabled:
-            return self.fun(*args)
+            return self.without_rule(args)
         level = level_of(call.tensors)
         if level is not None:
             return self.in_level(call, level)
         return self.without_level(call)
+
+    def without_rule(self, args):
+        """The function itself: no argument has a derivative."""
+        value = self.fun(*args)
+        if state.levels and state.grad_enabled:
+            leaves: list = []
+            trees.flatten(value, leaves)
+            tensors = [x for x in leaves if isinstance(x, Tensor)]
+            self.check_closed(level_of(tensors) is not None)
+        return value
+
+    def check_closed(self, is_read_elsewhere):
+        """Raise if the result depends on what is differentiated, but by no argument."""
+        if is_read_elsewhere:
+            raise NotDifferentiable(
+                f"{self!r}: a derivative is being taken by a value that the function reads, and "
+                "that is no argument of it; its rule says nothing of that\n"
+                "  try  passing the value as an argument, with a cotangent or tangent in the rule"
+            )
 
     def positional(self, args, kwargs):
         """All arguments by position, defaults filled in."""
@@ -375,6 +394,8 @@ class custom_vjp(_Ruled):
     def with_residual(self, arguments, primals, level):
         """A call whose `fwd` runs now."""
         results, residual = self.forward(arguments, primals)
+        if level is not None:
+            self.check_closed(any(level.depends(x) for x in results.tensors))
         kept = _Kept(residual, state.recording)
 
         def pull(recording, cotangents):
@@ -485,6 +506,7 @@ class custom_jvp(_Ruled):
 
         linear = Linear(self.name, tangents, arguments.avals)
         (results,) = found
+        self.check_closed(any(level.depends(x) for x in results.tensors))
 
         def pull(recording, cotangents):
             with enable_grad():

@@ -17,7 +17,7 @@ from tapejit import autodiff
 from tapejit.autodiff import Sweep
 from tapejit.errors import NotDifferentiable
 from tapejit.tape import dependent_rows, needed_rows
-from tapejit.tensor.calls import Level, calls_by_rule
+from tapejit.tensor.calls import Level, calls_below
 from tapejit.tensor.core import Tensor, place, wrap
 from tapejit.tensor.replaying import replay
 from tapejit.transforms.paths import Derived
@@ -36,7 +36,7 @@ def reverse(
     seeds  a cotangent per root; None: all are 1
     """
     recording = recorded.recording
-    calls = calls_by_rule(recording, len(recording), level)
+    calls = calls_below(recording, len(recording), level)
     sweep = autodiff.reverse(recording, roots, wanted, unit_seed=seeds is None, calls=calls)
     return _replayed(recorded, sweep, seeds or ())
 
@@ -46,7 +46,7 @@ def forward(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(rows of the seeds, rows of the tangents of `outputs`, -1 for zeros), recorded now."""
     recording = recorded.recording
-    calls = calls_by_rule(recording, len(recording), level)
+    calls = calls_below(recording, len(recording), level)
     sweep = autodiff.forward(recording, inputs, outputs, calls=calls)
     return _replayed(recorded, sweep, seeds)
 

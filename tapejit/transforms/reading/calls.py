@@ -130,6 +130,8 @@ class Calls(Ledger):
             for cell in value.__closure__ or ():
                 self.visit_wrapped(cell, label, every)
             for name, held in vars(value).items() if every else ():
+                if name == "__signature__":
+                    continue
                 self.visit(held, f"{label}.{name}")  # the registry of functools.singledispatch
             return self.call_trusted(value, label, args, keywords, frame)
         return self.run_function(value, label, args, keywords, missing)

@@ -173,7 +173,9 @@ class Contents(Ledger):
         if isinstance(value, types.FunctionType):
             result = self.call_function(value, label, None, {}, frame, PART)
             self.part_result = max(self.part_result, result, key=attrgetter("rank"))
-            return [(x, f"{label}.{k}") for k, x in vars(value).items()]
+            # NumPy keeps a ufunc's signature once asked; wrappers copy what they find
+            held = {k: x for k, x in vars(value).items() if k != "__signature__"}
+            return [(x, f"{label}.{k}") for k, x in held.items()]
         if isinstance(value, types.MethodType):
             return [(value.__self__, label), (value.__func__, label)]
         if isinstance(value, type):
