@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import doctest
 import functools
 import gc
+import inspect
 import threading
 import weakref
 from time import perf_counter
@@ -14,12 +16,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from scipy.integrate import nquad, quad
+from scipy.ndimage import generic_filter
 from test_entry import assert_same
 
 import tapejit as tj
-from tapejit.errors import ArgumentError, DtypeError, GuardError, ShapeError
+from tapejit.errors import ArgumentError, DtypeError, GuardError, KernelError, ShapeError
 from tapejit.transforms import c_side
 from tapejit.transforms.c_side import library_of
+from tapejit.transforms.native import NativeFunction
 
 x10 = np.linspace(-1.0, 3.5, 10)
 nest = {"w": x10, "x": [x10 + 1.0, (2.5, x10)], "scale": 0.5}
@@ -368,6 +372,35 @@ def test_what_has_no_answer_is_nan():
     assert np.isnan(quad(callable_, -1.0, 1.0)[0])
     three_numbers = tj.jit(lambda p: np.sum(p)).numba(np.zeros(3)).low_level_callable()
     assert np.isnan(nquad(three_numbers, [(0, 1), (0, 1)])[0])
+
+
+def test_a_filter_of_an_image():
+    def spread(w):
+        return np.sum((w - np.mean(w)) ** 2)
+
+    image = np.random.default_rng(3).normal(size=(7, 8))
+    signature = "int (double *, intptr_t, double *, void *)"
+    native = tj.value_and_grad(spread).numba(np.zeros(9))
+    got = generic_filter(image, native.low_level_callable(signature=signature), size=3)
+    np.testing.assert_allclose(got, generic_filter(image, spread, size=3), 1e-12)
+    slope = generic_filter(image, native.low_level_callable(1, 4, signature=signature), size=3)
+    expected = generic_filter(image, lambda w: 2.0 * (w[4] - np.mean(w)), size=3)
+    np.testing.assert_allclose(slope, expected, 1e-12, 1e-12)
+    with pytest.raises(RuntimeError):
+        generic_filter(image, native.low_level_callable(signature=signature), size=5)
+
+
+def test_large_answers_do_not_go_on_the_stack():
+    native = tj.value_and_grad(lambda x: np.sum(x * x)).numba(np.zeros(10_000))
+    with pytest.raises(KernelError, match="needs 80008 bytes"):
+        native.low_level_callable()
+
+
+def test_the_examples_of_its_docstrings():
+    for name in ("ctypes", "low_level_callable"):
+        member = inspect.getattr_static(NativeFunction, name)
+        (test,) = [x for x in doctest.DocTestFinder().find(member, name) if x.examples]
+        assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
     double adapter(double x)                             one number goes in
     double adapter(int n, double *xs)                    the numbers of all arguments, in order
     double adapter(..., void *user_data)                 the last argument lies there
+    int adapter(double *xs, intptr_t n, double *result, void *user_data)
+                                                         for scipy.ndimage.generic_filter
 
 An adapter is a few printed lines beside the function, compiled with it: it points the arguments
 into `xs`, takes memory for the answer and the work space from the stack, and returns one number of
@@ -13,7 +15,8 @@ SciPy takes no other sign.
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,16 +24,38 @@ from tapejit.errors import ArgumentError, DtypeError, KernelError
 from tapejit.transforms.c_side import c_function, check_array, library_of
 from tapejit.transforms.native import Array, NativeFunction
 
-SIGNATURES = {
-    (False, False): "double (double)",
-    (False, True): "double (double, void *)",
-    (True, False): "double (int, double *)",
-    (True, True): "double (int, double *, void *)",
-}
-"""By whether the arguments come as one array, and whether there is user data."""
+
+class _Signature(NamedTuple):
+    """One of SciPy's signatures."""
+
+    text: str
+    parameters: tuple[str, ...]
+    """In LLVM: %x one number, or %xs and %n of them; %data; %result for the number."""
+    kinds: tuple
+    """The result and the parameters for ctypes."""
+
+
+_POINTER = ctypes.POINTER(ctypes.c_double)
+_NUMBER = _Signature("double (double)", ("double %x",), (ctypes.c_double,) * 2)
+_NUMBER_DATA = _Signature(
+    "double (double, void *)", ("double %x", "ptr %data"),
+    (ctypes.c_double, ctypes.c_double, ctypes.c_void_p),
+)  # fmt: skip
+_NUMBERS = _Signature(
+    "double (int, double *)", ("i32 %n", "ptr %xs"), (ctypes.c_double, ctypes.c_int, _POINTER)
+)
+_NUMBERS_DATA = _Signature(
+    "double (int, double *, void *)", ("i32 %n", "ptr %xs", "ptr %data"),
+    (ctypes.c_double, ctypes.c_int, _POINTER, ctypes.c_void_p),
+)  # fmt: skip
+_FILTER = _Signature(
+    "int (double *, intptr_t, double *, void *)",
+    ("ptr %xs", "i64 %n", "ptr %result", "ptr %data"),
+    (ctypes.c_int, _POINTER, ctypes.c_ssize_t, _POINTER, ctypes.c_void_p),
+)
 
 MAX_STACK = 1 << 16
-"""Bytes of work space that an adapter takes from the stack."""
+"""Bytes that an adapter takes from the stack for the answer and the work space."""
 
 
 def low_level_callable(
@@ -47,32 +72,37 @@ def low_level_callable(
             f"low_level_callable: SciPy calls with float64 only\n  got  {native!r}\n"
             "  try  float64 arguments"
         )
-    if code.work_bytes > MAX_STACK:
+    sizes = [[math.prod(shape) for _, shape in kinds] for kinds in (code.inputs, code.outputs)]
+    needed = code.work_bytes + 8 * sum(sizes[1])
+    if needed > MAX_STACK:
         raise KernelError(
-            f"low_level_callable: the function needs {code.work_bytes} bytes of work space, and "
-            f"the stack has room for {MAX_STACK}\n  try  native.ctypes, or Numba"
+            f"low_level_callable: the function needs {needed} bytes for its answer and its work, "
+            f"and the stack has room for {MAX_STACK}\n  try  native.ctypes, or Numba"
         )
     place = _place(native, output, index)
     data = _user_data(native, user_data)
-    sizes = [int(np.prod(shape)) for _, shape in code.inputs]
-    n = sum(sizes[:-1]) if data is not None else sum(sizes)
-    is_array = n != 1 or signature in (SIGNATURES[True, False], SIGNATURES[True, True])
-    wanted = signature or SIGNATURES[is_array, data is not None]
-    fitting = [SIGNATURES[is_array, True]]
-    fitting += [SIGNATURES[is_array, False]] if data is None else []
-    if wanted not in fitting:
+    chosen = _chosen(signature, sum(sizes[0][: len(sizes[0]) - (data is not None)]), data)
+    text = _adapter(code, output % len(sizes[1]), place, sizes, chosen, data is not None)
+    function = c_function(library_of(code, text, "adapter"), "adapter", *chosen.kinds)
+    if data is None:
+        return LowLevelCallable(function, signature=chosen.text)
+    return LowLevelCallable(function, data, chosen.text)
+
+
+def _chosen(signature: str | None, n: int, data) -> _Signature:
+    """The signature that is asked for, if `n` numbers go into it."""
+    several = (_NUMBERS, _NUMBERS_DATA, _FILTER) if data is None else (_NUMBERS_DATA, _FILTER)
+    one = (_NUMBER, _NUMBER_DATA) if data is None else (_NUMBER_DATA,)
+    fitting = {found.text: found for found in (one + several if n == 1 else several)}
+    if signature is None:
+        return next(iter(fitting.values()))
+    if signature not in fitting:
         raise ArgumentError(
-            f"low_level_callable: {n} numbers{' and user data' if data is not None else ''} do not "
-            f"go into this signature\n  got  {wanted!r}\n  try  {' or '.join(map(repr, fitting))}"
+            f"low_level_callable: {n} numbers{'' if data is None else ' and user data'} do not "
+            f"go into this signature\n  got  {signature!r}\n"
+            f"  try  {' or '.join(map(repr, fitting))}"
         )
-    text = _adapter(code, output, place, sizes, is_array, wanted.endswith("void *)"), data)
-    library = library_of(code, text, "adapter")
-    parameters = [ctypes.c_int, ctypes.POINTER(ctypes.c_double)] if is_array else [ctypes.c_double]
-    parameters += [ctypes.c_void_p] if wanted.endswith("void *)") else []
-    function = c_function(library, "adapter", ctypes.c_double, *parameters)
-    return LowLevelCallable(function, data, wanted) if data is not None else LowLevelCallable(
-        function, signature=wanted
-    )  # fmt: skip
+    return fitting[signature]
 
 
 def _place(native, output, index):
@@ -107,37 +137,37 @@ def _user_data(native, given):
     return pointer
 
 
-def _adapter(code, output, place, sizes, is_array, has_data, data):
-    """A function with SciPy's signature: the number, or NaN where there is none."""
+def _adapter(code, output, place, sizes, signature: _Signature, has_data):
+    """A function with SciPy's signature."""
+    inputs, outputs = sizes
     memory, lines, pointers, at = [], [], [], 0
-    own = sizes[:-1] if data is not None else sizes
-    for i, size in enumerate(own):
+    for i, size in enumerate(inputs[: len(inputs) - has_data]):
         lines.append(f"%x{i} = getelementptr double, ptr %xs, i64 {at}\n")
         pointers.append(f"ptr %x{i}")
         at += size
-    if data is not None:
-        pointers.append("ptr %data")
-    for i, (_, shape) in enumerate(code.outputs):
-        n = max(int(np.prod(shape)), 1)
-        memory.append(f"%y{i} = alloca [{n} x double], align 64\n")
+    pointers += ["ptr %data"] * has_data
+    for i, size in enumerate(outputs):
+        memory.append(f"%y{i} = alloca [{max(size, 1)} x double], align 64\n")
         pointers.append(f"ptr %y{i}")
-    parameters = ["i32 %n", "ptr %xs"] if is_array else ["double %x"]
-    parameters += ["ptr %data"] if has_data else []
-    if is_array:
-        head = (
-            f"%fits = icmp eq i32 %n, {at}\nbr i1 %fits, label %run, label %wrong\n"
-            "wrong:\nret double 0x7FF8000000000000\nrun:\n"
-        )
-    else:
+    is_filter = signature is _FILTER
+    kind, wrong = ("i32", "0") if is_filter else ("double", "0x7FF8000000000000")
+    if "double %x" in signature.parameters:
         head = "%xs = alloca double\nstore double %x, ptr %xs\n"
+    else:
+        count = "i64" if is_filter else "i32"
+        head = (
+            f"%fits = icmp eq {count} %n, {at}\nbr i1 %fits, label %run, label %wrong\n"
+            f"wrong:\nret {kind} {wrong}\nrun:\n"
+        )
+    answer = "store double %computed, ptr %result\n" if is_filter else ""
     return (
-        f"\ndefine double @adapter({', '.join(parameters)}) nounwind {{\n"
+        f"\ndefine {kind} @adapter({', '.join(signature.parameters)}) nounwind {{\n"
         f"%work = alloca [{max(code.work_bytes, 1)} x i8], align 64\n"
         f"{''.join(memory)}{head}{''.join(lines)}"
         f"%status = call i32 @{code.symbol}({', '.join(pointers)}, ptr %work, "
         f"i64 {code.work_bytes})\n%ok = icmp eq i32 %status, 0\n"
-        f"%at = getelementptr double, ptr %y{output % len(code.outputs)}, i64 {place}\n"
-        "%computed = load double, ptr %at\n"
-        "%result = select i1 %ok, double %computed, double 0x7FF8000000000000\n"
-        "ret double %result\n}\n"
+        f"%at = getelementptr double, ptr %y{output}, i64 {place}\n"
+        f"%computed = load double, ptr %at\n{answer}"
+        f"%given = select i1 %ok, {kind} {'1' if is_filter else '%computed'}, {kind} {wrong}\n"
+        f"ret {kind} %given\n}}\n"
     )

@@ -144,8 +144,10 @@ class NativeFunction:
         user_data  an array in place of the last argument; it may be changed between calls
         signature  one of "double (double)", "double (int, double *)", and these with a last
                    "void *"; by default the first if the arguments are one number, else the second,
-                   with all numbers of all arguments in order
-        Returns    what gives NaN where the function refuses, or gets another count of numbers
+                   with all numbers of all arguments in order.  For scipy.ndimage.generic_filter
+                   "int (double *, intptr_t, double *, void *)"
+        Returns    what gives NaN where the function refuses, or gets another count of numbers; a
+                   filter fails then
         Errors     DtypeError for arguments or answers that are no float64
 
         >>> import numpy as np, tapejit as tj
