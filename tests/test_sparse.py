@@ -82,6 +82,28 @@ EXACT = {  # the pattern is the union of what is nonzero at random points
     "softmax": (lambda x: tj.softmax(x, 1), (3, 4)),
     "outer": (lambda x: np.outer(x, x[:2]), (4,)),
     "inverse": (lambda x: np.linalg.inv(x + 4 * np.eye(2)), (3, 2, 2)),
+    "signal": (lambda x: np.convolve(x, np.array([1.0, 2.0, 3.0])), (6,)),
+    "columns": (lambda x: np.linalg.solve(4 * np.eye(2) + np.ones((2, 2)), x), (2, 3)),
+    "convolution": (
+        lambda x: tj.nn.functional.conv2d(
+            tj.reshape(x, (2, 2, 4, 3)),
+            tj.ones(4, 1, 2, 2).double(),
+            groups=2,
+            padding=(1, 0),
+            stride=(2, 1),
+        ),
+        (48,),
+    ),
+    "transposed convolution": (
+        lambda x: tj.nn.functional.conv_transpose1d(
+            tj.reshape(x, (1, 4, 3)), tj.ones(4, 2, 3).double(), groups=2, stride=2, padding=1
+        ),
+        (12,),
+    ),
+    "weights": (
+        lambda w: tj.nn.functional.conv1d(tj.ones(1, 2, 5).double(), tj.reshape(w, (3, 2, 2))),
+        (12,),
+    ),
     "itself": (lambda x: x, (3, 2)),
     "constant": (lambda x: np.ones(3), (4,)),
     "integers": (lambda x: np.argsort(x), (4,)),
@@ -95,10 +117,6 @@ COVERING = {  # values decide which elements are nonzero
     "spectrum": (lambda x: np.fft.rfft(x, axis=1).real, (2, 6)),
     "median": (lambda x: np.median(x, axis=0), (3, 2)),
     "pooled": (lambda x: tj.nn.functional.max_pool1d(tj.reshape(x, (1, 1, 6)), 2), (6,)),
-    "convolution": (
-        lambda x: tj.nn.functional.conv1d(tj.reshape(x, (2, 1, 5)), tj.ones(1, 1, 3).double()),
-        (10,),
-    ),
     "determinants": (lambda x: np.linalg.slogdet(x + 3 * np.eye(2))[1], (3, 2, 2)),
 }
 

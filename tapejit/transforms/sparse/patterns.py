@@ -8,7 +8,7 @@ The one idea: few operations need a rule of their own.  One that takes elements 
 numbers instead of values, by its own `evaluate`, and what comes out says where each element came
 from; one that adds up elements is the transpose of such a one, which its derivative rule states.
 What is left mixes along some axes and keeps others (`KEPT`).  An operation that is nowhere here
-depends on everything: safe, and dense.
+depends on everything: safe, and dense.  Convolutions alone count their windows themselves.
 
 Indices count with their values if they do not depend on what is differentiated: `Patterns.watched`
 names the inputs that they come from, so that nobody uses a pattern for other indices.  Indices that
@@ -189,6 +189,52 @@ def _scanned(step):
     return found
 
 
+def _convolved(step):
+    """The windows of each place; all channels of a group together.  Weights by their channel.
+
+    convolution_input is the transpose: what a window reads is where it adds to.
+    """
+    data, weights = step.patterns
+    found = None
+    if weights is not None:
+        found = _mixed(step._replace(patterns=(None, weights)))
+    if data is None:
+        return found
+    x, y = step.avals[0].shape, step.kind.aval.shape
+    is_transposed = step.kind.op.name == "convolution_input"
+    attributes = step.kind.attributes()
+    windows, places = _taps(*((y, x) if is_transposed else (x, y)), step.avals[1].shape, attributes)
+    targets, sources = (places, windows) if is_transposed else (windows, places)
+
+    def numbers(shape):
+        """Per element (image, group, place) as one number."""
+        places, groups = math.prod(shape[2:]), attributes["groups"]
+        group = np.arange(shape[1]) // max(1, shape[1] // groups)
+        first = (np.arange(shape[0])[:, None] * groups + group) * places
+        return first[:, :, None] + np.arange(places)
+
+    blocks = np.arange(x[0] * attributes["groups"])[:, None]
+    n_x, n_y = math.prod(x[2:]), math.prod(y[2:])
+    together = added(data, numbers(x), np.arange(step.avals[0].size), len(blocks) * n_x)
+    moved = added(together, blocks * n_y + targets, blocks * n_x + sources, len(blocks) * n_y)
+    return united(found, picked(moved, numbers(y)))
+
+
+def _taps(x, y, weights, attributes):
+    """Pairs (place of the output, place of the input) of a convolution; shapes have channels."""
+    windows, places, is_inside = np.zeros(1, int), np.zeros(1, int), np.ones(1, np.bool_)
+    steps = zip(*(attributes[name] for name in ("stride", "padding", "dilation")), strict=True)
+    for n_x, n_y, n_taps, (stride, padding, dilation) in zip(
+        x[2:], y[2:], weights[2:], steps, strict=True
+    ):
+        window, tap = (a.ravel() for a in np.indices((n_y, n_taps)))
+        place = window * stride - padding + tap * dilation
+        windows = np.add.outer(windows * n_y, window).ravel()
+        is_inside = np.logical_and.outer(is_inside, (place >= 0) & (place < n_x)).ravel()
+        places = np.add.outer(places * n_x, place).ravel()
+    return windows[is_inside], places[is_inside]
+
+
 def _mixed(step):
     """Elements with the same places along the axes that are kept depend on each other's."""
     found = None
@@ -219,8 +265,8 @@ def _mix(pattern, x, y, kept):
 
 
 def _lost(step):
-    """Places that depend on what is differentiated: anywhere."""
-    return _mixed(step._replace(kind=kind_of(OPS["host"], (0,), step.kind.aval)))
+    """Places that depend on what is differentiated: anywhere, along the axes that they are on."""
+    return _mixed(step)
 
 
 def _numbers(aval, first):
@@ -263,11 +309,22 @@ def _kept_by_product(step, place) -> Axes:
     return [*batch, (x - 2, y - ends) if place == 0 else (v - 1, y - 1)]
 
 
+def _kept_by_index(step, place) -> Axes:
+    """x[i, j, ...]: the axes behind those that are indexed stay."""
+    n_indexed, n = len(step.avals) - 1, step.avals[0].ndim
+    n_front = step.kind.aval.ndim - (n - n_indexed)
+    return [(a, n_front + a - n_indexed) for a in range(n_indexed, n)] if place == 0 else []
+
+
 def _kept_batch(step, place) -> Axes:
     """Matrices are the last two axes, or one last axis of packed factors; batch axes stay."""
     n = step.avals[place].ndim - 2
     is_whole = n == max(aval.ndim for aval in step.avals) - 2 and n <= step.kind.aval.ndim
-    return [(a, a) for a in range(n)] if is_whole else []
+    if not is_whole:
+        return []
+    has_columns = step.kind.op.name in ("solve_triangular", "lu_solve")
+    columns = [(n + 1, n + 1)] if has_columns and place == len(step.avals) - 1 else []
+    return [*((a, a) for a in range(n)), *columns]
 
 
 def _kept_pairs(step, place) -> Axes:
@@ -278,15 +335,20 @@ KEPT: dict[str, Callable[[Step, int], Axes]] = {
     "reduction": _kept_by_reduction,
     "rows": _kept_along_axis,
     "sort": _kept_along_axis,
+    "gather": _kept_along_axis,
+    "scatter_add": _kept_along_axis,
+    "index": _kept_by_index,
     "fourier": lambda step, place: _without(
         step.kind.attributes()["axes"], step.avals[place].shape
     ),
     "contraction": _kept_by_product,
     "linalg": _kept_batch,
-    # images of a batch; output channels of weights
-    "convolution": lambda step, place: [(0, place)],
-    "convolution_input": lambda step, place: [(0, 0)] if place == 0 else [],
+    "convolution": lambda step, place: [(0, place)],  # output channels of weights
+    "convolution_input": lambda step, place: [],
     "convolution_weight": lambda step, place: [(1, 0)] if place == 0 else [],
+    "pick": lambda step, place: _without(
+        (step.kind.attributes()["axis"],), step.avals[place].shape, keepdim=False
+    ),
     "view_as_real": _kept_pairs,
     "view_as_complex": _kept_pairs,
 }
@@ -296,7 +358,8 @@ RULES: dict[str, Callable[[Step], Any]] = {
     **dict.fromkeys(MOVES, _moved),
     **dict.fromkeys(("elementwise", "library", "complex", "cast", "check"), _elementwise),
     **dict.fromkeys(("index_add", "scatter_add", "unstrided"), _added),
-    **dict.fromkeys(("sort", "view_as_real", "view_as_complex"), _mixed),
+    **dict.fromkeys(("convolution", "convolution_input"), _convolved),
+    **dict.fromkeys(("sort", "view_as_real", "view_as_complex", "convolution_weight"), _mixed),
     "pick": _moved,
     "index_combine": _combined,
     "scan": _scanned,
