@@ -118,7 +118,9 @@ def _is_turned_product(tape, row):
 def _swapped(x):
     """The last two axes of a Ref exchanged; a Ref that is such a view is seen through."""
     kind = x.builder.tape.kind(x.row)
-    n = x.ndim
+    n, number = x.ndim, literal_of(x)
+    if number is not None:
+        return x.builder.literal(number, aval((*x.shape[:-2], *x.shape[:-3:-1]), kind.aval.dtype))
     if kind.op.name == "permute" and kind.attrs[0] == (*range(n - 2), n - 1, n - 2):
         return x.builder.ref(x.builder.tape.left[x.row])
     return swap(x)

@@ -348,3 +348,18 @@ def test_a_function_that_wraps_a_wrapper_is_another_function():
         return 2 * g(x)
 
     assert run(tj.jit(twice).numba(2.0), 2.0) == (0, [24.0])
+
+
+def test_sums_of_products_of_a_matrix_with_itself():
+    """The slope of the sum is a matrix of ones, which the transposed product reads transposed."""
+    x = np.linspace(-1.0, 2.0, 24).reshape(2, 3, 4)
+
+    def function(x):
+        return np.sum(x @ np.swapaxes(x, -1, -2)) + np.sum(np.swapaxes(2.0 * x, 1, 2) @ x)
+
+    g = tj.value_and_grad(function)
+    status, outputs = run(g.numba(x), x)
+    assert status == 0
+    agree(outputs, g(x))
+    numeric = (function(x + 1e-6 * (x > 1.9)) - function(x - 1e-6 * (x > 1.9))) / 2e-6
+    assert math.isclose(g(x)[1][x > 1.9].sum(), numeric, rel_tol=1e-7)
