@@ -11,12 +11,15 @@ import re
 from pathlib import Path
 
 import numpy as np
+import probing
 import pytest
 import scipy.optimize
 import scipy.sparse
 from operation_programs import draft
 
 import tapejit as tj
+from tapejit import dtypes, tape
+from tapejit.autodiff import reverse
 from tapejit.errors import ArgumentError, NotDifferentiable, TapejitError, TraceError
 from tapejit.transforms.sparse import colours, patterns, programs, short_axes
 
@@ -136,6 +139,70 @@ def test_operations_agree_with_the_dense_jacobian(name):
     if name in EXACT:
         union = np.logical_or.reduce([matrix != 0 for matrix in matrices])
         np.testing.assert_array_equal(pattern.toarray(), union)
+
+
+# ---------------------------------------------------------------- every operation of the register
+
+PROBED = [
+    op for op in probing.probed() if "float64" in {dtype.name for dtype in probing.dtypes_of(op)}
+]
+
+
+def derivative_of(record, arrays):
+    """All slopes of one row by its inputs, one reverse sweep for each element."""
+    sweep = reverse(record.tape, (record.row,), record.floats)
+    value = record.tape.kind(record.row).aval
+    columns = [record.tape.kind(row).aval.size for row in record.floats]
+    found = np.zeros((value.size, sum(columns)))
+    for i in range(value.size):
+        seed = np.zeros(value.size)
+        seed[i] = 1
+        seeds = [seed.reshape(value.shape)]
+        run = probing.swept(sweep.tape, record.inputs, sweep.results, sweep.seeds, arrays, seeds)
+        parts = [
+            np.zeros(n) if g is None else np.ravel(g) for n, g in zip(columns, run, strict=True)
+        ]
+        found[i] = np.concatenate([*parts, []])
+    return found
+
+
+@pytest.mark.parametrize("op", PROBED, ids=lambda op: op.name)
+def test_patterns_cover_every_operation(op, monkeypatch):
+    """Also one that is declared tomorrow: its family's rule may not be right for it."""
+    cases = [
+        case for case in probing.cases(op, (dtypes.float64,)) if probing.is_differentiable(case)
+    ]
+    for case in cases[:3]:
+        arrays = probing.inputs_of(case)
+        check_pattern(case, arrays, monkeypatch)
+        places = [shape[:1] == ("index",) for shape in case.shapes]
+        if any(places):  # once more where all lead to one place
+            pairs = zip(arrays, places, strict=True)
+            check_pattern(
+                case, [a * 0 + 1 if is_index else a for a, is_index in pairs], monkeypatch
+            )
+
+
+def check_pattern(case, arrays, monkeypatch):
+    """What is nonzero is in the pattern, and what is moved has slopes of 1."""
+    record = probing.recorded(case, arrays)
+    if record.tape.kind(record.row).aval.dtype.is_complex or not record.floats:
+        return
+    program = tape.Program(record.tape, record.inputs, ())
+    dense = derivative_of(record, arrays)
+    for is_told in (True, False):  # where indices lead, or that they may lead anywhere
+        with monkeypatch.context() as patch:
+            if not is_told:
+                patch.setattr(patterns.Patterns, "_index", lambda self, row: None)
+            found = patterns.Patterns(program, record.floats, [record.row], arrays)
+        pattern = found.rows[record.row]
+        covered = np.zeros(dense.shape, bool) if pattern is None else pattern.toarray()
+        assert (covered | (dense == 0)).all(), f"{case}: told {is_told}"
+        if found.is_moved[record.row] and is_told:
+            np.testing.assert_array_equal(dense, covered)
+
+
+# ---------------------------------------------------------------- random programs
 
 
 def outputs_of_all_lines(text):
