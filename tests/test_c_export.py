@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from object_symbols import undefined_symbols
+from test_targets import target
 
 import tapejit as tj
 from tapejit.errors import ArgumentError, KernelError, TraceError
-from tapejit.runtime.native import host
+from tapejit.runtime.native import compile_object, host
 from tapejit.transforms import c_export
+from tapejit.transforms.native import native
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 DOCS = Path(__file__).parent.parent / "docs" / "c_abi.md"
@@ -347,6 +349,21 @@ int main(void)
     got = numbers(ran(compiled(tmp_path, source, made.code), tmp_path))
     expected = np.sum(np.sin(x) * np.floor(x)), np.cos(x[3]) * np.floor(x[3])
     np.testing.assert_allclose(got, expected, 1e-13)
+
+
+@pytest.mark.parametrize("system", ["sse2", "neon", "m1", "windows"])
+def test_it_compiles_for_other_systems(system):
+    to, g = (
+        target(system),
+        tj.value_and_grad(lambda x, k: np.sum(np.cumsum(np.exp(x) * k, axis=1) @ x.T)),
+    )
+    made = native(g, (np.ones((3, 40)), 2.0), {}, to)
+    parameters = [*c_export._inputs(g, made, "f"), *c_export._outputs(made)]
+    parameters = c_export._with_unique_names(parameters, "f")
+    text = c_export._entry(made.code, parameters, "f", to)
+    compiled_for = compile_object(text, made.code.tier, target=to)
+    assert undefined_symbols(compiled_for) <= ALLOWED | LIBM | {"__bzero"}
+    assert ("dllexport" in text) == (system == "windows")
 
 
 # ---------------------------------------------------------------- bad input
