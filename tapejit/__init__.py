@@ -23,7 +23,8 @@ from tapejit.dtypes import (
     set_default_dtype,
     uint8,
 )
-from tapejit.interop import (  # noqa: F401 - they give Tensor NumPy's protocols
+from tapejit.interop import (  # noqa: F401 - they give Tensor NumPy's protocols, and more
+    numba_seam,
     numpy_functions,
     numpy_methods,
     numpy_protocol,

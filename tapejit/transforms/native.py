@@ -15,9 +15,12 @@ Start at `native`.  Who calls it: Python and C in this file, Numba in `interop.n
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import hashlib
+import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -78,6 +81,8 @@ class NativeFunction:
     """
 
     __tapejit_cache__ = True
+    alive: ClassVar[weakref.WeakSet[NativeFunction]] = weakref.WeakSet()
+    """All that there are."""
 
     def __init__(self, name: str, code: Freestanding, arguments: tuple, keywords: dict, answer):
         self.__name__ = name
@@ -85,6 +90,18 @@ class NativeFunction:
         self.arguments = arguments
         self.keywords = keywords
         self.answer = answer
+        self.alive.add(self)
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """A hash of all that a caller compiles in: code, nesting, words of failures."""
+        nested = (self.arguments, self.keywords, self.answer)
+        parts = self.code.symbol, self.code.failures, nested, [_classes(x) for x in nested]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+    def __reduce__(self):
+        parts = self.__name__, self.code, self.arguments, self.keywords, self.answer
+        return NativeFunction, parts
 
     def __call__(self, *args, **kwargs):
         """The answer for arguments like the example's; arrays are fresh.
@@ -178,6 +195,38 @@ def _text(part) -> str:
         return f"{{{', '.join(f'{name!r}: {_text(x)}' for name, x in part.items())}}}"
     inner = ", ".join(map(_text, part))
     return f"[{inner}]" if isinstance(part, list) else f"({inner})"
+
+
+# ---------------------------------------------------------------- nesting
+
+
+def parts_of(tree) -> list[tuple[Any, Any]] | None:
+    """The parts of arguments or an answer with their names or numbers; None for a leaf."""
+    if isinstance(tree, Number | Array | Static | Result | Constant):
+        return None
+    if isinstance(tree, dict):
+        return list(tree.items())
+    if dataclasses.is_dataclass(tree):
+        return [(f.name, getattr(tree, f.name)) for f in dataclasses.fields(tree) if f.init]
+    return list(zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True))
+
+
+def names_of(tree) -> tuple | None:
+    """What names the parts of a container that is no plain tuple or list."""
+    is_plain = isinstance(tree, tuple | list) and not hasattr(tree, "_fields")
+    return None if is_plain else tuple(name for name, _ in parts_of(tree) or ())
+
+
+def leaves_of(tree) -> list:
+    """All leaves of arguments or an answer, in order."""
+    parts = parts_of(tree)
+    return [tree] if parts is None else [leaf for _, part in parts for leaf in leaves_of(part)]
+
+
+def _classes(tree) -> list:
+    kind = type(tree)
+    own = (kind.__module__, kind.__qualname__)
+    return [own, *(_classes(part) for _, part in parts_of(tree) or ())]
 
 
 # ---------------------------------------------------------------- making one
