@@ -71,6 +71,8 @@ def picked(pattern, sources):
 def added(pattern, targets, sources, n: int):
     """n rows: row targets[k] is the union of the rows sources[k]."""
     targets, sources = np.asarray(targets).reshape(-1), np.asarray(sources).reshape(-1)
+    most = int(counts(pattern)[sources].sum(dtype=np.int64))  # if they had nothing in common
+    _check_size(most // 8, n, pattern.shape[1])
     truths = np.ones(len(targets), np.bool_)
     links = sparse.csr_array((truths, (targets, sources)), shape=(n, pattern.shape[0]))
     found = links @ pattern
@@ -94,8 +96,8 @@ def united(one, other):
 def _check_size(nnz, rows, columns):
     if nnz > LARGEST:
         raise TapejitError(
-            f"sparse: {nnz:,} of {rows * columns:,} derivatives of a step are no zeros, too many "
-            f"for a pattern (at most {LARGEST:,})\n"
+            f"sparse: a step of {rows:,} numbers has {nnz:,} derivatives that are no zeros, of "
+            f"{rows * columns:,}; a pattern has {LARGEST:,} at most\n"
             "  try  sparse=False, or hvp, vjp and jvp, which form no matrix"
         )
 
@@ -180,6 +182,8 @@ def _scanned(step):
     shape, axis = step.kind.aval.shape, step.kind.attributes()["axis"]
     if not shape:
         return _elementwise(step)
+    elements = step.kind.aval.size
+    _check_size(elements * (shape[axis] + 1) // 2, elements, elements)
     later, earlier = np.tril_indices(shape[axis])
     lines = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), axis, -1)
     targets, sources, found = lines[..., later], lines[..., earlier], None
