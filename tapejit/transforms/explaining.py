@@ -98,8 +98,9 @@ def explain(function: Callable) -> Explanation:
     """The paths of a function made by jit, grad, value_and_grad, jacobian or hessian.
 
     For each signature its paths; for each path the rows of its tape, who answers its calls, what
-    Python read while it was recorded, what it guards outside the arguments, and its kernels; then
-    why each recording was made, by what differs from the nearest call that was known.
+    Python read while it was recorded, what it guards outside the arguments, its kernels, and of a
+    sparse derivative the pattern and the number of sweeps that its colours need; then why each
+    recording was made, by what differs from the nearest call that was known.
 
     Errors  TraceError if the function is not the result of a transform
 

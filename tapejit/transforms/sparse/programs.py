@@ -39,7 +39,10 @@ UNROLLED = 8192
 """Rows of all sweeps up to which they are one program."""
 
 GROUP = 64
-"""Sweeps of one program where there are more: each pass over memory serves them all."""
+"""Sweeps of one program, at most, where there are more."""
+CACHED = 1 << 16
+"""Elements that a row has in all sweeps of a group: 128 sweeps over 32,000 observations took 1.8
+times as long in groups of 64 as one by one, 1,500 over 1,500 numbers less than half."""
 
 # ---------------------------------------------------------------- data
 
@@ -219,7 +222,8 @@ class Compressed:
         self.dtype = _scipy_dtype([tape.kind(r).aval.dtype.dtype for r in live or problem.wanted])
         self.columns = _spans([tape.kind(row).aval.size for row in problem.wanted])
         self.rows = _spans([part.size for part in problem.parts])
-        n_active = sum(found is not None for found in patterns.rows)
+        sizes = [found.shape[0] for found in patterns.rows if found is not None]
+        n_active = len(sizes)
         n_sweeps = colouring.n_forward + colouring.n_reverse
         self.is_unrolled = n_sweeps * n_active <= UNROLLED
         self.forward_colours = [self._colours_of(span) for span in self.rows]
@@ -227,7 +231,7 @@ class Compressed:
         if self.is_unrolled:
             self.jobs = [self._unrolled(_Writer(problem, patterns, colouring))]
         else:
-            size = max(1, min(GROUP, UNROLLED // n_active))
+            size = max(1, min(GROUP, UNROLLED // n_active, CACHED // max(sizes)))
             self.jobs = [
                 self._grouped(_Writer(problem, patterns, colouring), is_forward, n, size)
                 for is_forward, n in ((True, colouring.n_forward), (False, colouring.n_reverse))
