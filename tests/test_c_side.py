@@ -182,6 +182,21 @@ def test_numbers_and_layouts_that_can_be_converted():
         assert np.array_equal(gradient["w"], native_weighted()(nest, power=2)[1]["w"])
 
 
+def test_keys_in_another_order_are_told_apart():
+    native = tj.jit(lambda p, *, k, m: p["a"] - p["b"] + k * 10.0 - m).numba(
+        {"a": x10, "b": x10}, k=1.0, m=2.0
+    )
+    expected = native({"a": x10, "b": x10 * 3.0}, k=4.0, m=5.0)
+    assert np.array_equal(expected, x10 - x10 * 3.0 + 40.0 - 5.0)
+    for _ in range(3):
+        assert_same(native({"b": x10 * 3.0, "a": x10}, k=4.0, m=5.0), expected)
+        assert_same(native({"a": x10, "b": x10 * 3.0}, m=5.0, k=4.0), expected)
+        assert_same(native({"a": x10, "b": x10 * 3.0}, k=4.0, m=5.0), expected)
+        out = np.empty(10)
+        assert native({"b": x10 * 3.0, "a": x10}, out=out, m=5.0, k=4.0) is out
+        assert np.array_equal(out, expected)
+
+
 def test_a_failing_guard_says_which_and_known_paths_are_chosen():
     g = tj.value_and_grad(branching)
     g(x10)

@@ -3,8 +3,8 @@
 A transform says in Python, once, what its answer is made of; `enter_path` calls that with a `Slot`
 in place of every result, and writes down what came out, as it writes down how the arguments were
 nested and what the path's guards are.  So the native way has no rules of its own, and what cannot
-be written (a dataclass, a guard of an unusual kind) goes through Python: as a part of the record
-where it can be, and as a whole where not.
+be written (taking a dataclass apart, a guard of an unusual kind) goes through Python: as a part of
+the record where it can be, and as a whole where not.
 
 Start at `enter_path`.  What a record is: `runtime.entry`.
 """
@@ -240,7 +240,7 @@ def _taking_apart(container, names, n):
         if type(tree) is not container:
             return None
         if issubclass(container, dict):
-            return list(tree.values()) if tuple(tree) == names else None
+            return [tree[name] for name in names] if tuple(tree) == names else None
         if issubclass(container, tuple | list):
             return list(tree) if len(tree) == n else None
         return [getattr(tree, name) for name in names]

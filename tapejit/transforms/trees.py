@@ -120,7 +120,7 @@ def parts_of(tree) -> tuple[tuple, Sequence] | None:
     if isinstance(tree, list | tuple):
         return (), tree
     if isinstance(tree, dict):
-        return tuple(tree), list(tree.values())
+        return tuple(tree), [tree[name] for name in tree]
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = tuple([f.name for f in dataclasses.fields(tree) if f.init])
         return names, [getattr(tree, name) for name in names]
