@@ -89,6 +89,7 @@ from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
 from tapejit.transforms.jacobians import hessian, jacobian, sparsity
 from tapejit.transforms.products import hvp, jvp, vjp
+from tapejit.transforms.vmap import vmap
 
 inplace_shapes.complete()
 
@@ -157,6 +158,7 @@ __all__ = [
     "uint8",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]  # and the functions in FUNCTIONS
 
 if TYPE_CHECKING:  # functions come from the register and from front.export, at import

@@ -19,7 +19,7 @@ FLOORS = {
     "words": ("registry", "families tape plan"),
     "grammar": ("build verify pretty",),
     "vocabulary": ("ops",),
-    "meaning": ("autodiff simplify schedule",),
+    "meaning": ("autodiff batching simplify schedule",),
     "text": ("codegen",),
     "machines": ("runtime",),
     "people": ("tensor", "transforms nn linalg fft special cuda", "interop", "scipy"),

@@ -147,6 +147,13 @@ def wrap_known(value, known: Aval, tracked: bool = False) -> Tensor:
     return result
 
 
+def new_leaf(value, dtype: DType | None = None) -> Tensor:
+    """A tensor where a history begins; a trace that it is made in has it for its own."""
+    result = wrap(value, dtype, tracked=True)
+    state.parked.begin(result)
+    return result
+
+
 def storage(tensor: Tensor) -> np.ndarray:
     """The tensor's value as an array whose memory can be shared and written."""
     value = tensor._value

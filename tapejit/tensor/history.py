@@ -82,6 +82,8 @@ def set_requires_grad(x, value=True) -> Tensor:
         x._tracked = value
         x._stamp = None
         state.parked.forget(x)
+        if value:
+            state.parked.begin(x)
     return x
 
 

@@ -59,6 +59,7 @@ class Recording(Tape):
         "limit_bytes",
         "mutations",
         "names",
+        "own",
         "places",
         "push_kind",
         "push_left",
@@ -97,6 +98,7 @@ class Recording(Tape):
         self.impure = ""  # why a trace must not be kept
         self.reads_layout = False  # whether a trace looked at strides
         self.draws: dict = {}  # row -> what a trace draws there at every call
+        self.own: set = set()  # input rows of leaves that were made while tracing
         self.is_trace = is_trace
         self.speaks_numpy = False  # a trace of a function of arrays: methods mean NumPy's
         self.bytes = 0
@@ -142,6 +144,15 @@ class Recording(Tape):
             tensor._stamp = self.stamp
             tensor._row = row
         return row
+
+    def begin(self, leaf) -> None:
+        """Give a leaf that was made while tracing its row: it is none from outside."""
+        if self.is_trace:
+            self.own.add(self.adopt(leaf))
+
+    def is_outer(self, row: int, tensor) -> bool:
+        """Whether the tensor of an input row was there before this recording."""
+        return row not in self.own and tensor._tape is not self
 
     def constant(self, number, dtype) -> int:
         """The input row of a Python number, one per value and dtype."""

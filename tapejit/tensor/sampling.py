@@ -16,7 +16,7 @@ from tapejit.dtypes import DType
 from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
 from tapejit.tensor.attributes import check_device
-from tapejit.tensor.core import Tensor, wrap
+from tapejit.tensor.core import Tensor, new_leaf
 from tapejit.tensor.creation import lengths, named_dtype, publish
 from tapejit.tensor.front import FUNCTIONS, export, method
 from tapejit.tensor.guards import read
@@ -64,7 +64,7 @@ def _made(name, sample, dtype, generator, requires_grad, device=None) -> Tensor:
             )
         if state.parked.is_trace:
             state.parked.impure = f"makes a random leaf ({name})"
-        result = wrap(result._value, tracked=True)
+        result = new_leaf(result._value)
     return result
 
 

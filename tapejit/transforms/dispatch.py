@@ -2,8 +2,9 @@
 
 A call with NumPy arrays, numbers or plain tensors is *outermost*: the function is recorded once,
 differentiated tape → tape, compiled, and later calls run the program.  A call with tensors that are
-being recorded is *inner*: it runs as recorded operations, so any nesting is compiled as one by the
-transform outside.  NumPy in, NumPy out; tensors in, tensors out; Python floats count as float64.
+being recorded, or of a function that reads such tensors, is *inner*: it runs as recorded
+operations, so any nesting is compiled as one by the transform outside.  NumPy in, NumPy out;
+tensors in, tensors out; Python floats count as float64.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from tapejit import dtypes
 from tapejit.errors import ArgumentError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
 from tapejit.runtime.entry import Entries
-from tapejit.tensor.core import Tensor, apply, from_array, wrap
+from tapejit.tensor.core import Tensor, apply, from_array, new_leaf, wrap
+from tapejit.tensor.recording import state
 from tapejit.transforms import trees
 from tapejit.transforms.destinations import Out, taker
 from tapejit.transforms.entering import Slot, enter_path
@@ -67,12 +69,17 @@ def is_recorded(leaves: Sequence) -> bool:
 def is_inner(leaves: Sequence, out: Out | None) -> bool:
     """`is_recorded`, and then nothing is to be written anywhere."""
     inner = is_recorded(leaves)
-    if inner and out is not None:
+    if inner:
+        _check_no_out(out)
+    return inner
+
+
+def _check_no_out(out: Out | None) -> None:
+    if out is not None:
         raise ArgumentError(
             "out: this call is being recorded, its answer is no memory yet\n"
             "  try  out= in the outermost call"
         )
-    return inner
 
 
 def leave(value, example, is_numpy):
@@ -102,6 +109,12 @@ class Called(NamedTuple):
     is_known: bool
     """Whether the path was there before."""
 
+    @property
+    def is_inner(self) -> bool:
+        """Whether the function read a tensor with a history, to which the answer belongs."""
+        is_recording = state.grad_enabled or state.parked.is_trace
+        return is_recording and self.path.reads_history
+
 
 class Transform:
     """A function under one derivation; the callable that users get.
@@ -124,13 +137,23 @@ class Transform:
         self.entries = Entries() if entries is None else entries
 
     def answer(
-        self, args, kwargs, answer: Callable[[Trace, list, list], Any], out: Out | None = None
+        self,
+        args,
+        kwargs,
+        answer: Callable[[Trace, list, list], Any],
+        inner: Callable,
+        out: Out | None = None,
     ):
         """What an outermost call gives: `answer(trace, results, leaves)`, written into `out`.
 
         Where a known path was taken, the next call like this one will be a native one.
+
+        inner  what gives the answer as recorded operations, with the history of what is captured
         """
         called = self.call(args, kwargs, no_seeds)
+        if called.is_inner:
+            _check_no_out(out)
+            return inner()
         value = answer(called.path.trace, called.results, called.leaves)
         if out is not None:
             value = out.fill(value)
@@ -342,7 +365,7 @@ def _alias(x) -> Tensor:
     if not isinstance(x, Tensor):
         x = from_array(np.asarray(x, None if hasattr(x, "dtype") else np.float64)[()])
     if not x._tracked:
-        return wrap(x._value, x._aval.dtype, tracked=True)
+        return new_leaf(x._value, x._aval.dtype)
     return apply(OPS["reshape"], (x,), (x._aval.shape,), value=x._value)
 
 

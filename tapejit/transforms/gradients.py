@@ -56,7 +56,7 @@ def jit(function: Callable) -> Callable:
         trees.flatten((args, kwargs), leaves)
         if is_inner(leaves, out):
             return function(*args, **kwargs)
-        return transform.answer(args, kwargs, rebuild, out)
+        return transform.answer(args, kwargs, rebuild, lambda: function(*args, **kwargs), out)
 
     call = entering(function, transform.entries, full_call)
     call.transform = transform
@@ -101,11 +101,15 @@ def _differentiated(function, argnums, has_aux, select):
     def full_call(args, kwargs, out):
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
+
+        def inner():
+            return select(*_inner_value_and_grad(function, arguments, has_aux, args, kwargs))
+
         if is_inner(leaves, out):
             arguments.positions(args)  # checks them
-            return select(*_inner_value_and_grad(function, arguments, has_aux, args, kwargs))
+            return inner()
         transform, answer = prepare(args, kwargs)
-        return transform.answer(args, kwargs, answer, out)
+        return transform.answer(args, kwargs, answer, inner, out)
 
     def prepare(args, kwargs):
         spans = arguments.positions(args)

@@ -176,7 +176,8 @@ class Path:
     """One recorded run, compiled."""
 
     __slots__ = (
-        "captures", "draws", "fixed", "guards", "layouts", "made", "reads", "sites", "trace",
+        "captures", "draws", "fixed", "guards", "layouts", "made", "outside", "reads", "sites",
+        "trace",
     )  # fmt: skip
 
     def __init__(self, recorded: Trace, guards: Guards, arrays, made: Made):
@@ -189,6 +190,9 @@ class Path:
         constants = () if made.is_reusable else recording.constants.values()
         self.fixed = tuple([(row, _fixed(recording.values[row])) for row in constants])
         self.draws = tuple([x for _, x in self.captures if x.__class__ is Draw])
+        self.outside = [
+            x for row, x in self.captures if x.__class__ is Tensor and recording.is_outer(row, x)
+        ]
         # strides of the arguments, if the function looked at them or they decided what aliases
         self.layouts = _layouts(arrays) if recording.reads_layout else None
         self.reads = guards
@@ -209,6 +213,11 @@ class Path:
     def compiled(self) -> Compiled | None:
         """The program's kernels."""
         return self.made.compiled
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether it captured a tensor whose history operations are recorded for."""
+        return any(tensor._tracked for tensor in self.outside)
 
     @property
     def weight(self) -> int:

@@ -152,10 +152,12 @@ def jvp(function: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any,
     trees.flatten((primals, tangents), leaves)
     if is_recorded(leaves):
         return inner_jvp(function, primals, tangents)
-    return _run_along(transform, primals, tangents, _answer_jvp)
+    return _run_along(
+        transform, primals, tangents, _answer_jvp, lambda: inner_jvp(function, primals, tangents)
+    )
 
 
-def _run_along(transform, primals, tangents, answer):
+def _run_along(transform, primals, tangents, answer, inner):
     """An outermost call whose program takes a tangent for each primal."""
     directions: list = []
     trees.flatten(tangents, directions)
@@ -166,6 +168,8 @@ def _run_along(transform, primals, tangents, answer):
         return [np.asarray(a, dtype) for a, dtype in zip(arrays, kinds, strict=True)]
 
     called = transform.call(primals, {}, seeds)
+    if called.is_inner:
+        return inner()
     n = len(called.leaves)
     if called.is_known:
         whole: list = []
@@ -295,12 +299,17 @@ def hvp(function: Callable, primals: Sequence, v: Sequence) -> Any:
     leaves: list = []
     trees.flatten((primals, v), leaves)
     arguments = Arguments(tuple(range(len(primals))) if len(primals) != 1 else 0)
-    if is_recorded(leaves):
+
+    def inner():
         gradient = grad(function, arguments.argnums if len(primals) != 1 else 0)
         return inner_jvp(gradient, primals, v)[1]
+
+    if is_recorded(leaves):
+        return inner()
     return _run_along(
         transform, primals, v,
         lambda trace, results, leaves: arguments.gather(primals, _products(results, leaves)),
+        inner,
     )  # fmt: skip
 
 
