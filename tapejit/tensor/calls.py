@@ -25,7 +25,7 @@ from tapejit.errors import AutogradError, StaleTape
 from tapejit.registry import OPS, kind
 from tapejit.shapes import Aval
 from tapejit.tape import dependent_rows
-from tapejit.tensor.core import Tensor, apply, place, wrap
+from tapejit.tensor.core import Tensor, apply, new_leaf, place, wrap
 from tapejit.tensor.recording import Recording, seal_if_long, state, user_site, version
 
 _CALL, _DETACH = OPS["call"], OPS["detach"]
@@ -245,7 +245,8 @@ def fitted(given, target: Aval, describe: Callable[[str], str]) -> Tensor | None
 
 def zeros_like(target: Aval, tracked: bool = False) -> Tensor:
     """Zeros of a shape and dtype, as data or as a leaf."""
-    return wrap(np.zeros(target.shape, target.dtype.dtype)[()], target.dtype, tracked=tracked)
+    zeros = np.zeros(target.shape, target.dtype.dtype)[()]
+    return new_leaf(zeros, target.dtype) if tracked else wrap(zeros, target.dtype)
 
 
 def _summed(given, shape):
