@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import sys
 
 import numpy as np
 import pytest
-from test_entry import assert_same, entered, entries_of, warm
+from test_entry import assert_same, entered, entries_of, random_tree, total, warm
 
 import tapejit as tj
 from tapejit.errors import ArgumentError, DtypeError, ShapeError
@@ -223,6 +224,33 @@ def test_no_memory_is_there_while_recording():
         outer(x10)
     with pytest.raises(DtypeError, match="answers with tensors"):
         inner(tj.tensor(x10), out=np.empty(10))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_nesting(seed):
+    """Traced and native functions, fresh arrays and given ones, which may be the arguments."""
+    example = random_tree(np.random.default_rng(seed))
+    g = tj.value_and_grad(total)
+    expected = g(example)
+    for call in (g, g.numba(example)):
+        for _ in range(3):
+            given = copy.deepcopy(example)
+            out = tuple(np.empty_like(x) for x in arrays_of(expected))
+            answer = call(given, out=out)
+            assert all(a is b for a, b in zip(arrays_of(answer), out, strict=True))
+            np.testing.assert_allclose(numbers_of(answer), numbers_of(expected), 1e-5)
+            np.testing.assert_allclose(numbers_of(call(given)), numbers_of(expected), 1e-5)
+            answer = call(given, out=tuple(arrays_of((given,))))
+            np.testing.assert_allclose(numbers_of(answer), numbers_of(expected), 1e-5)
+
+
+def numbers_of(answer) -> list:
+    """All numbers, in order."""
+    if isinstance(answer, dict):
+        answer = list(answer.values())
+    if isinstance(answer, tuple | list):
+        return [number for item in answer for number in numbers_of(item)]
+    return np.ravel(answer).tolist()
 
 
 def test_references_balance():
