@@ -218,7 +218,7 @@ def hessian(function: Callable | None = None, argnums=0, sparse: bool = False) -
     if sparse:
         from tapejit.transforms.sparse import calls
 
-        return calls.sparse_derivative(function, argnums, calls.derive_hessian, "hessian")
+        return calls.sparse_derivative(function, argnums, calls.derive_hessian, "hessian", 2)
     return as_function(jacobian(grad(function, argnums), argnums), function)
 
 

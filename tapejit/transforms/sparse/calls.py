@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +21,11 @@ from scipy import sparse
 from tapejit import autodiff
 from tapejit.errors import ArgumentError, NotDifferentiable, TraceError
 from tapejit.locks import Lock
+from tapejit.registry import OPS, kind
 from tapejit.runtime.compiled import compile_program
 from tapejit.simplify import simplify
-from tapejit.tape import Program, Tape
-from tapejit.transforms import trees
+from tapejit.tape import Program, Tape, with_inputs
+from tapejit.transforms import running, trees
 from tapejit.transforms.dispatch import (
     Arguments,
     Transform,
@@ -36,7 +38,7 @@ from tapejit.transforms.dispatch import (
 )
 from tapejit.transforms.paths import Derived
 from tapejit.transforms.sparse.colours import NONE, colour, colour_symmetric
-from tapejit.transforms.sparse.patterns import Patterns, evaluated
+from tapejit.transforms.sparse.patterns import Patterns, counts, evaluated, matrix
 from tapejit.transforms.sparse.programs import Compressed, Part, Problem
 from tapejit.transforms.sparse.short_axes import without_short_axes
 from tapejit.transforms.trace import OutputRow, Trace
@@ -57,6 +59,9 @@ class Known:
         self.watched = {place: np.array(inputs[place]) for place in self.patterns.watched}
         self.indices = self.patterns.indices
         self.pattern: Any = self._whole(self.patterns)
+        self.shown, self.order = _turned(self.pattern, problem)
+        for array in (self.shown.indices, self.shown.indptr):
+            array.setflags(write=False)
         self.compressed: Compressed | None = None
 
     def _whole(self, patterns):
@@ -71,8 +76,6 @@ class Known:
             whole = whole.multiply(whole.T.tocsr()).tocsr()
             whole.sort_indices()
         whole.has_sorted_indices = whole.has_canonical_format = True
-        for array in (whole.indices, whole.indptr):
-            array.setflags(write=False)
         return whole
 
     def fits(self, inputs: list) -> bool:
@@ -108,22 +111,38 @@ class Known:
 
     def describe(self) -> str:
         """The pattern and its colours, in a line."""
-        rows, columns = self.pattern.shape
+        rows, columns = self.shown.shape
         text = f"pattern {rows} x {columns}, {self.pattern.nnz} elements"
         if self.compressed is None:
             return text
         colouring, jobs = self.compressed.colouring, self.compressed.jobs
+        forward, reverse = colouring.n_forward, colouring.n_reverse
+        if self.order is not None:
+            forward, reverse = reverse, forward
         runs = sum(len(job.firsts) for job in jobs)
         return (
-            f"{text}: {colouring.n_forward} forward and {colouring.n_reverse} reverse sweeps, "
+            f"{text}: {forward} forward and {reverse} reverse sweeps, "
             f"{runs} runs of {len(jobs)} programs"
         )
 
     def matrix(self, data):
         """CSR with new values; the arrays of the pattern are shared, and read-only."""
-        found = copy.copy(self.pattern)  # a tenth of the time of the constructor, which checks
-        found.data = data
+        found = copy.copy(self.shown)  # a tenth of the time of the constructor, which checks
+        found.data = data if self.order is None else data[self.order]
         return found
+
+
+def _turned(pattern, problem: Problem) -> Any:
+    """The pattern of the result, and the order in which it takes a problem's nonzeros."""
+    if problem.turned is None:
+        return pattern, None
+    numbers = np.arange(pattern.nnz)
+    whole = sparse.csr_array((numbers, pattern.indices, pattern.indptr), pattern.shape).T.tocsr()
+    whole.sort_indices()
+    starts = np.zeros(problem.n_turned + 1, np.int32)
+    starts[problem.turned + 1] = counts(whole)
+    shape = problem.n_turned, pattern.shape[0]
+    return matrix(whole.indices, np.cumsum(starts), shape), whole.data
 
 
 class Sweeps:
@@ -176,7 +195,7 @@ class Reads:
         with self.sweeps.lock:
             known = self.sweeps.find(inputs)
             known.patterns = None
-        return [known.pattern.copy(), *self.guards(inputs)]
+        return [known.shown.copy(), *self.guards(inputs)]
 
     def report(self) -> tuple[list[str], list]:
         """The patterns, and the steps of the guards."""
@@ -186,10 +205,9 @@ class Reads:
 
 def derive_jacobian(recorded: Trace, wanted, runner: Callable = Sweeps) -> Derived:
     """The path's outputs by the wanted arguments."""
-    recording, parts = recorded.recording, []
+    recording, outputs = recorded.recording, []
     for output, shape in zip(recorded.outputs, recorded.shapes, strict=True):
         row = int(output) if isinstance(output, OutputRow) else NONE
-        size = int(np.prod(shape, dtype=np.int64))
         if row != NONE:
             dtype = recording.kind(row).aval.dtype
             if dtype.is_complex:
@@ -198,37 +216,84 @@ def derive_jacobian(recorded: Trace, wanted, runner: Callable = Sweeps) -> Deriv
                     "is holomorphic\n  try  its .real and .imag, or vjp and jvp"
                 )
             row = row if dtype.is_inexact else NONE
-        parts += _pieces(recording, row) if row != NONE else [Part(NONE, size)]
+        outputs.append(Part(row, math.prod(shape)))
     rows = tuple(recorded.inputs[i] for i in wanted)
+    if recorded.seeds is not None:
+        return _derive_by_rules(recorded, rows, outputs, runner)
+    parts = [piece for part in outputs for piece in _pieces(recording, part)]
     return _derived(recording, rows, parts, runner, False)
 
 
-def _pieces(tape: Tape, row: int) -> list[Part]:
+def _derive_by_rules(recorded: Trace, rows, outputs, runner) -> Derived:
+    """With rules of the user's, which run while the pullback is recorded: it is linear, and its
+    sparse Jacobian by the cotangents is the transpose.
+    """
+    recording = recorded.recording
+    roots = [part.row for part in outputs if part.row != NONE]
+    ones = [_ones(recording.kind(row).aval) for row in roots]
+    seeds, found = running.reverse(recorded, roots, rows, recorded.levels[0], ones)
+    running.check_unread(recorded, seeds)
+    parts = [Part(r, recording.kind(x).aval.size) for r, x in zip(found, rows, strict=True)]
+    is_live = [np.full(part.size, part.row != NONE) for part in outputs]
+    turned = np.flatnonzero(np.concatenate([*is_live, np.zeros(0, np.bool_)]))
+    n_turned = sum(part.size for part in outputs)
+
+    def run(program: Program):
+        return runner(Problem(program, seeds, tuple(parts), turned, n_turned), False)
+
+    return Derived(_with_ones(recording, seeds), (), (), run)
+
+
+def _ones(value):
+    return np.ones(value.shape, value.dtype.dtype)
+
+
+def _with_ones(tape: Tape, rows) -> Tape:
+    """The tape with rows of ones in place of inputs that nobody gives."""
+    result = with_inputs(tape, ())
+    for row in rows:
+        result.kinds[row] = kind(OPS["literal"], (1.0,), tape.kind(row).aval).number
+    return result
+
+
+def _pieces(tape: Tape, part: Part) -> list[Part]:
     """A row as those that it is made of, one behind the other."""
-    kind = tape.kind(row)
-    if kind.op.name == "reshape" or (kind.op.name == "cat" and kind.attrs[0] == 0):
-        operands = tape.operands(row)
-        if all(tape.kind(x).aval.dtype is kind.aval.dtype for x in operands):
-            return [part for x in operands for part in _pieces(tape, x)]
-    return [Part(row, kind.aval.size)]
+    if part.row == NONE:
+        return [part]
+    made = tape.kind(part.row)
+    if made.op.name == "reshape" or (made.op.name == "cat" and made.attrs[0] == 0):
+        operands = tape.operands(part.row)
+        avals = [tape.kind(x).aval for x in operands]
+        if all(value.dtype is made.aval.dtype for value in avals):
+            parts = [Part(x, value.size) for x, value in zip(operands, avals, strict=True)]
+            return [piece for one in parts for piece in _pieces(tape, one)]
+    return [part]
 
 
 def derive_hessian(recorded: Trace, wanted) -> Derived:
     """The path's gradient by the wanted arguments."""
     root = scalar_output(recorded, False)
     rows = tuple(recorded.inputs[i] for i in wanted)
+    avals = [recorded.recording.kind(row).aval for row in rows]
     tape, found = recorded.recording, (NONE,) * len(rows)
-    if root is not None:
-        sweep = autodiff.reverse(recorded.recording, (root,), rows, unit_seed=True)
+    if root is not None and recorded.seeds is not None:
+        told = recorded._replace(seeds=lambda: [_ones(value) for value in avals])
+        derived = running.forward_over_reverse(told, root, wanted)
+        running.check_unread(recorded, derived.seeds)
+        tape, rows, found = _with_ones(tape, derived.seeds), derived.seeds, derived.results
+    elif root is not None:
+        sweep = autodiff.reverse(tape, (root,), rows, unit_seed=True)
         tape, found = sweep.tape, sweep.results
-    sizes = [recorded.recording.kind(row).aval.size for row in rows]
-    parts = [Part(row, size) for row, size in zip(found, sizes, strict=True)]
-    return _derived(tape, rows, parts, Sweeps, True)
+    parts = [Part(row, value.size) for row, value in zip(found, avals, strict=True)]
+    # rules need not be those of a function: then there is no symmetry
+    return _derived(tape, rows, parts, Sweeps, is_symmetric=recorded.seeds is None)
 
 
 def _derived(tape, wanted, parts, runner, is_symmetric) -> Derived:
     def run(program: Program):
         live = [part.row for part in parts if part.row != NONE]
+        if not set(wanted) <= set(program.inputs):  # rules were run: seeds are no inputs
+            return runner(Problem(program, tuple(wanted), tuple(parts)), is_symmetric)
         whole, places = without_short_axes(program, [*wanted, *live])
         moved = dict(zip([*wanted, *live], places, strict=True))
         found = tuple(part._replace(row=moved.get(part.row, NONE)) for part in parts)
@@ -240,8 +305,13 @@ def _derived(tape, wanted, parts, runner, is_symmetric) -> Derived:
 # ---------------------------------------------------------------- calls
 
 
-def sparse_derivative(function: Callable, argnums, derive: Callable, name: str) -> Callable:
-    """The function whose calls give a SciPy matrix."""
+def sparse_derivative(
+    function: Callable, argnums, derive: Callable, name: str, n_levels: int = 1
+) -> Callable:
+    """The function whose calls give a SciPy matrix.
+
+    n_levels  derivatives that are taken, one of the other
+    """
     arguments, cache = Arguments(argnums), Transforms()
 
     def call(*args, **kwargs):
@@ -251,7 +321,8 @@ def sparse_derivative(function: Callable, argnums, derive: Callable, name: str) 
         wanted = tuple(i for first, last in spans for i in range(first, last))
         _check(name, arguments, args, leaves, wanted)
         if wanted not in cache:
-            cache[wanted] = Transform(function, functools.partial(derive, wanted=wanted))
+            derivation = functools.partial(derive, wanted=wanted)
+            cache[wanted] = Transform(function, derivation, n_levels=n_levels)
         return cache[wanted].call(args, kwargs, no_seeds).results[0]
 
     call.transforms = cache

@@ -64,6 +64,10 @@ class Problem(NamedTuple):
     """The rows whose elements are the columns."""
     parts: tuple[Part, ...]
     """The elements that are the rows."""
+    turned: np.ndarray | None = None
+    """None; or the problem is that of a transpose: which rows of the result its columns are."""
+    n_turned: int = 0
+    """All rows of the result, then."""
 
 
 class Job(NamedTuple):
