@@ -238,7 +238,7 @@ def rules_unknown() -> NotDifferentiable:
     return NotDifferentiable(
         "a function with a rule of its own (custom_vjp, custom_jvp, autograd.Function) is called "
         "inside a function whose derivative is taken in a way that knows no rules\n"
-        "  try  grad, value_and_grad, vjp, jvp, hvp, or a dense jacobian or hessian"
+        "  try  grad, value_and_grad, vjp, jvp, hvp, jacobian or hessian"
     )
 
 

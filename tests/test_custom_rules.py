@@ -15,6 +15,7 @@ import pytest
 
 import tapejit as tj
 from tapejit.errors import AutogradError, NotDifferentiable, ShapeError, TraceError
+from tapejit.transforms.dispatch import Transform, no_seeds
 
 X = np.array([0.3, -1.2, 2.7])
 V = np.array([0.5, 1.0, -2.0])
@@ -689,11 +690,22 @@ def test_rules_must_be_stated_and_well_formed():
         tj.grad(lambda n: h(n, 2.0))(1.0)
 
 
+def test_sparse_derivatives_go_by_the_rule():
+    straight = tj.custom_vjp(lambda x: np.round(x))
+    straight.defvjp(lambda x: (np.round(x), None), lambda r, g: (g,))
+    found = tj.hessian(lambda x: (straight(x) ** 2).sum(), sparse=True)(X)
+    np.testing.assert_array_equal(found.toarray(), 2 * np.eye(len(X)))
+
+
 def test_transforms_that_know_no_rules_refuse():
     straight = tj.custom_vjp(lambda x: np.round(x))
     straight.defvjp(lambda x: (np.round(x), None), lambda r, g: (g,))
+
+    def derive(recorded):
+        raise AssertionError("not reached")
+
     with pytest.raises(NotDifferentiable, match="in a way that knows no rules"):
-        tj.hessian(lambda x: (straight(x) ** 2).sum(), sparse=True)(X)
+        Transform(straight, derive).call((X,), {}, no_seeds)
 
 
 # ---------------------------------------------------------------- with the rest of the house
