@@ -149,6 +149,11 @@ class Calls(Ledger):
 
     def call_method(self, value, label, args, keywords, frame, missing):
         inner, owner = value.__func__, self.known(value.__self__, label.rpartition(".")[0] or label)
+        if getattr(inner, RULES, None) is not None:
+            if args is None:
+                self.visit(value.__self__, label)
+                return self.call_ruled(inner, label, None, keywords, frame, PART)
+            return self.call_ruled(inner, label, [owner, *args], keywords, frame, missing)
         if not isinstance(inner, types.FunctionType):
             return self.call(self.known(inner, label), args, keywords, frame, missing)
         if self.is_trusted_function(inner):

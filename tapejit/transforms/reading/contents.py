@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import types
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,8 @@ NOT_CALLED = frozenset(
         "__type_params__ __name__"
     )
 )
+FIELD = type(NamedTuple("One", [("field", int)]).field)
+"""What reads a field of a named tuple."""
 MAKERS = frozenset(["__init__", "__new__", "__post_init__"])
 
 
@@ -85,8 +88,8 @@ class Contents(Ledger):
         raw, owner = find_in_classes(cls, name)
         if raw is MISSING or trust.is_pure_module(owner.__module__):
             return
-        if isinstance(raw, types.MemberDescriptorType | types.GetSetDescriptorType):
-            return  # a slot: its value is in the snapshot
+        if isinstance(raw, types.MemberDescriptorType | types.GetSetDescriptorType | FIELD):
+            return  # a slot, or a field of a named tuple: its value is in the snapshot
         label = f"{owner.__qualname__}.{name}"
         self.check(f"{{o}}.__dict__[{name!r}]", owner, raw, label)
         for function in functions_of(raw):

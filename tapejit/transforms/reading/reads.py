@@ -37,7 +37,7 @@ from tapejit.transforms.reading.calls import Calls
 from tapejit.transforms.reading.contents import Contents
 from tapejit.transforms.reading.frames import FRESH, PART, VIEWER, Known, NotUnderstood
 from tapejit.transforms.reading.guards import Guards
-from tapejit.transforms.reading.ledger import C_FUNCTIONS, find_in_classes
+from tapejit.transforms.reading.ledger import C_FUNCTIONS, RULES, find_in_classes
 from tapejit.transforms.reading.snapshot import MISSING, is_leaf
 
 
@@ -269,6 +269,10 @@ class Analyst(Calls, Contents):
 
     def plain_attribute(self, value, name, label, raw, frame):
         """An entry of `__dict__`, a slot, a method or a class's constant."""
+        if getattr(raw, RULES, None) is not None and name not in getattr(value, "__dict__", {}):
+            owner = find_in_classes(type(value), name)[1]
+            self.check(f"{{o}}.__dict__[{name!r}]", owner, raw, label)
+            return self.known(getattr(value, name), label)
         if hasattr(raw, "__get__") and isinstance(type(raw).__get__, types.FunctionType):
             self.fail(f"{frame.place()}: {label} is computed by a descriptor")
             return FRESH  # reading it here would run the user's code once more
