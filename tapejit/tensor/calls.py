@@ -37,15 +37,17 @@ class Level:
     """One derivative that is being taken, by some tensors; a context while their function runs."""
 
     def __init__(self, tensors: Sequence[Tensor]):
-        self.tensors = list(tensors)
+        # recordings by their sequence numbers: they keep calls, and those their level
+        self.leaves = [x for x in tensors if x._tape is None]
         self.rows = [x._row for x in tensors]  # as they are now: they may be changed in place
-        self.starts = {(x._tape, x._row) for x in tensors if x._tape is not None}
-        self.cuts: set[tuple[Recording, int]] = set()
+        self.starts = {(x._tape.sequence, x._row) for x in tensors if x._tape is not None}
+        self.cuts: set[tuple[int, int]] = set()
         # rows before these are older than the level, and need not be looked at
-        self.born = state.parked
-        known = [self.born.places.get(id(x), x._row) for x in tensors]
-        older = min([len(self.born), *(row for row in known if row >= 0)])
-        self.known: dict[Recording, bytearray] = {self.born: bytearray(older)}
+        born = state.parked
+        known = [born.places.get(id(x), x._row) for x in tensors]
+        older = min([len(born), *(row for row in known if row >= 0)])
+        self.born = born.sequence
+        self.known: dict[int, bytearray] = {born.sequence: bytearray(older)}
 
     def __enter__(self):
         state.levels.append(self)
@@ -62,21 +64,25 @@ class Level:
         return x._tracked and self._row_depends(x._tape, x._row)
 
     def _is_start(self, leaf):
-        return any(leaf is x for x in self.tensors)
+        return any(leaf is x for x in self.leaves)
 
     def _row_depends(self, recording, row):
-        if recording.sequence < self.born.sequence:
+        if recording.sequence < self.born:
             return False
-        flags = self.known.setdefault(recording, bytearray())
+        flags = self.known.setdefault(recording.sequence, bytearray())
         for later in range(len(flags), row + 1):
             flags.append(self._begins(recording, later, flags))
         return bool(flags[row])
 
     def _begins(self, recording, row, flags) -> bool:
-        if (recording, row) in self.starts:
+        if (recording.sequence, row) in self.starts:
             return True
         kind = recording.kind(row)
-        if (recording, row) in self.cuts or kind.op is _DETACH or not kind.aval.dtype.is_inexact:
+        if (
+            (recording.sequence, row) in self.cuts
+            or kind.op is _DETACH
+            or not kind.aval.dtype.is_inexact
+        ):
             return False
         operands = recording.operands(row)
         if operands:
@@ -94,8 +100,8 @@ class Level:
         tape = x._tape
         if tape is None or not tape.is_trace:
             return self.depends(x)
-        rows = [row for recording, row in self.starts if recording is tape]
-        rows += [tape.places[id(x)] for x in self.tensors if id(x) in tape.places]
+        rows = [row for sequence, row in self.starts if sequence == tape.sequence]
+        rows += [tape.places[id(x)] for x in self.leaves if id(x) in tape.places]
         return bool(dependent_rows(tape, rows, x._row + 1)[x._row])
 
     def primal_of(self, x: Tensor) -> Tensor:
@@ -103,7 +109,7 @@ class Level:
         if not self.depends(x):
             return x
         result = apply(OPS["reshape"], (x,), (x._aval.shape,), value=x._value)
-        self.cuts.add((result._tape, result._row))
+        self.cuts.add((result._tape.sequence, result._row))
         return result
 
 
@@ -129,6 +135,8 @@ class Call(NamedTuple):
     """(recording, a tangent or None per argument) -> a tangent or None per result."""
     free: Callable[[], None]
     """Gives back what was saved, after a backward."""
+    reads: tuple[int, ...] = ()
+    """Rows whose values the rule reads."""
 
 
 def calls_below(recording: Recording, end: int, level: Level | None) -> dict[int, bool]:
@@ -180,29 +188,42 @@ def _another(value):
 
 
 class Saved:
-    """A tensor kept for a rule; where it is on the recording itself, without a cycle to that."""
+    """A tensor kept for a rule; one of the recording itself by its row, else there were a cycle."""
 
     def __init__(self, x: Tensor, recording: Recording):
         is_here = x._tape is recording
         self.tensor = None if is_here else x
         self.row = x._row if is_here else -1
-        self.value, self.dtype = x._value, x._aval.dtype
         self.version = version(x._value)
 
-    def get(self, recording: Recording) -> Tensor:
-        """The tensor, with its history."""
-        if version(self.value) != self.version:
-            raise StaleTape(
-                "one of the variables needed for gradient computation has been modified by an "
-                f"inplace operation: {wrap(self.value, self.dtype)._aval}, saved for a rule, is at "
-                f"version {version(self.value)}; expected version {self.version} instead\n"
-                "  try  the operation that is not in place, or clone() before it"
-            )
+    def get(self, recording: Recording | None) -> Tensor:
+        """The tensor, with its history.
+
+        Rows of a trace stay what they are, whatever happens to the memory of this run's values.
+        """
         if self.tensor is not None:
-            return self.tensor
-        result = wrap(self.value, self.dtype, tracked=True)
+            return self.checked(self.tensor)
+        assert recording is not None
+        recording.restore([self.row])
+        result = wrap(recording.values[self.row], tracked=True)
         result._tape, result._row, result._stamp = recording, self.row, recording.stamp
-        return result
+        return result if recording.is_trace else self.checked(result)
+
+    def checked(self, x):
+        now = version(x._value)
+        if now == self.version:
+            return x
+        raise StaleTape(
+            "one of the variables needed for gradient computation has been modified by an inplace "
+            f"operation: {x._aval}, saved for a rule, is at version {now}; expected version "
+            f"{self.version} instead\n"
+            "  try  the operation that is not in place, or clone() before it"
+        )
+
+
+def rows_of(saved: Iterable) -> tuple[int, ...]:
+    """The rows that are kept, of a rule's own recording."""
+    return tuple(x.row for x in saved if isinstance(x, Saved) and x.row >= 0)
 
 
 FREED = (

@@ -16,7 +16,7 @@ import warnings
 from typing import Any
 
 from tapejit.errors import AutogradError, NotDifferentiable
-from tapejit.tensor.calls import FREED, Call, Saved, fitted, record_call, zeros_like
+from tapejit.tensor.calls import FREED, Call, Saved, fitted, record_call, rows_of, zeros_like
 from tapejit.tensor.core import Tensor, storage, wrap
 from tapejit.tensor.history import tracks
 from tapejit.tensor.inplace import adopt_row
@@ -221,8 +221,10 @@ class _Applied:
         _check_dirty(self.ctx, self.raw)
         self.differentiable = [i for i, y in enumerate(self.raw) if self.is_differentiable(y)]
         answers = list(self.raw)
+        self.first = -1
         if self.differentiable:
             made = self.record([self.raw[i] for i in self.differentiable])
+            self.first = made[0]._row
             for i, result in zip(self.differentiable, made, strict=True):
                 answers[i] = self.adopted(self.raw[i], result)
         self.save(answers)
@@ -268,6 +270,9 @@ class _Applied:
         self.ctx._saved = tuple(map(kept, self.ctx._saved))
         self.ctx._saved_forward = tuple(map(kept, self.ctx._saved_forward))
         self.ctx._recording = None
+        if self.first >= 0:
+            reads = rows_of((*self.ctx._saved, *self.ctx._saved_forward))
+            tape.calls[self.first] = tape.calls[self.first]._replace(reads=reads)
 
     # ------------------------------------------------------------ derivatives
 

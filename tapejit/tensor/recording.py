@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from tapejit.autodiff import rule_reads
+from tapejit.ops.calls import call as CALL
 from tapejit.ops.movement import input_
 from tapejit.registry import KINDS, Kind, kind
 from tapejit.runtime.reference import run_row
@@ -202,8 +203,12 @@ class Recording(Tape):
             if count > _LISTED_ONLY and values[row] is not None and row not in self.inputs
         ]
         alive += self.retained
-        reached = needed_rows(self, alive)
+        reached = self.reached_from(alive)
         self.forget_inputs([row for row in self.inputs if not reached[row]])
+        for row in list(self.calls):
+            _, count = self.kind(row).attrs
+            if not any(reached[row : row + count]):
+                del self.calls[row]
         keep = self.values_read(reached)
         for row in (*alive, *self.inputs, *self.constants.values()):
             keep[row] = 1
@@ -214,6 +219,21 @@ class Recording(Tape):
             elif values[row] is not None:
                 held += KINDS[self.kinds[row]].aval.nbytes
         self.bytes = held
+
+    def reached_from(self, rows: list[int]) -> bytearray:
+        """One flag per row that these depend on, or that the rule of such a call reads."""
+        while True:
+            reached = needed_rows(self, rows)
+            more = [
+                read
+                for row, call in self.calls.items()
+                if any(reached[row : row + self.kind(row).attrs[1]])
+                for read in call.reads
+                if not reached[read]
+            ]
+            if not more:
+                return reached
+            rows = [*rows, *more]
 
     def forget_inputs(self, rows: list[int]) -> None:
         """Let go of tensors that were read by nothing that is still alive."""
@@ -244,6 +264,9 @@ class Recording(Tape):
         operands = self.operands(row)
         if not operands:
             return []
+        if self.calls and KINDS[self.kinds[row]].op is CALL:
+            first = row - self.kind(row).attrs[0]
+            return list(self.calls[first].reads) if first in self.calls else []
         avals = tuple([KINDS[self.kinds[x]].aval for x in operands])
         places = (*operands, row)
         return [
@@ -272,7 +295,8 @@ class Recording(Tape):
     def free_calls(self, rows: bytearray) -> None:
         """Let the rules of the flagged calls give back what they saved."""
         for row, call in self.calls.items():
-            if row < len(rows) and rows[row]:
+            _, count = self.kind(row).attrs
+            if any(rows[row : row + count]):
                 call.free()
 
     def free_all(self) -> None:

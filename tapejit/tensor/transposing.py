@@ -9,15 +9,17 @@ cotangents.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tapejit.errors import NotDifferentiable
 from tapejit.shapes import Aval
 from tapejit.tensor import backward as engine
-from tapejit.tensor.calls import Level, zeros_like
+from tapejit.tensor.calls import Level, Saved, rows_of, zeros_like
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.modes import enable_grad
+from tapejit.tensor.recording import Recording
 
 
 def transposed(
@@ -50,16 +52,26 @@ class Linear:
         self.name = name
         self.is_trusted = is_trusted
         self.inputs = [zeros_like(x, tracked=True) for x in avals]
+        self.results: list[Any]
         with Level(self.inputs) as self.level:
             self.results = rule(list(self.inputs))
         if not is_trusted and not all(_is_zero(x) for x in self.results):
             self.refuse("it gives more than zeros for zeros")
 
-    def transpose(self, given: Sequence) -> list[Tensor | None]:
-        """One tensor or None per input of the rule, for one per result."""
+    def keep(self, recording: Recording) -> tuple[int, ...]:
+        """Hold what was recorded by its rows, which are returned: to be kept beside the tape."""
+        self.results = [x if x is None else Saved(x, recording) for x in self.results]
+        return rows_of(self.results)
+
+    def transpose(self, given: Sequence, recording: Recording | None = None) -> list[Tensor | None]:
+        """One tensor or None per input of the rule, for one per result.
+
+        recording  where the results are, if they are kept
+        """
+        results = [x.get(recording) if isinstance(x, Saved) else x for x in self.results]
         pairs = [
             (x, g)
-            for x, g in zip(self.results, given, strict=True)
+            for x, g in zip(results, given, strict=True)
             if x is not None and g is not None and self.level.depends(x)
         ]
         if not pairs:

@@ -30,6 +30,7 @@ from tapejit.tensor.calls import (
     fitted,
     level_of,
     record_call,
+    rows_of,
     zeros_like,
 )
 from tapejit.tensor.core import Tensor, as_operand, wrap
@@ -290,6 +291,7 @@ class _Kept:
         except TraceError:  # an object of the user's own
             self.structure, leaves = trees.LEAF, [value]
         self.leaves: Any = [Saved(x, recording) if isinstance(x, Tensor) else x for x in leaves]
+        self.rows = rows_of(self.leaves)
 
     def get(self, recording):
         """The same with its tensors."""
@@ -410,7 +412,7 @@ class custom_vjp(_Ruled):
         def push(recording, tangents):
             return transposed(self.name, lambda ys: pull(recording, ys), tangents, results.avals)
 
-        return Call(level, pull, push, kept.free)
+        return Call(level, pull, push, kept.free, kept.rows)
 
     def forward(self, arguments, primals):
         """What `fwd` gives: the results taken apart, and the residual."""
@@ -508,15 +510,16 @@ class custom_jvp(_Ruled):
         linear = Linear(self.name, tangents, arguments.avals)
         (results,) = found
         self.check_closed(any(level.depends(x) for x in results.tensors))
+        reads = (*kept.rows, *linear.keep(state.recording))
 
         def pull(recording, cotangents):
             with enable_grad():
-                return linear.transpose(cotangents)
+                return linear.transpose(cotangents, recording)
 
         def push(recording, directions):
             return self.along(arguments, kept.get(recording), directions)[1]
 
-        return _recorded(self, Call(level, pull, push, kept.free), arguments, results)
+        return _recorded(self, Call(level, pull, push, kept.free, reads), arguments, results)
 
     def without_level(self, arguments):
         """A call on tensors that require grad, or in a trace that takes no derivative now."""
@@ -533,7 +536,7 @@ class custom_jvp(_Ruled):
             avals = arguments.avals
             return transposed(self.name, lambda ts: push(recording, ts), cotangents, avals)
 
-        return _recorded(self, Call(None, pull, push, kept.free), arguments, results)
+        return _recorded(self, Call(None, pull, push, kept.free, kept.rows), arguments, results)
 
     def along(self, arguments, primals, tangents):
         """What the rule gives: the results taken apart, and a tangent or None for each."""

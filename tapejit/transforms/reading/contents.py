@@ -45,7 +45,7 @@ NOT_CALLED = frozenset(
         "__type_params__ __name__"
     )
 )
-FIELD = type(NamedTuple("One", [("field", int)]).field)
+FIELD: type = type(vars(NamedTuple("One", [("field", int)]))["field"])
 """What reads a field of a named tuple."""
 MAKERS = frozenset(["__init__", "__new__", "__post_init__"])
 
