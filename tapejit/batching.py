@@ -102,6 +102,8 @@ class Batch:
         """What has been given or written, by row of the tape of one sample."""
         self.origins: dict[int, int] = {}
         """Which row of one sample a row here was written for."""
+        self.unrolled: list[str] = []
+        """Operations that were written out sample by sample."""
 
     def give(self, row: int, ref: Ref, is_batched: bool) -> Ref:
         """Say what a row of the tape of one sample is here."""
@@ -140,6 +142,7 @@ class Batch:
         rule = RULES.get(kind.op.name) or FAMILIES.get(kind.op.family)
         ref = None if rule is None else rule(row)
         if ref is None or ref.shape != (self.size, *kind.aval.shape):
+            self.unrolled.append(kind.op.name)
             if settings.debug >= 1:
                 print(f"vmap: {kind.op.name} is done sample by sample", file=sys.stderr)
             ref = one_by_one(row)

@@ -11,6 +11,7 @@ import pytest
 
 import tapejit as tj
 from tapejit import errors
+from tapejit.transforms import jacobian_rows, trees
 
 
 def rosenbrock(x):
@@ -458,3 +459,43 @@ def test_a_changed_number_derives_and_compiles_nothing(monkeypatch):
     for k in (2.5, 3.5, -1.25, 7.0):
         np.testing.assert_allclose(g(np.zeros(3)), np.full(3, k))
     assert len(compiled) == 1
+
+
+def mixed(p, x):
+    return {"a": np.outer(p["w"], x[:2]) * p["b"], "n": 3, "c": p["b"] ** 2}, np.sum(x)
+
+
+@pytest.mark.parametrize("n", [1, 2, 9])
+def test_jacobians_by_rows_and_by_columns_agree(n, monkeypatch):
+    """Both ways of `jacobian_rows`, and one pullback after the other."""
+    p, x = {"w": np.arange(1.0, n + 1), "b": 2.0}, np.linspace(0, 1, 4)
+    whole = tj.jacobian(mixed, argnums=(0, 1))(p, x)
+    monkeypatch.setattr(jacobian_rows, "LARGEST", 0)
+    rows = tj.jacobian(mixed, argnums=(0, 1))(p, x)
+    flat = [[], []]
+    for tree, leaves in zip((whole, rows), flat, strict=True):
+        trees.flatten(tree, leaves)
+    assert len(flat[0]) == len(flat[1]) == 12
+    for one, other in zip(*flat, strict=True):
+        assert np.shape(one) == np.shape(other) and type(one) is type(other)
+        np.testing.assert_allclose(one, other, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m, n", [(3, 5), (5, 3)])
+def test_jacobians_have_the_arguments_dtype(dtype, m, n):
+    a = np.linspace(0, 1, m * n).reshape(m, n)
+    x = np.linspace(-1, 1, n).astype(dtype)
+    found = tj.jacobian(lambda x: np.tanh(a @ x))(x)
+    assert found.dtype == dtype and found.shape == (m, n)
+    np.testing.assert_allclose(found, (1 - np.tanh(a @ x) ** 2)[:, None] * a, 1e-6)
+
+
+def test_jacobian_out_and_empty():
+    out = np.zeros((2, 3))
+    f = tj.jacobian(lambda x: x[1:] * x[0])
+    assert f(np.array([1.0, 2.0, 3.0]), out=out) is out
+    assert out.tolist() == [[2, 1, 0], [3, 0, 1]]
+    assert tj.jacobian(lambda x: x * 2)(np.zeros(0)).shape == (0, 0)
+    assert tj.jacobian(lambda x: x[:0])(np.ones(3)).shape == (0, 3)
+    assert tj.jacobian(lambda x: x)(2.0) == 1.0

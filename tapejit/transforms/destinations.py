@@ -126,16 +126,3 @@ def _takes_out(function: Callable) -> bool:
     except (TypeError, ValueError):  # a builtin that does not say what it takes
         return True
     return any(p.name == "out" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def filling(function: Callable, call: Callable) -> Callable:
-    """The callable that users get of a transform that knows nothing of `out`."""
-    take = taker(function)
-
-    @functools.wraps(call)
-    def filled(*args, **kwargs):
-        out = take(kwargs)
-        answer = call(*args, **kwargs)
-        return answer if out is None else out.fill(answer)
-
-    return filled

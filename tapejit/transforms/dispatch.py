@@ -299,6 +299,10 @@ class Arguments:
             spans.append(ends[argnum])
         return spans
 
+    def wanted(self, args) -> tuple[int, ...]:
+        """Which leaves of a call the derivative is taken of."""
+        return tuple([i for first, last in self.positions(args) for i in range(first, last)])
+
     def check(self, arg, argnum):
         """Raise unless every number in the argument is a float."""
         leaves: list = []

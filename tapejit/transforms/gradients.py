@@ -112,8 +112,7 @@ def _differentiated(function, argnums, has_aux, select):
         return transform.answer(args, kwargs, answer, inner, out)
 
     def prepare(args, kwargs):
-        spans = arguments.positions(args)
-        wanted = tuple(i for first, last in spans for i in range(first, last))
+        wanted = arguments.wanted(args)
         transform = transforms.get(wanted)
         if transform is None:
             derive = functools.partial(_derive_gradient, wanted=wanted, has_aux=has_aux)

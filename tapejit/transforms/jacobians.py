@@ -1,6 +1,7 @@
 """jacobian and hessian: all derivatives, as arrays.
 
-The outermost call compiles one pullback and runs it once per output element.
+The outermost call is one compiled program (`jacobian_rows`).  Where that would be too large, and
+for functions with rules of their own, one pullback is compiled and run for each output element.
 """
 
 from __future__ import annotations
@@ -12,24 +13,30 @@ from collections.abc import Callable
 import numpy as np
 
 from tapejit import autodiff
-from tapejit.errors import NotDifferentiable
+from tapejit.runtime.entry import Entries
 from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.modes import enable_grad
 from tapejit.transforms import running, trees
-from tapejit.transforms.destinations import filling
 from tapejit.transforms.dispatch import (
     Arguments,
     Transform,
     Transforms,
     array_of,
     as_function,
-    is_recorded,
+    entering,
+    is_inner,
     leave,
     with_aliases,
 )
 from tapejit.transforms.gradients import grad, inner_gradient
+from tapejit.transforms.jacobian_rows import (
+    TooLarge,
+    check_not_complex,
+    derive_jacobian,
+    float_rows,
+)
 from tapejit.transforms.paths import Derived
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 
@@ -61,38 +68,64 @@ def jacobian(function: Callable | None = None, argnums=0, sparse: bool = False) 
 
         return calls.sparse_derivative(function, argnums, calls.derive_jacobian, "jacobian")
     arguments = Arguments(argnums)
-    cache = Transforms()
+    whole, by_rows, entries = Transforms(), Transforms(), Entries()
+    large: set = set()  # signatures of which the rows are computed one after the other
 
-    def full_call(*args, **kwargs):
+    def full_call(args, kwargs, out):
         leaves: list = []
         trees.flatten((args, kwargs), leaves)
-        spans = arguments.positions(args)
-        wanted = tuple(i for first, last in spans for i in range(first, last))
-        if is_recorded(leaves):
+
+        def inner():
             return _inner_jacobian(function, arguments, args, kwargs)
-        if wanted not in cache:
+
+        if is_inner(leaves, out):
+            arguments.positions(args)  # checks them
+            return inner()
+        transform, answer = prepare(args, kwargs)
+        signature, *_ = transform.signature(args, kwargs)
+        if signature not in large:
+            try:
+                return transform.answer(args, kwargs, answer, inner, out)
+            except TooLarge:
+                large.add(signature)
+        wanted = arguments.wanted(args)
+        if wanted not in by_rows:
             derive = functools.partial(_derive_pullback, wanted=wanted)
-            cache[wanted] = Transform(function, derive, n_levels=1)
-        return _rows(cache[wanted], arguments, args, kwargs, wanted)
+            by_rows[wanted] = Transform(function, derive, n_levels=1)
+        value = _rows(by_rows[wanted], arguments, args, kwargs, wanted, inner)
+        return value if out is None else out.fill(value)
 
-    call = filling(function, full_call)
-    call.transforms = cache
-    return as_function(call, function)
+    def prepare(args, kwargs):
+        wanted = arguments.wanted(args)
+        if wanted not in whole:
+            derive = functools.partial(derive_jacobian, wanted=wanted)
+            whole[wanted] = Transform(function, derive, entries, n_levels=1)
+        return whole[wanted], functools.partial(_blocks, arguments, args, wanted)
+
+    call = entering(function, entries, full_call)
+    call.transforms = whole
+    return as_function(call, function, prepare)
 
 
-def _check_no_complex(dtype):
-    if dtype.is_complex:
-        raise NotDifferentiable(
-            "jacobian: an output is complex, and has no one derivative unless the function is "
-            "holomorphic\n  try  its .real and .imag, or vjp and jvp"
-        )
+def _blocks(arguments, args, wanted, recorded, results, leaves):
+    """What the program gives, nested as outputs and arguments are."""
+    is_numpy, remaining, per_output = uses_numpy(leaves), iter(results), []
+    live = set(float_rows(recorded))
+    for output, shape in zip(recorded.outputs, recorded.shapes, strict=True):
+        has_slope = isinstance(output, OutputRow) and int(output) in live
+        blocks = []
+        for i in wanted:
+            array = array_of(leaves[i])
+            block = next(remaining) if has_slope else None
+            if block is None:
+                block = np.zeros((*shape, *np.shape(array)), array.dtype)[()]
+            blocks.append(leave(block, leaves[i] if not np.ndim(block) else None, is_numpy))
+        per_output.append(arguments.gather(args, blocks))
+    return trees.unflatten(recorded.structure, per_output)
 
 
 def _derive_pullback(recorded: Trace, wanted) -> Derived:
-    rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
-    for row in rows:
-        _check_no_complex(recorded.recording.kind(row).aval.dtype)
-    roots = tuple(r for r in rows if recorded.recording.kind(r).aval.dtype.is_inexact)
+    roots = float_rows(recorded)
     inputs = tuple(recorded.inputs[i] for i in wanted)
     if recorded.seeds is not None:
         return _run_pullback(recorded, roots, inputs)
@@ -108,16 +141,14 @@ def _run_pullback(recorded, roots, inputs):
     return running.derived(recorded, seeds, results)
 
 
-def _rows(transform, arguments, args, kwargs, wanted):
+def _rows(transform, arguments, args, kwargs, wanted, inner):
     """One pullback per output element."""
-    holder: dict = {}
 
     def seeds_for(place):
         def seeds(recorded):
-            holder["trace"] = recorded
             arrays = []
             offset = place
-            for row in _float_rows(recorded):
+            for row in float_rows(recorded):
                 aval = recorded.recording.kind(row).aval
                 seed = np.zeros(aval.size, aval.dtype.dtype)
                 if 0 <= offset < aval.size:
@@ -128,30 +159,25 @@ def _rows(transform, arguments, args, kwargs, wanted):
 
         return seeds
 
-    _, leaves, path, first, _ = transform.call(args, kwargs, seeds_for(0))
+    called = transform.call(args, kwargs, seeds_for(0))
+    if called.is_inner:
+        return inner()
+    _, leaves, path, first, _ = called
     recorded, arrays = path.trace, [array_of(x) for x in leaves]
-    n = sum(recorded.recording.kind(row).aval.size for row in _float_rows(recorded))
+    n = sum(recorded.recording.kind(row).aval.size for row in float_rows(recorded))
     rows = [first] if n else []
     rows += [path.results([*arrays, *seeds_for(i)(recorded)], again=True) for i in range(1, n)]
     return _assemble(recorded, rows, arguments, args, leaves, wanted)
-
-
-def _float_rows(recorded):
-    return [
-        int(row)
-        for row in recorded.outputs
-        if isinstance(row, OutputRow) and recorded.recording.kind(int(row)).aval.dtype.is_inexact
-    ]
 
 
 def _assemble(recorded, rows, arguments, args, leaves, wanted):
     """Per output leaf the nested Jacobian blocks."""
     is_numpy = uses_numpy(leaves)
     start, per_output = 0, []
-    float_rows = set(_float_rows(recorded))
+    live = set(float_rows(recorded))
     for output, shape in zip(recorded.outputs, recorded.shapes, strict=True):
         n = math.prod(shape)
-        is_row = isinstance(output, OutputRow) and int(output) in float_rows
+        is_row = isinstance(output, OutputRow) and int(output) in live
         part = rows[start : start + n] if is_row else []
         start += n if is_row else 0
         blocks = []
@@ -185,7 +211,7 @@ def _inner_rows(output, aliases, level):
     if not isinstance(output, Tensor):
         output = wrap(np.asarray(output)[()])
     shape, n = output._aval.shape, output._aval.size
-    _check_no_complex(output._aval.dtype)
+    check_not_complex(output._aval.dtype)
     rows = []
     for i in range(n):
         seed = np.zeros(n, output._aval.dtype.dtype)
