@@ -755,3 +755,11 @@ def test_the_comparison_notices():
     assert differences(x * 2, x * 2.001) and differences(x * 2, x + 1)
     assert differences(x.detach(), x) and differences(x.double(), x * 1) and differences(1, 1.0)
     assert differences(raised(lambda: 1 / 0), raised(lambda: [][0]))
+
+
+def test_narrow_takes_whole_lengths_and_remembers_no_other():
+    x = tj.arange(5)
+    with pytest.raises(TypeError):
+        tj.narrow(x, 0, 0, 2.0)
+    assert tj.narrow(x, 0, 0, 2).tolist() == [0, 1]
+    assert tj.narrow(x, 0, tj.tensor(1), tj.tensor(2)).tolist() == [1, 2]

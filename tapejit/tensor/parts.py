@@ -6,6 +6,7 @@ Parts are views, as in PyTorch.  Orders are copies there, and views in NumPy.
 from __future__ import annotations
 
 import itertools
+import operator
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def narrow(input, dim, start, length) -> Tensor:
         raise ShapeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = normalize_axis("narrow", dim, input._aval.ndim)
     shape = input._aval.shape
-    start = int(start)
+    start, length = int(start), operator.index(length)
     if not -shape[dim] <= start <= shape[dim]:
         raise AxisError(
             f"Dimension out of range (expected to be in range of [{-shape[dim]}, {shape[dim]}], "
