@@ -758,8 +758,8 @@ def test_the_comparison_notices():
 
 
 def test_narrow_takes_whole_lengths_and_remembers_no_other():
-    x = tj.arange(5)
+    x = tapejit.arange(5)
     with pytest.raises(TypeError):
-        tj.narrow(x, 0, 0, 2.0)
-    assert tj.narrow(x, 0, 0, 2).tolist() == [0, 1]
-    assert tj.narrow(x, 0, tj.tensor(1), tj.tensor(2)).tolist() == [1, 2]
+        tapejit.narrow(x, 0, 0, 2.0)
+    assert tapejit.narrow(x, 0, 0, 2).tolist() == [0, 1]
+    assert tapejit.narrow(x, 0, tapejit.tensor(1), tapejit.tensor(2)).tolist() == [1, 2]
