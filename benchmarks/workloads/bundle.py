@@ -125,7 +125,7 @@ def _tapejit(settings: dict) -> Runner:
 
 
 def _from_blocks(compute: Callable, obs, n_cameras: int, n_points: int) -> Callable:
-    """The call that puts (p, 2, 15) blocks and p slopes of weights into CSR."""
+    """The call that makes CSR of (p, 2, 15) blocks and then p slopes of weights, as one vector."""
     from scipy import sparse
 
     p, i = len(obs), np.arange(len(obs))
@@ -137,9 +137,7 @@ def _from_blocks(compute: Callable, obs, n_cameras: int, n_points: int) -> Calla
     shape = (3 * p, 11 * n_cameras + 3 * n_points + p)
 
     def call(*args):
-        blocks, slopes = compute(*args)
-        data = np.concatenate([np.asarray(blocks).ravel(), np.asarray(slopes)])
-        matrix = sparse.csr_array((data, indices, starts), shape)
+        matrix = sparse.csr_array((np.asarray(compute(*args)), indices, starts), shape)
         return Compared(lambda: matrix)
 
     return call
@@ -170,7 +168,8 @@ def _jax(settings: dict) -> Runner:
         @jax.jit
         def compute(cams, points, w, cameras, places, feats):
             by_cam, by_point, by_weight = of_all(cams[cameras], points[places], w, feats)
-            return jnp.concatenate([by_cam, by_point, by_weight[:, :, None]], axis=2), -2 * w
+            blocks = jnp.concatenate([by_cam, by_point, by_weight[:, :, None]], axis=2)
+            return jnp.concatenate([blocks.ravel(), -2 * w])
 
         return _with_places(compute)
 
@@ -190,7 +189,8 @@ def _torch(settings: dict) -> Runner:
 
         def compute(cams, points, w, cameras, places, feats):
             by_cam, by_point, by_weight = of_all(cams[cameras], points[places], w, feats)
-            return torch.cat([by_cam, by_point, by_weight[:, :, None]], dim=2), -2 * w
+            blocks = torch.cat([by_cam, by_point, by_weight[:, :, None]], dim=2)
+            return torch.cat([blocks.ravel(), -2 * w])
 
         return _with_places(compute)
 
