@@ -463,6 +463,8 @@ def test_many_sweeps_run_in_groups(monkeypatch, unrolled):
     hessian = tj.hessian(lambda x: np.sum(function(x)[1] ** 2), sparse=True)
     dense = tj.hessian(lambda x: np.sum(function(x)[1] ** 2))(x)
     np.testing.assert_allclose(hessian(x).toarray(), dense, rtol=1e-9, atol=1e-9)
+    empty = tj.jacobian(lambda x: (x[:0] * 2, np.sum(x**2), x[:0] * x[:0], x[0]), sparse=True)
+    assert empty(x).shape == (2, 7) and empty(x).nnz == 8
     guarded = tj.jacobian(lambda x: matrix @ x if x[0] > 0 else x, sparse=True)
     assert guarded(abs(x)).nnz == 63 and guarded(-abs(x)).nnz == 7 and guarded(abs(x)).nnz == 63
 

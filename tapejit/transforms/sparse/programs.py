@@ -140,11 +140,11 @@ class _Writer:
     def reverse(self, number: int | Ref) -> list[Ref]:
         """The cotangents of the wanted rows."""
         roots, seeds, first = [], [], 0
-        for part in self.problem.parts:
+        for place, part in enumerate(self.problem.parts):
             colours = self.colouring.rows[first : first + part.size]
             first += part.size
-            if part.row != NONE:
-                key = ("row", first)
+            if part.row != NONE and part.size:
+                key = ("row", place)
                 seed = self.mask(key, part.row, number, lambda row, known=colours: known)
                 if seed is not None:
                     roots.append(part.row)
