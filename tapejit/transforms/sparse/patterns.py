@@ -441,9 +441,10 @@ class Patterns:
         first = 0
         for row in wanted:
             n = tape.kind(row).aval.size
-            columns, starts = np.arange(first, first + n), np.arange(n + 1)
-            self.rows[row] = matrix(columns, starts, (n, self.n_columns))
-            self.is_moved[row] = 1
+            if n:
+                columns, starts = np.arange(first, first + n), np.arange(n + 1)
+                self.rows[row] = matrix(columns, starts, (n, self.n_columns))
+                self.is_moved[row] = 1
             first += n
         for row in range(max(roots, default=-1) + 1):
             if self.needed[row] and self.rows[row] is None:
