@@ -664,6 +664,21 @@ def test_rules_that_branch_on_values():
     assert tj.jacobian(lambda x: f(x) * 1.0)(1.0) == 1.0
 
 
+def test_gradients_inside_traced_functions_are_computed_anew():
+    cube = tj.custom_jvp(lambda x: x**3)
+    cube.defjvp(lambda p, t: (cube(*p), 5 * p[0] * t[0]))
+
+    def inner(x):
+        y = x * 1
+        (g,) = tj.autograd.grad(cube(y).sum(), y)
+        return g
+
+    compiled = tj.jit(inner)
+    for values in ([2.0, 3.0], [4.0, 5.0], [6.0, 7.0]):
+        assert compiled(tj.tensor(values)).tolist() == [5 * x for x in values]
+    assert tj.grad(lambda x: inner(x).sum() + x.sum())(tj.ones(2)).tolist() == [1.0, 1.0]
+
+
 def test_a_rule_that_counts_is_not_kept():
     calls = []
     f = tj.custom_vjp(lambda x: x)

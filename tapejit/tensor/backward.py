@@ -23,16 +23,18 @@ from tapejit.bounded import Bounded
 from tapejit.config import settings
 from tapejit.errors import AutogradError, StaleTape
 from tapejit.locks import Lock
-from tapejit.registry import KINDS
+from tapejit.registry import KINDS, OPS
 from tapejit.runtime import interpreter, reference
 from tapejit.runtime.compiled import compile_program
 from tapejit.runtime.interpreter import Sweep
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape, needed_rows, with_inputs
 from tapejit.tensor.calls import Level, calls_below
-from tapejit.tensor.core import Tensor, optional, wrap
+from tapejit.tensor.core import Tensor, apply, optional, wrap
 from tapejit.tensor.recording import Recording, describe_site, open_new, state
 from tapejit.tensor.replaying import RULES, replay
+
+_DETACH = OPS["detach"]
 
 MOST_SIGHTINGS = 30
 """Sightings of a structure, at most, before kernels are made (`sightings_that_pay`)."""
@@ -399,13 +401,13 @@ class Walk:
             check_not_freed(recording, entry)
             seeds = [self.as_array(cotangents[row], recording, row) for row in roots]
             results = entry(recording.values, seeds)
-        elif self.create_graph or entry.has_rules:
+        elif self.create_graph or entry.has_rules or recording.is_trace:
             seeds = [self.as_tensor(cotangents[r], recording, r) for r in roots if not unit]
             results = replay_sweep(recording, entry, seeds)
             ends = zip(wanted, entry.sweep.results, results, strict=True)
             silent = {row for row, place, g in ends if place >= 0 and g is None}
             if not self.create_graph:
-                results = [g if g is None else g._value for g in results]
+                results = [g if g is None else _without_graph(g, recording) for g in results]
         else:
             seeds = [] if unit else [self.as_array(cotangents[r], recording, r) for r in roots]
             results = run_sweep(recording, entry, seeds)
@@ -461,6 +463,11 @@ class Walk:
         if not recording.hooks and not recording.retained:
             return ()
         return tuple(sorted(r for r in {*recording.hooks, *recording.retained} if r < end))
+
+
+def _without_graph(gradient: Tensor, recording: Recording):
+    """A gradient that is not differentiated again: numbers, or rows that a trace computes anew."""
+    return apply(_DETACH, (gradient,)) if recording.is_trace else gradient._value
 
 
 def give_back(recording: Recording, entry: SweepEntry | Sweep) -> None:

@@ -159,7 +159,8 @@ class Calls(Ledger):
         if self.is_trusted_function(inner):
             self.visit(value.__self__, label)
             is_class = isinstance(value.__self__, type)  # Function.apply of a user's Function
-            self.names.update(_forwarded(value.__self__ if is_class else type(value.__self__)))
+            forwarded = _forwarded(value.__self__ if is_class else type(value.__self__))
+            self.names.update(name for name in forwarded if not name.startswith("__"))
             return self.call_function(inner, label, args, keywords, frame, missing)
         if args is None:
             return self.run_function(inner, label, None, keywords, missing, owner)
