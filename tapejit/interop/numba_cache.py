@@ -55,7 +55,7 @@ class Expectation:
 def expect(context, native: NativeFunction) -> None:
     """Have the caller that is being compiled carry what it expects of this function."""
     module, names = context.fndesc.modname, context.fndesc.lookup_globals()
-    expectation = Expectation(native.identity, module, places_of(native, names))
+    expectation = Expectation(native.identity, module, tuple(places_of(native, names)))
     if context.environment is not None:
         context.environment.consts.append(expectation)
     context.active_code_library._reload_init.add(expectation)

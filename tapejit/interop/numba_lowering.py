@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.core.callconv import RETCODE_USEREXC
-from numba.core.typing import signature
+from numba.core.typing.templates import signature
 from numba.extending import NativeValue, lower_builtin, models, register_model, unbox
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import from_dtype
@@ -38,6 +39,7 @@ from tapejit.interop.numba_typing import (
     array_words,
     examples_of,
     is_array,
+    kinds_in,
 )
 from tapejit.runtime.freestanding import Freestanding
 from tapejit.transforms.native import (
@@ -124,7 +126,7 @@ def raise_shape(context, builder, text, dims) -> None:
     convention = context.call_conv
     kinds = (None, *(types.intp for _ in dims))
     convention.set_dynamic_user_exc(builder, WrongShape, (text, *dims), kinds)
-    handler = getattr(builder, "_in_try_block", False)
+    handler: Any = getattr(builder, "_in_try_block", None)
     if handler:
         builder.branch(handler["target"])
     else:
@@ -226,7 +228,7 @@ class _Call:
         targets = [(kind, value)]
         if isinstance(kind, types.BaseTuple):
             parts = cgutils.unpack_tuple(self.builder, value, len(kind))
-            targets = list(zip(kind.types, parts, strict=True))
+            targets = list(zip(kinds_in(kind), parts, strict=True))
         for leaf, (kind, value) in zip(wanted, targets, strict=True):
             data = self.tested(leaf, kind, value, OUT).data
             for other, expected in self.read:

@@ -25,8 +25,8 @@ import inspect
 from typing import Any, NamedTuple
 
 from numba.core import errors, types
-from numba.core.typeconv import Conversion
-from numba.core.typing import signature
+from numba.core.typeconv.castgraph import Conversion
+from numba.core.typing.templates import signature
 from numba.core.typing.typeof import typeof
 from numba.np.numpy_support import from_dtype
 
@@ -118,6 +118,16 @@ def refusal(native: NativeFunction, what: str, got) -> errors.TypingError:
     )
 
 
+def kinds_in(kind: types.Type) -> list[types.Type]:
+    """The types of a tuple's parts."""
+    return list(getattr(kind, "types", ()))
+
+
+def tuple_of(kinds: list[types.Type], container: type | None = None) -> Any:
+    """The type of a tuple, or of a namedtuple."""
+    return types.BaseTuple.from_types(kinds, container)
+
+
 def array_words(leaf) -> str:
     return f"{leaf.dtype} of shape {leaf.shape}"
 
@@ -158,25 +168,26 @@ class Match:
         self.leaves.append(Leaf(expected, chosen, path, where))
         return chosen
 
-    def container(self, expected, given, path, where):
+    def container(self, expected, given: Any, path, where):
         parts, names = parts_of(expected) or [], names_of(expected)
-        fields = getattr(given, "fields", None)
+        fields = getattr(given, "fields", ())
+        container: Any = getattr(given, "instance_class", None)
         fits = isinstance(given, types.BaseTuple) and len(given) == len(parts)
         if names is not None:
-            fits = fits and fields is not None and set(fields) == set(names)
+            fits = fits and set(fields) == set(names)
         if not fits:
             words = f"a tuple of {len(parts)}"
             if names is not None:
                 words = f"a namedtuple with the fields {', '.join(map(str, names))}"
             raise refusal(self.native, f"{where} takes {words}", given)
-        chosen = list(given.types)
+        chosen = kinds_in(given)
         for k, (name, part) in enumerate(parts):
-            i = k if names is None else fields.index(name)
+            i = k if names is None else list(fields).index(name)
             inner = f"{where}[{k}]" if names is None else f"{where}.{name}"
-            chosen[i] = self.argument(part, given.types[i], (*path, i), inner)
+            chosen[i] = self.argument(part, chosen[i], (*path, i), inner)
         if names is not None:
-            self.named[frozenset(names)] = given.instance_class
-        return types.BaseTuple.from_types(chosen, getattr(given, "instance_class", None))
+            self.named[frozenset(names)] = container
+        return tuple_of(chosen, container)
 
     def number(self, expected, given, where):
         wanted = from_dtype(expected.dtype)
@@ -220,7 +231,7 @@ class Match:
 
     def targets(self, out, wanted):
         """The types of the arrays of `out`."""
-        given = list(out.types) if isinstance(out, types.BaseTuple) else [out]
+        given = kinds_in(out) if isinstance(out, types.BaseTuple) else [out]
         if len(given) != len(wanted):
             words = f"{OUT} takes {len(wanted)} arrays, those of the answer"
             raise refusal(self.native, words, out)
@@ -243,8 +254,10 @@ class Match:
         inner = {name: self.nested(part, arrays) for name, part in parts}
         names = names_of(tree)
         if names is None:
-            return types.BaseTuple.from_types(list(inner.values()))
-        container = type(tree) if hasattr(tree, "_fields") else self.named.get(frozenset(names))
+            return tuple_of(list(inner.values()))
+        container: Any = self.named.get(frozenset(names))
+        if hasattr(tree, "_fields"):
+            container = type(tree)
         if container is None:
             raise refusal(
                 self.native,
@@ -252,4 +265,4 @@ class Match:
                 "same fields among the arguments",
                 "none",
             )
-        return types.BaseTuple.from_types([inner[name] for name in container._fields], container)
+        return tuple_of([inner[name] for name in container._fields], container)

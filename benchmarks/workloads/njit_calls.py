@@ -1,0 +1,169 @@
+"""What a gradient costs inside @njit code, against one that a person wrote in Numba.
+
+Both are called from the same @njit loop and return a fresh array.  The last row calls both in
+`prange`, over the rows of a matrix.  Answers are compared before anything is timed; the shortest of
+several runs counts, in turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.records import Case, Figure
+from benchmarks.workloads import calls
+
+SUMMARY = "a gradient called from @njit code"
+TARGETS = ()
+PEERS: dict = {}
+OVER = "at most 30 ns over the kernel by hand"
+NAMES = {
+    "scalar": "a scalar function",
+    2: "Rosenbrock-2",
+    10: "Rosenbrock-10",
+    100: "Rosenbrock-100",
+    "schools": "8 schools",
+    "prange": "Rosenbrock-10 in prange",
+}
+FIGURES = dict.fromkeys(NAMES.values(), OVER)
+N_CALLS = 100_000
+N_RUNS = 15
+
+
+def cases(quick: bool) -> list[Case]:
+    """None: a loop in Numba takes the time."""
+    return []
+
+
+def figures(quick: bool, cpu: int, say: Callable) -> list[Figure]:
+    """A row for each function."""
+    rows = []
+    for what in ("scalar", 10) if quick else NAMES:
+        rows.append(_row(what, quick))
+        say(f"  {rows[-1].name}: {rows[-1].value}")
+    return rows
+
+
+def _row(what, quick) -> Figure:
+    n_calls, n_runs = (1000, 2) if quick else (N_CALLS, N_RUNS)
+    if what == "scalar":
+        loops, compare = _scalar_loops()
+    elif what == "schools":
+        loops, compare = _array_loops(calls.schools(np, np.asarray), calls.schools_kernel, 10)
+    elif what == "prange":
+        loops, compare = _parallel_loops(10)
+    else:
+        function = calls.FUNCTIONS["chain"](np, np.asarray)
+        loops, compare = _array_loops(function, calls.KERNELS["chain"], what)
+    apart, best = compare(), [math.inf] * 2
+    for _ in range(n_runs):
+        for i, loop in enumerate(loops):
+            start = perf_counter()
+            loop(n_calls)
+            best[i] = min(best[i], (perf_counter() - start) / n_calls)
+    ours, hand = best
+    value = f"{1e9 * ours:.1f} ns a call, by hand {1e9 * hand:.1f} ns: {hand / ours:.2f}x"
+    word = "not judged" if quick else "met" if ours <= hand + 30e-9 else "missed"
+    if not apart < 1e-9:
+        word = "wrong"
+    return Figure(NAMES[what], value, OVER, word, {"ours_s": ours, "hand_s": hand})
+
+
+def _scalar_loops():
+    from numba import njit
+
+    import tapejit as tj
+
+    native = tj.value_and_grad(calls.scalar(np, np.asarray)).numba(0.5)
+    kernel = njit(calls.scalar_kernel)
+
+    @njit
+    def ours(n):
+        x = total = 0.5
+        for _ in range(n):
+            value, slope = native(x)
+            x += 1e-9 * slope
+            total += value
+        return total
+
+    @njit
+    def hand(n):
+        x = total = 0.5
+        for _ in range(n):
+            value, slope = kernel(x)
+            x += 1e-9 * slope
+            total += value
+        return total
+
+    return (ours, hand), lambda: abs(ours(10) - hand(10))
+
+
+def _array_loops(function, kernel, size):
+    from numba import njit
+
+    import tapejit as tj
+
+    start = np.random.default_rng(0).uniform(0.5, 1.5, size)
+    native, kernel = tj.value_and_grad(function).numba(start), njit(kernel)
+
+    @njit
+    def walk_ours(x, n):
+        total = 0.0
+        for _ in range(n):
+            value, gradient = native(x)
+            x[0] += 1e-12 * gradient[0]
+            total += value
+        return total
+
+    @njit
+    def walk_hand(x, n):
+        total = 0.0
+        for _ in range(n):
+            value, gradient = kernel(x)
+            x[0] += 1e-12 * gradient[0]
+            total += value
+        return total
+
+    def ours(n):
+        return walk_ours(start.copy(), n)
+
+    def hand(n):
+        return walk_hand(start.copy(), n)
+
+    return (ours, hand), lambda: abs(ours(10) / hand(10) - 1)
+
+
+def _parallel_loops(size):
+    from numba import njit, prange
+
+    import tapejit as tj
+
+    function = calls.FUNCTIONS["chain"](np, np.asarray)
+    rows = np.random.default_rng(0).uniform(-1.5, 1.5, (2000, size))
+    native = tj.value_and_grad(function).numba(rows[0])
+    kernel = njit(calls.KERNELS["chain"])
+
+    @njit(parallel=True)
+    def all_ours(x, values):
+        for i in prange(len(x)):
+            values[i] = native(x[i])[0]
+
+    @njit(parallel=True)
+    def all_hand(x, values):
+        for i in prange(len(x)):
+            values[i] = kernel(x[i])[0]
+
+    def loop(function):
+        def run(n):
+            values = np.empty(len(rows))
+            for _ in range(max(n // len(rows), 1)):
+                function(rows, values)
+            return values
+
+        return run
+
+    ours, hand = loop(all_ours), loop(all_hand)
+    return (ours, hand), lambda: np.abs(ours(1) / hand(1) - 1).max()
