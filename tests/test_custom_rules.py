@@ -749,6 +749,26 @@ def test_transforms_that_know_no_rules_refuse():
 # ---------------------------------------------------------------- with the rest of the house
 
 
+@pytest.mark.parametrize("name", ["clip", "straight", "wrong", "nested"])
+def test_vmap_of_rules_is_jaxs(name):
+    jax = pytest.importorskip("jax")
+    samples = np.stack([X, 0.5 * X])
+
+    def derivatives(m, f):
+        yield m.vmap(m.grad(f))(samples)
+        yield m.grad(lambda x: m.vmap(f)(x).sum())(samples)
+        yield m.grad(lambda x: (m.vmap(m.grad(f))(x) * V).sum())(samples)
+
+    with jax.enable_x64(True):
+        want = [np.asarray(x) for x in derivatives(jax, rules(jax, jax.numpy)[name])]
+    got = list(derivatives(tj, rules(tj, np)[name]))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+    x = tj.tensor(samples.tolist(), dtype=tj.float64, requires_grad=True)
+    squares = tj.vmap(lambda x: Square.apply(x).sum())(x).sum()
+    np.testing.assert_array_equal(tj.autograd.grad(squares, x)[0].numpy(), 2 * samples)
+
+
 def test_scipy_goes_by_the_rule():
     power = tj.custom_jvp(lambda x: np.sum(x**4))
     power.defjvp(lambda p, t: (power(*p), np.sum(4 * p[0] ** 3 * t[0])))

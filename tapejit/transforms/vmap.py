@@ -51,6 +51,8 @@ def vmap(
     axis_size  the number of samples, where no argument says it
     Shapes     (n, *sample) in, (n, *result) out; n may be 0 or 1
     Branches   samples may take different ones; each way taken is recorded and batched on its own
+    Rules      of custom_vjp, custom_jvp and autograd.Function run for each sample on its own where
+               a derivative is taken from outside; vmap(grad(f)) is one batch
     Random     numbers are drawn for each sample (torch.func's randomness="different")
     Errors     ShapeError where lengths disagree; AxisError where an axis is not there; TraceError
                for an in_axes that is not nested as the arguments, a function that writes to its
@@ -126,6 +128,9 @@ class _Call:
         recording = recorded.recording
         if recording.hooks or (recording.draws and recording.guards):
             # a way that was chosen by chance must not be chosen anew
+            return self.one_by_one(mapped, size)
+        if size and recording.calls and (state.levels or not state.parked.is_trace):
+            # a derivative from outside goes by the rules of calls, which are for one sample
             return self.one_by_one(mapped, size)
         rows = _Rows(recorded, mapped, size)
         try:
