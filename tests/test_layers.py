@@ -22,7 +22,13 @@ FLOORS = {
     "meaning": ("autodiff batching simplify schedule",),
     "text": ("codegen",),
     "machines": ("runtime",),
-    "people": ("tensor", "transforms nn linalg fft special cuda", "interop", "scipy"),
+    "people": (
+        "tensor",
+        "numba_code",
+        "transforms nn linalg fft special cuda",
+        "interop",
+        "scipy",
+    ),
     "roof": ("testing", "__init__", "catalogue show stubs", "demo", "__main__"),
 }
 STEPS = [step.split() for floor in FLOORS.values() for step in floor]

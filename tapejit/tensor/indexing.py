@@ -166,6 +166,11 @@ def _basic(x: Tensor, entries):
     return tuple(starts), tuple(lengths), tuple(steps), tuple(shape)
 
 
+def basic_part(x: Tensor, key) -> tuple[tuple, tuple, tuple]:
+    """(starts, lengths, steps) of a key of integers and slices: what `slice` and `replace` take."""
+    return _basic(x, _expand(x, key))[:3]
+
+
 def _slice(entry, n):
     parts = [None if p is None else p.__index__() for p in (entry.start, entry.stop, entry.step)]
     if parts[2] is not None and parts[2] <= 0 and not (parts[2] and state.parked.speaks_numpy):

@@ -10,6 +10,7 @@ from tapejit.tensor.core import Tensor, as_data
 from tapejit.tensor.docstrings import described_in_place
 from tapejit.tensor.front import method
 from tapejit.tensor.inplace import change, change_value
+from tapejit.tensor.recording import state
 
 
 def _unary(op):
@@ -28,6 +29,17 @@ def _binary(op):
     return described_in_place(method, op)
 
 
+def _augmented(forward, in_place):
+    """`x += y`: NumPy's scalars and Python's numbers, which 0-d tensors stand for, never change."""
+
+    def method(x, other):
+        if not x._aval.ndim and state.parked.speaks_numpy:
+            return forward(x, other)
+        return in_place(x, other)
+
+    return method
+
+
 def _operand(other):
     return as_data(other) if isinstance(other, np.ndarray | np.generic) else other
 
@@ -41,7 +53,8 @@ for _op in OPS.values():
     _method = _unary(_op) if _n == 1 else _binary(_op)
     setattr(Tensor, f"{_op.alias.torch}_", _method)
     if _n == 2 and _op.alias.operator and _op.rule in ("promote", "float", "logical"):
-        setattr(Tensor, f"__i{_op.alias.operator}__", _method)
+        _name = _op.alias.operator
+        setattr(Tensor, f"__i{_name}__", _augmented(getattr(Tensor, f"__{_name}__"), _method))
 
 
 @method("pow_")

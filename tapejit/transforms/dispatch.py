@@ -10,6 +10,7 @@ tensors in, tensors out; Python floats count as float64.
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -234,7 +235,9 @@ Prepare = Callable[[tuple, dict], tuple[Transform, Callable[[Trace, list, list],
 def as_function(wrapper, function, prepare: Prepare | None = None):
     """Let the wrapper look like the function it stands for, and be made native."""
     try:
-        functools.update_wrapper(wrapper, function)
+        # what a Numba dispatcher has in its dictionary is its compiler's
+        own = ("__dict__",) if isinstance(function, types.FunctionType) else ()
+        functools.update_wrapper(wrapper, function, updated=own)
     except AttributeError:
         wrapper.__wrapped__ = function
 

@@ -8,6 +8,7 @@ what they read is left as guards.  The eager recording is the trace: there is no
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.errors import TraceError
+from tapejit.numba_code.hook import install as let_numba_take_tensors
 from tapejit.registry import OPS
 from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor, apply, from_array, wrap
@@ -75,6 +77,8 @@ def trace(function: Callable, structure, leaves: Sequence, n_levels: int = 0) ->
     recording.speaks_numpy = is_numpy or state.parked.speaks_numpy
     tensors = [as_input(leaf) for leaf in leaves]
     inputs = tuple([recording.adopt(tensor) for tensor in tensors])
+    if "numba" in sys.modules:
+        let_numba_take_tensors()
     with recording_on(recording, is_numpy), contextlib.ExitStack() as stack:
         levels: list[Level] = []
         for _ in range(n_levels):

@@ -317,10 +317,10 @@ def slope_work(operands, result):
 def triangular_work(operands, result, upper, adjoint, unit):
     """solve_triangular"""
     (a, b), (n, m) = operands, result.shape[-2:]
-    steps = _steps(a, result, n * n), _steps(b, result, n * m)
-    if not _is_real(result) or None in steps:
+    a_step, b_step = _steps(a, result, n * n), _steps(b, result, n * m)
+    if not _is_real(result) or a_step is None or b_step is None:
         return None
-    meta = (n, m, *steps, int(adjoint), int(unit), int(upper != adjoint))
+    meta = (n, m, a_step, b_step, int(adjoint), int(unit), int(upper != adjoint))
     return Work(solve_triangular, meta, *_batch(result, n * n * m / 2))
 
 
@@ -348,10 +348,10 @@ def solve_work(operands, result, adjoint, name):
     (_, factors, b), (n, m) = operands, result.shape[-2:]
     batch, whole = math.prod(factors.shape[:-1]), math.prod(result.shape[:-2])
     factors_step = factors.shape[-1] if batch == whole else 0 if batch == 1 else None
-    steps = factors_step, _steps(b, result, n * m)
-    if not _is_real(result) or None in steps:
+    b_step = _steps(b, result, n * m)
+    if not _is_real(result) or factors_step is None or b_step is None:
         return None
-    meta = (n, m, *steps, int(adjoint), int(bool(name)))
+    meta = (n, m, factors_step, b_step, int(adjoint), int(bool(name)))
     return Work(lu_solve, meta, *_batch(result, n * n * m))
 
 

@@ -127,10 +127,17 @@ class Calls(Ledger):
         if self.is_trusted_function(value):
             inner = getattr(value, "__wrapped__", None)
             every = inner is not None and not trust.is_pure_module(trust.home_of(inner))
+            fresh = args is None and missing is FRESH
+            if args is not None and frame is not None:
+                fresh = frame.worst([*args, *keywords.values()]) is FRESH
+            if fresh and inner is not None and trust.top_name(trust.home_of(value)) == "tapejit":
+                # a transform gives the function what it was given itself
+                self.followed.add(id(inner))
+                self.call(self.known(inner, label), None, {}, frame, FRESH)
             for cell in value.__closure__ or ():
                 self.visit_wrapped(cell, label, every)
             for name, held in vars(value).items() if every else ():
-                if name == "__signature__":
+                if name == "__signature__" or id(held) in self.followed:
                     continue
                 self.visit(held, f"{label}.{name}")  # the registry of functools.singledispatch
             return self.call_trusted(value, label, args, keywords, frame)
@@ -145,7 +152,8 @@ class Calls(Ledger):
         function = isinstance(value, types.FunctionType | types.MethodType | functools.partial)
         if function or every:
             self.check("{o}.cell_contents", cell, value, label)
-            self.visit(value, label)
+            if id(value) not in self.followed:
+                self.visit(value, label)
 
     def call_method(self, value, label, args, keywords, frame, missing):
         inner, owner = value.__func__, self.known(value.__self__, label.rpartition(".")[0] or label)

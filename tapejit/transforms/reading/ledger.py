@@ -77,6 +77,7 @@ class Ledger:
         self.visited: set[int] = set()
         self.bound: dict[tuple, Any] = {}  # Known, or a mark
         self.done: dict[tuple, Any] = {}
+        self.followed: set[int] = set()  # functions of transforms, followed with fresh arguments
         self.classes: dict[tuple, Any] = {}
         self.methods_done: set[tuple] = set()
         self.part_result = FRESH  # what calling something inside a snapshot may return
