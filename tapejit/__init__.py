@@ -82,12 +82,12 @@ from tapejit.tensor.random import (
     seed,
     set_rng_state,
 )
-from tapejit.transforms.c_export import export
 from tapejit.transforms.checking import check_grads
 from tapejit.transforms.custom_rules import custom_jvp, custom_vjp
 from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
 from tapejit.transforms.jacobians import hessian, jacobian, sparsity
+from tapejit.transforms.native.export import export
 from tapejit.transforms.products import hvp, jvp, vjp
 from tapejit.transforms.vmap import vmap
 

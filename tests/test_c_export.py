@@ -20,7 +20,7 @@ import tapejit as tj
 from tapejit.errors import ArgumentError, KernelError, TraceError
 from tapejit.runtime.native import compile_object, host
 from tapejit.transforms import c_export
-from tapejit.transforms.native import native
+from tapejit.transforms.native.functions import native
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 DOCS = Path(__file__).parent.parent / "docs" / "c_abi.md"

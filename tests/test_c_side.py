@@ -22,8 +22,8 @@ from test_entry import assert_same
 import tapejit as tj
 from tapejit.errors import ArgumentError, DtypeError, GuardError, KernelError, ShapeError
 from tapejit.transforms import c_side
-from tapejit.transforms.c_side import library_of
-from tapejit.transforms.native import NativeFunction
+from tapejit.transforms.native.c_side import library_of
+from tapejit.transforms.native.functions import NativeFunction
 
 x10 = np.linspace(-1.0, 3.5, 10)
 nest = {"w": x10, "x": [x10 + 1.0, (2.5, x10)], "scale": 0.5}

@@ -15,7 +15,14 @@ import tapejit as tj
 from tapejit.errors import KernelError, TraceError
 from tapejit.runtime import native
 from tapejit.runtime.freestanding import REFUSED, WORK_TOO_SMALL
-from tapejit.transforms.native import Array, Constant, NativeFunction, Number, Result, Static
+from tapejit.transforms.native.functions import (
+    Array,
+    Constant,
+    NativeFunction,
+    Number,
+    Result,
+    Static,
+)
 
 BIG = np.ones(600_000)
 N_PROGRAMS = int(os.environ.get("TAPEJIT_FUZZ", "15"))

@@ -24,7 +24,7 @@ import sys
 import types
 from collections.abc import Iterator, Sequence
 
-from tapejit.transforms.native import NativeFunction
+from tapejit.transforms.native.functions import NativeFunction
 
 
 class StaleCaller(OSError):

@@ -22,7 +22,7 @@ Numba.  What a native function is: `transforms.native`.
 
 from __future__ import annotations
 
-from tapejit.transforms.native import NativeFunction
+from tapejit.transforms.native.functions import NativeFunction
 
 
 def _numba_type(native: NativeFunction):

@@ -30,7 +30,7 @@ from numba.core.typing.templates import signature
 from numba.core.typing.typeof import typeof
 from numba.np.numpy_support import from_dtype
 
-from tapejit.transforms.native import (
+from tapejit.transforms.native.functions import (
     Array,
     Constant,
     NativeFunction,

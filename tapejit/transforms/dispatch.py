@@ -243,7 +243,7 @@ def as_function(wrapper, function, prepare: Prepare | None = None):
 
     def numba(*args, **kwargs):
         """This function for arguments like these, for Numba and C: a NativeFunction."""
-        from tapejit.transforms.native import native  # which stands on this module
+        from tapejit.transforms.native.functions import native  # which stands on this module
 
         return native(wrapper, args, kwargs)
 

@@ -115,7 +115,7 @@ class NativeFunction:
 
     @functools.cached_property
     def _caller(self):
-        from tapejit.transforms.c_side import Caller  # which stands on this module
+        from tapejit.transforms.native.c_side import Caller  # which stands on this module
 
         return Caller(self)
 
@@ -125,7 +125,7 @@ class NativeFunction:
 
         It is valid until the process ends: code that was asked for its address is never freed.
         """
-        from tapejit.transforms.c_side import address_of
+        from tapejit.transforms.native.c_side import address_of
 
         return address_of(self.code)
 
@@ -142,7 +142,7 @@ class NativeFunction:
         >>> native.ctypes(np.array([1.0, 2.0, 3.0]), value, None, 0), float(value)
         (0, 14.0)
         """
-        from tapejit.transforms.c_side import ctypes_function
+        from tapejit.transforms.native.c_side import ctypes_function
 
         return ctypes_function(self)
 
@@ -173,7 +173,7 @@ class NativeFunction:
         >>> round(quad(slope, 0.0, 1.0)[0], 6), round(np.sin(1.0), 6)
         (0.841471, np.float64(0.841471))
         """
-        from tapejit.transforms.low_level import low_level_callable
+        from tapejit.transforms.native.low_level import low_level_callable
 
         return low_level_callable(self, output, index, user_data, signature)
 

@@ -34,7 +34,14 @@ from tapejit.tensor.core import from_array
 from tapejit.transforms import trees
 from tapejit.transforms.destinations import Out
 from tapejit.transforms.entering import Inputs, Output, Places, Slot, build
-from tapejit.transforms.native import Array, Constant, NativeFunction, Number, Result, Static
+from tapejit.transforms.native.functions import (
+    Array,
+    Constant,
+    NativeFunction,
+    Number,
+    Result,
+    Static,
+)
 
 # ---------------------------------------------------------------- machine code
 

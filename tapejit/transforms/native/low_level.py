@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapejit.errors import ArgumentError, DtypeError, KernelError
-from tapejit.transforms.c_side import c_function, check_array, library_of
-from tapejit.transforms.native import Array, NativeFunction
+from tapejit.transforms.native.c_side import c_function, check_array, library_of
+from tapejit.transforms.native.functions import Array, NativeFunction
 
 
 class _Signature(NamedTuple):

@@ -24,8 +24,8 @@ from tapejit.errors import ArgumentError, DtypeError, KernelError
 from tapejit.runtime.freestanding import Freestanding
 from tapejit.runtime.native import Host, compile_object, host
 from tapejit.transforms import trees
-from tapejit.transforms.c_side import message_of
-from tapejit.transforms.native import (
+from tapejit.transforms.native.c_side import message_of
+from tapejit.transforms.native.functions import (
     Array,
     Constant,
     NativeFunction,
