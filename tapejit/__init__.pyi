@@ -21,7 +21,7 @@ dtype = DType
 from tapejit.tensor.modes import enable_grad as enable_grad
 from tapejit import errors as errors
 from tapejit.transforms.explaining import explain as explain
-from tapejit.transforms.c_export import export as export
+from tapejit.transforms.native.export import export as export
 from tapejit import fft as fft
 from tapejit.dtypes import get_default_dtype as get_default_dtype
 from tapejit.runtime.pool import get_num_threads as get_num_threads

@@ -19,7 +19,7 @@ from test_targets import target
 import tapejit as tj
 from tapejit.errors import ArgumentError, KernelError, TraceError
 from tapejit.runtime.native import compile_object, host
-from tapejit.transforms import c_export
+from tapejit.transforms.native import export
 from tapejit.transforms.native.functions import native
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -358,9 +358,9 @@ def test_it_compiles_for_other_systems(system):
         tj.value_and_grad(lambda x, k: np.sum(np.cumsum(np.exp(x) * k, axis=1) @ x.T)),
     )
     made = native(g, (np.ones((3, 40)), 2.0), {}, to)
-    parameters = [*c_export._inputs(g, made, "f"), *c_export._outputs(made)]
-    parameters = c_export._with_unique_names(parameters, "f")
-    text = c_export._entry(made.code, parameters, "f", to)
+    parameters = [*export._inputs(g, made, "f"), *export._outputs(made)]
+    parameters = export._with_unique_names(parameters, "f")
+    text = export._entry(made.code, parameters, "f", to)
     compiled_for = compile_object(text, made.code.tier, target=to)
     assert undefined_symbols(compiled_for) <= ALLOWED | LIBM | {"__bzero"}
     assert ("dllexport" in text) == (system == "windows")
@@ -433,5 +433,5 @@ def test_the_docs_know_every_status_and_type():
     text = DOCS.read_text()
     for word in ("_OK", "_WORK_TOO_SMALL", "_REFUSED", "_GUARDS", "_WORK_BYTES", "_message"):
         assert f"NAME{word}" in text
-    for kind in c_export._TYPES.values():
+    for kind in export._TYPES.values():
         assert f"`{kind.c}`" in text

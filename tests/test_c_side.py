@@ -21,7 +21,7 @@ from test_entry import assert_same
 
 import tapejit as tj
 from tapejit.errors import ArgumentError, DtypeError, GuardError, KernelError, ShapeError
-from tapejit.transforms import c_side
+from tapejit.transforms.native import c_side
 from tapejit.transforms.native.c_side import library_of
 from tapejit.transforms.native.functions import NativeFunction
 

@@ -10,7 +10,7 @@ Memory of code is given back when nobody can reach it.  So what holds a pointer 
 ctypes function, a LowLevelCallable through it, a record of a call.  A bare address can hold
 nothing; code whose address was asked for stays until the process ends.
 
-`interop.c_export` writes the same function to files.
+`native.export` writes the same function to files.
 """
 
 from __future__ import annotations
