@@ -6,7 +6,7 @@ transforms of NumPy code (`grad`, `value_and_grad`, `jit`, `vjp`, `jvp`, `jacobi
 
 from typing import TYPE_CHECKING
 
-from tapejit import config, cuda, errors, fft, linalg, nn, ops, scipy, special
+from tapejit import config, cuda, errors, fft, linalg, nn, ops, samplers, scipy, special
 from tapejit.dtypes import DType as dtype
 from tapejit.dtypes import (
     bool_,
@@ -145,6 +145,7 @@ __all__ = [
     "nn",
     "no_grad",
     "ops",
+    "samplers",
     "scipy",
     "seed",
     "set_default_dtype",

@@ -41,6 +41,7 @@ from tapejit.tensor.random import manual_seed as manual_seed
 from tapejit import nn as nn
 from tapejit.tensor.modes import no_grad as no_grad
 from tapejit import ops as ops
+from tapejit import samplers as samplers
 from tapejit import scipy as scipy
 from tapejit.tensor.random import seed as seed
 from tapejit.dtypes import set_default_dtype as set_default_dtype

@@ -27,7 +27,7 @@ FLOORS = {
         "numba_code",
         "transforms nn linalg fft special cuda",
         "interop",
-        "scipy",
+        "scipy samplers",
     ),
     "roof": ("testing", "__init__", "catalogue show stubs", "demo", "__main__"),
 }

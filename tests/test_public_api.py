@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 import tapejit
-from tapejit import autograd, cuda, fft, linalg, nn, scipy, special
+from tapejit import autograd, cuda, fft, linalg, nn, samplers, scipy, special
 from tapejit.interop.numpy_methods import InNumpy
 from tapejit.registry import OPS
 
@@ -44,6 +44,9 @@ NAMESPACES = {
         for n in ("vjp", "jvp", "jacobian", "hessian", "vhp", "hvp")
     },
     "autograd.function.": {"once_differentiable": autograd.function.once_differentiable},
+    "samplers.": {
+        n: getattr(samplers, n) for n in samplers.__all__ if callable(getattr(samplers, n))
+    },
     "cuda.": {"is_available": cuda.is_available, "device_count": cuda.device_count},
 }
 DOCUMENTED = {
