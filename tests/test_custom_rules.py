@@ -749,7 +749,7 @@ def test_transforms_that_know_no_rules_refuse():
 # ---------------------------------------------------------------- with the rest of the house
 
 
-@pytest.mark.parametrize("name", ["clip", "straight", "wrong", "nested"])
+@pytest.mark.parametrize("name", ["clip", "nested"])
 def test_vmap_of_rules_is_jaxs(name):
     jax = pytest.importorskip("jax")
     samples = np.stack([X, 0.5 * X])
