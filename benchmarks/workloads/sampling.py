@@ -19,10 +19,13 @@ SUMMARY = "NUTS steps per second, compiled gradient against one written by hand"
 PEERS: dict = {}
 TARGETS = ()
 AT_LEAST = 0.8
-FIGURES = dict.fromkeys(
-    ("eight schools", "radon"),
-    f"at least {AT_LEAST:g}x the steps per second of the one by hand",
-)
+NUTPIE = "nutpie, eight schools"
+BY_HAND = f"at least {AT_LEAST:g}x the steps per second of the one by hand"
+FIGURES = {
+    "eight schools": BY_HAND,
+    "radon": BY_HAND,
+    NUTPIE: "more steps per second than with JAX",
+}
 
 Y = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
 SIGMA = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
@@ -108,7 +111,7 @@ def figures(quick: bool, cpu: int, say: Callable) -> list[Figure]:
     rows: list[Figure] = []
     if quick:
         return rows
-    for (name, target), model in zip(FIGURES.items(), (schools, radon), strict=True):
+    for (name, target), model in zip(list(FIGURES.items())[:2], (schools, radon), strict=True):
         ours, hand, off = measure(model, 7, 1000)
         ratio = ours / hand
         value = f"{ours:,.0f} steps/s; by hand {hand:,.0f}; ratio {ratio:.2f}"
@@ -116,7 +119,74 @@ def figures(quick: bool, cpu: int, say: Callable) -> list[Figure]:
         word = "wrong" if off > 1e-10 else "met" if ratio >= AT_LEAST else "missed"
         numbers = {"ours_per_s": ours, "by_hand_per_s": hand, "off": off}
         rows.append(Figure(name, value, target, word, numbers))
-    return rows
+    return [*rows, nutpie_figure(say)]
+
+
+def nutpie_figure(say: Callable) -> Figure:
+    """nutpie on eight schools, one core: our pointer, and JAX through a Python function."""
+    try:
+        ours, with_jax = (nutpie_steps(make) for make in (samplers_model, jax_model))
+    except ModuleNotFoundError as error:
+        say(f"  {NUTPIE}: SKIPPED, {error}")
+        return Figure(NUTPIE, f"SKIPPED: {error}", FIGURES[NUTPIE], "not judged", {})
+    value = f"{ours:,.0f} steps/s; with JAX {with_jax:,.0f}; ratio {ours / with_jax:.1f}"
+    say(f"  {NUTPIE}: {value}")
+    word = "met" if ours > with_jax else "missed"
+    return Figure(NUTPIE, value, FIGURES[NUTPIE], word, {"ours_per_s": ours, "jax_per_s": with_jax})
+
+
+def samplers_model():
+    """Eight schools for nutpie, from NumPy."""
+    from tapejit import samplers
+
+    logp, start, _ = schools()
+    return samplers.nutpie_model(logp, start)
+
+
+def jax_model():
+    """Eight schools for nutpie, from JAX: a jitted value_and_grad, called through Python."""
+    import jax
+    import jax.numpy as jnp
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    jax.config.update("jax_enable_x64", True)
+
+    @jax.jit
+    @jax.value_and_grad
+    def compiled(x):
+        mu, tau, eta = x[0], jnp.exp(x[1]), x[2:]
+        prior = -0.5 * jnp.sum(eta**2) - 0.5 * (mu / 5.0) ** 2 - jnp.log1p((tau / 5.0) ** 2)
+        return prior - 0.5 * jnp.sum(((Y - mu - tau * eta) / SIGMA) ** 2) + x[1]
+
+    def call(x):
+        value, gradient = compiled(x)
+        return float(value), np.asarray(gradient)
+
+    call(np.zeros(10))  # compiles
+    return from_pyfunc(
+        10, lambda: call, lambda *seeds: lambda x: {"x": np.asarray(x)}, [np.dtype(float)],
+        [(10,)], ["x"],
+    )  # fmt: skip
+
+
+def nutpie_steps(make: Callable) -> float:
+    """Steps per second of nutpie, the best of three runs."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import nutpie
+
+    model, best = make(), 0.0
+    for seed in range(3):
+        begin = time.perf_counter()
+        trace = nutpie.sample(
+            model, draws=500, tune=300, chains=2, cores=1, seed=seed, progress_bar=False
+        )
+        passed = time.perf_counter() - begin
+        parts = trace.sample_stats, trace.warmup_sample_stats
+        best = max(best, sum(int(part["n_steps"].sum()) for part in parts) / passed)
+    return best
 
 
 def measure(model: Callable, n_runs: int, draws: int) -> tuple[float, float, float]:
