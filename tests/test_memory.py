@@ -18,6 +18,8 @@ from tapejit.tensor import recording
 from tapejit.tensor.recording import ROW_LIMIT, live, state
 
 MEBIBYTE = 1 << 20
+OTHERS: set[int] = set()
+"""Recordings that were there before a test: tensors of other files hold them."""
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +27,8 @@ def fresh_recording():
     """Every test begins on an empty recording."""
     recording.open_new()
     gc.collect()
+    OTHERS.clear()
+    OTHERS.update(id(r) for r in list(live) if r is not recording.state.parked)
     yield
     recording.open_new()
     gc.collect()
@@ -45,9 +49,9 @@ def peak_of(function):
 
 
 def live_rows():
-    """Rows of all recordings that are alive."""
+    """Rows of all recordings of this test that are alive."""
     gc.collect()
-    return sum(len(r) for r in list(live))
+    return sum(len(r) for r in list(live) if id(r) not in OTHERS)
 
 
 def live_values():
