@@ -121,6 +121,49 @@ def test_walks_through_matrices(function, shape):
     agree(outputs, (value, *gradients))
 
 
+PLACES = np.array([3, 0, -1, 2, 3, 3, 0, 1, -4, 2, 2, 3, 0, 0, 1, 3, 2])
+
+
+def levels(x, w):
+    """Places that are constants: read once, and added up in the slope."""
+    return np.sum((w - x[PLACES]) ** 2)
+
+
+def levels_read_twice(x, w):
+    y = x[PLACES]
+    return np.sum(np.exp(y) * w) + np.sum(np.cumsum(y) * w)
+
+
+def levels_of_two_kinds(x, w):
+    off = w - x[PLACES] * x[PLACES[::-1]] + 2.0 * x[1]
+    return np.sum(off**2) + np.sum(x[PLACES[:3]] * off[3:6])
+
+
+def levels_that_are_returned(x, w):
+    y = x[PLACES] * 2
+    return np.sum(y * w * y) + y[0]
+
+
+def levels_of_rows(x, w):
+    return np.sum(np.outer(x, x)[PLACES] * w[:, None])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "function",
+    [levels, levels_read_twice, levels_of_two_kinds, levels_that_are_returned, levels_of_rows],
+)
+def test_places_that_are_constants(function, dtype):
+    random = np.random.default_rng(0)
+    x = random.normal(size=4).astype(dtype)
+    w = random.normal(size=len(PLACES)).astype(dtype)
+    g = tj.value_and_grad(function, argnums=(0, 1))
+    status, outputs = run(g.numba(x, w), x, w)
+    value, gradients = g(x, w)
+    assert status == 0
+    agree(outputs, (value, *gradients))
+
+
 @pytest.mark.filterwarnings("ignore:.*runs eagerly")
 @pytest.mark.parametrize("seed", range(N_PROGRAMS))
 def test_random_programs(seed):

@@ -19,6 +19,7 @@ Start at `emit_static`, then `_Part.chunk`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tapejit.codegen import vectormath
@@ -38,6 +39,7 @@ from tapejit.errors import KernelError
 from tapejit.expressions import FUNCTIONS
 from tapejit.plan import KernelStep, RowStep
 
+NO_PLACES: Mapping[int, int] = {}
 STRAIGHT = 400
 """Instructions, about, up to which a loop becomes straight lines."""
 
@@ -53,19 +55,24 @@ class StaticText(NamedTuple):
     """Instructions, about, that are in the text."""
 
 
-def emit_static(step: KernelStep | RowStep, name: str) -> StaticText:
+def emit_static(
+    step: KernelStep | RowStep, name: str, places: Mapping[int, int] = NO_PLACES
+) -> StaticText:
     """Print a step as `void @name(ptr...)`.
 
+    places  operands of a kernel of one axis whose elements lie where a table of int64 says, which
+            is one more pointer for each, behind all operands; with the length of what they lie in.
+            An output by places is added up, from zeros
     Errors  KernelError if a node's function does not exist for its dtype
     """
-    return _Emitter(step, name).whole()
+    return _Emitter(step, name, places).whole()
 
 
 class _Emitter:
     """The function of one step: its parts take turns at the indices that they share."""
 
-    def __init__(self, step, name):
-        self.name = name
+    def __init__(self, step, name, places):
+        self.name, self.places = name, places
         self.lines: list[str] = []
         self.head: list[str] = []  # allocas
         self.declarations: dict[str, None] = {}
@@ -87,7 +94,8 @@ class _Emitter:
             self.nest(outer, cost <= STRAIGHT, self.units)
         for part in self.parts:
             part.finish()
-        pointers = ", ".join(f"ptr{how} %x{k}" for k, how in enumerate(self.apart()))
+        names = [f"ptr{how} %x{k}" for k, how in enumerate(self.apart())]
+        pointers = ", ".join([*names, *(f"ptr %p{k}" for k in self.places)])
         inline = " alwaysinline" if self.weight <= 2 * STRAIGHT else " noinline"
         body = "".join([*self.head, *self.lines])
         head = f"define internal void @{self.name}({pointers}) nounwind{inline} {{\n"
@@ -213,6 +221,18 @@ class _Part:
             if output.reduce is not None and not self.strides[self.n_inputs + j][-1]
         ]
 
+    def elements(self, k, at, lanes):
+        """Where the elements of an operand by places lie: an address for each lane."""
+        dtype, found = self.operands[k].dtype, []
+        for lane in range(lanes):
+            constant, values = self.to.place([(at, 1), (lane, 1)])
+            place = f"%p{k}"
+            for offset in [*values, *([constant] if constant else [])]:
+                place = self.to.value(f"getelementptr i64, ptr {place}, i64 {offset}")
+            number = self.to.value(f"load i64, ptr {place}, align 8")
+            found.append(self.to.address(k, dtype, [(number, self.strides[k][-1])]))
+        return found
+
     def output_strides(self, j):
         return self.strides[self.n_inputs + j]
 
@@ -225,6 +245,13 @@ class _Part:
 
     def start(self):
         """Neutral elements into what is accumulated in memory."""
+        for k, length in self.to.places.items():
+            if k >= self.n_inputs:
+                n_bytes = length * SIZE[self.operands[k].dtype]
+                self.to.declare(["declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)\n"])
+                self.to.emit(
+                    f"call void @llvm.memset.p0.i64(ptr %x{k}, i8 0, i64 {n_bytes}, i1 false)\n"
+                )
         for j, output in enumerate(self.kernel.outputs):
             if output.reduce is None or is_total(output) or self.is_visited_once(j):
                 continue
@@ -384,8 +411,16 @@ class _Part:
         dtype, strides = self.operands[k].dtype, self.strides[k]
         element, kind = MEMORY[dtype], memory_vector(dtype, lanes)
         terms = list(zip(indices, strides, strict=True))
-        at = self.to.address(self.first + k, dtype, terms)
-        if strides[-1] == 1 or lanes == 1:
+        by_places = k in self.to.places
+        at = "" if by_places else self.to.address(self.first + k, dtype, terms)
+        if by_places:
+            value = "poison"
+            for lane, place in enumerate(self.elements(k, indices[-1], lanes)):
+                number = self.to.value(f"load {element}, ptr {place}")
+                value = self.to.value(
+                    f"insertelement {kind} {value}, {element} {number}, i32 {lane}"
+                )
+        elif strides[-1] == 1 or lanes == 1:
             value = self.to.value(f"load {kind}, ptr {at}, align {SIZE[dtype]}")
         elif strides[-1] == 0:
             value = self.splatted(
@@ -439,6 +474,9 @@ class _Part:
             self.to.emit(f"store {kind} {after}, ptr {memory}, align 64\n")
             return
         k, stride = self.n_inputs + j, self.output_strides(j)[-1]
+        if k in self.to.places:
+            self.add_up(output, k, value, indices, lanes)
+            return
         terms = list(zip(indices, self.output_strides(j), strict=True))
         at = self.to.address(self.first + k, dtype, terms)
         if stride == 1 or lanes == 1:
@@ -448,6 +486,17 @@ class _Part:
             number = self.to.value(f"extractelement {kind} {value}, i32 {lane}")
             place = self.to.value(f"getelementptr {MEMORY[dtype]}, ptr {at}, i64 {lane * stride}")
             self.write(output, MEMORY[dtype], 0, number, place, "")
+
+    def add_up(self, output, k, value, indices, lanes):
+        """Add each lane where its place is, in order."""
+        element, kind = MEMORY[output.operand.dtype], memory_vector(output.operand.dtype, lanes)
+        text, _ = combine("sum", output.operand.dtype, 0)
+        for lane, place in enumerate(self.elements(k, indices[-1], lanes)):
+            number = self.to.value(f"extractelement {kind} {value}, i32 {lane}")
+            before = self.to.value(f"load {element}, ptr {place}")
+            name = f"%t{self.to.fresh()}"
+            self.to.emit(text.format(name, before, number))
+            self.to.emit(f"store {element} {name}, ptr {place}\n")
 
     def write(self, output, kind, lanes, value, at, align):
         if output.reduce is not None:

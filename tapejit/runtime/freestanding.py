@@ -50,6 +50,7 @@ from tapejit.plan import (
     View,
 )
 from tapejit.runtime import blas, loops, native
+from tapejit.runtime.known_places import Placed, fold
 from tapejit.schedule.loops import copy_step
 from tapejit.schedule.memory import Block, lay_out
 from tapejit.schedule.planner import schedule
@@ -171,7 +172,7 @@ class _Module:
         for value in path.expected:
             slots.append(f"%g{self.fresh()}")
             self.body.append(f"{slots[-1]} = alloca [{max(value.nbytes, 1)} x i8], align 64\n")
-        status, n = self.call(path.guards, inputs, slots), self.fresh()
+        status, n = self.call(path.guards, inputs, slots, path.captures), self.fresh()
         self.body.append(  # a place computed on a branch that this call would not take
             f"%can{n} = icmp eq i64 {status}, 0\nbr i1 %can{n}, label %try{n}, label {other}\n"
             f"try{n}:\n"
@@ -213,18 +214,19 @@ class _Module:
                 self.body.append(_copied(f"%y{i}", source, what.nbytes))
             else:
                 targets[what] = f"%y{i}"
-        status = self.call(path.program, inputs, targets)
+        status = self.call(path.program, inputs, targets, path.captures)
         n = self.fresh()
         self.body.append(
             f"%ok{n} = icmp eq i64 {status}, 0\n"
             f"%r{n} = select i1 %ok{n}, i32 0, i32 {REFUSED}\nret i32 %r{n}\n"
         )
 
-    def call(self, program, inputs, outputs):
+    def call(self, program, inputs, outputs, captures):
         """Call a program's function; its status."""
         plan = schedule(simplify(program), alone=True)
         name, n = f"p{self.fresh()}", self.fresh()
-        printer = _PlanPrinter(self, plan, name)
+        known = dict(enumerate(captures, len(inputs) - len(captures)))
+        printer = _PlanPrinter(self, plan, name, known)
         self.functions.append(printer.text())
         self.arena_bytes = max(self.arena_bytes, printer.arena_bytes)
         pointers = ", ".join(f"ptr {value}" for value in (*inputs, *outputs, "%arena"))
@@ -317,11 +319,13 @@ def _module_of(constants, text):
 class _PlanPrinter:
     """`i64 @NAME(inputs..., outputs..., arena)`: 0, or 1 where a loop refused."""
 
-    def __init__(self, module: _Module, plan: Plan, name: str):
+    def __init__(self, module: _Module, plan: Plan, name: str, known: dict[int, np.ndarray]):
         self.module, self.plan, self.name = module, plan, name
         self.lines: list[str] = ["%refused = alloca i64\nstore i64 0, ptr %refused\n"]
         self.arena_bytes = 0
-        self.steps = [_native(step) for step in plan.steps if _has_work(step)]
+        steps = [_native(step) for step in plan.steps if _has_work(step)]
+        kept = {result.view.buffer for result in plan.results}
+        self.steps = fold(steps, plan.buffers, kept, known)
         self.base: dict[int, str] = {}
         self.scratch: list[list[int]] = [[] for _ in self.steps]
 
@@ -413,12 +417,16 @@ class _PlanPrinter:
 
     def kernel(self, step, pointers=None):
         module = self.module
-        name = f"s{module.fresh()}"
-        printed = emit_static(step, name)
+        name, places = f"s{module.fresh()}", {}
+        if isinstance(step, Placed):
+            step, places = step
+        sizes = {k: math.prod(self.plan.buffers[step.views[k].buffer].shape) for k in places}
+        printed = emit_static(step, name, sizes)
         module.functions.append("".join(printed.declarations) + printed.ir)
         module.calls.update(dict.fromkeys(printed.imports))
         module.weight += printed.weight
         pointers = pointers or [self.pointer(view) for view in step.views]
+        pointers += [module.constant(found) for found in places.values()]
         self.lines.append(f"call void @{name}({', '.join(f'ptr {p}' for p in pointers)})\n")
 
     def of_nothing(self, step: LibraryStep):
