@@ -62,6 +62,7 @@ PEERS = {
     "numpy": Peer("numpy", note="function by function; SciPy where NumPy has none"),
     "torch": Peer("torch", note="eager tensors and backward()"),
     "torch, 2 threads": Peer("torch", _TWO, "as torch, on two cores", 2),
+    "scipy": Peer("scipy.optimize", note="SciPy alone: finite differences"),
     "autograd": Peer("autograd", note="autograd.value_and_grad; NumPy in and out"),
     "casadi": Peer("casadi", note="SX virtual machine; NumPy in and out"),
     "numba": Peer("numba", note="value and gradient written out by hand, njit, no fastmath"),
