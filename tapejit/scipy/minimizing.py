@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from tapejit.errors import NotDifferentiable
 from tapejit.scipy.bounds import pairs_of
 from tapejit.scipy.constraints import on_vector
 from tapejit.scipy.derivatives import DENSE, Objective, Shared
 from tapejit.scipy.lazy import optimize
 from tapejit.scipy.parameters import Parameters, plain
 from tapejit.scipy.results import called_back, restored
+from tapejit.scipy.solutions import differentiable, is_recorded, numbers, outside, solution
+from tapejit.transforms.gradients import grad
 
 WITHOUT_GRADIENT = {"nelder-mead", "powell", "cobyla", "cobyqa"}
 WITH_HESSIAN = {"dogleg", "trust-exact"}
@@ -66,6 +69,9 @@ def minimize(
     {'a': 1.0, 'b': 1.0}
     """
     args = args if isinstance(args, tuple) else (args,)
+    if is_recorded(x0, args):
+        settings = jac, hess, hessp, bounds, constraints, tol, callback, options
+        return _recorded_minimum(fun, x0, args, method, *settings)
     parameters = Parameters(x0)
     name = method.lower() if isinstance(method, str) else method
     given = _Given(fun, parameters, args, jac, hess, hessp)
@@ -81,6 +87,44 @@ def minimize(
         **given.derivatives(name),
     )
     return restored(parameters, result)
+
+
+def _recorded_minimum(fun, x0, args, method, jac, hess, hessp, bounds, constraints, *settings):
+    """A minimum as a function of what `fun` reads; parameters at a bound stay there."""
+    first = numbers(x0)
+    parameters = Parameters(first)
+    with outside():
+        result = minimize(
+            fun, first, numbers(args), method, jac, hess, hessp, bounds, constraints, *settings
+        )
+    if jac is True:
+        both, fun = fun, lambda x, *args: both(x, *args)[0]
+    objective = Objective(fun, parameters)
+    condition = grad(lambda x: objective.flat(x, *args))
+    fixed = None if bounds is None else _at_bounds(pairs_of(parameters, bounds), result["x_flat"])
+    x = solution("minimize", condition, result["x_flat"], fixed)
+    if x is None:
+        return result
+    if np.size(constraints):
+        raise NotDifferentiable(
+            "minimize: a minimum under constraints has no derivative here\n"
+            "  try  bounds, or parameters that meet the constraints as they are"
+        )
+    return differentiable(result, parameters.nested(x), x, objective.flat(x, *args))
+
+
+def _at_bounds(bounds, x) -> Callable:
+    """Which parameters are held by a bound, by the gradient there."""
+    bounds = optimize().Bounds(*_ends(bounds)) if isinstance(bounds, list | tuple) else bounds
+    low, high = (np.broadcast_to(end, x.shape) for end in (bounds.lb, bounds.ub))
+    near = 1e-6 * (1 + np.abs(x))
+    return lambda g: ((x - low <= near) & (g > 0)) | ((high - x <= near) & (g < 0))
+
+
+def _ends(pairs):
+    """Lower and upper ends of SciPy's pairs, where None is no end."""
+    low = [-np.inf if a is None else a for a, _ in pairs]
+    return low, [np.inf if b is None else b for _, b in pairs]
 
 
 class _Given:

@@ -11,6 +11,7 @@ from tapejit.scipy.derivatives import Objective, Residuals, Shared
 from tapejit.scipy.lazy import optimize
 from tapejit.scipy.parameters import Parameters, plain
 from tapejit.scipy.results import restored
+from tapejit.scipy.solutions import differentiable, is_recorded, numbers, outside, solution
 
 WITH_JACOBIAN = {"hybr", "lm"}
 
@@ -44,6 +45,8 @@ def root(
     {'u': 2.0, 'v': 1.0}
     """
     args = args if isinstance(args, tuple) else (args,)
+    if is_recorded(x0, args):
+        return _recorded_root(fun, x0, args, method, jac, tol, callback, options)
     parameters = Parameters(x0)
     residuals = Residuals.of(fun, parameters)
     values, rows = _functions(residuals, parameters, jac, args, method.lower() in WITH_JACOBIAN)
@@ -52,6 +55,22 @@ def root(
         callback = lambda x, f: given(parameters.restored(np.copy(x)), f)  # noqa: E731
     result = optimize().root(values, parameters.flat(x0), (), method, rows, tol, callback, options)
     return restored(parameters, result)
+
+
+def _recorded_root(fun, x0, args, method, jac, *settings):
+    """A root as a function of what `fun` reads."""
+    first = numbers(x0)
+    with outside():
+        result = root(fun, first, numbers(args), method, jac, *settings)
+    parameters = Parameters(first)
+    if jac is True:
+        both, fun = fun, lambda x, *args: both(x, *args)[0]
+    residuals = Residuals(fun, parameters)
+    condition = lambda x: residuals.flat(x, *args)  # noqa: E731
+    x = solution("root", condition, result["x_flat"])
+    if x is None:
+        return result
+    return differentiable(result, parameters.nested(x), x, condition(x))
 
 
 def _functions(residuals, parameters, jac, args, is_used):
@@ -103,6 +122,17 @@ def root_scalar(
     '0.739085'
     """
     args = args if isinstance(args, tuple) else (args,)
+    if is_recorded(args, x0, x1, bracket):
+        with outside():
+            result = root_scalar(
+                f, numbers(args), method, numbers(bracket), fprime, fprime2, numbers(x0),
+                numbers(x1), xtol, rtol, maxiter, options,
+            )  # fmt: skip
+        number = (lambda x, *args: f(x, *args)[0]) if fprime is True or fprime2 is True else f
+        condition = Residuals(number, Parameters(0.0)).flat
+        x = solution("root_scalar", lambda x: condition(x, *args), [result.root])
+        result.root = result.root if x is None else x[0]
+        return result
     by_newton = method is None and bracket is None and x0 is not None and x1 is None
     if (by_newton or method in NEWTON) and fprime is None and not fprime2:
         f, fprime, second = _newton_functions(f, args)
@@ -143,6 +173,14 @@ def fixed_point(
     0.739085
     """
     args = args if isinstance(args, tuple) else (args,)
+    if is_recorded(x0, args):
+        first = numbers(x0)
+        with outside():
+            found = fixed_point(func, first, numbers(args), xtol, maxiter, method)
+        parameters = Parameters(first)
+        step = Residuals(func, parameters).flat
+        x = solution("fixed_point", lambda x: step(x, *args) - x, parameters.flat(found))
+        return found if x is None else parameters.nested(x)
     parameters = Parameters(x0)
     residuals = Residuals(func, parameters)
     x = optimize().fixed_point(

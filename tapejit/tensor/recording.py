@@ -42,6 +42,12 @@ _sequence = count()
 live: weakref.WeakSet[Recording] = weakref.WeakSet()
 
 
+class Documented(str):
+    """Why a trace must not be kept, where users were told: nobody is warned."""
+
+    __slots__ = ()
+
+
 class Recording(Tape):
     """A tape and what belongs to its rows."""
 

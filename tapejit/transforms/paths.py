@@ -29,6 +29,7 @@ from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.random import Draw
+from tapejit.tensor.recording import Documented
 from tapejit.transforms import nearest, trees
 from tapejit.transforms.reading.guards import Guards
 from tapejit.transforms.reading.reads import take
@@ -484,7 +485,7 @@ class Paths:
         elif why == CHANGES:  # a first run may fill a memo: the next is looked at, too
             wait = 0
         self.eager.put(signature, Eager(wait, why))
-        if self.has_warned:
+        if self.has_warned or isinstance(why, Documented):
             return
         self.has_warned = True
         warnings.warn(
