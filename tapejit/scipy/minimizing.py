@@ -91,6 +91,11 @@ def minimize(
 
 def _recorded_minimum(fun, x0, args, method, jac, hess, hessp, bounds, constraints, *settings):
     """A minimum as a function of what `fun` reads; parameters at a bound stay there."""
+    if np.size(constraints):
+        raise NotDifferentiable(
+            "minimize: a minimum under constraints has no derivative here\n"
+            "  try  bounds, or parameters that meet the constraints as they are"
+        )
     first = numbers(x0)
     parameters = Parameters(first)
     with outside():
@@ -105,11 +110,6 @@ def _recorded_minimum(fun, x0, args, method, jac, hess, hessp, bounds, constrain
     x = solution("minimize", condition, result["x_flat"], fixed)
     if x is None:
         return result
-    if np.size(constraints):
-        raise NotDifferentiable(
-            "minimize: a minimum under constraints has no derivative here\n"
-            "  try  bounds, or parameters that meet the constraints as they are"
-        )
     return differentiable(result, parameters.nested(x), x, objective.flat(x, *args))
 
 
