@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import integrate
 
 import tapejit as tj
 
@@ -135,3 +136,136 @@ def test_constraints_are_refused():
 
     with pytest.raises(tj.errors.NotDifferentiable, match="constraints"):
         tj.grad(minimum)(np.array([2.0, 1.0]))
+
+
+# ---------------------------------------------------------------- solve_ivp
+
+FINE = {"rtol": 1e-9, "atol": 1e-10}
+
+
+def prey(t, y, a, b):
+    return [a * y[0] - b * y[0] * y[1], b * y[0] * y[1] - y[1]]
+
+
+@pytest.mark.parametrize("method", ["RK45", "Radau", "BDF", "LSODA"])
+def test_solve_ivp_is_that_of_scipy(method):
+    given = {"args": (1.0, 0.7), "method": method, "t_eval": [0.5, 1.0, 2.0]}
+    jac = {}
+    if method != "RK45":
+        jac["jac"] = lambda t, y, a, b: np.array(
+            [[a - b * y[1], -b * y[0]], [b * y[1], b * y[0] - 1]]
+        )
+    expected = integrate.solve_ivp(prey, (0, 2), [1.0, 0.5], **given, **jac)
+    found = tj.scipy.solve_ivp(prey, (0, 2), [1.0, 0.5], **given)
+    np.testing.assert_allclose(found.y, expected.y, rtol=1e-9)
+    assert (found.nfev, found.njev, found.nlu) == (expected.nfev, expected.njev, expected.nlu)
+
+
+def test_events_dense_output_and_columns_pass_through():
+    def falls(t, y):
+        return y[0]
+
+    falls.terminal = True
+    given = {"events": falls, "dense_output": True, "vectorized": True}
+    fun = lambda t, y: np.stack([y[1], -9.81 + 0 * y[0]])  # noqa: E731
+    expected = integrate.solve_ivp(fun, (0, 9), [1.0, 2.0], **given)
+    found = tj.scipy.solve_ivp(fun, (0, 9), [1.0, 2.0], **given)
+    np.testing.assert_allclose(found.t_events[0], expected.t_events[0], rtol=1e-12)
+    np.testing.assert_allclose(found.sol(0.3), expected.sol(0.3), rtol=1e-12)
+
+
+def test_many_states_have_a_sparse_jacobian():
+    def heat(t, y):
+        inside = y[2:] - 2 * y[1:-1] + y[:-2]
+        return np.concatenate([y[1:2] - 2 * y[:1], inside, y[-2:-1] - 2 * y[-1:]])
+
+    n = 120
+    y0 = np.sin(np.pi * np.arange(1, n + 1) / (n + 1))
+    found = tj.scipy.solve_ivp(heat, (0, 50), y0, method="BDF", **FINE)
+    rate = -4 * np.sin(np.pi / (2 * (n + 1))) ** 2
+    np.testing.assert_allclose(found.y[:, -1], np.exp(50 * rate) * y0, rtol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["RK45", "Radau"])
+def test_lotka_volterra_by_everything(method):
+    def last(p):
+        found = tj.scipy.solve_ivp(prey, (0, 2), p[:2], method, args=(p[2], p[3]), **FINE)
+        return found.y[:, -1]
+
+    def exact(p):
+        given = {"args": tuple(p[2:]), "rtol": 1e-12, "atol": 1e-12}
+        return integrate.solve_ivp(prey, (0, 2), p[:2], "DOP853", **given).y[:, -1]
+
+    p, h = np.array([1.0, 0.5, 1.0, 0.7]), 1e-4
+    rows = np.stack([(exact(p + e) - exact(p - e)) / (2 * h) for e in h * np.eye(4)], axis=1)
+    np.testing.assert_allclose(tj.jacobian(last)(p), rows, rtol=1e-6, atol=1e-7)
+    tangent = tj.jvp(last, (p,), (np.arange(4.0),))[1]
+    np.testing.assert_allclose(tangent, rows @ np.arange(4.0), rtol=1e-6)
+    one = tj.grad(lambda p: last(p)[0])
+    np.testing.assert_allclose(one(p), rows[0], rtol=1e-6, atol=1e-7)
+    other = p + 0.1  # solved again
+    slope = (exact(other + h * np.eye(4)[0]) - exact(other - h * np.eye(4)[0])) / (2 * h)
+    assert one(other)[0] == pytest.approx(slope[0], rel=1e-5)
+
+
+def test_oscillator_by_frequency_and_times():
+    def total(p):
+        w, early, late = p
+        found = tj.scipy.solve_ivp(
+            lambda t, y, w: [y[1], -w * w * y[0]], (0, late), [1.0, 0.0], args=(w,),
+            t_eval=np.stack([early, late]), **FINE,
+        )  # fmt: skip
+        return np.sum(found.y[0])
+
+    w, early, late = p = np.array([2.0, 0.7, 1.5])
+    expected = [
+        -early * np.sin(w * early) - late * np.sin(w * late),
+        -w * np.sin(w * early),
+        -w * np.sin(w * late),
+    ]
+    np.testing.assert_allclose(tj.grad(total)(p), expected, rtol=1e-7)
+
+
+def test_decay_by_its_start_and_to_second_order():
+    def from_start(t0):
+        return tj.scipy.solve_ivp(lambda t, y: -t * y, (t0, 2.0), [1.0], **FINE).y[0, -1]
+
+    assert tj.grad(from_start)(1.0) == pytest.approx(np.exp(-1.5), rel=1e-7)
+
+    def last(rate):
+        found = tj.scipy.solve_ivp(
+            lambda t, y, rate: -rate * y, (0, 1), [2.0], args=(rate,), **FINE
+        )
+        return found.y[0, -1]
+
+    assert tj.hessian(last)(0.5) == pytest.approx(2 * np.exp(-0.5), rel=1e-7)
+
+
+def test_stiff_decay():
+    def last(rate):
+        found = tj.scipy.solve_ivp(
+            lambda t, y, rate: -rate * (y - np.cos(t)), (0, 1), [0.0], "Radau", args=(rate,), **FINE
+        )
+        return found.y[0, -1]
+
+    def exact(k):
+        return (k * k * np.cos(1.0) + k * np.sin(1.0)) / (1 + k * k)
+
+    slope = (exact(1000.5) - exact(999.5)) / 1.0
+    assert tj.grad(last)(1000.0) == pytest.approx(slope, rel=1e-4)
+
+
+def test_solve_ivp_refuses_what_has_no_derivative():
+    def captured(rate):
+        return tj.scipy.solve_ivp(lambda t, y: -rate * y, (0, 1), [2.0]).y[0, -1]
+
+    with pytest.raises(tj.errors.NotDifferentiable, match="no argument"):
+        tj.grad(captured)(0.5)
+
+    def with_event(rate):
+        return tj.scipy.solve_ivp(
+            lambda t, y, rate: -rate * y, (0, 1), [2.0], args=(rate,), events=lambda t, y, r: y[0]
+        ).y[0, -1]
+
+    with pytest.raises(tj.errors.NotDifferentiable, match="events"):
+        tj.grad(with_event)(0.5)

@@ -8,6 +8,7 @@ call.
 
 from tapejit.scipy.constraints import NonlinearConstraint
 from tapejit.scipy.fitting import curve_fit, least_squares
+from tapejit.scipy.integrating import solve_ivp
 from tapejit.scipy.minimizing import minimize
 from tapejit.scipy.roots import fixed_point, root, root_scalar
 
@@ -19,4 +20,5 @@ __all__ = [
     "minimize",
     "root",
     "root_scalar",
+    "solve_ivp",
 ]
