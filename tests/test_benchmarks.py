@@ -443,9 +443,8 @@ def test_every_workload_has_the_form_of_a_workload():
     for name in NAMES:
         module = __import__(f"benchmarks.workloads.{name}", fromlist=["PEERS"])
         assert module.SUMMARY and (module.TARGETS or module.FIGURES)
-        for quick in (True, False):
-            names = {case.name for case in module.cases(quick)}
-            assert all(set(target.cases) <= names for target in module.TARGETS)
+        names = {case.name for case in module.cases(False)}  # a quick run may leave some out
+        assert all(set(target.cases) <= names for target in module.TARGETS)
         assert set(module.PEERS) <= set(harness.PEERS)
         for target in module.TARGETS:
             assert {target.subject, *target.against} <= set(module.PEERS)
