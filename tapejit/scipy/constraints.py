@@ -27,9 +27,10 @@ def NonlinearConstraint(
     """scipy.optimize.NonlinearConstraint with exact derivatives: lb <= fun(x) <= ub.
 
     fun      fun(x) -> an array, or a nesting of arrays, taken as one vector in order
-    jac      None: the exact Jacobian.  Anything else is SciPy's: a function, "2-point", ...
-    hess     None: the exact Hessian of v . fun(x); above 100 parameters as a linear operator.
-             Anything else is SciPy's
+    jac      None: the exact Jacobian; "sparse": the same as a SciPy CSR array.  Anything else is
+             SciPy's: a function, "2-point", ...
+    hess     None: the exact Hessian of v . fun(x), above 100 parameters as a linear operator;
+             "sparse": as a CSR array.  Anything else is SciPy's
     Returns  SciPy's own object: scipy.optimize.minimize takes it too.  In tj.scipy.minimize x is
              nested like its x0
     Like     scipy.optimize.NonlinearConstraint
@@ -69,15 +70,20 @@ class Written(NamedTuple):
 
     def jacobian(self):
         """SciPy's `jac`."""
+        if self.jac == "sparse":
+            return lambda x: self.residuals(x).sparse_jacobian(x, *self.args)
         if self.jac is None:
             return lambda x: self.residuals(x).jacobian(x, *self.args)
         return self.on_nested(self.jac)
 
     def hessian(self):
         """SciPy's `hess`."""
-        if self.hess is not None:
+        is_sparse = self.hess == "sparse"
+        if self.hess is not None and not is_sparse:
             return self.on_nested(self.hess)
-        return lambda x, v: self.residuals(x).weighted_hessian(x, v, *self.args)
+        return lambda x, v: self.residuals(x).weighted_hessian(
+            x, v, *self.args, is_sparse=is_sparse
+        )
 
     def on_nested(self, derivative):
         """A user's derivative, of nested parameters, as one of the vector."""

@@ -23,7 +23,7 @@ from tapejit.tensor.front import FUNCTIONS
 from tapejit.transforms import running, trees
 from tapejit.transforms.dispatch import Transform, scalar_output
 from tapejit.transforms.gradients import jit, value_and_grad
-from tapejit.transforms.jacobians import hessian, jacobian
+from tapejit.transforms.jacobians import hessian, jacobian, sparsity
 from tapejit.transforms.paths import Derived
 from tapejit.transforms.trace import Trace
 
@@ -121,6 +121,10 @@ class Objective(Flattened):
         """The matrix of second derivatives."""
         return plain(self._hessian(self.at(x), *args))
 
+    def sparse_hessian(self, x, *args):
+        """The same as SciPy's CSR array: the pattern is read from the operations, and coloured."""
+        return self._sparse_hessian(self.at(x), *args)
+
     def product(self, x, v, *args):
         """The Hessian times v, without the Hessian."""
         called = self._product.call((self.at(x), *args), {}, lambda _: [np.asarray(v, np.float64)])
@@ -134,6 +138,10 @@ class Objective(Flattened):
     @cached_property
     def _hessian(self):
         return hessian(self.flat)
+
+    @cached_property
+    def _sparse_hessian(self):
+        return hessian(self.flat, sparse=True)
 
     @cached_property
     def _product(self):
@@ -177,8 +185,18 @@ class Residuals(Flattened):
         """A row per value."""
         return plain(self._jacobian(self.at(x), *args, **kwargs))
 
-    def weighted_hessian(self, x, v, *args):
+    def sparse_jacobian(self, x, *args, **kwargs):
+        """The same as SciPy's CSR array."""
+        return self._sparse_jacobian(self.at(x), *args, **kwargs)
+
+    def pattern(self, x, *args, **kwargs):
+        """Where the Jacobian may be other than zero."""
+        return sparsity(self.flat)(self.at(x), *args, **kwargs)
+
+    def weighted_hessian(self, x, v, *args, is_sparse: bool = False):
         """The second derivatives of v . values: a matrix, or an operator if it is large."""
+        if is_sparse:
+            return self._weighted.sparse_hessian(x, v, *args)
         if x.size <= DENSE:
             return self._weighted.hessian(x, v, *args)
         return sparse_linalg().LinearOperator(
@@ -198,6 +216,10 @@ class Residuals(Flattened):
     @cached_property
     def _jacobian(self):
         return jacobian(self.flat)
+
+    @cached_property
+    def _sparse_jacobian(self):
+        return jacobian(self.flat, sparse=True)
 
 
 class Model(Residuals):

@@ -33,7 +33,9 @@ def least_squares(
 
     fun       fun(x, *args, **kwargs) -> residuals: an array, or a nesting of arrays
     x0        an array, a number, or lists, tuples, dicts, dataclasses of them; computed in float64
-    jac       None: exact.  Anything else is SciPy's: a function, "2-point", ...
+    jac       None: exact; "sparse": the same as a SciPy CSR array, its pattern read from the
+              operations, which is also what tr_solver="lsmr" or a jac_sparsity means.  Anything
+              else is SciPy's: a function, "2-point" (jac_sparsity=True: the exact pattern), ...
     bounds    SciPy's, with each end nested like x0; or nested like x0, with (low, high) or None
     settings  all others of scipy.optimize.least_squares, by name or in its order; x_scale may be
               nested like x0
@@ -59,24 +61,30 @@ def least_squares(
         others["x_scale"] = parameters.flat(scale, "x_scale")
     if callback is not None:
         others["callback"] = called_back(parameters, callback)
-    residuals = Residuals.of(fun, parameters)
-    values, rows = _functions(residuals, parameters, jac, args, kwargs or {})
+    residuals, keywords, start = Residuals.of(fun, parameters), kwargs or {}, parameters.flat(x0)
+    wants_sparse = others.get("tr_solver") == "lsmr" or "jac_sparsity" in others
+    if jac is None and wants_sparse and method != "lm":
+        jac = "sparse"
+    if others.get("jac_sparsity") is True:
+        others["jac_sparsity"] = residuals.pattern(start, *args, **keywords)
+    values, rows = _functions(residuals, jac, args, keywords)
     result = optimize().least_squares(
-        values, parameters.flat(x0), rows, box_of(parameters, bounds), method, **others
+        values, start, rows, box_of(parameters, bounds), method, **others
     )
     return restored(parameters, result)
 
 
-def _functions(residuals, parameters, jac, args, kwargs):
+def _functions(residuals, jac, args, kwargs):
     """SciPy's fun and jac, on the vector; the user's function as it is where jac is not ours."""
-    if jac is None:
+    if jac is None or jac == "sparse":
+        rows = residuals.jacobian if jac is None else residuals.sparse_jacobian
         return (
             lambda x: residuals.values(x, *args, **kwargs),
-            lambda x: residuals.jacobian(x, *args, **kwargs),
+            lambda x: rows(x, *args, **kwargs),
         )
     if callable(jac):
-        given = jac
-        jac = lambda x: plain(given(parameters.nested(x), *args, **kwargs))  # noqa: E731
+        given = Residuals(jac, residuals.parameters)
+        jac = lambda x: plain(given.as_written(x, *args, **kwargs))  # noqa: E731
     return lambda x: residuals.plain(x, *args, **kwargs), jac
 
 

@@ -52,7 +52,8 @@ def minimize(
               SciPy's: a function (nested like x0), True if fun gives both, "2-point", ...
     hess      None: what the method needs.  trust-exact and dogleg get the matrix; Newton-CG,
     hessp     trust-ncg and trust-krylov its products with vectors; trust-constr the matrix up to
-              100 parameters, products above.  Others: as SciPy has them
+              100 parameters, products above.  hess="sparse": the exact one as a SciPy CSR array,
+              for trust-constr.  Others: as SciPy has them
     bounds    SciPy's, or nested like x0, with (low, high) or None in place of each leaf
     constraints  SciPy's; tj.scipy.NonlinearConstraint, and SLSQP's dicts without "jac", have exact
               derivatives.  Their functions take x nested like x0
@@ -158,10 +159,12 @@ class _Given:
 
     def second(self, method) -> dict:
         """hess or hessp: the user's, or ours where the method uses one."""
-        if self.hess is not None or self.hessp is not None:
+        if (self.hess is not None and self.hess != "sparse") or self.hessp is not None:
             hess, hessp = self.hess, self.hessp
             return {"hess": self.closed(hess), "hessp": self.closed_product(hessp)}
         objective, args = self.second_objective(), self.args
+        if self.hess == "sparse":
+            return {"hess": lambda x: objective.sparse_hessian(x, *args)}
         is_small = self.parameters.size <= DENSE
         if method in WITH_HESSIAN or (method == "trust-constr" and is_small):
             return {"hess": lambda x: objective.hessian(x, *args)}
