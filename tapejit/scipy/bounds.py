@@ -52,7 +52,7 @@ def _ends_of(parameters, bounds) -> tuple[np.ndarray, np.ndarray]:
 
 def _end_of(parameters, end, missing):
     """One end of a box: a number or a vector as it is, else one that is nested."""
-    if np.ndim(end) == 0 and not isinstance(end, dict) and end is not None:
+    if isinstance(end, float | int | np.generic):
         return end
     if isinstance(end, np.ndarray) and end.shape == (parameters.size,):
         return end
@@ -69,8 +69,9 @@ def _ends_of_leaf(bounds, shape) -> tuple[np.ndarray, np.ndarray]:
         bounds = None, None
     elif isinstance(bounds, optimize().Bounds):
         bounds = bounds.lb, bounds.ub
-    elif len(shape) == 1 and len(bounds) == shape[0] and _are_pairs(bounds):
-        bounds = zip(*bounds, strict=True)
+    elif shape in ((), (len(bounds),)) and _are_pairs(bounds):
+        pairs = [(None, None) if pair is None else pair for pair in bounds]
+        bounds = zip(*pairs, strict=True)
     lower, upper = bounds
     return _filled(lower, shape, -np.inf), _filled(upper, shape, np.inf)
 
@@ -83,7 +84,8 @@ def _filled(end, shape, missing) -> np.ndarray:
     """An end for every element of a leaf; None is none."""
     if end is None or isinstance(end, list | tuple):
         end = np.array(missing if end is None else [missing if v is None else v for v in end])
-    return np.broadcast_to(np.asarray(end, np.float64), shape).ravel()
+    end = np.asarray(end, np.float64)
+    return np.broadcast_to(end if shape else end.reshape(()), shape).ravel()
 
 
 # ---------------------------------------------------------------- all leaves

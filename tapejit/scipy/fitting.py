@@ -120,6 +120,8 @@ def curve_fit(
     >>> np.round(popt, 6)
     array([2.5, 1.3, 0.5])
     """
+    if isinstance(p0, float | int | np.generic):
+        p0 = [p0]
     parameters = Parameters(np.zeros(_count(f)) if p0 is None else p0)
     model = Model.of(f, parameters)
 

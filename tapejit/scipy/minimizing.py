@@ -76,6 +76,7 @@ def minimize(
     parameters = Parameters(x0)
     name = method.lower() if isinstance(method, str) else method
     given = _Given(fun, parameters, args, jac, hess, hessp)
+    derivatives = given.derivatives(name)  # which may share an evaluation with the value
     result = optimize().minimize(
         given.fun,
         parameters.flat(x0),
@@ -85,7 +86,7 @@ def minimize(
         tol=tol,
         callback=called_back(parameters, callback),
         options=options,
-        **given.derivatives(name),
+        **derivatives,
     )
     return restored(parameters, result)
 
