@@ -258,7 +258,29 @@ def test_programs_of_vectors(function):
     holds(function, X)
 
 
-@pytest.mark.parametrize("function", [product, cholesky], ids=lambda f: f.__name__)
+@njit
+def views_and_copies(a):
+    b = a * 0.5
+    b.T[0, 1] = a[0, 0]  # views
+    np.transpose(b)[2, 0] *= 2.0
+    np.ravel(b)[4] = a[1, 2]
+    low, high = np.split(b, [1])
+    high[1] += low[0]
+    b.flat[1] = a[2, 2]
+    turned = b.T.ravel()  # a copy: the elements lie otherwise
+    turned[0] = 100.0
+    c = np.ascontiguousarray(b.T)
+    c[0] = -1.0
+    d = b.T + 0.0  # laid out by columns, as b.T is: this ravel is a view
+    d.T.ravel()[5] = a[0, 2]
+    e = np.copy(d)
+    e.ravel()[3] = 100.0
+    return np.sum(b * b) + turned[1] * c[1, 0] + np.sum(d[1:] * a[1:]) + e[1, 0]
+
+
+@pytest.mark.parametrize(
+    "function", [product, cholesky, views_and_copies], ids=lambda f: f.__name__
+)
 def test_programs_of_matrices(function):
     holds(function, M)
 
@@ -394,6 +416,28 @@ def test_what_they_read_is_guarded():
     assert slope(1.0) == 10.0
     factor = 3.0
     assert slope(1.0) == 15.0
+
+
+def test_numbers_do_not_change():
+    @njit
+    def aliased(x):
+        s = x[0]
+        before = s
+        s += 1.0
+        s *= x[1]
+        s **= 2
+        s /= 3.0
+        return before * s + abs(complex(x[1], before)) ** 2
+
+    holds(aliased, X)
+    body = aliased.py_func
+    assert tj.jit(body)(X) == pytest.approx(body(X))  # plain functions of arrays, too
+
+
+def test_functions_without_a_module():
+    scope = {"np": np}
+    exec("def f(x):\n    a = np.zeros(2)\n    a[0] = x * x\n    return a.sum()", scope)
+    assert tj.grad(njit(scope["f"]))(3.0) == 6.0
 
 
 def test_namedtuples_go_in_and_out():

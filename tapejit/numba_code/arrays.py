@@ -24,8 +24,15 @@ import numpy as np
 from tapejit.errors import TraceError
 from tapejit.registry import OPS
 from tapejit.tensor.core import Tensor, apply, as_data
-from tapejit.tensor.guards import read
+from tapejit.tensor.guards import read, read_layout
 from tapejit.tensor.indexing import basic_part
+
+MOVES = frozenset((
+    "transpose", "swapaxes", "squeeze", "reshape", "ravel", "moveaxis", "rollaxis", "expand_dims",
+    "atleast_1d", "atleast_2d", "atleast_3d", "flip", "fliplr", "flipud", "rot90",
+    "split", "array_split", "hsplit", "vsplit", "dsplit",
+))  # fmt: skip
+"""Functions and methods whose results share memory with their first argument where they can."""
 
 FEW = 32
 """Elements up to which a part is assigned, or put together, one by one."""
@@ -42,12 +49,18 @@ class Memory:
     whole    a tracked Tensor, or the NumPy array of constants; never written to
     cells    the elements in row-major order, None where only the whole has one; None at first
     dirty    places of cells that the whole does not have yet
+    is_fortran  whether it was made column by column, which decides what is a view of it
     """
 
-    __slots__ = ("cells", "dirty", "dtype", "flat", "is_changed", "shape", "size", "whole")
+    __slots__ = (
+        "cells", "dirty", "dtype", "flat", "is_changed", "is_fortran", "shape", "size", "whole",
+    )  # fmt: skip
 
-    def __init__(self, whole):
+    def __init__(self, whole, like: np.ndarray | None = None):
         self.dirty: set[int] = set()
+        if like is None:  # laid out as itself
+            like = np.asarray(whole._value if isinstance(whole, Tensor) else whole)
+        self.is_fortran = like.flags.f_contiguous and not like.flags.c_contiguous
         self.is_changed = False
         self.set(whole)
         self.shape = tuple(self.whole.shape)
@@ -59,7 +72,7 @@ class Memory:
         """Let the whole be this."""
         if isinstance(whole, Tensor) and not whole._tracked:
             whole = np.asarray(whole._value)
-        self.whole: Any = whole
+        self.whole: Any = in_columns(whole) if self.is_fortran else whole
         self.cells: list | None = None
         self.flat: Any = None
         self.dirty.clear()
@@ -111,7 +124,8 @@ class Memory:
         """The whole, with all that was written."""
         if self.dirty:
             cells = self.cells
-            self.whole = self._joined()
+            whole = self._joined()
+            self.whole = in_columns(whole) if self.is_fortran else whole
             self.flat = None
             self.dirty.clear()
             self.cells = cells
@@ -139,6 +153,15 @@ class Memory:
         if end < self.size:
             pieces.append(flat[end:])
         return joined(pieces, self.dtype, self.shape)
+
+
+def in_columns(whole):
+    """The same array, laid out column by column: what is computed from it will be, too."""
+    if np.asarray(whole._value if isinstance(whole, Tensor) else whole).flags.f_contiguous:
+        return whole
+    if not isinstance(whole, Tensor):
+        return np.asfortranarray(whole)
+    return whole.T.reshape((-1,)).reshape(whole._aval.shape[::-1]).T
 
 
 def joined(pieces: list, dtype: np.dtype, shape: tuple) -> Tensor:
@@ -212,7 +235,13 @@ class Cells:
     def places(self) -> np.ndarray:
         """Where in the memory each element lies."""
         if self._places is None:
-            self._places = np.arange(self.memory.size).reshape(self.shape)
+            memory = self.memory
+            places = np.arange(memory.size).reshape(self.shape)
+            if memory.is_fortran:
+                places = np.asfortranarray(places)
+                if isinstance(memory.whole, Tensor):
+                    read_layout(memory.whole)
+            self._places = places
         return self._places
 
     @property
@@ -233,16 +262,20 @@ class Cells:
     @property
     def T(self) -> Cells:
         """The axes in reverse order, on the same memory."""
-        return self.part(self.places.T, lambda whole: whole.T if self.ndim > 1 else whole)
+        return self.moved(lambda array: array.T if array.ndim > 1 else array[...])
 
     @property
     def flat(self) -> Cells:
-        """The elements in row-major order."""
-        return self.reshape(-1)
+        """The elements in row-major order, on the same memory."""
+        return self.part(self.places.reshape(-1), lambda whole: whole.reshape((-1,)))
 
     def __getattr__(self, name):
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in MOVES:
+            return lambda *args, **options: self.moved(
+                lambda array: getattr(array, name)(*args, **options)
+            )
         found = getattr(self.whole(), name)
         if not callable(found):
             return made(found)
@@ -257,26 +290,28 @@ class Cells:
         """Elements of this array as another one, on the same memory."""
         return Cells(self.memory, places, self, how)
 
-    def reshape(self, *shape, order="C") -> Cells:
-        """The elements in another shape: on the same memory where NumPy's are."""
-        if len(shape) == 1 and not isinstance(shape[0], int):
-            (shape,) = shape
-        if order != "C":
-            return call(self.whole().reshape, (shape,), {"order": order})
-        places = self.places.reshape(shape)
-        return self.part(places, lambda whole: whole.reshape(places.shape))
+    def moved(self, how: Callable) -> Any:
+        """What a function that only moves elements gives: views where NumPy's are, else copies."""
+        places = how(self.places)
+        if isinstance(places, list | tuple):
+            return [self._moved(p, lambda a, i=i: how(a)[i]) for i, p in enumerate(places)]
+        return self._moved(places, how)
 
-    def ravel(self) -> Cells:
-        """One axis."""
-        return self.reshape(-1)
+    def _moved(self, places, how):
+        if np.may_share_memory(places, self.places):
+            return self.part(places, how)
+        return Cells(Memory(how(self.whole()), like=places))
 
     def flatten(self) -> Cells:
         """One axis, in a memory of its own."""
-        return self.reshape(-1).copy()
+        return self.flat.copy()
 
-    def copy(self, order="C") -> Cells:
+    def copy(self, order: Any = "C") -> Cells:
         """The same elements in another memory."""
-        return Cells(self.memory.copy() if self._is_all() else Memory(self.whole()))
+        memory = self.memory.copy() if self._is_all() else Memory(self.whole())
+        laid_out = self.places.copy(order).flags if self.ndim > 1 else None
+        memory.is_fortran = laid_out is not None and not laid_out.c_contiguous
+        return Cells(memory)
 
     def fill(self, value):
         """Write one number everywhere."""
@@ -302,7 +337,7 @@ class Cells:
         memory = self.memory
         if self.parent is None:
             return memory.flush()
-        if memory.dirty and self.size <= FEW:
+        if memory.dirty and self.size <= FEW and self.places.flags.c_contiguous:
             cells = [memory.read(p) for p in self.places.ravel().tolist()]
             if any(isinstance(cell, Tensor) for cell in cells):
                 return joined(cells, memory.dtype, self.shape)
@@ -465,6 +500,8 @@ def made(value) -> Any:
 
 def call(function, args, kwargs) -> Any:
     """A function of arrays, called with Cells among its arguments."""
+    if args and args[0].__class__ is Cells and getattr(function, "__name__", "") in MOVES:
+        return args[0].moved(lambda array: function(array, *args[1:], **kwargs))
     out = kwargs.get("out")
     if out is None and isinstance(function, np.ufunc) and len(args) > function.nin:
         args, out = args[: function.nin], args[function.nin]

@@ -113,7 +113,9 @@ class Cast(type):
     dtype: np.dtype
     __tapejit_kind__: Any
 
-    def __call__(cls, value=0):
+    def __call__(cls, value=0, imaginary=None):
+        if imaginary is not None:
+            return cls(value) + 1j * imaginary
         dtype = cls.dtype
         if isinstance(value, Cells):
             return value.astype(dtype)
@@ -184,7 +186,7 @@ def _dtype_of(x) -> np.dtype:
 def _array(source, dtype=None, **hints):
     """np.array of nested lists and tuples with tensors in them, or of an array."""
     if isinstance(source, Cells):
-        return source.copy() if dtype is None else source.astype(plain(dtype))
+        return source.copy("K") if dtype is None else source.astype(plain(dtype))
     leaves: list = []
     shape = _flatten(source, leaves)
     if not any(isinstance(leaf, Tensor) for leaf in leaves):
@@ -224,6 +226,18 @@ def _asarray(source, dtype=None, **hints):
     return source if is_same else _array(source, dtype)
 
 
+def _contiguous(order):
+    """np.ascontiguousarray, np.asfortranarray: the array itself only where it lies so."""
+
+    def function(source, dtype=None):
+        array = _asarray(source, dtype)
+        if not isinstance(array, Cells) or getattr(array.places.flags, f"{order}_contiguous"):
+            return array
+        return array.copy(order.upper())
+
+    return function
+
+
 def _ndenumerate(array):
     return ((place, array[place]) for place in np.ndindex(*array.shape))
 
@@ -236,7 +250,8 @@ NUMPY: dict[str, Any] = {
     "zeros": _zeros, "empty": _zeros, "ones": _ones, "full": _full,
     "zeros_like": _like(_zeros), "empty_like": _like(_zeros), "ones_like": _like(_ones),
     "full_like": _like(_full), "array": _array, "asarray": _asarray, "copy": _array,
-    "ascontiguousarray": _asarray, "asfortranarray": _asarray, "ndenumerate": _ndenumerate,
+    "ascontiguousarray": _contiguous("c"),
+    "asfortranarray": _contiguous("f"), "ndenumerate": _ndenumerate,
     "shape": _shape, "ndim": lambda a: len(_shape(a)), "size": lambda a: math.prod(_shape(a)),
     "ndindex": np.ndindex, "newaxis": None, "ndarray": np.ndarray, "dtype": np.dtype,
 }  # fmt: skip
@@ -338,7 +353,7 @@ class Names:
             return known[1]
         scope: dict[str, Any] = {
             "__builtins__": function.__globals__.get("__builtins__", builtins),
-            "__name__": function.__globals__.get("__name__"),
+            "__name__": function.__globals__.get("__name__", ""),
         }
         cells = tuple(types.CellType() for _ in function.__closure__ or ())
         result = types.FunctionType(

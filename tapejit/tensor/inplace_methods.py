@@ -71,7 +71,7 @@ def pow_(x, exponent) -> Tensor:
     return change(x, OPS["pow"], (x, exponent))
 
 
-Tensor.__ipow__ = pow_
+Tensor.__ipow__ = _augmented(vars(Tensor)["__pow__"], pow_)
 
 
 @method("clamp_", "clip_")
