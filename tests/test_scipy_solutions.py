@@ -37,6 +37,22 @@ def test_a_compiled_function_solves_at_every_call():
         tj.grad(cube_root).numba(8.0)
 
 
+def test_each_sample_of_a_batch_is_solved():
+    a = np.array([8.0, 27.0, 8.0])
+    np.testing.assert_allclose(tj.vmap(cube_root)(a), [2.0, 3.0, 2.0], rtol=1e-12)
+    np.testing.assert_allclose(tj.vmap(tj.grad(cube_root))(a), [1 / 12, 1 / 27, 1 / 12])
+    both = tj.grad(lambda a: tj.vmap(cube_root)(a).sum())
+    np.testing.assert_allclose(both(a), [1 / 12, 1 / 27, 1 / 12])
+
+    def last(rate):
+        found = tj.scipy.solve_ivp(lambda t, y, rate: -rate * y, (0, 1), [1.0], args=(rate,))
+        return found.y[0, -1]
+
+    rates = np.array([1.0, 2.0])
+    np.testing.assert_allclose(tj.vmap(last)(rates), np.exp(-rates), rtol=5e-3)
+    np.testing.assert_allclose(tj.vmap(tj.grad(last))(rates), -np.exp(-rates), rtol=5e-3)
+
+
 def test_captured_values_count_like_arguments():
     power = 3
 

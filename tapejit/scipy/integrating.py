@@ -24,6 +24,7 @@ from tapejit.scipy.solutions import is_recorded, leaves_of, numbers, outside
 from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.function import Function
+from tapejit.tensor.guards import read
 from tapejit.transforms import trees
 from tapejit.transforms.gradients import jit
 from tapejit.transforms.jacobians import jacobian
@@ -127,10 +128,12 @@ class _ColumnSide(_Side):
 
 def _recorded(fun, t_span, y0, method, t_eval, dense_output, events, vectorized, args, options):
     """SciPy's result; its states recorded, if they depend on what is being recorded."""
+    first, plain_args = numbers(y0), numbers(args)
+    when, wanted = numbers(tuple(t_span)), numbers(t_eval)
     with outside():
         result = solve_ivp(
-            fun, numbers(tuple(t_span)), numbers(y0), method, numbers(t_eval), dense_output,
-            events, vectorized, numbers(args), **options,
+            fun, when, first, method, wanted, dense_output, events, vectorized, plain_args,
+            **options,
         )  # fmt: skip
     _check_closed(fun, t_span, y0, args, vectorized)
     places = [i for i, x in enumerate(leaves_of(args)) if isinstance(x, Tensor) and x._tracked]
@@ -288,7 +291,7 @@ class _Solution(Function):
     def forward(ctx, run, times, y0, p):
         """Solve."""
         ctx.run = run
-        given = [np.array(plain(x), np.float64) for x in (times, y0, p)]
+        given = [np.array(read(x), np.float64) for x in (times, y0, p)]
         with outside():
             states = run.states(*given)
         result = wrap(np.array(states))

@@ -98,11 +98,11 @@ def _recorded_minimum(fun, x0, args, method, jac, hess, hessp, bounds, constrain
             "minimize: a minimum under constraints has no derivative here\n"
             "  try  bounds, or parameters that meet the constraints as they are"
         )
-    first = numbers(x0)
+    first, given = numbers(x0), numbers(args)
     parameters = Parameters(first)
     with outside():
         result = minimize(
-            fun, first, numbers(args), method, jac, hess, hessp, bounds, constraints, *settings
+            fun, first, given, method, jac, hess, hessp, bounds, constraints, *settings
         )
     if jac is True:
         both, fun = fun, lambda x, *args: both(x, *args)[0]

@@ -59,9 +59,9 @@ def root(
 
 def _recorded_root(fun, x0, args, method, jac, *settings):
     """A root as a function of what `fun` reads."""
-    first = numbers(x0)
+    first, given = numbers(x0), numbers(args)
     with outside():
-        result = root(fun, first, numbers(args), method, jac, *settings)
+        result = root(fun, first, given, method, jac, *settings)
     parameters = Parameters(first)
     if jac is True:
         both, fun = fun, lambda x, *args: both(x, *args)[0]
@@ -123,11 +123,11 @@ def root_scalar(
     """
     args = args if isinstance(args, tuple) else (args,)
     if is_recorded(args, x0, x1, bracket):
+        given, within, starts = numbers(args), numbers(bracket), (numbers(x0), numbers(x1))
         with outside():
             result = root_scalar(
-                f, numbers(args), method, numbers(bracket), fprime, fprime2, numbers(x0),
-                numbers(x1), xtol, rtol, maxiter, options,
-            )  # fmt: skip
+                f, given, method, within, fprime, fprime2, *starts, xtol, rtol, maxiter, options
+            )
         number = (lambda x, *args: f(x, *args)[0]) if fprime is True or fprime2 is True else f
         condition = Residuals(number, Parameters(0.0)).flat
         x = solution("root_scalar", lambda x: condition(x, *args), [result.root])
@@ -174,9 +174,9 @@ def fixed_point(
     """
     args = args if isinstance(args, tuple) else (args,)
     if is_recorded(x0, args):
-        first = numbers(x0)
+        first, given = numbers(x0), numbers(args)
         with outside():
-            found = fixed_point(func, first, numbers(args), xtol, maxiter, method)
+            found = fixed_point(func, first, given, xtol, maxiter, method)
         parameters = Parameters(first)
         step = Residuals(func, parameters).flat
         x = solution("fixed_point", lambda x: step(x, *args) - x, parameters.flat(found))

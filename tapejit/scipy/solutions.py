@@ -24,6 +24,7 @@ from tapejit.registry import OPS, kind
 from tapejit.scipy.parameters import plain
 from tapejit.shapes import aval
 from tapejit.tensor.core import Tensor, wrap
+from tapejit.tensor.guards import read
 from tapejit.tensor.recording import Documented, Recording, state
 from tapejit.transforms import trees
 from tapejit.transforms.jacobians import jacobian
@@ -62,7 +63,10 @@ def is_recorded(*given) -> bool:
 
 
 def numbers(tree) -> Any:
-    """Arguments without their history: arrays where NumPy is spoken, else tensors."""
+    """Arguments without their history: arrays where NumPy is spoken, else tensors.
+
+    Each is a value that Python has read: under vmap, samples that differ are solved apart.
+    """
     if type(tree) is tuple:
         return tuple([numbers(x) for x in tree])
     leaves: list = []
@@ -78,9 +82,10 @@ def numbers(tree) -> Any:
 def _number(x):
     if not isinstance(x, Tensor):
         return x
+    value = read(x)
     if not state.parked.speaks_numpy:
-        return wrap(x._value, x._aval.dtype)
-    return x._value.item() if np.ndim(x._value) == 0 else np.array(x._value)
+        return wrap(value, x._aval.dtype)
+    return value.item() if np.ndim(value) == 0 else np.array(value)
 
 
 class outside:
@@ -92,6 +97,7 @@ class outside:
         if outer.is_trace:
             outer.impure = outer.impure or SOLVES
         state.parked = Recording()
+        state.parked.speaks_numpy = outer.speaks_numpy
         state.recording, state.grad_enabled, state.levels = None, False, []
         self.dtypes = dtypes.numpy_rules(outer.speaks_numpy)
         self.dtypes.__enter__()
@@ -145,7 +151,10 @@ def _started(x) -> Tensor:
 def _reads(condition, x) -> bool:
     """Whether a condition depends on what is being recorded, x apart."""
     leaves = leaves_of(condition(wrap(x.copy())))
-    return any(isinstance(leaf, Tensor) and leaf._tracked for leaf in leaves)
+    tracked = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf._tracked]
+    for leaf in tracked:  # samples of a vmap for which x solves something else are solved apart
+        read(leaf)
+    return bool(tracked)
 
 
 KEPT = {"success", "status", "message", "nit", "nfev", "njev", "nhev", "method", "maxcv"}
