@@ -89,6 +89,7 @@ from tapejit.transforms.gradients import grad, jit, value_and_grad
 from tapejit.transforms.jacobians import hessian, jacobian, sparsity
 from tapejit.transforms.native.export import export
 from tapejit.transforms.products import hvp, jvp, vjp
+from tapejit.transforms.scalar.elementwise import elementwise
 from tapejit.transforms.vmap import vmap
 
 inplace_shapes.complete()
@@ -111,6 +112,7 @@ __all__ = [
     "device",
     "double",
     "dtype",
+    "elementwise",
     "enable_grad",
     "errors",
     "explain",

@@ -18,6 +18,7 @@ from tapejit.tensor.attributes import Device as Device
 device = Device
 from tapejit.dtypes import DType as DType
 dtype = DType
+from tapejit.transforms.scalar.elementwise import elementwise as elementwise
 from tapejit.tensor.modes import enable_grad as enable_grad
 from tapejit import errors as errors
 from tapejit.transforms.explaining import explain as explain

@@ -359,8 +359,9 @@ def forward(
         seeds.append(tangents[row].row)
     end = max(outputs, default=-1) + 1
     active = dependent_rows(tape, inputs, end)
+    asked = _asked_rows(tape, outputs, first_of)
     for row in range(end):
-        if active[row] and row not in tangents:
+        if active[row] and asked[row] and row not in tangents:
             if row in first_of:
                 tangent = _push_call(builder, row, first_of[row], tangents)
             else:
@@ -369,6 +370,18 @@ def forward(
                 tangents[row] = tangent
     results = tuple(tangents[row].row if row in tangents else -1 for row in outputs)
     return Sweep(builder.tape, len(tape), tuple(seeds), results)
+
+
+def _asked_rows(tape, outputs, first_of):
+    """One flag per row whose tangent the outputs need: not those of bodies that have a rule."""
+    flags = bytearray(len(tape))
+    for row in outputs:
+        flags[row] = 1
+    for row in range(max(outputs, default=-1), -1, -1):
+        if flags[row]:
+            for operand in tape.operands(row)[1 if row in first_of else 0 :]:
+                flags[operand] = 1
+    return flags
 
 
 def _push_call(builder, row, first, tangents):

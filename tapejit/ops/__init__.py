@@ -5,6 +5,7 @@
                   one value per element
     complexes     complex numbers, their parts and pairs
     library       special functions that SciPy computes
+    linked        scalar functions of the user's own that only Numba can run
     fourier       discrete Fourier transforms
     reductions    sum, mean, extremes, statistics, softmax
     scans search  running sums, products and extremes; places in sorted numbers
@@ -36,6 +37,7 @@ from tapejit.ops import (
     indexing,
     library,
     linear,
+    linked,
     losses,
     matrices,
     movement,
@@ -67,6 +69,7 @@ __all__ = [
     "indexing",
     "library",
     "linear",
+    "linked",
     "losses",
     "matrices",
     "movement",

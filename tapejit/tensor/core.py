@@ -188,7 +188,7 @@ def common_dtype(op: Op, operands: Sequence) -> DType:
     return to_float(dtype) if op.rule == "float" else dtype
 
 
-def _lift(x, dtype: DType) -> Tensor:
+def lift(x, dtype: DType) -> Tensor:
     """An operand as a tensor of `dtype`: numbers become constants, others are cast."""
     if not isinstance(x, Tensor):
         result = wrap(number_as(x, dtype), dtype)
@@ -277,18 +277,18 @@ def unify(op: Op, given: Sequence) -> Sequence[Tensor]:
         dtype = common_dtype(op, operands)
         if op.bools != "taken":
             _check_bools(op, dtype, operands)
-        return [_lift(x, dtype) for x in operands]
+        return [lift(x, dtype) for x in operands]
     if rule == "where":
         condition, *branches = operands
         dtype = common_dtype(op, branches)
         for branch in branches:
             check_range(branch, dtype)
-        return [_lift(condition, dtypes.bool_), *(_lift(x, dtype) for x in branches)]
+        return [lift(condition, dtypes.bool_), *(lift(x, dtype) for x in branches)]
     if rule == "logical":
-        return [_lift(x, dtypes.bool_) for x in operands]
+        return [lift(x, dtypes.bool_) for x in operands]
     if rule in ("first", "index_put"):
         first, second, *rest = operands
-        return [first, _lift(second, first._aval.dtype), *rest]
+        return [first, lift(second, first._aval.dtype), *rest]
     if rule == "need_float":
         (x,) = operands
         if not x._aval.dtype.is_inexact:
