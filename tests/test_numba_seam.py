@@ -253,6 +253,27 @@ def test_what_raises_is_caught_and_leaks_nothing():
     assert use(X) == pytest.approx(G(X)[0], rel=1e-14)
 
 
+def test_copies_of_strided_arrays_are_given_back_when_another_argument_is_refused():
+    native = tj.jit(lambda x, y: np.sum(x * y)).numba(np.ones(3), np.ones(3))
+
+    @njit
+    def use(x, y):
+        try:
+            return native(x, y)
+        except Exception:
+            return -1.0
+
+    def alive():
+        statistics = rtsys.get_allocation_stats()
+        return statistics.alloc - statistics.free
+
+    x, y = np.ones((3, 2))[:, 0], np.ones((4, 2))[:, 0]
+    assert use(x, x) == 3.0
+    before = alive()
+    assert use(x, y) == use(y, x) == -1.0
+    assert alive() == before
+
+
 # ---------------------------------------------------------------- caches
 
 PROGRAM = """

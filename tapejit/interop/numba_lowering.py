@@ -75,6 +75,7 @@ def lower_call(context, builder, sig, args):
     n_examples = len(examples_of(call.native))
     call.take_arguments(sig.args[1 : 1 + n_examples], args[1 : 1 + n_examples])
     call.take_targets(sig.args[1 + n_examples :], args[1 + n_examples :])
+    call.copy_arguments()
     return call.nested(call.native.answer, sig.return_type, iter(call.run()))
 
 
@@ -145,6 +146,8 @@ class _Call:
         """Of all inputs, then of all outputs."""
         self.read: list = []
         """(pointer, bytes) of the caller's own memory that is read, or written."""
+        self.strided: list = []
+        """(number of the input, type, value) of arrays that are to be copied."""
         self.copies: list = []
         """(type, value) of row-major copies."""
         self.targets: list = []
@@ -192,17 +195,23 @@ class _Call:
         return pointer
 
     def array(self, expected, kind, value, where):
-        """The address of row-major numbers of the expected shape."""
+        """The address of numbers of the expected shape; None until they are copied."""
         array = self.tested(expected, kind, value, where)
         if kind.layout == "C" and kind.aligned:
             self.read.append((array.data, expected))
             return array.data
-        copied = types.Array(kind.dtype, kind.ndim, "C")
-        copy = self.context.compile_internal(
-            self.builder, _row_major, signature(copied, kind), [value]
-        )
-        self.copies.append((copied, copy))
-        return make_array(copied)(self.context, self.builder, copy).data
+        self.strided.append((len(self.pointers), kind, value))
+        return None
+
+    def copy_arguments(self):
+        """Make row-major copies, when nothing is refused any more that would leave them behind."""
+        for number, kind, value in self.strided:
+            copied = types.Array(kind.dtype, kind.ndim, "C")
+            copy = self.context.compile_internal(
+                self.builder, _row_major, signature(copied, kind), [value]
+            )
+            self.copies.append((copied, copy))
+            self.pointers[number] = self.data(copied, copy)
 
     def tested(self, expected, kind, value, where):
         """An array, known to be of the expected shape."""
