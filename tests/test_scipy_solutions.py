@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import integrate
+from scipy import integrate, optimize
 
 import tapejit as tj
 
@@ -143,6 +143,43 @@ def test_the_least_value_has_a_derivative():
 
     assert tj.value_and_grad(least)(3.0) == pytest.approx((0.75 * 9, 1.5 * 3), rel=1e-9)
     assert tj.hessian(least)(3.0) == pytest.approx(1.5, rel=1e-9)
+
+
+def test_least_squares():
+    t = np.linspace(0.0, 1.0, 8)
+
+    def rate(y):
+        found = tj.scipy.least_squares(
+            lambda p, y: p["scale"] * np.exp(-p["rate"] * t) - y,
+            {"scale": 1.0, "rate": 1.0},
+            args=(y,),
+        )
+        return found.x["rate"]
+
+    y, h = 2 * np.exp(-3 * t) + 0.1 * np.sin(9 * t), 1e-4
+    tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "args": ()}
+
+    def exact(y):
+        return optimize.least_squares(
+            lambda p: p[0] * np.exp(-p[1] * t) - y, [2.0, 3.0], **tight
+        ).x[1]
+
+    rows = [(exact(y + e) - exact(y - e)) / (2 * h) for e in h * np.eye(8)]
+    np.testing.assert_allclose(tj.grad(rate)(y), rows, rtol=1e-4, atol=1e-6)
+
+    def held(a):
+        box = ([0.0, 0.0], [1.0, 9.0])
+        return tj.scipy.least_squares(lambda x: x - a, np.ones(2), None, box, "dogbox").x.sum()
+
+    np.testing.assert_allclose(tj.grad(held)(np.array([3.0, 4.0])), [0.0, 1.0], atol=1e-9)
+
+
+def test_curve_fit_refuses():
+    x = np.arange(3.0)
+    with pytest.raises(tj.errors.NotDifferentiable, match="least_squares"):
+        tj.grad(lambda r: tj.scipy.curve_fit(lambda x, a: a * x, x, x * r)[0][0])(1.0)
+    with pytest.raises(tj.errors.NotDifferentiable, match="least_squares"):
+        tj.grad(lambda r: tj.scipy.curve_fit(lambda x, a: a * x * r, x, x)[0][0])(1.0)
 
 
 def test_constraints_are_refused():

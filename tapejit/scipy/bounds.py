@@ -132,3 +132,21 @@ def _part(tree, name):
     if isinstance(tree, dict):
         return tree.get(name)
     return getattr(tree, name) if isinstance(name, str) else tree[name]
+
+
+# ---------------------------------------------------------------- at a solution
+
+
+def at_bounds(bounds, x: np.ndarray) -> Callable:
+    """Which parameters of a minimum a bound holds, by the gradient there.
+
+    bounds  a Bounds, or pairs where None is no end
+    """
+    if isinstance(bounds, optimize().Bounds):
+        low, high = bounds.lb, bounds.ub
+    else:
+        low = [-np.inf if a is None else a for a, _ in bounds]
+        high = [np.inf if b is None else b for _, b in bounds]
+    low, high = (np.broadcast_to(np.asarray(end, np.float64), x.shape) for end in (low, high))
+    near = 1e-6 * (1 + np.abs(x))
+    return lambda g: ((x - low <= near) & (g > 0)) | ((high - x <= near) & (g < 0))

@@ -8,11 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from tapejit.errors import NotDifferentiable
 from tapejit.scipy.bounds import box_of
 from tapejit.scipy.derivatives import Model, Residuals
 from tapejit.scipy.lazy import optimize
 from tapejit.scipy.parameters import Parameters, plain
 from tapejit.scipy.results import called_back, restored
+from tapejit.scipy.solutions import (
+    differentiable,
+    is_recorded,
+    leaves_of,
+    numbers,
+    outside,
+    solution,
+)
+from tapejit.tensor.core import Tensor
+from tapejit.tensor.recording import state
+from tapejit.transforms.gradients import grad
 
 UNBOUNDED = (-np.inf, np.inf)
 
@@ -41,6 +53,8 @@ def least_squares(
               nested like x0
     Returns   SciPy's OptimizeResult; x is nested like x0, x_flat the vector
     Errors    what fun raises; NotDifferentiable where it has no derivative
+    Derivatives  of x and fun under tj.grad and its kin, implicitly, by all that fun reads, of any
+              order; what is around is recorded at every call.  Of loss='linear' only
     Like      scipy.optimize.least_squares; with jac written by hand, the same iterates
 
     >>> import numpy as np, tapejit as tj
@@ -51,8 +65,11 @@ def least_squares(
     >>> {name: round(value, 6) for name, value in found.x.items()}
     {'scale': 2.0, 'rate': 3.0}
     """
-    parameters = Parameters(x0)
     args = args if isinstance(args, tuple) else (args,)
+    if is_recorded(x0, args, kwargs):
+        named = {**named, "callback": callback}
+        return _recorded_fit(fun, x0, jac, bounds, method, settings, args, kwargs or {}, named)
+    parameters = Parameters(x0)
     signature = inspect.signature(optimize().least_squares)
     others = signature.bind(None, None, None, None, None, *settings, **named).arguments
     others = {name: value for name, value in list(others.items())[5:] if value is not None}
@@ -72,6 +89,32 @@ def least_squares(
         values, start, rows, box_of(parameters, bounds), method, **others
     )
     return restored(parameters, result)
+
+
+def _recorded_fit(fun, x0, jac, bounds, method, settings, args, kwargs, named):
+    """A least-squares fit as a function of what `fun` reads; parameters at a bound stay there."""
+    first, given, given_named = numbers(x0), numbers(args), numbers(kwargs)
+    parameters = Parameters(first)
+    with outside():
+        result = least_squares(
+            fun, first, jac, bounds, method, *settings, args=given, kwargs=given_named, **named
+        )
+    residuals = Residuals(fun, parameters)
+    values = lambda x: residuals.flat(x, *args, **kwargs)  # noqa: E731
+    condition = grad(lambda x: 0.5 * (values(x) ** 2).sum())
+    held = np.array(result["active_mask"]) != 0
+    fixed = (lambda _: held) if held.any() else None
+    x = solution("least_squares", condition, result["x_flat"], fixed)
+    if x is None:
+        return result
+    if named.get("loss", "linear") != "linear" or len(settings) > 3:  # they begin ftol, xtol, gtol
+        raise NotDifferentiable(
+            "least_squares: only fits with loss='linear' have derivatives here\n"
+            "  try  minimize, of the loss that is meant"
+        )
+    found = differentiable(result, parameters.nested(x), x, values(x))
+    found["cost"] = 0.5 * (found["fun"] ** 2).sum()
+    return found
 
 
 def _functions(residuals, jac, args, kwargs):
@@ -124,6 +167,15 @@ def curve_fit(
         p0 = [p0]
     parameters = Parameters(np.zeros(_count(f)) if p0 is None else p0)
     model = Model.of(f, parameters)
+    if state.parked.is_trace:
+        reads = [xdata, ydata, sigma, p0, model.as_written(np.ones(parameters.size), xdata)]
+        if any(isinstance(x, Tensor) and x._tracked for x in leaves_of(tuple(reads))):
+            raise NotDifferentiable(
+                "curve_fit: its answer has no derivative here\n  try  least_squares, which has"
+            )
+        with outside():
+            given = absolute_sigma, check_finite, bounds, method, jac
+            return curve_fit(f, xdata, ydata, p0, sigma, *given, **settings)
 
     def values(x, *flat):
         return evaluate(np.array(flat), x)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapejit.errors import NotDifferentiable
-from tapejit.scipy.bounds import pairs_of
+from tapejit.scipy.bounds import at_bounds, pairs_of
 from tapejit.scipy.constraints import on_vector
 from tapejit.scipy.derivatives import DENSE, Objective, Shared
 from tapejit.scipy.lazy import optimize
@@ -60,6 +60,9 @@ def minimize(
     callback  called with x nested like x0, or with intermediate_result, whose x is
     Returns   SciPy's OptimizeResult; x is nested like x0, x_flat the vector; jac, hess_inv are flat
     Errors    what fun raises; NotDifferentiable where it has no derivative
+    Derivatives  of x and fun under tj.grad and its kin, implicitly, by all that fun reads, of any
+              order; what is around is recorded at every call.  Parameters at a bound stay there;
+              constraints are refused
     Like      scipy.optimize.minimize; with jac written by hand, the same iterates
 
     >>> import numpy as np, tapejit as tj
@@ -108,25 +111,11 @@ def _recorded_minimum(fun, x0, args, method, jac, hess, hessp, bounds, constrain
         both, fun = fun, lambda x, *args: both(x, *args)[0]
     objective = Objective(fun, parameters)
     condition = grad(lambda x: objective.flat(x, *args))
-    fixed = None if bounds is None else _at_bounds(pairs_of(parameters, bounds), result["x_flat"])
+    fixed = None if bounds is None else at_bounds(pairs_of(parameters, bounds), result["x_flat"])
     x = solution("minimize", condition, result["x_flat"], fixed)
     if x is None:
         return result
     return differentiable(result, parameters.nested(x), x, objective.flat(x, *args))
-
-
-def _at_bounds(bounds, x) -> Callable:
-    """Which parameters are held by a bound, by the gradient there."""
-    bounds = optimize().Bounds(*_ends(bounds)) if isinstance(bounds, list | tuple) else bounds
-    low, high = (np.broadcast_to(end, x.shape) for end in (bounds.lb, bounds.ub))
-    near = 1e-6 * (1 + np.abs(x))
-    return lambda g: ((x - low <= near) & (g > 0)) | ((high - x <= near) & (g < 0))
-
-
-def _ends(pairs):
-    """Lower and upper ends of SciPy's pairs, where None is no end."""
-    low = [-np.inf if a is None else a for a, _ in pairs]
-    return low, [np.inf if b is None else b for _, b in pairs]
 
 
 class _Given:

@@ -36,6 +36,8 @@ def root(
     callback  called with (x, fun(x)), x nested like x0
     Returns   SciPy's OptimizeResult; x is nested like x0, x_flat the vector
     Errors    what fun raises; NotDifferentiable where it has no derivative
+    Derivatives  of x and fun under tj.grad and its kin, implicitly, by all that fun reads, of any
+              order; what is around is recorded at every call.
     Like      scipy.optimize.root; with jac written by hand, the same iterates
 
     >>> import numpy as np, tapejit as tj
