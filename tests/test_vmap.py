@@ -182,6 +182,10 @@ def test_batches_of_derivatives():
 
 def test_batches_of_seeds():
     x, jacobian = XS[0], tj.jacobian(curve)(XS[0])
+    _, pullback = tj.vjp(curve, x)
+    (rows,) = tj.vmap(pullback)(np.eye(3))
+    assert type(rows) is np.ndarray
+    close(rows, jacobian)
     close(tj.vmap(lambda t: tj.jvp(curve, (x,), (t,))[1], 1, 1)(np.eye(3)), jacobian)
     through = tj.vmap(lambda x, s: tj.vjp(curve, x)[1](s)[0], (None, 0))
     close(through(x, np.eye(3)), jacobian)

@@ -241,21 +241,30 @@ def as_function(wrapper, function, prepare: Prepare | None = None):
     except AttributeError:
         wrapper.__wrapped__ = function
 
-    def numba(*args, **kwargs):
-        """This function for arguments like these, for Numba and C: a NativeFunction."""
+    wrapper.numba = ToNative(wrapper, prepare)
+    return wrapper
+
+
+class ToNative:
+    """The `numba` of a wrapper: the function for arguments like these, for Numba and C."""
+
+    __tapejit_cache__ = True  # what the function reads is found by looking at it; not at this
+
+    def __init__(self, wrapper: Callable, prepare: Prepare | None):
+        self.wrapper, self.prepare = wrapper, prepare
+
+    def __call__(self, *args, **kwargs):
+        """A NativeFunction for arguments like these."""
         from tapejit.transforms.native.functions import native  # which stands on this module
 
-        return native(wrapper, args, kwargs)
-
-    wrapper.numba = numba
-    wrapper.__tapejit_prepare__ = wrapper, prepare
-    return wrapper
+        return native(self.wrapper, args, kwargs)
 
 
 def preparation_of(function: Callable) -> Prepare | None:
     """The `prepare` of a wrapper; None of any other function, one that wraps it included."""
-    owner, prepare = getattr(function, "__tapejit_prepare__", (None, None))
-    return prepare if owner is function else None
+    made = getattr(function, "numba", None)
+    is_own = isinstance(made, ToNative) and made.wrapper is function
+    return made.prepare if is_own else None
 
 
 def rebuild(recorded: Trace, results, leaves):

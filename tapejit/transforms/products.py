@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,11 @@ import numpy as np
 
 from tapejit import autodiff, dtypes
 from tapejit.errors import ShapeError
+from tapejit.runtime import reference
+from tapejit.runtime.compiled import compile_program
+from tapejit.shapes import Aval
+from tapejit.simplify import simplify
+from tapejit.tape import Program, needed_rows, with_inputs
 from tapejit.tensor import backward as engine
 from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor, from_array, wrap
@@ -30,14 +36,10 @@ from tapejit.transforms.dispatch import (
 )
 from tapejit.transforms.gradients import grad
 from tapejit.transforms.paths import Derived
-from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
+from tapejit.transforms.replay import replay
+from tapejit.transforms.trace import OutputRow, Trace, trace, uses_numpy
 
 # ---------------------------------------------------------------- vjp and jvp
-
-
-def _language(leaves):
-    """(is NumPy, tracked?) of plain arguments."""
-    return uses_numpy(leaves), is_recorded(leaves)
 
 
 def _plain(value, is_numpy):
@@ -60,8 +62,11 @@ def _speaking(numpy: bool):
 def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
     """(function(*primals), pullback): pullback(cotangent) gives one cotangent per primal.
 
+    The function runs once; what its derivative reads of that run is kept for the pullback, which is
+    compiled when it has been called a few times.
+
     Shapes  the cotangent has the output's shape (and nesting); the answers those of the primals
-    Like    jax.vjp
+    Like    jax.vjp; vmap(pullback) takes a batch of cotangents
 
     >>> import tapejit as tj
     >>> value, pullback = tj.vjp(lambda x, y: x * y, 2.0, 3.0)
@@ -72,26 +77,147 @@ def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
     for i, primal in enumerate(primals):
         arguments.check(primal, i)
     leaves: list = []
-    trees.flatten(primals, leaves)
-    is_numpy, inner = _language(leaves)
+    structure = trees.flatten((primals, {}), leaves)
+    if not is_recorded(leaves):
+        recorded = trace(function, structure, leaves, n_levels=1)
+        if not _is_more_than_a_tape(recorded):
+            value = rebuild(recorded, [np.array(v)[()] for v in _computed(recorded)], leaves)
+            return value, _pullback(recorded, arguments, primals, leaves)
+    return _inner_vjp(function, arguments, primals, leaves)
+
+
+def _is_more_than_a_tape(recorded: Trace) -> bool:
+    """Whether a derivative has hooks or rules to call, or a history to go on in."""
+    recording = recorded.recording
+    is_recording = state.grad_enabled or state.parked.is_trace
+    outside = (x._tracked and recording.is_outer(row, x) for row, x in _captured(recorded))
+    return bool(recording.hooks or recording.calls) or (is_recording and any(outside))
+
+
+def _captured(recorded):
+    inputs, draws = recorded.inputs, recorded.recording.draws
+    return [
+        pair
+        for pair in recorded.recording.inputs.items()
+        if pair[0] not in inputs and pair[0] not in draws
+    ]
+
+
+def _computed(recorded):
+    pairs = zip(recorded.outputs, recorded.values, strict=True)
+    return [value for output, value in pairs if isinstance(output, OutputRow)]
+
+
+class Saved:
+    """What a pullback reads of a run, and the sweep that reads it."""
+
+    __tapejit_cache__ = True  # it does not change, so no call has to compare it
+
+    def __init__(self, recorded: Trace):
+        recording = recorded.recording
+        rows = [int(row) for row in recorded.outputs if isinstance(row, OutputRow)]
+        self.roots = tuple(r for r in rows if recording.kind(r).aval.dtype.is_inexact)
+        self.sweep = autodiff.reverse(recording, self.roots, recorded.inputs)
+        tape, n = self.sweep.tape, self.sweep.n_primal
+        self.results = [row for row in self.sweep.results if row >= 0]
+        needed = needed_rows(tape, self.results)
+        read = {x for row in range(n, len(tape)) if needed[row] for x in tape.operands(row)}
+        self.rows = sorted(row for row in read if row < n)
+        recording.restore(self.rows)
+        self.arrays = [recording.values[row] for row in self.rows]
+        inputs = frozenset(recorded.inputs)
+        for i, row in enumerate(self.rows):
+            if row in inputs:  # the caller may go on writing to it
+                self.arrays[i] = np.array(self.arrays[i])[()]
+        ends = (*self.sweep.seeds, *self.rows)
+        self.program = Program(with_inputs(tape, ends), ends, self.results)
+        self.compiled: Callable | None = None
+        self.calls = 0
+
+    def pull(self, seeds: Sequence[Tensor]) -> list:
+        """A cotangent per input row, as a tensor; None where it is zero."""
+        if any(x._tracked for x in seeds):
+            saved = [wrap(np.asarray(x)[()]) for x in self.arrays]
+            tensors = dict(zip(self.program.inputs, [*seeds, *saved], strict=True))
+            found = iter(replay(self.program.tape, tensors, self.results))
+        else:
+            found = map(wrap, self.run([*(x._value for x in seeds), *self.arrays]))
+        return [None if row < 0 else next(found) for row in self.sweep.results]
+
+    def run(self, arrays: list) -> list:
+        """The program; compiled once it has been run often enough for that to pay."""
+        self.calls += 1
+        if self.compiled is None and self.calls >= CALLS_THAT_PAY:
+            self.compiled = compile_program(simplify(self.program))
+        run = self.compiled or functools.partial(reference.run, self.program)
+        return [np.asarray(x)[()] for x in run(arrays)]
+
+
+CALLS_THAT_PAY = 4
+"""Calls of a pullback at which it is compiled: that takes milliseconds."""
+
+
+def _pullback(recorded: Trace, arguments: Arguments, primals, leaves) -> Callable:
+    saved, structure = Saved(recorded), recorded.structure
+    avals = [
+        recorded.recording.kind(x).aval if isinstance(x, OutputRow) else None
+        for x in recorded.outputs
+    ]
+    example = Example(arguments, primals, leaves)
+
+    def pullback(cotangent):
+        seeds = _seeds(cotangent, structure, avals)
+        return example.answer(saved.pull([s for s in seeds if s is not None]))
+
+    return pullback
+
+
+class Example:
+    """The arguments of a call, whose nesting and language answers have."""
+
+    __tapejit_cache__ = True
+
+    def __init__(self, arguments: Arguments, primals, leaves):
+        self.arguments, self.primals, self.leaves = arguments, primals, leaves
+        self.is_numpy = uses_numpy(leaves)
+
+    def answer(self, cotangents):
+        """Cotangents of the leaves, nested as the arguments are; None: zeros."""
+        found = []
+        for x, leaf in zip(cotangents, self.leaves, strict=True):
+            if x is None:
+                array = array_of(leaf)
+                x = wrap(np.zeros(np.shape(array), array.dtype)[()])
+            found.append(x if x._tracked else leave(_plain(x, self.is_numpy), leaf, self.is_numpy))
+        return self.arguments.gather(self.primals, found)
+
+
+def _seeds(cotangent, structure, avals) -> list[Tensor | None]:
+    """A cotangent's leaves as tensors like the outputs; None where there is no derivative."""
+    seeds: list = []
+    is_nested_so = trees.flatten(cotangent, seeds, static_ints=False) == structure
+    if not is_nested_so and len(seeds) != len(avals):
+        raise ShapeError("vjp: the cotangent is nested differently from the output")
+    return [
+        None if one is None or not one.dtype.is_inexact else _seed_like(one, seed)
+        for one, seed in zip(avals, seeds, strict=True)
+    ]
+
+
+def _inner_vjp(function, arguments, primals, leaves):
+    """Both parts as recorded operations."""
+    is_numpy, inner = uses_numpy(leaves), is_recorded(leaves)
     with enable_grad(), dtypes.numpy_rules(is_numpy), _speaking(is_numpy):
         aliased, aliases = with_aliases(arguments, primals)
         with Level(aliases) as level:
             result = function(*aliased)
     outputs: list = []
     structure = trees.flatten(result, outputs)
+    avals = [o._aval if isinstance(o, Tensor) and o.requires_grad else None for o in outputs]
 
     def pullback(cotangent):
-        seeds: list = []
-        if trees.flatten(cotangent, seeds, static_ints=False) != structure and len(seeds) != len(
-            outputs
-        ):
-            raise ShapeError("vjp: the cotangent is nested differently from the output")
-        pairs = [
-            (o, _seed_like(o, s))
-            for o, s in zip(outputs, seeds, strict=True)
-            if isinstance(o, Tensor) and o.requires_grad
-        ]
+        seeds = _seeds(cotangent, structure, avals)
+        pairs = [(o, s) for o, s in zip(outputs, seeds, strict=True) if s is not None]
         with enable_grad():
             results = (
                 engine.gradients_of(
@@ -121,14 +247,14 @@ def _leave_vjp(output, is_numpy, inner):
     return np.array(output._value)[()] if is_numpy else wrap(np.array(output._value)[()])
 
 
-def _seed_like(output, seed):
+def _seed_like(one: Aval, seed) -> Tensor:
     if not isinstance(seed, Tensor):
-        seed = wrap(np.asarray(seed, output._aval.dtype.dtype)[()])
-    if seed._aval.shape != output._aval.shape:
+        seed = wrap(np.asarray(seed, one.dtype.dtype)[()])
+    if seed._aval.shape != one.shape:
         raise ShapeError(
-            f"cotangent of shape {seed._aval.shape} for an output of shape {output._aval.shape}"
+            f"cotangent of shape {seed._aval.shape} for an output of shape {one.shape}"
         )
-    return seed if seed._aval.dtype is output._aval.dtype else seed.to(output._aval.dtype)
+    return seed if seed._aval.dtype is one.dtype else seed.to(one.dtype)
 
 
 def jvp(function: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:

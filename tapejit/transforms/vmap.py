@@ -29,6 +29,7 @@ from tapejit.tensor.recording import root, state
 from tapejit.transforms import trees
 from tapejit.transforms.dispatch import as_function
 from tapejit.transforms.gradients import jit
+from tapejit.transforms.paths import reads_of
 from tapejit.transforms.replay import captured, guard, pass_on, replay
 from tapejit.transforms.trace import OutputRow, Trace, trace
 
@@ -157,13 +158,21 @@ class _Call:
         children = (trees.Node(tuple, (), (trees.LEAF,) * len(leaves)), trees.Node(dict, (), ()))
         recorded = trace(self.on_leaves, trees.Node(tuple, (), children), leaves)
         pass_on(recorded.recording)
-        for sample in samples:
-            if id(root(sample)) in recorded.recording.mutations:
-                raise TraceError(
-                    f"vmap: {_name(self.function)} writes to its argument\n"
-                    "  try  x = x.copy() first, and return what was made of it"
-                )
+        if recorded.recording.mutations:
+            self.check_written(recorded.recording.mutations, samples)
         return recorded
+
+    def check_written(self, mutations: dict, samples) -> None:
+        """Raise where memory was written to that is not the function's own."""
+        reads = reads_of(self.function, self.structure)
+        shared = [x._value for x in self.leaves if isinstance(x, Tensor)]
+        is_written = any(id(root(x)) in mutations for x in (*samples, *shared, *reads.arrays))
+        reason = reads.reason or ""  # the reading of the code ends where it writes
+        if is_written or ": changes " in reason or " writes to " in reason:
+            raise TraceError(
+                f"vmap: {_name(self.function)} writes to its argument, or to what it reads from "
+                "outside\n  try  x = x.copy() first, and return what was made of it"
+            )
 
     def on_leaves(self, *samples):
         """The function of one sample's leaves; Python's numbers in its result are arrays."""

@@ -132,7 +132,7 @@ class Calls(Ledger):
                 fresh = frame.worst([*args, *keywords.values()]) is FRESH
             if fresh and inner is not None and trust.top_name(trust.home_of(value)) == "tapejit":
                 # a transform gives the function what it was given itself
-                self.followed.add(id(inner))
+                self.followed |= {id(inner), id(value)}  # a wrapper may call itself
                 self.call(self.known(inner, label), None, {}, frame, FRESH)
             for cell in value.__closure__ or ():
                 self.visit_wrapped(cell, label, every)
