@@ -222,6 +222,43 @@ def test_what_a_function_reads_is_differentiated(transform):
     assert tj.grad(lambda p: np.sum(f(p)))(3.0) == wanted[transform]
 
 
+def test_a_pullback_keeps_what_it_reads():
+    x, seed = XS[0].copy(), np.ones(3)
+    value, pullback = tj.vjp(lambda x: x**2, x)
+    same = tj.vjp(lambda x: x, seed)[1](seed)[0]
+    x[:] = seed[:] = 0
+    close(same, [1.0] * 3)
+    for i in range(6):  # by rows, then compiled
+        close(pullback(np.full(3, i))[0], 2 * i * XS[0])
+    close(value, XS[0] ** 2)
+    assert tj.grad(lambda p: tj.vjp(lambda x: p * x * x, 2.0)[1](1.0)[0])(3.0) == 4.0
+    (doubled,) = tj.vjp(lambda x: {"a": x, "n": 3}, 1.0)[1]({"a": 2.0, "n": 3})
+    assert doubled == 2.0
+
+
+def test_memory_outside_is_not_written_to():
+    total_ = tj.zeros(3, dtype=tj.float64)
+
+    def add(x):
+        total_.add_(x)
+        return x
+
+    with pytest.raises(TraceError, match="what it reads from"):
+        tj.vmap(add)(tj.tensor(XS))
+
+
+def test_functions_of_numpy_are_read_through_wrappers():
+    """No wrapper makes np.sort a method that writes to what was captured."""
+    order = tj.vmap(lambda x: np.sort(x))
+    close(order(XS), np.sort(XS))
+    order(XS)
+    assert tj.explain(order).recorded == 1
+    nested = tj.jit(tj.grad(lambda x: np.sum(np.sort(x))))
+    nested(XS[0])
+    nested(XS[1])
+    assert tj.explain(nested).recorded == 1
+
+
 # ---------------------------------------------------------------- branches
 
 

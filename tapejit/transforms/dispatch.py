@@ -263,8 +263,9 @@ class ToNative:
 def preparation_of(function: Callable) -> Prepare | None:
     """The `prepare` of a wrapper; None of any other function, one that wraps it included."""
     made = getattr(function, "numba", None)
-    is_own = isinstance(made, ToNative) and made.wrapper is function
-    return made.prepare if is_own else None
+    if isinstance(made, ToNative) and made.wrapper is function:
+        return made.prepare
+    return None
 
 
 def rebuild(recorded: Trace, results, leaves):

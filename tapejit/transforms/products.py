@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,29 +77,27 @@ def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
         arguments.check(primal, i)
     leaves: list = []
     structure = trees.flatten((primals, {}), leaves)
-    if not is_recorded(leaves):
-        recorded = trace(function, structure, leaves, n_levels=1)
-        if not _is_more_than_a_tape(recorded):
-            value = rebuild(recorded, [np.array(v)[()] for v in _computed(recorded)], leaves)
-            return value, _pullback(recorded, arguments, primals, leaves)
-    return _inner_vjp(function, arguments, primals, leaves)
+    if is_recorded(leaves):
+        return _inner_vjp(function, arguments, primals, leaves, True)
+    recorded = trace(function, structure, leaves, n_levels=1)
+    if _reads_history(recorded):
+        return _inner_vjp(function, arguments, primals, leaves, True)
+    if recorded.recording.hooks or recorded.recording.calls:  # they are called with tensors
+        return _inner_vjp(function, arguments, primals, leaves, False)
+    value = rebuild(recorded, [np.array(v)[()] for v in _computed(recorded)], leaves)
+    return value, _pullback(recorded, arguments, primals, leaves)
 
 
-def _is_more_than_a_tape(recorded: Trace) -> bool:
-    """Whether a derivative has hooks or rules to call, or a history to go on in."""
+def _reads_history(recorded: Trace) -> bool:
+    """Whether the function read a tensor with a history, in which the derivative goes on."""
+    if not (state.grad_enabled or state.parked.is_trace):
+        return False
     recording = recorded.recording
-    is_recording = state.grad_enabled or state.parked.is_trace
-    outside = (x._tracked and recording.is_outer(row, x) for row, x in _captured(recorded))
-    return bool(recording.hooks or recording.calls) or (is_recording and any(outside))
-
-
-def _captured(recorded):
-    inputs, draws = recorded.inputs, recorded.recording.draws
-    return [
-        pair
-        for pair in recorded.recording.inputs.items()
-        if pair[0] not in inputs and pair[0] not in draws
-    ]
+    own = (*recorded.inputs, *recording.draws)
+    return any(
+        x._tracked and row not in own and recording.is_outer(row, x)
+        for row, x in recording.inputs.items()
+    )
 
 
 def _computed(recorded):
@@ -149,8 +146,10 @@ class Saved:
         self.calls += 1
         if self.compiled is None and self.calls >= CALLS_THAT_PAY:
             self.compiled = compile_program(simplify(self.program))
-        run = self.compiled or functools.partial(reference.run, self.program)
-        return [np.asarray(x)[()] for x in run(arrays)]
+        if self.compiled is not None:
+            return [np.asarray(x)[()] for x in self.compiled(arrays)]
+        with np.errstate(all="ignore"):  # copies: a cotangent may be the seed itself
+            return [np.array(x)[()] for x in reference.run(self.program, arrays)]
 
 
 CALLS_THAT_PAY = 4
@@ -195,18 +194,21 @@ class Example:
 def _seeds(cotangent, structure, avals) -> list[Tensor | None]:
     """A cotangent's leaves as tensors like the outputs; None where there is no derivative."""
     seeds: list = []
-    is_nested_so = trees.flatten(cotangent, seeds, static_ints=False) == structure
-    if not is_nested_so and len(seeds) != len(avals):
-        raise ShapeError("vjp: the cotangent is nested differently from the output")
+    if trees.flatten(cotangent, seeds) != structure:
+        seeds = []
+        if trees.flatten(cotangent, seeds, static_ints=False) != structure and len(seeds) != len(
+            avals
+        ):
+            raise ShapeError("vjp: the cotangent is nested differently from the output")
     return [
         None if one is None or not one.dtype.is_inexact else _seed_like(one, seed)
         for one, seed in zip(avals, seeds, strict=True)
     ]
 
 
-def _inner_vjp(function, arguments, primals, leaves):
-    """Both parts as recorded operations."""
-    is_numpy, inner = uses_numpy(leaves), is_recorded(leaves)
+def _inner_vjp(function, arguments, primals, leaves, inner):
+    """Both parts as operations; `inner`: recorded, as part of what is outside."""
+    is_numpy = uses_numpy(leaves)
     with enable_grad(), dtypes.numpy_rules(is_numpy), _speaking(is_numpy):
         aliased, aliases = with_aliases(arguments, primals)
         with Level(aliases) as level:
