@@ -249,3 +249,15 @@ def test_what_is_neither_read_nor_compiled():
         tj.elementwise(odd)
     with pytest.raises(TypeError, match="neither"):
         tj.elementwise(np.sin)
+    with pytest.raises(TypeError, match="by position"):
+        tj.elementwise(lambda *x: x[0])
+
+
+def sometimes(x):
+    if x > 0:
+        return x
+
+
+def test_a_number_comes_back_on_every_way():
+    with pytest.raises(TypeError, match="on every way"):
+        tj.elementwise(sometimes)

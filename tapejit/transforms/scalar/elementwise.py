@@ -25,6 +25,8 @@ from tapejit.transforms.scalar.linking import Linked
 from tapejit.transforms.scalar.lowering import NotLowered, lower, python_function
 from tapejit.transforms.scalar.steps import Lowered
 
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 class Elementwise:
     """A function of numbers, for arrays; made by `elementwise`."""
@@ -43,6 +45,9 @@ class Elementwise:
         self.__name__, self.__doc__ = body.__name__, body.__doc__
         self.__qualname__, self.__module__ = body.__qualname__, body.__module__
         self.__signature__ = inspect.signature(body)
+        kinds = {p.kind for p in self.__signature__.parameters.values()}
+        if kinds & {inspect.Parameter.KEYWORD_ONLY, *_VARIADIC}:
+            raise TypeError(f"elementwise: {self.__name__} must take its arguments by position")
         self.parameters = [p.name for p in self.__signature__.parameters.values()]
         self.code = _code_of(function, body, len(self.parameters))
         self.count = 1 if isinstance(self.code, Linked) else len(self.code.results)

@@ -25,8 +25,8 @@ class Linked:
     def __init__(self, function: Callable, name: str, count: int, reason: str):
         self.name, self.number = name, next(_NUMBERS)
         self.why = (
-            f"{name} is compiled by Numba, as its source has {reason}; its derivative must be "
-            "stated\n  try  tapejit.elementwise(function, partials=...)"
+            f"{name} is compiled by Numba, so its derivative must be stated; not lowered is "
+            f"{reason}\n  try  tapejit.elementwise(function, partials=...)"
         )
         self.loop = _compiled(function, name, count, reason)
 
@@ -51,13 +51,19 @@ def _compiled(function, name, count, reason):
     arguments = ", ".join(f"x{i}" for i in range(count))
     scope = {"scalar": scalar}
     exec(f"def element({arguments}):\n    return scalar({arguments})", scope)
+    kinds = [f"f{size}({', '.join([f'f{size}'] * count)})" for size in (4, 8)]
     try:
-        return numba.vectorize([f"f{n}({', '.join([f'f{n}'] * count)})" for n in (4, 8)])(
-            scope["element"]
-        )
+        loop = numba.vectorize(kinds)(scope["element"])
     except NumbaError as error:
         raise TraceError(
             f"elementwise: {name} can neither be read nor compiled\n"
             f"  read      {reason}\n"
             f"  compiled  {str(error).strip()[:600]}"
         ) from None
+    for signature in scalar.nopython_signatures:
+        if not isinstance(signature.return_type, numba.types.Number | numba.types.Boolean):
+            raise TypeError(
+                f"elementwise: {name} must return a number on every way\n"
+                f"  got  {signature.return_type}"
+            )
+    return loop
