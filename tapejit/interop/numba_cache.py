@@ -4,11 +4,11 @@ Numba keys a cached function by its argument types, its bytecode and its closure
 its source file; what it reads from globals is not in the key.  A native function that is an
 argument or a closure value is safe by that: its type, and its pickle, hold its identity.
 
-For globals each compiled caller carries an `Expectation` of what it was compiled with, in the two
-places that Numba writes to disk and hands on to callers of callers: the environment's constants and
-the library's functions for reloading.  It is unpickled before any code is loaded.  Numba takes an
-OSError there as "the file is gone" and compiles anew (caching.py, `_load_data`), so a caller that
-expects what is not there any more raises `StaleCaller`, an OSError.
+For globals each compiled caller carries an `Expectation` of what it was compiled with, among the
+constants of its environment, which Numba writes to disk and hands on to callers of callers.  It is
+unpickled before any code is loaded.  Numba takes an OSError there as "the file is gone" and
+compiles anew (caching.py, `_load_data`), so a caller that expects what is not there any more raises
+`StaleCaller`, an OSError.
 
 What is expected: that each global of the caller's module which was bound to the function, by
 itself, in a tuple, or as an attribute of a module, is bound to one of the same identity; for one
@@ -34,8 +34,9 @@ class StaleCaller(OSError):
 class Expectation:
     """What a compiled caller assumes: these names of its module mean this native function."""
 
-    def __init__(self, identity: str, module: str, places: Sequence[tuple]):
+    def __init__(self, identity: str, module: str, places: Sequence[tuple], environment=None):
         self.identity, self.module, self.places = identity, module, tuple(places)
+        self.environment = environment  # Numba's, which lives as long as the caller by it
 
     def __reduce__(self):
         return met, (self.identity, self.module, self.places)
@@ -52,13 +53,27 @@ class Expectation:
         """Numba calls it when it has loaded the caller; unpickling has tested it by then."""
 
 
-def expect(context, native: NativeFunction) -> None:
-    """Have the caller that is being compiled carry what it expects of this function."""
-    module, names = context.fndesc.modname, context.fndesc.lookup_globals()
-    expectation = Expectation(native.identity, module, tuple(places_of(native, names)))
-    if context.environment is not None:
-        context.environment.consts.append(expectation)
+def expect(context, builder, native: NativeFunction, loc) -> None:
+    """Have the caller that is being compiled, of which `loc` is a line, carry what it expects."""
+    module = _module_of(context.fndesc.modname, loc)
+    environment, places = context.environment, places_of(native, vars(sys.modules[module]))
+    expectation = Expectation(native.identity, module, tuple(places), environment)
     context.active_code_library._reload_init.add(expectation)
+    # The body of a prange is a function of no module.  Numba keeps its environment on disk, and in
+    # callers of callers, if it has a name, is mentioned in the code, and is alive.
+    environment.globals.setdefault("__name__", module)
+    environment.consts.append(expectation)
+    context.declare_env_global(builder.module, environment.env_name)
+
+
+def _module_of(name: str, loc) -> str:
+    """The module that a line is in, by its file where the function itself has none."""
+    if name in sys.modules:
+        return name
+    for known, module in list(sys.modules.items()):
+        if loc is not None and getattr(module, "__file__", None) == loc.filename:
+            return known
+    return "__main__"  # a notebook's cells have files of their own
 
 
 def met(identity: str, module: str, places: Sequence[tuple]) -> Expectation:

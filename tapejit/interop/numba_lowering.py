@@ -67,10 +67,10 @@ def unbox_native(typ, obj, c):
 
 
 @lower_builtin(NativeType, NativeType, types.VarArg(types.Any))
-def lower_call(context, builder, sig, args):
+def lower_call(context, builder, sig, args, loc=None):
     """The call of the native function whose type comes first."""
     call = _Call(context, builder, sig.args[0].native)
-    expect(context, call.native)
+    expect(context, builder, call.native, loc)
     link(context, call.native.code)
     n_examples = len(examples_of(call.native))
     call.take_arguments(sig.args[1 : 1 + n_examples], args[1 : 1 + n_examples])
