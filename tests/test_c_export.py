@@ -435,3 +435,9 @@ def test_the_docs_know_every_status_and_type():
         assert f"NAME{word}" in text
     for kind in export._TYPES.values():
         assert f"`{kind.c}`" in text
+
+
+@pytest.mark.parametrize("name", ["int32_t", "NAN", "memcpy", "floor"])
+def test_a_function_is_not_called_what_its_object_or_its_header_needs(name, tmp_path):
+    with pytest.raises(ArgumentError, match="no name for a C function"):
+        tj.export(np.sum, np.ones(3), tmp_path / name)

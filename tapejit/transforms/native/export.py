@@ -206,9 +206,12 @@ _WORDS = """
     mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public
     reinterpret_cast requires static_assert static_cast template this thread_local throw true try
     typeid typename using virtual wchar_t xor xor_eq work work_bytes status
+    int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t
+    NULL EOF NAN INFINITY errno stdin stdout stderr
+    memcpy memset memmove floor ceil trunc rint fma sqrt
 """
 _RESERVED = frozenset(_WORDS.split())
-"""Words of C and C++, and the parameters that every function has."""
+"""Words of C and C++, macros of its headers, what objects ask for, and parameters of all."""
 
 
 def _inputs(f, made: NativeFunction, name: str) -> list[_Parameter]:
