@@ -174,14 +174,6 @@ def test_least_squares():
     np.testing.assert_allclose(tj.grad(held)(np.array([3.0, 4.0])), [0.0, 1.0], atol=1e-9)
 
 
-def test_curve_fit_refuses():
-    x = np.arange(3.0)
-    with pytest.raises(tj.errors.NotDifferentiable, match="least_squares"):
-        tj.grad(lambda r: tj.scipy.curve_fit(lambda x, a: a * x, x, x * r)[0][0])(1.0)
-    with pytest.raises(tj.errors.NotDifferentiable, match="least_squares"):
-        tj.grad(lambda r: tj.scipy.curve_fit(lambda x, a: a * x * r, x, x)[0][0])(1.0)
-
-
 def test_constraints_are_refused():
     def minimum(a):
         limit = {"type": "ineq", "fun": lambda x: 1 - x[0]}

@@ -1,8 +1,8 @@
 """Bounds in SciPy's own forms, or nested like the parameters that they bound.
 
 SciPy's forms go through as they are.  Nested ones have, in place of every leaf, its two ends (each
-None, a number, or an array of the leaf's shape), a scipy.optimize.Bounds, or, of a vector, a pair
-per element; None, or a key that is missing, leaves what is below unbounded.
+None, a number, or an array of the leaf's shape), a scipy.optimize.Bounds, or, of a vector, a list
+of pairs, one per element; None, or a key that is missing, leaves what is below unbounded.
 """
 
 from __future__ import annotations
@@ -70,14 +70,16 @@ def _ends_of_leaf(bounds, shape) -> tuple[np.ndarray, np.ndarray]:
     elif isinstance(bounds, optimize().Bounds):
         bounds = bounds.lb, bounds.ub
     elif shape in ((), (len(bounds),)) and _are_pairs(bounds):
-        pairs = [(None, None) if pair is None else pair for pair in bounds]
-        bounds = zip(*pairs, strict=True)
+        bounds = zip(*bounds, strict=True)
     lower, upper = bounds
     return _filled(lower, shape, -np.inf), _filled(upper, shape, np.inf)
 
 
 def _are_pairs(bounds) -> bool:
-    return all(np.ndim(pair) == 1 and len(pair) == 2 for pair in bounds if pair is not None)
+    """Whether there is a pair per element; two arrays are the ends of a vector of two."""
+    if isinstance(bounds, np.ndarray):
+        return bounds.ndim == 2
+    return all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in bounds)
 
 
 def _filled(end, shape, missing) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tapejit.scipy.derivatives import Residuals
 from tapejit.scipy.lazy import optimize
-from tapejit.scipy.parameters import Parameters, plain
+from tapejit.scipy.parameters import Parameters, settled
 
 
 def NonlinearConstraint(
@@ -90,7 +90,7 @@ class Written(NamedTuple):
         parameters = self.parameters
         if not callable(derivative) or parameters is None:
             return derivative
-        return lambda x, *others: plain(derivative(parameters.nested(x), *others, *self.args))
+        return lambda x, *others: settled(derivative(parameters.nested(x), *others, *self.args))
 
 
 # ---------------------------------------------------------------- in minimize

@@ -17,7 +17,7 @@ import numpy as np
 from tapejit import autodiff
 from tapejit.bounded import Bounded
 from tapejit.scipy.lazy import sparse_linalg
-from tapejit.scipy.parameters import Parameters, plain
+from tapejit.scipy.parameters import Parameters, plain, settled
 from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.transforms import running, trees
@@ -81,7 +81,7 @@ class Flattened:
 
     def plain(self, x, *args, **kwargs):
         """The same as a number or vector."""
-        return plain(self.form(self.as_written(x, *args, **kwargs)))
+        return settled(self.form(self.as_written(x, *args, **kwargs)))
 
     @staticmethod
     def form(result) -> Any:
@@ -115,11 +115,11 @@ class Objective(Flattened):
     def value_and_gradient(self, x, *args):
         """Both, from one evaluation."""
         value, gradient = self._value_and_gradient(self.at(x), *args)
-        return plain(value), plain(gradient)
+        return settled(value), settled(gradient)
 
     def hessian(self, x, *args):
         """The matrix of second derivatives."""
-        return plain(self._hessian(self.at(x), *args))
+        return settled(self._hessian(self.at(x), *args))
 
     def sparse_hessian(self, x, *args):
         """The same as SciPy's CSR array: the pattern is read from the operations, and coloured."""
@@ -179,11 +179,11 @@ class Residuals(Flattened):
 
     def values(self, x, *args, **kwargs) -> np.ndarray:
         """The vector."""
-        return plain(self._values(self.at(x), *args, **kwargs))
+        return settled(self._values(self.at(x), *args, **kwargs))
 
     def jacobian(self, x, *args, **kwargs) -> np.ndarray:
         """A row per value."""
-        return plain(self._jacobian(self.at(x), *args, **kwargs))
+        return settled(self._jacobian(self.at(x), *args, **kwargs))
 
     def sparse_jacobian(self, x, *args, **kwargs):
         """The same as SciPy's CSR array."""

@@ -9,22 +9,14 @@ from typing import Any
 import numpy as np
 
 from tapejit.errors import NotDifferentiable
-from tapejit.scipy.bounds import box_of
+from tapejit.scipy.bounds import at_bounds, box_of
 from tapejit.scipy.derivatives import Model, Residuals
 from tapejit.scipy.lazy import optimize
-from tapejit.scipy.parameters import Parameters, plain
+from tapejit.scipy.parameters import Parameters, settled
 from tapejit.scipy.results import called_back, restored
-from tapejit.scipy.solutions import (
-    differentiable,
-    is_recorded,
-    leaves_of,
-    numbers,
-    outside,
-    solution,
-)
-from tapejit.tensor.core import Tensor
-from tapejit.tensor.recording import state
+from tapejit.scipy.solutions import differentiable, is_recorded, numbers, outside, solution
 from tapejit.transforms.gradients import grad
+from tapejit.transforms.jacobians import jacobian
 
 UNBOUNDED = (-np.inf, np.inf)
 
@@ -53,8 +45,9 @@ def least_squares(
               nested like x0
     Returns   SciPy's OptimizeResult; x is nested like x0, x_flat the vector
     Errors    what fun raises; NotDifferentiable where it has no derivative
-    Derivatives  of x and fun under tj.grad and its kin, implicitly, by all that fun reads, of any
-              order; what is around is recorded at every call.  Of loss='linear' only
+    Derivatives  of x, fun and cost by args, kwargs and what fun reads, of any order; parameters at
+              a bound stay there.  A function differentiated around the call is recorded at every
+              call
     Like      scipy.optimize.least_squares; with jac written by hand, the same iterates
 
     >>> import numpy as np, tapejit as tj
@@ -67,12 +60,10 @@ def least_squares(
     """
     args = args if isinstance(args, tuple) else (args,)
     if is_recorded(x0, args, kwargs):
-        named = {**named, "callback": callback}
-        return _recorded_fit(fun, x0, jac, bounds, method, settings, args, kwargs or {}, named)
+        given = jac, bounds, method, *settings
+        return _recorded_squares(fun, x0, args, kwargs or {}, given, callback=callback, **named)
     parameters = Parameters(x0)
-    signature = inspect.signature(optimize().least_squares)
-    others = signature.bind(None, None, None, None, None, *settings, **named).arguments
-    others = {name: value for name, value in list(others.items())[5:] if value is not None}
+    others = _others(settings, named)
     scale = others.get("x_scale", 1.0)
     if not isinstance(scale, str | float | int | np.generic):
         others["x_scale"] = parameters.flat(scale, "x_scale")
@@ -91,32 +82,6 @@ def least_squares(
     return restored(parameters, result)
 
 
-def _recorded_fit(fun, x0, jac, bounds, method, settings, args, kwargs, named):
-    """A least-squares fit as a function of what `fun` reads; parameters at a bound stay there."""
-    first, given, given_named = numbers(x0), numbers(args), numbers(kwargs)
-    parameters = Parameters(first)
-    with outside():
-        result = least_squares(
-            fun, first, jac, bounds, method, *settings, args=given, kwargs=given_named, **named
-        )
-    residuals = Residuals(fun, parameters)
-    values = lambda x: residuals.flat(x, *args, **kwargs)  # noqa: E731
-    condition = grad(lambda x: 0.5 * (values(x) ** 2).sum())
-    held = np.array(result["active_mask"]) != 0
-    fixed = (lambda _: held) if held.any() else None
-    x = solution("least_squares", condition, result["x_flat"], fixed)
-    if x is None:
-        return result
-    if named.get("loss", "linear") != "linear" or len(settings) > 3:  # they begin ftol, xtol, gtol
-        raise NotDifferentiable(
-            "least_squares: only fits with loss='linear' have derivatives here\n"
-            "  try  minimize, of the loss that is meant"
-        )
-    found = differentiable(result, parameters.nested(x), x, values(x))
-    found["cost"] = 0.5 * (found["fun"] ** 2).sum()
-    return found
-
-
 def _functions(residuals, jac, args, kwargs):
     """SciPy's fun and jac, on the vector; the user's function as it is where jac is not ours."""
     if jac is None or jac == "sparse":
@@ -127,8 +92,66 @@ def _functions(residuals, jac, args, kwargs):
         )
     if callable(jac):
         given = Residuals(jac, residuals.parameters)
-        jac = lambda x: plain(given.as_written(x, *args, **kwargs))  # noqa: E731
+        jac = lambda x: settled(given.as_written(x, *args, **kwargs))  # noqa: E731
     return lambda x: residuals.plain(x, *args, **kwargs), jac
+
+
+def _recorded_squares(fun, x0, args, kwargs, given, **named):
+    """The least cost as a function of what `fun` reads; parameters at a bound stay there."""
+    first = numbers(x0)
+    parameters = Parameters(first)
+    with outside():
+        plain = numbers(kwargs)
+        result = least_squares(fun, first, *given, args=numbers(args), kwargs=plain, **named)
+    _, bounds, _, *others = given
+    bound = _others(others, named)
+    rho, scale = _loss(bound.get("loss", "linear")), bound.get("f_scale", 1.0)
+    residuals = Residuals(fun, parameters)
+
+    def cost(x):
+        z = (residuals.flat(x, *args, **kwargs) / scale) ** 2
+        return 0.5 * scale**2 * rho(z).sum()
+
+    fixed = _held(parameters, bounds, result["x_flat"])
+    x = solution("least_squares", grad(cost), result["x_flat"], fixed)
+    if x is None:
+        return result
+    found = differentiable(result, parameters.nested(x), x, residuals.flat(x, *args, **kwargs))
+    found["cost"] = cost(x)
+    return found
+
+
+def _held(parameters, bounds, x) -> Callable:
+    """Which elements of a solution a bound holds."""
+    box = box_of(parameters, bounds)
+    return at_bounds(box if isinstance(box, optimize().Bounds) else optimize().Bounds(*box), x)
+
+
+LOSSES = {
+    "linear": lambda z: z,
+    "soft_l1": lambda z: 2.0 * (np.sqrt(1.0 + z) - 1.0),
+    "huber": lambda z: np.where(z <= 1.0, z, 2.0 * np.sqrt(z) - 1.0),
+    "cauchy": lambda z: np.log1p(z),
+    "arctan": lambda z: np.arctan(z),
+}
+"""SciPy's loss functions, of squared residuals."""
+
+
+def _loss(name) -> Callable:
+    """A loss that can be differentiated."""
+    if isinstance(name, str):
+        return LOSSES[name]
+    raise NotDifferentiable(
+        "least_squares: a loss given as a function has no derivative here\n"
+        f"  try  one of {', '.join(LOSSES)}, or minimize"
+    )
+
+
+def _others(settings, named) -> dict:
+    """What least_squares is given behind `method`, by name; None is as good as nothing."""
+    signature = inspect.signature(optimize().least_squares)
+    bound = signature.bind(None, None, None, None, None, *settings, **named).arguments
+    return {name: value for name, value in list(bound.items())[5:] if value is not None}
 
 
 def curve_fit(
@@ -154,6 +177,7 @@ def curve_fit(
     settings  all others of scipy.optimize.curve_fit, and of the solver
     Returns   (popt, pcov, ...) as SciPy does; popt is nested like p0, pcov is of the flat vector
     Errors    what f raises; RuntimeError where SciPy finds no optimum
+    Derivatives  of popt and pcov by xdata, ydata, sigma (no matrix) and what f reads, of any order
     Like      scipy.optimize.curve_fit; with jac written by hand, the same iterates
 
     >>> import numpy as np, tapejit as tj
@@ -165,17 +189,11 @@ def curve_fit(
     """
     if isinstance(p0, float | int | np.generic):
         p0 = [p0]
+    if is_recorded(xdata, ydata, p0, sigma):
+        given = absolute_sigma, check_finite, bounds, method, jac
+        return _recorded_fit(f, xdata, ydata, p0, sigma, given, settings)
     parameters = Parameters(np.zeros(_count(f)) if p0 is None else p0)
     model = Model.of(f, parameters)
-    if state.parked.is_trace:
-        reads = [xdata, ydata, sigma, p0, model.as_written(np.ones(parameters.size), xdata)]
-        if any(isinstance(x, Tensor) and x._tracked for x in leaves_of(tuple(reads))):
-            raise NotDifferentiable(
-                "curve_fit: its answer has no derivative here\n  try  least_squares, which has"
-            )
-        with outside():
-            given = absolute_sigma, check_finite, bounds, method, jac
-            return curve_fit(f, xdata, ydata, p0, sigma, *given, **settings)
 
     def values(x, *flat):
         return evaluate(np.array(flat), x)
@@ -187,13 +205,50 @@ def curve_fit(
         rows = lambda x, *flat: model.jacobian(np.array(flat), x)  # noqa: E731
     elif callable(jac):
         given = Model(jac, parameters)
-        rows = lambda x, *flat: plain(given.as_written(np.array(flat), x))  # noqa: E731
+        rows = lambda x, *flat: settled(given.as_written(np.array(flat), x))  # noqa: E731
     first = None if p0 is None else parameters.flat(p0)
     answer = optimize().curve_fit(
         values, xdata, ydata, first, sigma, absolute_sigma, check_finite,
         box_of(parameters, bounds), method, rows, **settings,
     )  # fmt: skip
     return (parameters.restored(answer[0]), *answer[1:])
+
+
+def _recorded_fit(f, xdata, ydata, p0, sigma, given, settings):
+    """popt and pcov as functions of the data, of sigma, and of what the model reads."""
+    first = numbers(p0)
+    with outside():
+        answer = curve_fit(
+            f, numbers(xdata), numbers(ydata), first, numbers(sigma), *given, **settings
+        )
+    absolute_sigma, _, bounds, *_ = given
+    parameters = Parameters(answer[0])
+    model = Model(f, parameters)
+    if np.ndim(sigma) > 1:
+        raise NotDifferentiable(
+            "curve_fit: a matrix sigma has no derivative here\n"
+            "  try  least_squares of residuals multiplied by the inverse of its Cholesky factor"
+        )
+
+    def residuals(p):
+        off = model.flat(p, xdata) - ydata
+        return off if sigma is None else off / sigma
+
+    def cost(p):
+        return 0.5 * (residuals(p) ** 2).sum()
+
+    start = parameters.flat(answer[0])
+    p = solution("curve_fit", grad(cost), start, _held(parameters, bounds, start))
+    if p is None:
+        return answer
+    if len(answer) > 2:
+        raise NotDifferentiable("curve_fit: full_output has no derivative\n  try  without it")
+    rows = jacobian(residuals)(p)
+    covariance = np.linalg.inv(rows.T @ rows)
+    if not absolute_sigma:
+        n_free = rows.shape[0] - parameters.size
+        covariance = covariance * (2.0 * cost(p) / n_free if n_free > 0 else np.inf)
+    return parameters.nested(p), covariance
 
 
 def _count(f) -> int:

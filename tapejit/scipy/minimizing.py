@@ -16,7 +16,7 @@ from tapejit.scipy.bounds import at_bounds, pairs_of
 from tapejit.scipy.constraints import on_vector
 from tapejit.scipy.derivatives import DENSE, Objective, Shared
 from tapejit.scipy.lazy import optimize
-from tapejit.scipy.parameters import Parameters, plain
+from tapejit.scipy.parameters import Parameters, settled
 from tapejit.scipy.results import called_back, restored
 from tapejit.scipy.solutions import differentiable, is_recorded, numbers, outside, solution
 from tapejit.transforms.gradients import grad
@@ -180,7 +180,7 @@ class _Given:
 
     def user_value_and_gradient(self, x):
         value, gradient = self.objective.function(self.nested(x), *self.args)
-        return plain(value), self.flat_gradient(gradient)
+        return settled(value), self.flat_gradient(gradient)
 
     def flat_gradient(self, gradient):
         return self.parameters.flat(gradient, "the gradient")
@@ -188,7 +188,7 @@ class _Given:
     def closed(self, hess):
         if not callable(hess):
             return hess
-        return lambda x: plain(hess(self.nested(x), *self.args))
+        return lambda x: settled(hess(self.nested(x), *self.args))
 
     def closed_product(self, hessp):
         if not callable(hessp):

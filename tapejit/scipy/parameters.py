@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tapejit.errors import DtypeError, ShapeError
+from tapejit.errors import DtypeError, NotDifferentiable, ShapeError
 from tapejit.tensor.core import Tensor, wrap
+from tapejit.tensor.recording import state
 from tapejit.transforms import trees
 
 # ---------------------------------------------------------------- nested and flat
@@ -54,7 +55,7 @@ class Parameters:
         """The arrays of a tree that is nested like the parameters."""
         leaves: list = []
         structure = trees.flatten(as_arrays(tree), leaves, static_ints=False)
-        arrays = [real(plain(leaf), what) for leaf in leaves]
+        arrays = [real(settled(leaf), what) for leaf in leaves]
         shapes = tuple([x.shape for x in arrays])
         if structure != self.structure or shapes != self.shapes:
             if self.structure == trees.LEAF == structure and arrays[0].size == self.size:
@@ -115,6 +116,20 @@ def _is_table(tree) -> bool:
 def plain(value):
     """A number or array: a tensor's memory, everything else as it is."""
     return value._value if isinstance(value, Tensor) else value
+
+
+def settled(value):
+    """The same of what a user's function gave, or a user gave, which must have no history.
+
+    Errors  NotDifferentiable: the solver would lose it without a word
+    """
+    if isinstance(value, Tensor) and value._tracked and state.grad_enabled:
+        raise NotDifferentiable(
+            "scipy: a tensor that requires grad is read by a function, or is a setting, of a call "
+            "that is not being differentiated by its arguments\n"
+            "  try  it among args, or with tj.no_grad() if it is data"
+        )
+    return plain(value)
 
 
 def real(value, what: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tapejit.scipy.derivatives import Objective, Residuals, Shared
 from tapejit.scipy.lazy import optimize
-from tapejit.scipy.parameters import Parameters, plain
+from tapejit.scipy.parameters import Parameters, settled
 from tapejit.scipy.results import restored
 from tapejit.scipy.solutions import differentiable, is_recorded, numbers, outside, solution
 
@@ -87,14 +87,14 @@ def _functions(residuals, parameters, jac, args, is_used):
         return both.value, both.derivative
     if callable(jac):
         given = jac
-        jac = lambda x: plain(given(parameters.nested(x), *args))  # noqa: E731
+        jac = lambda x: settled(given(parameters.nested(x), *args))  # noqa: E731
     return lambda x: residuals.plain(x, *args), jac
 
 
 def _apart(residuals, x, args):
     """Values and Jacobian of a function that gives both."""
     values, rows = residuals.as_written(x, *args)
-    return plain(residuals.form(values)), plain(rows)
+    return settled(residuals.form(values)), settled(rows)
 
 
 def root_scalar(
