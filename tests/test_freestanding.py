@@ -314,6 +314,17 @@ def test_equal_functions_are_one_text():
     assert first.symbol in first.text
 
 
+def test_one_element_is_computed_in_two_lanes():
+    """LLVM 22 aborted the process on a program with vectors of one (draft(20308), float32)."""
+    x = np.linspace(-1, 1, 11).astype(np.float32)
+    g = tj.value_and_grad(lambda x: np.sum(np.where(x > 0, np.sin(x), x * x)) + np.max(x[:1]))
+    made = g.numba(x)
+    assert "<1 x" not in made.code.text
+    status, outputs = run(made, x)
+    assert status == 0
+    agree(outputs, g(x))
+
+
 def test_it_needs_nothing_else():
     x = np.linspace(0.1, 0.9, 12).reshape(3, 4)
     g = tj.value_and_grad(lambda x: rows(x, x) + columns(x, x) + scanned(x, x) + np.sum(x**1.5))

@@ -191,6 +191,13 @@ class _Emitter:
         return at
 
 
+def _equal(number: str, dtype: str, lanes: int) -> tuple[str, str]:
+    """The type in memory of so many lanes, and a constant with this number in each."""
+    if lanes == 1:
+        return MEMORY[dtype], number
+    return memory_vector(dtype, lanes), f"splat ({MEMORY[dtype]} {number})"
+
+
 class _Part:
     """One loop of the step; its operands begin at %x{first}."""
 
@@ -274,7 +281,7 @@ class _Part:
         """Per number of lanes, memory for a partial result."""
         first, dtype = neutral(output.reduce, output.operand.dtype), output.operand.dtype
         return {
-            lanes: self.to.alloca(memory_vector(dtype, lanes), f"splat ({MEMORY[dtype]} {first})")
+            lanes: self.to.alloca(*_equal(first, dtype, lanes))
             for lanes in dict.fromkeys([self.lanes, *self.tail])
         }
 
@@ -288,8 +295,11 @@ class _Part:
         """All lanes of the accumulators as one number."""
         dtype, parts = output.operand.dtype, []
         for lanes, memory in self.sums[j].items():
+            if lanes == 1:
+                parts.append(self.to.value(f"load {MEMORY[dtype]}, ptr {memory}"))
+                continue
             value = self.to.value(f"load {memory_vector(dtype, lanes)}, ptr {memory}, align 64")
-            while lanes > 1:
+            while lanes > 2:
                 kind, half = memory_vector(dtype, lanes), lanes // 2
                 low, high = (
                     self.to.value(
@@ -300,8 +310,9 @@ class _Part:
                     for start in (0, half)
                 )
                 value, lanes = self.join(output, half, low, high), half
-            kind = memory_vector(dtype, 1)
-            parts.append(self.to.value(f"extractelement {kind} {value}, i32 0"))
+            kind = memory_vector(dtype, 2)
+            pair = [self.to.value(f"extractelement {kind} {value}, i32 {i}") for i in range(2)]
+            parts.append(self.join(output, 0, *pair))
         while len(parts) > 1:
             parts[:2] = [self.join(output, 0, *parts[:2])]
         return parts[0]
@@ -332,8 +343,7 @@ class _Part:
             self.sums[j] = self.accumulators(output)
             first = neutral(output.reduce, output.operand.dtype)
             for lanes, memory in self.sums[j].items():
-                kind = memory_vector(output.operand.dtype, lanes)
-                splatted = f"splat ({MEMORY[output.operand.dtype]} {first})"
+                kind, splatted = _equal(first, output.operand.dtype, lanes)
                 self.to.emit(f"store {kind} {splatted}, ptr {memory}, align 64\n")
         if self.whole and self.is_straight:
             for at in range(0, self.whole, self.lanes):
@@ -355,8 +365,11 @@ class _Part:
     # ------------------------------------------------------------ one vector
 
     def chunk(self, outer, at, lanes):
-        """`lanes` elements from `at` on: loads, nodes, stores."""
-        indices = (*outer, at)
+        """`lanes` elements from `at` on: loads, nodes, stores.
+
+        One element is computed in two lanes: LLVM 22 aborts the process on some vectors of one.
+        """
+        indices, width = (*outer, at), max(lanes, 2)
         names: list[str] = []
         self.to.weight += len(self.kernel.nodes) + len(self.operands)
         for fn, dtype, operands in self.kernel.nodes:
@@ -365,9 +378,9 @@ class _Part:
             elif fn == "load":
                 names.append(self.load(operands[0], indices, lanes))
             elif fn == "index":
-                names.append(self.index(dtype, operands[0], indices, lanes))
+                names.append(self.index(dtype, operands[0], indices, width))
             else:
-                names.append(self.node(fn, dtype, operands, names, lanes))
+                names.append(self.node(fn, dtype, operands, names, width))
         for j, output in enumerate(self.kernel.outputs):
             self.leave(j, output, names[output.node], indices, lanes)
 
@@ -401,26 +414,28 @@ class _Part:
     def splatted(self, scalar, kind, lanes):
         """A scalar, written with its type, in every lane."""
         first = self.to.value(f"insertelement {kind} poison, {scalar}, i32 0")
-        if lanes == 1:
-            return first
         return self.to.value(
             f"shufflevector {kind} {first}, {kind} poison, <{lanes} x i32> zeroinitializer"
         )
 
     def load(self, k, indices, lanes):
         dtype, strides = self.operands[k].dtype, self.strides[k]
-        element, kind = MEMORY[dtype], memory_vector(dtype, lanes)
+        element, kind = MEMORY[dtype], memory_vector(dtype, max(lanes, 2))
         terms = list(zip(indices, strides, strict=True))
         by_places = k in self.to.places
         at = "" if by_places else self.to.address(self.first + k, dtype, terms)
-        if by_places:
+        if lanes == 1:
+            place = self.elements(k, indices[-1], 1)[0] if by_places else at
+            number = self.to.value(f"load {element}, ptr {place}")
+            value = self.splatted(f"{element} {number}", kind, 2)
+        elif by_places:
             value = "poison"
             for lane, place in enumerate(self.elements(k, indices[-1], lanes)):
                 number = self.to.value(f"load {element}, ptr {place}")
                 value = self.to.value(
                     f"insertelement {kind} {value}, {element} {number}, i32 {lane}"
                 )
-        elif strides[-1] == 1 or lanes == 1:
+        elif strides[-1] == 1:
             value = self.to.value(f"load {kind}, ptr {at}, align {SIZE[dtype]}")
         elif strides[-1] == 0:
             value = self.splatted(
@@ -464,13 +479,16 @@ class _Part:
                 f"codegen: output {j} is {dtype}, its node {output.node} is {given}"
                 "\n  try  a cast node before it"
             )
-        kind = memory_vector(dtype, lanes)
+        width = max(lanes, 2)
+        kind = memory_vector(dtype, width)
         if dtype == "bool":
-            value = self.to.value(f"zext {vector('bool', lanes)} {value} to {kind}")
+            value = self.to.value(f"zext {vector('bool', width)} {value} to {kind}")
         if j in self.still:
             memory = self.sums[j][lanes]
+            if lanes == 1:
+                kind, value = MEMORY[dtype], self.to.value(f"extractelement {kind} {value}, i32 0")
             before = self.to.value(f"load {kind}, ptr {memory}, align 64")
-            after = self.join(output, lanes, before, value)
+            after = self.join(output, lanes if lanes > 1 else 0, before, value)
             self.to.emit(f"store {kind} {after}, ptr {memory}, align 64\n")
             return
         k, stride = self.n_inputs + j, self.output_strides(j)[-1]
@@ -479,7 +497,7 @@ class _Part:
             return
         terms = list(zip(indices, self.output_strides(j), strict=True))
         at = self.to.address(self.first + k, dtype, terms)
-        if stride == 1 or lanes == 1:
+        if stride == 1 and lanes > 1:
             self.write(output, kind, lanes, value, at, f", align {SIZE[dtype]}")
             return
         for lane in range(lanes if stride else 1):
@@ -489,7 +507,8 @@ class _Part:
 
     def add_up(self, output, k, value, indices, lanes):
         """Add each lane where its place is, in order."""
-        element, kind = MEMORY[output.operand.dtype], memory_vector(output.operand.dtype, lanes)
+        dtype = output.operand.dtype
+        element, kind = MEMORY[dtype], memory_vector(dtype, max(lanes, 2))
         text, _ = combine("sum", output.operand.dtype, 0)
         for lane, place in enumerate(self.elements(k, indices[-1], lanes)):
             number = self.to.value(f"extractelement {kind} {value}, i32 {lane}")
