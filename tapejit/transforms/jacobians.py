@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from tapejit import autodiff
+from tapejit.registry import OPS
 from tapejit.runtime.entry import Entries
 from tapejit.tensor.calls import Level
-from tapejit.tensor.core import Tensor, wrap
-from tapejit.tensor.front import FUNCTIONS
+from tapejit.tensor.core import Tensor, apply, wrap
 from tapejit.tensor.modes import enable_grad
 from tapejit.transforms import running, trees
 from tapejit.transforms.dispatch import (
@@ -39,6 +39,7 @@ from tapejit.transforms.jacobian_rows import (
 )
 from tapejit.transforms.paths import Derived
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
+from tapejit.transforms.vmap import over_samples
 
 
 def jacobian(function: Callable | None = None, argnums=0, sparse: bool = False) -> Callable:
@@ -210,19 +211,21 @@ def _inner_jacobian(function, arguments, args, kwargs):
 def _inner_rows(output, aliases, level):
     if not isinstance(output, Tensor):
         output = wrap(np.asarray(output)[()])
-    shape, n = output._aval.shape, output._aval.size
     check_not_complex(output._aval.dtype)
-    rows = []
-    for i in range(n):
-        seed = np.zeros(n, output._aval.dtype.dtype)
-        seed[i] = 1
-        rows.append(inner_gradient(output, aliases, level, wrap(seed.reshape(shape)[()])))
+    seeds = _unit_vectors(output)
+    columns = over_samples(lambda seed: inner_gradient(output, aliases, level, seed), seeds)
     return [
-        FUNCTIONS["stack"]([row[k] for row in rows]).reshape((*shape, *x._aval.shape))
-        if rows
-        else wrap(np.zeros((*shape, *x._aval.shape), x._aval.dtype.dtype))
-        for k, x in enumerate(aliases)
+        apply(OPS["reshape"], (column,), ((*output._aval.shape, *x._aval.shape),))
+        for column, x in zip(columns, aliases, strict=True)
     ]
+
+
+def _unit_vectors(output: Tensor) -> Tensor:
+    """One cotangent per element, made of indices: kernels compute it in registers."""
+    n, dtype = output._aval.size, output._aval.dtype
+    i, j = (apply(OPS["iota"], (output,), ((n, n), axis)) for axis in (0, 1))
+    ones = apply(OPS["cast"], (apply(OPS["eq"], (i, j)),), (dtype.name,))
+    return apply(OPS["reshape"], (ones,), ((n, *output._aval.shape),))
 
 
 def hessian(function: Callable | None = None, argnums=0, sparse: bool = False) -> Callable:

@@ -76,6 +76,11 @@ def vmap(
     return as_function(jit(as_function(batched, function)), function)
 
 
+def over_samples(function: Callable, samples: Tensor) -> Any:
+    """The function of each sample, as recorded operations: what an inner call of vmap(f) gives."""
+    return _Call(function, Axes(0, 0, None), (samples,), {}).answer()
+
+
 # ---------------------------------------------------------------- one call
 
 
