@@ -106,12 +106,8 @@ class _Side(Residuals):
         return function(args[0], tree, *args[1:])
 
     def sparse_jacobian(self, y, *args):
-        """The Jacobian as a SciPy array."""
-        return self._sparse_jacobian(y, *args).tocsc()
-
-    @cached_property
-    def _sparse_jacobian(self):
-        return jacobian(self.flat, sparse=True)
+        """The Jacobian as SciPy's CSC array, which it factorises."""
+        return super().sparse_jacobian(y, *args).tocsc()
 
 
 class _ColumnSide(_Side):
