@@ -6,6 +6,8 @@ together may share bytes.  0-d results live to the end, they are read out of the
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 ALIGNMENT = 64
@@ -20,22 +22,42 @@ class Block(NamedTuple):
 
 
 def lay_out(blocks: list[Block]) -> tuple[list[int], int]:
-    """A byte offset for each block, and the size of the arena."""
+    """A byte offset for each block, and the size of the arena.
+
+    Kept are the holes, of which there are few, not what is alive: that may be thousands.
+    """
     offsets = [0] * len(blocks)
-    placed: list[tuple[int, int, int]] = []  # (begin, end, last step), sorted by begin
-    size = 0
+    alive: list[tuple[int, int, int]] = []  # (last step, begin, end), the first to go on top
+    holes: list[tuple[int, int]] = []  # (begin, end), sorted, none beside another or the end
+    top = size = 0  # everything from `top` on is free
     for number in sorted(range(len(blocks)), key=lambda i: (blocks[i].first, i)):
         block = blocks[number]
+        while alive and alive[0][0] < block.first:
+            top = _give_back(holes, *heappop(alive)[1:], top)
         need = -(-block.n_bytes // ALIGNMENT) * ALIGNMENT
-        placed = [p for p in placed if p[2] >= block.first]
-        begin = position = 0
-        for position, (start, end, _) in enumerate(placed):  # noqa: B007 - used behind the loop
-            if start - begin >= need:
+        if not need:
+            continue
+        for place, (begin, end) in enumerate(holes):
+            if end - begin >= need:
+                holes[place : place + 1] = [(begin + need, end)] if end - begin > need else []
                 break
-            begin = max(begin, end)
         else:
-            position = len(placed)
-        placed.insert(position, (begin, begin + need, block.last))
+            begin, top = top, top + need
+        heappush(alive, (block.last, begin, begin + need))
         offsets[number] = begin
         size = max(size, begin + need)
     return offsets, size
+
+
+def _give_back(holes: list[tuple[int, int]], begin: int, end: int, top: int) -> int:
+    """Make a hole of [begin, end), joined with those beside it; where the free end begins now."""
+    place = bisect_left(holes, (begin, end))
+    if place < len(holes) and holes[place][0] == end:
+        end = holes.pop(place)[1]
+    if place and holes[place - 1][1] == begin:
+        place -= 1
+        begin = holes.pop(place)[0]
+    if end == top:
+        return begin
+    holes.insert(place, (begin, end))
+    return top
