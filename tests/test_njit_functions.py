@@ -203,6 +203,8 @@ def functions(x):
     s += math.erf(x[0]) + math.expm1(x[1]) + math.copysign(x[2], -1.0) + math.degrees(x[3])
     if math.isnan(s) or not np.isfinite(s):
         return 0.0 * s
+    part, whole = math.modf(x[1])
+    s += part * whole + math.ldexp(x[2], 2) + (complex(x[0], x[1]) ** 2).imag
     return s + math.tanh(x[0]) * math.log1p(x[1])
 
 
@@ -245,6 +247,7 @@ def softmax(x):
         out[i] = np.exp(x[i] - m)
         s += out[i]
     out /= s
+    out.sort()
     return out[0] * out[1] + math.log(out[2])
 
 
@@ -378,6 +381,35 @@ def test_signatures_of_their_own():
     assert closed(2.0) == 8.0
     with pytest.raises(TypeError):
         closed("two")
+
+
+LIFT = 2.0
+
+
+@numba.vectorize
+def lifted(x, y):
+    z = x
+    x += y  # of numbers: z stays
+    return x * z * LIFT if x > 3.5 else math.sin(x)
+
+
+def test_vectorized_functions(monkeypatch):
+    slope = tj.grad(lambda x: np.sum(lifted(x, 2.0)))
+    for x in (np.array([1.0, 2.0]), np.array([2.0, 2.0]), np.array([3.0, 1.0])):
+        expected = np.where(x > 1.5, 2 * LIFT * (x + 1), np.cos(x + 2))
+        np.testing.assert_allclose(slope(x), expected)
+        in_njit = tj.grad(njit(lambda x: lifted(x[:, None], np.array([2.0, 2.0])).sum()))
+        np.testing.assert_allclose(in_njit(x), 2 * expected)
+    assert tj.grad(lifted)(3.0, 1.0) == 14.0
+    monkeypatch.setitem(globals(), "LIFT", 1.0)
+    np.testing.assert_allclose(slope(x), [8.0, math.cos(3.0)])
+
+    @numba.guvectorize(["void(f8[:], f8[:])"], "(n)->()")
+    def first(x, result):
+        result[0] = x[0]
+
+    with pytest.raises(TraceError, match=r"first is a generalized ufunc[\s\S]*@njit"):
+        tj.grad(first)(X)
 
 
 def test_methods_and_functions_as_arguments():

@@ -16,6 +16,7 @@ import numpy as np
 
 from tapejit.dtypes import as_dtype
 from tapejit.errors import DtypeError, TraceError
+from tapejit.interop.numba_ufuncs import recorded
 from tapejit.interop.numpy_missing import missing
 from tapejit.interop.numpy_words import call, check_plain, into, name_of, operand, ours
 from tapejit.tensor.core import Tensor, as_data
@@ -44,7 +45,7 @@ def array_ufunc(self, ufunc, method, *inputs, **options):
     check_plain(*map(type, inputs))
     if method != "__call__":
         return _METHODS[method](ufunc, *inputs, **options)
-    function = FOR_NUMPY.get(ufunc)
+    function = FOR_NUMPY.get(ufunc) or recorded(ufunc)
     if function is None:
         raise missing(f"np.{ufunc.__name__}")
     operands = [operand(x) for x in inputs]

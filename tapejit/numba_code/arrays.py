@@ -279,7 +279,7 @@ class Cells:
         found = getattr(self.whole(), name)
         if not callable(found):
             return made(found)
-        if name in ("sort", "partition", "put", "resize", "itemset", "setfield"):
+        if name in ("partition", "put", "resize", "itemset", "setfield"):
             raise TraceError(
                 f"array.{name}() writes to an array in a way that is not recorded\n"
                 f"  try  a[:] = np.{name}(a), or a[i] = v"
@@ -316,6 +316,10 @@ class Cells:
     def fill(self, value):
         """Write one number everywhere."""
         self[...] = value
+
+    def sort(self):
+        """Order the last axis in place."""
+        self[...] = np.sort(self)
 
     def item(self, *key):
         """One element as a number."""

@@ -55,6 +55,11 @@ def _gamma(x: Any):
     return -size if is_negative else size
 
 
+def _modf(x):
+    whole = FUNCTIONS["trunc"](x) if isinstance(x, Tensor) else float(math.trunc(x))
+    return x - whole, whole
+
+
 def _whole(name):
     """floor, ceil, trunc: integers, read from tensors."""
 
@@ -80,6 +85,8 @@ MATH |= {name: _whole(name) for name in ("floor", "ceil", "trunc")}
 MATH |= {name: _predicate(name) for name in ("isnan", "isinf", "isfinite")}
 MATH |= {
     "log": _log,
+    "modf": _modf,
+    "ldexp": lambda x, exponent: x * 2.0 ** int(exponent),
     "gamma": _gamma,
     "pow": _of_number("pow", math.pow),
     "fabs": _of_number("abs", math.fabs),
@@ -113,7 +120,7 @@ class Cast(type):
     dtype: np.dtype
     __tapejit_kind__: Any
 
-    def __call__(cls, value=0, imaginary=None):
+    def __call__(cls, value: Any = 0, imaginary: Any = None):
         if imaginary is not None:
             return cls(value) + 1j * imaginary
         dtype = cls.dtype
@@ -353,7 +360,7 @@ class Names:
             return known[1]
         scope: dict[str, Any] = {
             "__builtins__": function.__globals__.get("__builtins__", builtins),
-            "__name__": function.__globals__.get("__name__", ""),
+            "__name__": function.__globals__.get("__name__") or "tapejit",  # made by Numba
         }
         cells = tuple(types.CellType() for _ in function.__closure__ or ())
         result = types.FunctionType(
@@ -392,7 +399,10 @@ class Names:
             return made(value)
         body = python_body(value)
         if body is not None:
-            return self.function(body)
+            return Call(value) if hasattr(value, "nin") else self.function(body)
+        if type(value).__module__.startswith("numba.experimental.jitclass"):
+            called = value.__name__ if isinstance(value, type) else type(value).__name__
+            return OnlyNumba(f"the jitclass {called}")
         if home == "math":
             return MATH.get(getattr(value, "__name__", ""), value)
         if value is float or value is complex:
@@ -405,7 +415,7 @@ class Names:
             return self._of_numpy(value)
         if isinstance(value, types.FunctionType) and home.partition(".")[0] not in _TRUSTED:
             return (
-                OnlyNumba(f"{name} (through @overload)")
+                OnlyNumba(f"{value.__name__} (through @overload)")
                 if _is_overloaded(value)
                 else (self.function(value))
             )
@@ -455,9 +465,10 @@ def sys_modules():
 
 
 def python_body(value) -> types.FunctionType | None:
-    """The Python function that Numba compiles for @njit, @cfunc; None for anything else."""
+    """The Python function that Numba compiles for @njit, @cfunc, @vectorize; None for others."""
     if not type(value).__module__.startswith("numba."):
         return None
+    value = getattr(value, "_dispatcher", value)  # of @vectorize
     body = getattr(value, "py_func", None) or getattr(value, "_pyfunc", None)
     return body if isinstance(body, types.FunctionType) else None
 

@@ -16,6 +16,7 @@ import types
 
 import numpy as np
 
+from tapejit.numba_code.names import python_body
 from tapejit.transforms.reading import snapshot, trust
 from tapejit.transforms.reading.frames import (
     FRESH,
@@ -70,7 +71,7 @@ class Calls(Ledger):
             return self.call_trusted(value, label, args, keywords, frame)
         if getattr(value, RULES, None) is not None:
             return self.call_ruled(value, label, args, keywords, frame, missing)
-        inner = getattr(value, "__wrapped__", None) or getattr(value, "py_func", None)
+        inner = getattr(value, "__wrapped__", None) or python_body(value)
         if isinstance(value, CACHED):
             return self.call_cached(value, label, args, keywords, frame)
         if callable(inner) and self.is_foreign(value):

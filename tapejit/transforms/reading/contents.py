@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tapejit.numba_code.names import python_body
 from tapejit.transforms.reading import snapshot, trust
 from tapejit.transforms.reading.frames import FRESH, HOLDS, PART, Known
 from tapejit.transforms.reading.ledger import (
@@ -205,7 +206,7 @@ class Contents(Ledger):
     def inside_instance(self, value, label):
         """A plain Python object: `__dict__`, `__slots__`, and its class's methods by name."""
         cls = type(value)
-        inner = getattr(value, "__wrapped__", None) or getattr(value, "py_func", None)
+        inner = getattr(value, "__wrapped__", None) or python_body(value)
         if isinstance(value, type(functools.lru_cache(abs))):
             self.call(Known(value, label), None, {}, RootFrame(self, label))
             return []
