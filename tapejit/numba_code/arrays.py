@@ -319,7 +319,8 @@ class Cells:
 
     def sort(self):
         """Order the last axis in place."""
-        self[...] = np.sort(self)
+        own: Any = self
+        self[...] = np.sort(own)
 
     def item(self, *key):
         """One element as a number."""

@@ -60,7 +60,7 @@ def _compiled(function, name, count, reason):
             f"  read      {reason}\n"
             f"  compiled  {str(error).strip()[:600]}"
         ) from None
-    for signature in scalar.nopython_signatures:
+    for signature in getattr(scalar, "nopython_signatures", ()):  # a Dispatcher has them
         if not isinstance(signature.return_type, numba.types.Number | numba.types.Boolean):
             raise TypeError(
                 f"elementwise: {name} must return a number on every way\n"
