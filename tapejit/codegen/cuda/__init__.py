@@ -1,0 +1,4 @@
+"""Steps of a plan as numba.cuda kernels, in text: which run, over which grid, on what.
+
+Nothing here knows a device: `launches` holds the records, the other modules fill them.
+"""

@@ -1,0 +1,54 @@
+"""What a step of a plan is on a GPU: kernels in text, and how they are launched one after another.
+
+A `Function` holds no sizes and no addresses (plan.py says why), so programs share it; it is the
+unit that is compiled, kept on disk and loaded.  Its text is one flat numba.cuda kernel:
+
+    def kernel(x0, y0, n0):                      pointers, then int32 or int64 numbers
+        i = cuda.grid(1)
+        ...
+
+`block` is a constant of the text, since shared memory is as long.  Grids depend on sizes only,
+never on the card, so a sum has the same bits everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Function(NamedTuple):
+    """One kernel as text."""
+
+    source: str
+    """Defines `kernel`; it may use `cuda`, `math`, and the names that it imports."""
+    parameters: tuple[str, ...]
+    """Of each parameter: "f64", "f32", "i64", "i32" or "bool" (a byte) with "*" behind it for a
+    pointer; "i32" or "i64" for a number."""
+    block: int
+    """Threads of a block."""
+
+
+class Argument(NamedTuple):
+    """What a pointer parameter is given."""
+
+    role: str
+    """"view": the first element of the step's view; "scratch": a scratch area."""
+    number: int
+
+
+class Launch(NamedTuple):
+    """One launch of a kernel."""
+
+    function: Function
+    grid: int
+    """Blocks."""
+    arguments: tuple[Argument | int, ...]
+    """One for each parameter."""
+
+
+class Launches(NamedTuple):
+    """A step: its launches in order, and the memory that they need between them."""
+
+    launches: tuple[Launch, ...]
+    scratch: tuple[tuple[str, int], ...] = ()
+    """(dtype, elements) of each scratch area; what is in it before does not matter."""
