@@ -10,6 +10,8 @@
     tier     TAPEJIT_TIER     auto: kernels start without LLVM's passes, hot ones get them in the
                               background · 0 never · 1 at once
     kernels  TAPEJIT_KERNELS  how many kernels a process keeps for programs to come (2048)
+    cuda     TAPEJIT_CUDA     card: "cuda" is a GPU · simulator: one that is simulated on the CPU
+    blocking TAPEJIT_BLOCKING 1 waits for each launch on a GPU: errors name the launch
 
 `TAPEJIT_CACHE`, `TAPEJIT_CACHE_DIR` belong to tapejit.cache.  Start at `set`.
 """
@@ -34,9 +36,11 @@ class Settings:
     backend: str = "ir"
     tier: str = "auto"
     kernels: int = 2048
+    cuda: str = "card"
+    blocking: int = 0
 
 
-CHOICES = {"backend": ("ir", "numba"), "tier": ("auto", "0", "1")}
+CHOICES = {"backend": ("ir", "numba"), "tier": ("auto", "0", "1"), "cuda": ("card", "simulator")}
 """The words that a switch may have; the other switches are whole numbers."""
 
 

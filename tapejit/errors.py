@@ -122,3 +122,45 @@ class KernelError(TapejitError, RuntimeError):
 
 class ConfigError(TapejitError, ValueError):
     """A setting (environment variable or call) has a value it cannot take."""
+
+
+class GpuUnavailable(TapejitError, RuntimeError):
+    """No GPU can be used here.  `reason` says what is missing:
+
+    package    the Python packages of an extra: pip install 'tapejit[cuda13]'
+    driver     NVIDIA's driver, libcuda.so.1
+    device     a GPU: none is there, none is visible (CUDA_VISIBLE_DEVICES), not so many, or the
+               driver refuses to start
+    too_old    the driver, or the card, is older than what kernels are made for
+    toolchain  a compiler, and the kernel is not among those kept on disk
+
+    >>> import tapejit as tj
+    >>> str(tj.errors.GpuUnavailable("driver", "no driver")), tj.errors.GpuUnavailable.REASONS[0]
+    ('no driver', 'package')
+    """
+
+    REASONS = ("package", "driver", "device", "too_old", "toolchain")
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self):
+        return type(self), (self.reason, str(self))
+
+
+class OutOfMemory(TapejitError, RuntimeError, MemoryError):
+    """A GPU has too little memory left.
+
+    Usual causes: tensors that are still held (lists of losses that keep their graphs); another
+    process on the card.  `tj.cuda.empty_cache()` gives memory that is kept for reuse to others.
+    """
+
+
+class LaunchError(TapejitError, RuntimeError):
+    """A kernel failed on the GPU: an address out of bounds, a barrier that not all threads reach.
+
+    Launches are asynchronous, so it may surface later than the operation that caused it; the
+    message names the launches since the last synchronisation, TAPEJIT_BLOCKING=1 exactly the one.
+    After such an error a process can no longer use the card.
+    """

@@ -20,7 +20,10 @@ class Function(NamedTuple):
     """One kernel as text."""
 
     source: str
-    """Defines `kernel`; it may use `cuda`, `math`, and the names that it imports."""
+    """Defines `kernel`; it may use `cuda`, `math` and the names of Numba's types (`float32`...).
+
+    It imports nothing, so that it is its own key: what it does is all in it.
+    """
     parameters: tuple[str, ...]
     """Of each parameter: "f64", "f32", "i64", "i32" or "bool" (a byte) with "*" behind it for a
     pointer; "i32" or "i64" for a number."""

@@ -1,19 +1,24 @@
-"""What a GPU can do, for whoever runs programs on it: `Machine`.
+"""What a GPU can do, for whoever runs programs on it: `Machine`; and which there are: `machine`.
 
-There are two: a card, through cuda.core (card.py), and a simulated one, whose memory is the
-host's and whose kernels run in Numba's simulator (simulated.py).  All that is asked of a machine
-is done in the order in which it is asked, on the calling thread's current stream, and later: only
+There are two kinds: a card, through CUDA's driver (card.py), and a simulated one, whose memory is
+the host's and whose kernels run as Python text (simulated.py).  All that is asked of a machine is
+done in the order in which it is asked, on the calling thread's current stream, and later: only
 `copy_out` and `synchronize` wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from tapejit.codegen.cuda.launches import Function
+from tapejit.config import settings
+from tapejit.locks import Lock
+
+Place = Any
+"""What an error says about a launch: its text, or what str() makes of it when one is raised."""
 
 
 class Memory(Protocol):
@@ -21,6 +26,68 @@ class Memory(Protocol):
 
     address: int
     n_bytes: int
+
+
+class MemoryUse(NamedTuple):
+    """Bytes."""
+
+    held: int
+    """In allocations that somebody holds."""
+    held_most: int
+    """The most that `held` was."""
+    reserved: int
+    """Taken from the device: held, or kept for reuse."""
+    free: int
+    """Of the device, for everybody."""
+    total: int
+    """Of the device."""
+
+
+class Event(Protocol):
+    """A moment in a stream."""
+
+    def record(self, stream: Stream) -> None:
+        """Let it be the moment when what is asked of the stream so far is done."""
+        ...
+
+    def is_done(self) -> bool:
+        """Whether it has come."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait for it."""
+        ...
+
+    def ms_since(self, earlier: Any) -> float:
+        """Milliseconds between two moments, both with timing."""
+        ...
+
+
+class Stream(Protocol):
+    """A queue of work: in order within itself, unordered to others."""
+
+    handle: int
+    """The driver's CUstream, which other libraries take."""
+
+    def is_done(self) -> bool:
+        """Whether all that was asked of it is done."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait for all that was asked of it."""
+        ...
+
+    def wait(self, event: Any) -> None:
+        """Let what is asked from now on begin after the event."""
+        ...
+
+
+class Graph(Protocol):
+    """Work that was recorded and can be done again, at the same addresses."""
+
+    def launch(self) -> None:
+        """Do it all on the current stream."""
+        ...
 
 
 class Machine(Protocol):
@@ -32,6 +99,8 @@ class Machine(Protocol):
     compute_capability: tuple[int, int]
     block: int
     """Threads of a block that kernels are to be made for."""
+    stream: Any
+    """The calling thread's current stream; may be set."""
 
     def allocate(self, n_bytes: int) -> Memory:
         """Memory, aligned to 256 bytes; errors.OutOfMemory where there is none left."""
@@ -49,10 +118,11 @@ class Machine(Protocol):
         """Copy within the device."""
         ...
 
-    def kernel(self, function: Function) -> Callable[[int, Sequence[int]], None]:
-        """launch(grid, arguments) of a function, whose code is made or found now.
+    def kernel(self, function: Function) -> Callable[..., None]:
+        """launch(grid, arguments, place=None) of a function, whose code is made or found now.
 
-        arguments  addresses for pointers, and numbers
+        arguments  addresses for pointers, and numbers: plain ints
+        place      names the operation and the user's line, if the launch fails
         """
         ...
 
@@ -60,7 +130,64 @@ class Machine(Protocol):
         """Wait for all that was asked; errors of launches surface here at the latest."""
         ...
 
-    @property
-    def stream(self) -> Any:
-        """The calling thread's current stream."""
+    def capture(self, run: Callable[[], Any]) -> Graph:
+        """Record what `run` asks for on its current stream, without doing it.
+
+        It may launch and copy within the device, not allocate, copy in or out, or wait.  What it
+        uses must be held as long as the graph is.
+        """
         ...
+
+    def new_stream(self, priority: int = 0) -> Stream:
+        """A stream of its own; lower numbers of priority go first."""
+        ...
+
+    def new_event(self, timing: bool = False) -> Event:
+        """An event that has come until it is recorded."""
+        ...
+
+    def memory_use(self) -> MemoryUse:
+        """How much memory is in use."""
+        ...
+
+    def release_kept(self) -> None:
+        """Give memory that is kept for reuse back to the device."""
+        ...
+
+
+# ------------------------------------------------------------------------------------ which
+
+_MACHINES: dict[tuple[str, int], Machine] = {}
+_LOCK = Lock()
+
+
+def machine(index: int = 0) -> Machine:
+    """The GPU of this number; errors.GpuUnavailable where there is none."""
+    found = _MACHINES.get((settings.cuda, index))
+    if found is not None:
+        return found
+    with _LOCK:
+        if (settings.cuda, index) not in _MACHINES:
+            _MACHINES[settings.cuda, index] = _made(index)
+        return _MACHINES[settings.cuda, index]
+
+
+def count() -> int:
+    """The number of GPUs; 0 if none can be used, whatever is missing."""
+    if settings.cuda == "simulator":
+        from tapejit.runtime.cuda.simulated import COUNT
+
+        return COUNT
+    from tapejit.runtime.cuda.probe import count_devices
+
+    return count_devices()
+
+
+def _made(index: int) -> Machine:
+    if settings.cuda == "simulator":
+        from tapejit.runtime.cuda.simulated import SimulatedMachine
+
+        return SimulatedMachine(index)
+    from tapejit.runtime.cuda.card import Card
+
+    return Card(index)  # type: ignore[return-value]

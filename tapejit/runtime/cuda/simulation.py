@@ -1,0 +1,315 @@
+"""Kernels in text run as Python: what a GPU's threads do, one thread after another.
+
+The one idea: a thread is a generator.  `cuda.syncthreads()` becomes a `yield`, and a block runs
+each of its threads to its next barrier, then all of them to the one after.  Numba's own simulator
+has an operating system's thread for each, 0.1 ms a piece; here one costs a microsecond, nothing
+depends on timing, and mistakes that a card forgives, or hides, are errors:
+
+    addresses   pointers know their allocation: an index outside it, before or behind, is refused
+    barriers    all threads of a block must come to the same one
+    races       blocks, and threads between barriers, run in one order and then in the other: what
+                needs an order gets a wrong result, always the same one
+    memory      that nobody has written holds NaN, or -1
+
+Numbers are NumPy's scalars, so float32 rounds as float32 and x / 0 is infinity; `math` and
+`cuda.libdevice` are NumPy's and SciPy's functions.  What is not here: warps (shuffles, votes),
+the card's last bits, overflow of 32-bit indices.
+
+Start at `Kernel`.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapejit.codegen.cuda.launches import Function
+from tapejit.errors import LaunchError
+
+DTYPES = {
+    "f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_,
+}  # fmt: skip
+WORDS = {
+    "float64": np.float64, "float32": np.float32, "int64": np.int64, "int32": np.int32,
+    "uint64": np.uint64, "uint32": np.uint32, "int16": np.int16, "uint16": np.uint16,
+    "int8": np.int8, "uint8": np.uint8, "boolean": np.bool_,
+}  # fmt: skip
+"""Numba's types, by the names that a text knows them by."""
+
+# ------------------------------------------------------------------------------------ memory
+
+
+class Pointer:
+    """An address as a kernel sees it: elements by number, within its allocation."""
+
+    __slots__ = ("elements", "name", "offset")
+
+    def __init__(self, name: str, elements: np.ndarray, offset: int = 0):
+        self.name, self.elements, self.offset = name, elements, offset
+
+    def __getitem__(self, i):
+        place = self.offset + i
+        if 0 <= place < len(self.elements):
+            return self.elements[place]
+        raise self._outside("read", i)
+
+    def __setitem__(self, i, value):
+        place = self.offset + i
+        if not 0 <= place < len(self.elements):
+            raise self._outside("written", i)
+        self.elements[place] = value
+
+    def _outside(self, done, i):
+        first, last = -self.offset, len(self.elements) - self.offset - 1
+        there = f"its memory has elements {first} to {last}" if len(self.elements) else "no memory"
+        return IndexError(f"{self.name}[{i}] is {done}: {there}")
+
+
+class Tile(Pointer):
+    """A shared or local array of several axes."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self, name, shape, dtype):
+        super().__init__(name, _poisoned(math.prod(shape), dtype))
+        self.shape = shape
+
+    def __getitem__(self, index):
+        return super().__getitem__(self._place(index))
+
+    def __setitem__(self, index, value):
+        super().__setitem__(self._place(index), value)
+
+    def _place(self, index):
+        place = 0
+        for i, n in zip(index, self.shape, strict=True):
+            if not 0 <= i < n:
+                raise IndexError(f"{self.name}{list(index)}: its shape is {self.shape}")
+            place = place * n + i
+        return place
+
+
+def _poisoned(n: int, dtype) -> np.ndarray:
+    """Elements that nobody has written: NaN or -1."""
+    size = np.dtype(dtype).itemsize
+    return np.full(n * size, 0xFF, np.uint8).view(dtype)
+
+
+def _array(name: str, shape: int | tuple[int, ...], dtype) -> Pointer:
+    if isinstance(shape, tuple):
+        return Tile(name, shape, dtype)
+    return Pointer(name, _poisoned(shape, dtype))
+
+
+# ------------------------------------------------------------------------------------ functions
+
+_RENAMED = {
+    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh",
+    "acosh": "arccosh", "atanh": "arctanh", "pow": "power",
+    "fabs": "abs",
+}  # fmt: skip
+_SPECIAL = {
+    "erf": "erf", "erfc": "erfc", "erfcx": "erfcx", "erfinv": "erfinv", "erfcinv": "erfcinv",
+    "gamma": "gamma", "tgamma": "gamma", "lgamma": "gammaln", "normcdf": "ndtr",
+    "normcdfinv": "ndtri", "j0": "j0", "j1": "j1",
+}  # fmt: skip
+
+
+def _function(name: str) -> Callable:
+    """A function of C's math library, for NumPy's scalars."""
+    if name in _SPECIAL:
+        import scipy.special
+
+        return getattr(scipy.special, _SPECIAL[name])
+    if name == "fma":
+        return lambda x, y, z: x * y + z  # rounded twice
+    return getattr(np, _RENAMED.get(name, name))
+
+
+class _Math:
+    """`math` as a GPU has it: no exceptions, and float32 stays float32."""
+
+    pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
+
+    def __getattr__(self, name):
+        if not hasattr(math, name):
+            raise AttributeError(f"math has no {name}")
+        function = _function(name)
+        setattr(self, name, function)
+        return function
+
+
+class _Libdevice:
+    """NVIDIA's libdevice: `exp` of float64, `expf` of float32."""
+
+    def __getattr__(self, name):
+        if name.endswith("f") and name != "erf":
+            function = _function(name[:-1])
+            found = lambda *x: np.float32(function(*map(np.float32, x)))  # noqa: E731
+        else:
+            found = _function(name)
+        setattr(self, name, found)
+        return found
+
+
+# ------------------------------------------------------------------------------------ threads
+
+
+class _Axis:
+    """Of the grid or a block; there is one."""
+
+    y = z = 0
+
+    def __init__(self):
+        self.x = 0
+
+
+class _Extent(_Axis):
+    y = z = 1
+
+
+class _Shared:
+    """Arrays of a block: what a thread's first, second... `array` is, is the same for all."""
+
+    def __init__(self):
+        self.arrays: list[Pointer] = []
+        self.asked = 0
+
+    def array(self, shape, dtype):
+        if self.asked == len(self.arrays):
+            self.arrays.append(_array(f"shared array {self.asked}", shape, dtype))
+        self.asked += 1
+        return self.arrays[self.asked - 1]
+
+
+class _Local:
+    @staticmethod
+    def array(shape, dtype):
+        return _array("local array", shape, dtype)
+
+
+class _Atomic:
+    """Read, change, write; what was there before."""
+
+    @staticmethod
+    def _of(change):
+        def atomic(array, index, value):
+            old = array[index]
+            array[index] = change(old, value)
+            return old
+
+        return staticmethod(atomic)
+
+    add = _of(lambda old, value: old + value)
+    max = _of(max)
+    min = _of(min)
+
+
+class Cuda:
+    """What `cuda` is in a text while a kernel runs."""
+
+    libdevice = _Libdevice()
+    local = _Local
+    atomic = _Atomic
+
+    def __init__(self):
+        self.threadIdx, self.blockIdx = _Axis(), _Axis()
+        self.blockDim, self.gridDim = _Extent(), _Extent()
+        self.shared = _Shared()
+
+    def grid(self, n_axes):
+        return self.blockIdx.x * self.blockDim.x + self.threadIdx.x
+
+    def gridsize(self, n_axes):
+        return self.gridDim.x * self.blockDim.x
+
+    @staticmethod
+    def jit(function=None, **options):
+        """Functions of the device are what they are."""
+        return Cuda.jit if function is None else function
+
+    @staticmethod
+    def threadfence():
+        pass
+
+    @staticmethod
+    def syncthreads():
+        raise SyntaxError("cuda.syncthreads() must be a statement of the kernel itself")
+
+
+class _Barriers(ast.NodeTransformer):
+    """`cuda.syncthreads()` as `yield` of its line; in `kernel` only, not in functions inside."""
+
+    def visit_FunctionDef(self, node):
+        if node.name == "kernel":
+            self.generic_visit(node)
+        return node
+
+    def visit_Expr(self, node):
+        if isinstance(node.value, ast.Call) and ast.unparse(node.value) == "cuda.syncthreads()":
+            wait = ast.Expr(ast.Yield(ast.Constant(node.lineno)))
+            return ast.fix_missing_locations(ast.copy_location(wait, node))
+        return node
+
+
+class Kernel:
+    """A function, ready to be run: `run(grid, arguments)`, arguments being pointers and ints."""
+
+    def __init__(self, function: Function):
+        tree = ast.parse(function.source)
+        tree.body = [_Barriers().visit(node) for node in tree.body]
+        self.cuda = Cuda()
+        scope: dict[str, Any] = {"cuda": self.cuda, "math": _Math(), **WORDS}
+        exec(compile(tree, "<kernel of a GPU>", "exec"), scope)
+        self.run_thread = scope["kernel"]
+        self.has_barriers = bool(self.run_thread.__code__.co_flags & 0x20)  # a generator
+        self.block = function.block
+        self.turns = False
+        self.at = (0, 0)
+
+    def run(self, grid: int, arguments: Sequence[Pointer | int]):
+        """Run all blocks."""
+        self.cuda.blockDim.x, self.cuda.gridDim.x = self.block, grid
+        with np.errstate(all="ignore"):
+            for block in self._either_way(grid):
+                self.cuda.blockIdx.x = block
+                self.cuda.shared = _Shared()
+                if self.has_barriers:
+                    self._run_with_barriers(arguments)
+                else:
+                    for thread in self._either_way(self.block):
+                        self._enter(thread)
+                        self.run_thread(*arguments)
+
+    def _either_way(self, n):
+        """0 to n - 1, and from n - 1 to 0 the next time."""
+        self.turns = not self.turns
+        return range(n) if self.turns else range(n - 1, -1, -1)
+
+    def _enter(self, thread):
+        self.cuda.threadIdx.x = thread
+        self.cuda.shared.asked = 0
+        self.at = self.cuda.blockIdx.x, thread
+
+    def _run_with_barriers(self, arguments):
+        threads = [self.run_thread(*arguments) for _ in range(self.block)]
+        asked = [0] * self.block
+        while True:
+            reached = {}
+            for thread in self._either_way(self.block):
+                self._enter(thread)
+                self.cuda.shared.asked = asked[thread]
+                reached[thread] = next(threads[thread], None)
+                asked[thread] = self.cuda.shared.asked
+            lines = set(reached.values())
+            if len(lines) > 1:
+                ends = {"its end" if line is None else f"line {line}" for line in lines}
+                raise LaunchError(
+                    f"not all threads of a block come to one barrier, but to {sorted(ends)}"
+                )
+            if lines == {None}:
+                return
