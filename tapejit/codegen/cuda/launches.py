@@ -35,7 +35,8 @@ class Argument(NamedTuple):
     """What a pointer parameter is given."""
 
     role: str
-    """"view": the first element of the step's view; "scratch": a scratch area."""
+    """"view": the first element of the step's view; "scratch": a scratch area; "status": the int64
+    of a loop that has one, for all its runs: a kernel that refuses writes 1, none writes 0."""
     number: int
 
 
