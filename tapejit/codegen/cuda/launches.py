@@ -25,8 +25,8 @@ class Function(NamedTuple):
     It imports nothing, so that it is its own key: what it does is all in it.
     """
     parameters: tuple[str, ...]
-    """Of each parameter: "f64", "f32", "i64", "i32" or "bool" (a byte) with "*" behind it for a
-    pointer; "i32" or "i64" for a number."""
+    """Of each parameter: "f64", "f32", "i64", "i32" or "bool" with "*" behind it for a pointer;
+    "i32" or "i64" for a number.  Elements of "bool*" are uint8, 0 or 1: read `x0[i] != 0`."""
     block: int
     """Threads of a block."""
 

@@ -31,7 +31,7 @@ from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import LaunchError
 
 DTYPES = {
-    "f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_,
+    "f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.uint8,
 }  # fmt: skip
 WORDS = {
     "float64": np.float64, "float32": np.float32, "int64": np.int64, "int32": np.int32,
