@@ -1,19 +1,25 @@
-"""Self-contained code: what it computes, what it refuses, and that it needs nothing else."""
+"""Self-contained code: what it computes, what it refuses, and that it needs nothing else.
+
+Where the system can, every call is made between guard pages: code that reads or writes outside of
+its arguments fails the test (tests/guard_pages.py).
+
+TAPEJIT_FUZZ  how many random programs there are
+"""
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import re
 
+import guard_pages
 import numpy as np
 import pytest
 from operation_programs import draft
 
 import tapejit as tj
 from tapejit.errors import KernelError, TraceError
-from tapejit.runtime import native
+from tapejit.runtime import freestanding
 from tapejit.runtime.freestanding import REFUSED, WORK_TOO_SMALL
 from tapejit.transforms.native.functions import (
     Array,
@@ -30,21 +36,28 @@ N_PROGRAMS = int(os.environ.get("TAPEJIT_FUZZ", "15"))
 # ---------------------------------------------------------------- calling one
 
 
+CHILD = guard_pages.Child()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def child():
+    yield
+    CHILD.close()
+
+
 def run(made: NativeFunction, *arrays, work_bytes: int | None = None):
     """(status, outputs) of a call through a C pointer."""
     code = made.code
-    library = native.compile_cached(code.text, (code.symbol,), {}, tier=code.tier)
-    pointers = [ctypes.c_void_p] * (len(code.inputs) + len(code.outputs) + 1)
-    function = ctypes.CFUNCTYPE(ctypes.c_int32, *pointers, ctypes.c_int64)
     given = [
         np.ascontiguousarray(x, dtype).reshape(shape)
         for x, (dtype, shape) in zip(arrays, code.inputs, strict=True)
     ]
-    outputs = [np.full(shape, 77, dtype) for dtype, shape in code.outputs]
     size = code.work_bytes if work_bytes is None else work_bytes
+    if guard_pages.IS_POSSIBLE:
+        return CHILD.call(code, given, size)
+    outputs = [np.full(shape, guard_pages.UNWRITTEN, dtype) for dtype, shape in code.outputs]
     work = np.empty(max(size, 1), np.uint8)
-    addresses = [x.ctypes.data for x in (*given, *outputs, work)]
-    return function(library.address(code.symbol))(*addresses, size), outputs
+    return made.ctypes(*given, *outputs, work, size), outputs
 
 
 def parts_of(made: NativeFunction, outputs) -> list:
@@ -166,7 +179,9 @@ def test_places_that_are_constants(function, dtype):
 
 @pytest.mark.filterwarnings("ignore:.*runs eagerly")
 @pytest.mark.parametrize("seed", range(N_PROGRAMS))
-def test_random_programs(seed):
+def test_random_programs(seed, monkeypatch):
+    if seed % 2:  # temporaries between guard pages too
+        monkeypatch.setattr(freestanding, "ON_STACK", 0)
     text = draft(seed)
     program, arrays = text.function(), list(text.arguments.values())
     wanted = tuple(i for i, x in enumerate(arrays) if x.dtype.kind == "f")
