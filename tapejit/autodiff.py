@@ -28,7 +28,7 @@ from tapejit.build import Builder, Ref
 from tapejit.errors import NotDifferentiable
 from tapejit.ops.comparison import logical_and, logical_not
 from tapejit.ops.complexes import conjugate, real
-from tapejit.ops.copies import cast
+from tapejit.ops.copies import cast, to_device
 from tapejit.ops.movement import expand
 from tapejit.ops.reductions import sum_
 from tapejit.ops.selection import where
@@ -208,7 +208,7 @@ class _Reverse:
         target = self.builder.ref(row).aval
         if not target.dtype.is_inexact:
             return
-        if cotangent.value.shape != target.shape or cotangent.value.dtype is not target.dtype:
+        if cotangent.value.aval is not target:
             cotangent = Cotangent(fit(cotangent.plain(), target), None)
         known = self.cotangents.get(row)
         if known is not None:
@@ -289,6 +289,8 @@ def fit(cotangent: Ref, target: Aval) -> Ref:
             cotangent = expand(cotangent, shape=target.shape)
     if cotangent.dtype is not target.dtype:
         cotangent = cast(cotangent, dtype=target.dtype.name)
+    if cotangent.aval.device != target.device:
+        cotangent = to_device(cotangent, device=target.device)
     return cotangent
 
 

@@ -57,6 +57,14 @@ class ArgumentError(TapejitError, RuntimeError, ValueError):
     """
 
 
+class DeviceError(TapejitError, RuntimeError):
+    """Operands lie on different devices, or on one that is not there.
+
+    Usual causes: a tensor on the GPU meets one on the CPU that has axes (numbers without axes may
+    lie anywhere); device="cuda:1" where there is one card.
+    """
+
+
 class LinAlgError(TapejitError, RuntimeError, np.linalg.LinAlgError):
     """A matrix is not what a decomposition or a solve needs.
 

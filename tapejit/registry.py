@@ -33,7 +33,7 @@ from tapejit import expressions
 from tapejit.dtypes import DType
 from tapejit.errors import DeclarationError, DtypeError
 from tapejit.locks import Lock
-from tapejit.shapes import Aval, drop_unheld
+from tapejit.shapes import Aval, common_device, drop_unheld
 
 # ---------------------------------------------------------------- data
 
@@ -230,10 +230,15 @@ def kind(op: Op, attrs: tuple, aval: Aval) -> Kind:
 def infer_kind(op: Op, avals: tuple[Aval, ...], attrs: tuple) -> Kind:
     """The Kind of a row of `op` on operands of these avals; remembered in `op.kinds`."""
     _check_dtypes(op, avals)
-    result = op.infer(avals, **dict(zip(op.attributes, attrs, strict=True)))
-    known = kind(op, attrs, result)
+    known = kind(op, attrs, infer_aval(op, avals, attrs))
     op.kinds[avals + attrs] = known
     return known
+
+
+def infer_aval(op: Op, avals: tuple[Aval, ...], attrs: tuple) -> Aval:
+    """What inference says of a row of `op`: where its operands are, if it does not say where."""
+    result = op.infer(avals, **dict(zip(op.attributes, attrs, strict=True)))
+    return result if "device" in op.attributes else result.on(common_device(avals))
 
 
 WITHOUT_HALF = ("linalg",)

@@ -1,8 +1,11 @@
 """Shapes: broadcasting, axes, and the abstract value (`Aval`) of a tape row.
 
-An Aval is the pair (shape, dtype), interned: two rows of equal shape and dtype share one object,
-so tapes hold small numbers and tables are keyed by identity.  An Aval that nobody holds any more is
-let go, and never comes back with its old number.  Nothing here knows an operation.
+An Aval is shape, dtype and device, interned: two rows that are alike share one object, so tapes
+hold small numbers and tables are keyed by identity.  An Aval that nobody holds any more is let go,
+and never comes back with its old number.  Nothing here knows an operation.
+
+Inference rules know shapes and dtypes only: `registry.infer_kind` puts what they find on the
+operands' device.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import weakref
+from collections.abc import Iterable
 
 from tapejit.dtypes import DType
 from tapejit.errors import AxisError, SelectionError, ShapeError
@@ -17,15 +21,21 @@ from tapejit.locks import Lock
 
 Shape = tuple[int, ...]
 
+CPU = "cpu"
+
 
 class Aval:
-    """What is known of a value without computing it: shape and dtype.  Make one with `aval`."""
+    """What is known of a value without computing it.  Make one with `aval`."""
 
-    __slots__ = ("__weakref__", "dtype", "is_large", "nbytes", "ndim", "number", "shape", "size")
+    __slots__ = (
+        "__weakref__", "device", "dtype", "is_large", "nbytes", "ndim", "number", "shape", "size"
+    )  # fmt: skip
 
-    def __init__(self, shape, dtype, number):
+    def __init__(self, shape, dtype, device, number):
         self.shape: Shape = shape
         self.dtype: DType = dtype
+        self.device: str = device
+        """ "cpu", or the GPU's name and number: "cuda:0"."""
         self.number: int = number
         self.ndim: int = len(shape)
         self.size: int = math.prod(shape)
@@ -34,29 +44,42 @@ class Aval:
         self.is_large: bool = self.nbytes >= 1 << 16
 
     def __repr__(self):
-        return f"{self.dtype.name}{list(self.shape)}"
+        where = "" if self.device == CPU else f"@{self.device}"
+        return f"{self.dtype.name}{list(self.shape)}{where}"
+
+    def on(self, device: str) -> Aval:
+        """The Aval of the same shape and dtype on a device."""
+        return self if self.device == device else aval(self.shape, self.dtype, device)
 
 
-_AVALS: dict[tuple[Shape, DType], weakref.ref[Aval]] = {}
+_AVALS: dict[tuple[Shape, DType, str], weakref.ref[Aval]] = {}
 _LOCK = Lock()  # reentrant: a finalizer may come back here
 _NUMBERS = itertools.count()
 
 
-def aval(shape: Shape, dtype: DType) -> Aval:
-    """The one Aval of this shape and dtype."""
-    held = _AVALS.get((shape, dtype))
+def aval(shape: Shape, dtype: DType, device: str = CPU) -> Aval:
+    """The one Aval of this shape and dtype on this device."""
+    held = _AVALS.get((shape, dtype, device))
     known = held() if held is not None else None
-    return _intern(tuple(shape), dtype) if known is None else known
+    return _intern(tuple(shape), dtype, device) if known is None else known
 
 
-def _intern(shape, dtype):
+def _intern(shape, dtype, device):
     with _LOCK:
-        held = _AVALS.get((shape, dtype))
+        held = _AVALS.get((shape, dtype, device))
         known = held() if held is not None else None
         if known is None:
-            known = Aval(shape, dtype, next(_NUMBERS))
-            _AVALS[shape, dtype] = weakref.ref(known)
+            known = Aval(shape, dtype, device, next(_NUMBERS))
+            _AVALS[shape, dtype, device] = weakref.ref(known)
         return known
+
+
+def common_device(avals: Iterable[Aval]) -> str:
+    """Where an operation on these runs: the GPU that one of them is on, else the CPU."""
+    for known in avals:
+        if known.device != CPU:
+            return known.device
+    return CPU
 
 
 def drop_unheld() -> None:

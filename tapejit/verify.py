@@ -15,7 +15,7 @@ What a verified program promises to the scheduler and the row-by-row runner:
 from __future__ import annotations
 
 from tapejit.errors import TapejitError
-from tapejit.registry import Op
+from tapejit.registry import Op, infer_aval
 from tapejit.tape import Program, Tape, needed_rows
 
 # ---------------------------------------------------------------- data
@@ -84,7 +84,7 @@ def _check_inference(tape, row, after):
     kind = tape.kind(row)
     avals = tuple(tape.kind(operand).aval for operand in tape.operands(row))
     try:
-        inferred = kind.op.infer(avals, **kind.attributes())
+        inferred = infer_aval(kind.op, avals, kind.attrs)
     except TapejitError as error:
         raise _fault(
             tape, row, after, f"does not fit its operands {list(avals)}: {error}"

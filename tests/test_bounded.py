@@ -142,8 +142,8 @@ def test_avals_nobody_holds_are_gone():
     held = aval((5, 977), tj.float64)
     number = aval((6, 977), tj.float64).number
     registry.sweep()
-    assert ((5, 977), tj.float64) in shapes._AVALS
-    assert ((6, 977), tj.float64) not in shapes._AVALS
+    assert ((5, 977), tj.float64, "cpu") in shapes._AVALS
+    assert ((6, 977), tj.float64, "cpu") not in shapes._AVALS
     assert aval((5, 977), tj.float64) is held
     assert aval((6, 977), tj.float64).number > number
 

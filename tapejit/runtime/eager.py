@@ -7,13 +7,14 @@ An operation with a loop of its own (ops/loops) does so too, once that loop is c
 neither this process nor the disk has it, NumPy computes until that took longer than a compile.
 Everything else is the operation's own NumPy function.
 
-Start at `evaluator`.
+Start at `evaluate`.
 """
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,11 +22,11 @@ from tapejit.build import Builder
 from tapejit.config import settings
 from tapejit.dtypes import float32, float64, from_numpy
 from tapejit.plan import LoopStep
-from tapejit.registry import Op
-from tapejit.runtime import loops
+from tapejit.registry import OPS, Kind, Op
+from tapejit.runtime import loops, reference
 from tapejit.runtime.compiled import Compiled, compile_program
 from tapejit.schedule.planner import schedule
-from tapejit.shapes import aval
+from tapejit.shapes import CPU, aval
 from tapejit.tape import Program
 
 KERNEL_FROM = 4096
@@ -78,12 +79,6 @@ def evaluator(op: Op) -> Callable:
     return evaluate
 
 
-def evaluator_for(op: Op, size: int) -> Callable:
-    """`evaluator(op)` for results of `size` elements: the choice is made, where it can be."""
-    evaluate = evaluator(op)
-    return op.evaluate if size < getattr(evaluate, "smallest", 0) else evaluate
-
-
 def _loop_evaluator(op: Op) -> Callable:
     """The choice between `op.evaluate` and the operation's loop."""
     plain = op.evaluate
@@ -128,3 +123,29 @@ def _program(op: Op, arrays, attrs) -> Program:
     operands = [builder.input(aval(x.shape, from_numpy(x.dtype))) for x in arrays]
     result = op(*operands, **attrs)
     return Program(builder.tape, [x.row for x in operands], [result.row])
+
+
+# ---------------------------------------------------------------- all operations
+
+EVALUATE = [evaluator(op) for op in OPS.values()]
+"""By `Op.code`: how an eager operation computes its value on the CPU."""
+
+
+def evaluate(kind: Kind, operands: Sequence):
+    """The value of an eager operation."""
+    if kind.aval.device != CPU or kind.op is _TO_DEVICE:
+        return reference.evaluate(kind, operands)
+    return EVALUATE[kind.op.code](*operands, **kind.attributes())
+
+
+def evaluator_for(kind: Kind) -> Callable:
+    """`evaluate` for one Kind of one operand: the choice is made, where it can be."""
+    if kind.aval.device != CPU:
+        return lambda x: reference.evaluate(kind, (x,))
+    run = EVALUATE[kind.op.code]
+    if kind.aval.size < getattr(run, "smallest", 0):
+        run = kind.op.evaluate
+    return functools.partial(run, **kind.attributes()) if kind.attrs else run
+
+
+_TO_DEVICE = OPS["to_device"]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tapejit.registry import Kind
+from tapejit.runtime.devices import moved
+from tapejit.shapes import CPU
 from tapejit.tape import Program, Tape, needed_rows
 
 
@@ -26,7 +28,17 @@ def run_row(tape: Tape, row: int, values):
     kind = tape.kind(row)
     if kind.op.name == "literal":
         return literal_value(kind)
-    operands = [values[operand] for operand in tape.operands(row)]
+    return evaluate(kind, [values[operand] for operand in tape.operands(row)])
+
+
+def evaluate(kind: Kind, operands: Sequence):
+    """The value of an operation on these operands, where its aval says that it lies."""
+    if kind.aval.device != CPU:
+        from tapejit.runtime.cuda.evaluating import evaluate  # not for who has no GPU
+
+        return evaluate(kind, operands)
+    if kind.op.name == "to_device":
+        return moved(operands[0], CPU)
     return kind.op.evaluate(*operands, **kind.attributes())
 
 

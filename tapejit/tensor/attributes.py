@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from tapejit.dtypes import DType
-from tapejit.errors import AutogradError
+from tapejit.errors import ArgumentError
+from tapejit.runtime.devices import current_index, layout, machine_of
+from tapejit.shapes import CPU
 from tapejit.tensor.core import storage
 from tapejit.tensor.front import attribute, method
 from tapejit.tensor.guards import read_layout, read_once
@@ -38,12 +40,28 @@ class Size(tuple[int, ...]):
 
 
 class Device(str):
-    """Where a tensor lies.
+    """Where a tensor lies: "cpu", or "cuda" with the card's number.
+
+    type   "cpu", "cuda", or both with a number: "cuda:1"; a number alone is that of a GPU
+    index  the number, where type has none
+    Errors ArgumentError for any other name
 
     >>> import tapejit as tj
-    >>> tj.zeros(2).device
-    device(type='cpu')
+    >>> tj.zeros(2).device, tj.device("cuda", 1)
+    (device(type='cpu'), device(type='cuda', index=1))
     """
+
+    def __new__(cls, type: Any, index: int | None = None):
+        """PyTorch's constructor."""
+        text = f"cuda:{type}" if isinstance(type, int) else str(type)
+        name, _, number = text.partition(":")
+        is_named = name in ("cpu", "cuda") and (not number or number.isdecimal())
+        if not is_named or (number and index is not None):
+            raise ArgumentError(
+                "Expected one of cpu, cuda device type at start of device string, with at most "
+                f"one index: {text!r}{'' if index is None else f', {index}'}"
+            )
+        return super().__new__(cls, text if index is None else f"{text}:{index}")
 
     @property
     def type(self) -> str:
@@ -55,17 +73,37 @@ class Device(str):
         """
         return str(self).partition(":")[0]
 
+    @property
+    def index(self) -> int | None:  # type: ignore[override]
+        """The number of the card; None where it is not said.
+
+        >>> import tapejit as tj
+        >>> tj.device("cuda:1").index, tj.device("cuda").index
+        (1, None)
+        """
+        number = str(self).partition(":")[2]
+        return int(number) if number else None
+
     def __repr__(self):
-        return f"device(type='{self.type}')"
+        number = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{number})"
 
 
-CPU = Device("cpu")
+def place(device: Any, default: str = CPU) -> str:
+    """An argument `device` as avals name devices: "cpu", "cuda:0".
 
-
-def check_device(device) -> None:
-    """Raise for a device that is not there."""
-    if device is not None and str(device).partition(":")[0] != "cpu":
-        raise AutogradError(f"device {device!r} is not available\n  try  device='cpu'")
+    default  what None means
+    Errors   ArgumentError for a name that is none; GpuUnavailable, DeviceError for a GPU that is
+             not there
+    """
+    if device is None:
+        return default
+    device = Device(device)
+    if device.type == CPU:
+        return CPU
+    index = current_index() if device.index is None else device.index
+    machine_of(f"cuda:{index}")
+    return f"cuda:{index}"
 
 
 # ---------------------------------------------------------------- facts
@@ -113,7 +151,7 @@ def device(x) -> Device:
     >>> tj.zeros(2).device
     device(type='cpu')
     """
-    return CPU
+    return Device(x._aval.device)
 
 
 @attribute("is_cuda")
@@ -124,7 +162,7 @@ def is_cuda(x) -> bool:
     >>> tj.zeros(2).is_cuda
     False
     """
-    return False
+    return x._aval.device != CPU
 
 
 @attribute("itemsize")
@@ -222,8 +260,7 @@ def stride(x, dim=None) -> Any:
     >>> x.stride(), x.t().stride(), x[:, :1].expand(2, 3).stride()
     ((3, 1), (1, 3), (3, 0))
     """
-    value = read_layout(x)
-    strides = tuple(s // value.itemsize for s in value.strides)
+    strides = layout(read_layout(x))[1]
     return strides if dim is None else strides[dim]
 
 
@@ -237,8 +274,7 @@ def storage_offset(x) -> int:
     """
     read_once(x, "an offset in memory")
     value = storage(x)
-    first, beginning = (a.__array_interface__["data"][0] for a in (value, root(value)))
-    return (first - beginning) // value.itemsize
+    return (layout(value)[0] - layout(root(value))[0]) // value.itemsize
 
 
 @method("data_ptr")
@@ -251,7 +287,7 @@ def data_ptr(x) -> int:
     8
     """
     read_once(x, "an address")
-    return storage(x).__array_interface__["data"][0]
+    return layout(storage(x))[0]
 
 
 @method("element_size")

@@ -23,9 +23,11 @@ from tapejit.bounded import Bounded
 from tapejit.config import settings
 from tapejit.errors import AutogradError, StaleTape
 from tapejit.locks import Lock
-from tapejit.registry import KINDS, OPS
+from tapejit.registry import KINDS, OPS, infer_kind
 from tapejit.runtime import interpreter, reference
 from tapejit.runtime.compiled import compile_program
+from tapejit.runtime.devices import MEMORY, moved, owned
+from tapejit.runtime.eager import evaluate
 from tapejit.runtime.interpreter import Sweep
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape, needed_rows, with_inputs
@@ -34,7 +36,7 @@ from tapejit.tensor.core import Tensor, apply, optional, wrap
 from tapejit.tensor.recording import Recording, describe_site, open_new, state
 from tapejit.tensor.replaying import RULES, replay
 
-_DETACH = OPS["detach"]
+_ADD, _DETACH = OPS["add"], OPS["detach"]
 
 MOST_SIGHTINGS = 30
 """Sightings of a structure, at most, before kernels are made (`sightings_that_pay`)."""
@@ -290,8 +292,8 @@ def _accumulate(tensor, gradient):
     elif known._tracked:
         tensor._grad = known + wrap(gradient)
     else:
-        value = np.add(known._value, gradient)
-        if isinstance(known._value, np.ndarray):
+        value = evaluate(infer_kind(_ADD, (known._aval, known._aval), ()), (known._value, gradient))
+        if isinstance(known._value, MEMORY):
             known._value[...] = value
         else:
             known._value = value
@@ -299,9 +301,7 @@ def _accumulate(tensor, gradient):
 
 def _owned(gradient):
     """A gradient as memory of its own: not a broadcast view, not the seed, not a saved value."""
-    if isinstance(gradient, np.ndarray):
-        return np.array(gradient, copy=True)
-    return gradient
+    return owned(gradient) if isinstance(gradient, MEMORY) else gradient
 
 
 # ---------------------------------------------------------------- replaying a sweep as operations
@@ -415,7 +415,8 @@ class Walk:
             if gradient is None:
                 if not entry.slice[row] or row in silent:
                     continue
-                gradient = np.zeros_like(_explicit(_UNIT, recording.kind(row).aval))[()]
+                aval = recording.kind(row).aval
+                gradient = moved(np.zeros(aval.shape, aval.dtype.dtype)[()], aval.device)
             source: Any = recording.sources.get(row)
             if source is None:
                 self.note_target(recording, row, gradient)
@@ -490,7 +491,9 @@ _UNIT = _Unit()
 
 
 def _explicit(gradient, aval):
-    return np.ones(aval.shape, aval.dtype.dtype)[()] if gradient is _UNIT else gradient
+    if gradient is not _UNIT:
+        return gradient
+    return moved(np.ones(aval.shape, aval.dtype.dtype)[()], aval.device)
 
 
 # ---------------------------------------------------------------- entry points
@@ -536,7 +539,7 @@ def _seed(tensor, gradient):
             f"a dtype of {tensor.dtype}."
         )
     if gradient._aval.dtype is not tensor._aval.dtype:
-        gradient = wrap(gradient._value.astype(tensor._aval.dtype.dtype))
+        gradient = apply(OPS["cast"], (wrap(gradient._value),), (tensor._aval.dtype.name,))
     return gradient if gradient._tracked else gradient._value
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from tapejit.errors import AutogradError, StaleTape
 from tapejit.registry import OPS, kind
+from tapejit.runtime.devices import another
 from tapejit.shapes import Aval
 from tapejit.tape import dependent_rows
 from tapejit.tensor.core import Tensor, apply, new_leaf, place, wrap
@@ -169,7 +170,7 @@ def record_call(
     for number, (y, body) in enumerate(zip(results, bodies, strict=True)):
         known = kind(_CALL, (number, len(bodies)), y._aval)
         result = Tensor()
-        result._value = _another(y._value)
+        result._value = another(y._value)
         result._aval = y._aval
         result._row = tape.add(known, (body, *given), result._value, site)
         result._tape, result._stamp, result._tracked = tape, tape.stamp, True
@@ -177,11 +178,6 @@ def record_call(
         made.append(result)
     tape.calls[made[0]._row] = call
     return made
-
-
-def _another(value):
-    """The same memory or number as an object of its own: a recording counts references to it."""
-    return value.view() if isinstance(value, np.ndarray) else value.dtype.type(value)
 
 
 # ---------------------------------------------------------------- what a rule keeps

@@ -14,6 +14,7 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import DtypeError, ShapeError
 from tapejit.registry import OPS
+from tapejit.runtime.devices import layout
 from tapejit.tensor.core import Tensor, apply, legacy_name, unary_method
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, attribute, export, named
 from tapejit.tensor.inplace import view
@@ -92,7 +93,7 @@ def view_as_complex(input) -> Tensor:
     tensor([1.+2.j])
     """
     value = input._value
-    if np.ndim(value) and value.shape[-1] == 2 and value.strides[-1] != value.itemsize:
+    if input._aval.ndim and value.shape[-1] == 2 and layout(value)[1][-1] != 1:
         raise ShapeError("Tensor must have a last dimension with stride 1\n  try  .contiguous()")
     return view(OPS["view_as_complex"], input, ())
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.dtypes import DType
-from tapejit.errors import AutogradError, ShapeError
+from tapejit.errors import AutogradError, DtypeError, ShapeError
 from tapejit.registry import OPS
+from tapejit.runtime.devices import moved, on_host, owned
+from tapejit.shapes import CPU
 from tapejit.tensor import printing
-from tapejit.tensor.attributes import check_device
+from tapejit.tensor.attributes import place
 from tapejit.tensor.core import (
     Tensor,
     apply,
@@ -21,6 +23,7 @@ from tapejit.tensor.core import (
     optional,
     real_number,
     storage,
+    to_place,
     warn_of_discarding,
     wrap,
 )
@@ -69,7 +72,7 @@ def deep_copy(x, memo) -> Tensor:
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
             "protocol at the moment.  try  .detach().clone()"
         )
-    result = wrap(np.array(x._value, copy=True), x._aval.dtype, tracked=x._tracked)
+    result = wrap(owned(x._value), x._aval.dtype, tracked=x._tracked)
     memo[id(x)] = result
     grad = optional(x, "_grad")
     if grad is not None:
@@ -91,11 +94,12 @@ def reduce(x) -> tuple:
     read_once(x, "a tensor as bytes")
     if x._tape is not None and x._tracked:
         raise AutogradError("only leaf tensors can be pickled\n  try  .detach()")
-    return (_rebuild, (np.asarray(x._value), x._aval.dtype.name, x._tracked))
+    array = np.asarray(on_host(x._value))
+    return (_rebuild, (array, x._aval.dtype.name, x._tracked, x._aval.device))
 
 
-def _rebuild(array, name, tracked):
-    return wrap(array, dtypes.named(name), tracked=tracked)
+def _rebuild(array, name, tracked, device=CPU):
+    return wrap(moved(array, device), dtypes.named(name), tracked=tracked)
 
 
 # ---------------------------------------------------------------- values
@@ -143,7 +147,14 @@ def numpy(x, *, force=False) -> np.ndarray:
         raise AutogradError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
-    read(x)
+    if x._aval.device != CPU and not force:
+        raise DtypeError(
+            f"can't convert {x._aval.device} device type tensor to numpy. Use Tensor.cpu() to copy "
+            "the tensor to host memory first."
+        )
+    value = read(x)
+    if x._aval.device != CPU:
+        return np.asarray(value)
     return _unwritable(storage(x)) if in_trace(x) else storage(x)
 
 
@@ -242,6 +253,7 @@ def represent(x) -> str:
         np.asarray(read(x)),
         dtype_name=x._aval.dtype.name,
         default_float=dtypes.get_default_dtype().name,
+        device=None if x._aval.device == CPU else x._aval.device,
         requires_grad=node is None and tracks(x),
         grad_fn_name=None if node is None else type(node).__name__,
     )
@@ -260,7 +272,10 @@ def format_(x, spec) -> str:
 
 @method("to")
 def to(x, *args, dtype: Any = None, device: Any = None, copy: bool = False, **ignored) -> Tensor:
-    """The tensor in another dtype (or on another device, of which there is one).
+    """The tensor in another dtype, or on another device; itself if it is so already.
+
+    args  a dtype, a device, or another tensor, whose dtype and device are meant
+    Errors  GpuUnavailable where no GPU can be had
 
     >>> import tapejit as tj
     >>> x = tj.tensor([1.7, -1.7])
@@ -270,16 +285,26 @@ def to(x, *args, dtype: Any = None, device: Any = None, copy: bool = False, **ig
     for argument in args:
         if isinstance(argument, Tensor):
             dtype = argument._aval.dtype
-        elif isinstance(argument, str) and argument.partition(":")[0] in ("cpu", "cuda"):
+            device = argument._aval.device
+        elif _names_device(argument):
             device = argument
         elif not isinstance(argument, bool):
             dtype = argument
-    check_device(device)
-    if dtype is None or dtypes.as_dtype(dtype) is x._aval.dtype:
+    wanted = x._aval.dtype if dtype is None else dtypes.as_dtype(dtype)
+    there = place(device, x._aval.device)
+    if wanted is x._aval.dtype and there == x._aval.device:
         return clone(x) if copy else x
-    wanted = dtypes.as_dtype(dtype)
-    warn_of_discarding(x._aval.dtype, wanted)
-    return apply(OPS["cast"], (x,), (wanted.name,))
+    if wanted is not x._aval.dtype:
+        warn_of_discarding(x._aval.dtype, wanted)
+        x = apply(OPS["cast"], (x,), (wanted.name,))
+    return to_place(x, there)
+
+
+def _names_device(argument):
+    """Whether an argument of `to` is a device: its name, or the number of a GPU."""
+    if isinstance(argument, str):
+        return argument.partition(":")[0] in ("cpu", "cuda")
+    return isinstance(argument, int) and not isinstance(argument, bool)
 
 
 def _cast_method(name: str, target: DType):
@@ -315,7 +340,8 @@ def type_(x, dtype=None) -> Any:
     """
     if dtype is not None:
         return to(x, dtype)
-    return f"torch.{legacy_name(x._aval.dtype)}Tensor"
+    where = "" if x._aval.device == CPU else "cuda."
+    return f"torch.{where}{legacy_name(x._aval.dtype)}Tensor"
 
 
 @method("type_as")
@@ -326,7 +352,7 @@ def type_as(x, other) -> Tensor:
     >>> tj.tensor([1, 2]).type_as(tj.tensor(0.5))
     tensor([1., 2.])
     """
-    return to(x, other._aval.dtype)
+    return to(x, other)
 
 
 @method("astype")
@@ -343,11 +369,29 @@ def astype(x, dtype, copy=True) -> Tensor:
 
 @method("cpu")
 def stay(x) -> Tensor:
-    """The tensor itself: it is on the CPU.
+    """The tensor in the CPU's memory; itself if it is there already.
 
     >>> import tapejit as tj
     >>> x = tj.tensor([1.0])
     >>> x.cpu() is x
     True
     """
-    return x
+    return to_place(x, CPU)
+
+
+@method("cuda")
+def cuda(x, device=None, non_blocking=False) -> Tensor:
+    """The tensor in a GPU's memory; itself if it is there already.
+
+    device  which; None: the current one
+    Errors  GpuUnavailable where none can be had
+
+    >>> import tapejit as tj
+    >>> try:
+    ...     where = tj.zeros(2).cuda().device.type
+    ... except tj.errors.GpuUnavailable:
+    ...     where = "cuda"
+    >>> where
+    'cuda'
+    """
+    return to_place(x, place("cuda" if device is None else device))

@@ -11,7 +11,6 @@ makes ten times faster; `storage` turns it into a 0-d array where memory must be
 from __future__ import annotations
 
 import contextvars
-import functools
 import warnings
 from collections.abc import Callable, Sequence
 from sys import _getframe
@@ -21,10 +20,11 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.dtypes import BOOL, FLOAT, INTEGER, DType, of_number, promote, to_float
-from tapejit.errors import DtypeError
+from tapejit.errors import DeviceError, DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind, lookup
-from tapejit.runtime.eager import evaluator, evaluator_for
-from tapejit.shapes import Aval, aval
+from tapejit.runtime.devices import MEMORY
+from tapejit.runtime.eager import EVALUATE, evaluate, evaluator_for
+from tapejit.shapes import CPU, Aval, aval
 from tapejit.tensor.docstrings import described
 from tapejit.tensor.recording import (
     ROW_LIMIT,
@@ -132,7 +132,7 @@ class Tensor:
 
 def wrap(value, dtype: DType | None = None, *, tracked: bool = False) -> Tensor:
     """A leaf tensor around an array or NumPy scalar, sharing its memory."""
-    known = aval(np.shape(value), dtype or dtypes.from_numpy(value.dtype))
+    known = aval(np.shape(value), dtype or dtypes.from_numpy(value.dtype), value.device)
     return wrap_known(value, known, tracked)
 
 
@@ -154,10 +154,10 @@ def new_leaf(value, dtype: DType | None = None) -> Tensor:
     return result
 
 
-def storage(tensor: Tensor) -> np.ndarray:
+def storage(tensor: Tensor) -> Any:
     """The tensor's value as an array whose memory can be shared and written."""
     value = tensor._value
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, MEMORY):
         value = np.array(value)
         if tensor._tape is not None and tensor._row < len(tensor._tape.values):
             tensor._tape.values[tensor._row] = value
@@ -186,6 +186,11 @@ def common_dtype(op: Op, operands: Sequence) -> DType:
             numbers.append(of_number(x))
     dtype = promote(with_axes, zero_d, numbers)
     return to_float(dtype) if op.rule == "float" else dtype
+
+
+def to_place(x: Tensor, device: str) -> Tensor:
+    """The tensor on a device, by the name that avals have for it; itself where it is there."""
+    return x if x._aval.device == device else apply(_TO_DEVICE, (x,), (device,))
 
 
 def lift(x, dtype: DType) -> Tensor:
@@ -262,9 +267,6 @@ class _Constant:
 
 
 CONSTANT = _Constant()
-
-EVALUATE = [evaluator(op) for op in OPS.values()]
-"""By `Op.code`: how an eager operation computes its value."""
 
 # ---------------------------------------------------------------- the one way
 
@@ -348,13 +350,29 @@ def apply(op: Op, operands: Sequence, attrs: tuple = (), value=None) -> Tensor:
     tensors = unify(op, operands)
     avals = tuple([x._aval for x in tensors])
     kind = op.kinds.get(avals + attrs) or infer_kind(op, avals, attrs)
+    if kind.aval.device != CPU:
+        check_devices(op, avals)
     if value is None:
         token = ERROR_STATE.set(SILENT)
         try:
-            value = EVALUATE[op.code](*[x._value for x in tensors], **kind.attributes())
+            value = evaluate(kind, [x._value for x in tensors])
         finally:
             ERROR_STATE.reset(token)
     return record(kind, tensors, value)
+
+
+def check_devices(op: Op, avals: Sequence[Aval]) -> None:
+    """Raise unless operands lie on one device; numbers without axes may lie on the CPU.
+
+    Errors  DeviceError
+    """
+    found = {a.device: None for a in avals if a.ndim or a.device != CPU}
+    if len(found) > 1 and op is not _TO_DEVICE:
+        raise DeviceError(
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"{' and '.join(found)}! ({op.name} of {', '.join(map(str, avals))})\n"
+            "  try  .to(device) on one of them"
+        )
 
 
 def record(kind: Kind, tensors: Sequence[Tensor], value, site=None) -> Tensor:
@@ -395,6 +413,7 @@ def place(tape: Recording, x: Tensor) -> int:
 
 
 _DETACH = OPS["detach"]
+_TO_DEVICE = OPS["to_device"]
 
 # ---------------------------------------------------------------- the fast path
 
@@ -407,7 +426,6 @@ def unary_method(
     far      whether frames of ours lie between the method and the user's call
     foreign  what answers for an operand that is no tensor
     """
-    names = dict(zip(op.attributes, attrs, strict=True)) if attrs else {}
     known: dict[Aval, tuple[Kind, Callable]] = lookup()
     gives_float = op.rule not in ("compare", "predicate", "logical")
 
@@ -430,8 +448,7 @@ def unary_method(
                 and found.aval is result._aval
                 and (op.rule != "float" or input._aval.dtype.is_inexact)
             ):
-                run = evaluator_for(op, input._aval.size)
-                known[input._aval] = found, functools.partial(run, **names) if names else run
+                known[input._aval] = found, evaluator_for(found)
             return result
         kind, evaluate = entry
         token = ERROR_STATE.set(SILENT)
@@ -489,7 +506,8 @@ def binary_method(op: Op, reflected: bool = False, *, far: bool = False) -> Call
             plain = operand._aval.dtype is dtype
         else:
             plain = type(operand) in (float, int, complex) and common_dtype(op, pair) is dtype
-        if plain and gives_float and result._aval.dtype is dtype and dtype.is_inexact:
+        is_known = gives_float and result._aval.dtype is dtype and dtype.is_inexact
+        if plain and is_known and result._aval.device == CPU:
             avals = tuple(p._aval if isinstance(p, Tensor) else aval((), dtype) for p in pair)
             kind = op.kinds.get(avals)
             if kind is not None:  # else dropped meanwhile

@@ -11,7 +11,9 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.dtypes import DType, as_dtype
 from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeError
-from tapejit.tensor.attributes import check_device
+from tapejit.runtime.devices import moved
+from tapejit.shapes import CPU
+from tapejit.tensor.attributes import place
 from tapejit.tensor.core import Tensor, from_array, wrap
 from tapejit.tensor.front import FUNCTIONS, answer_in_kind, method
 from tapejit.tensor.guards import read
@@ -25,14 +27,16 @@ def publish(function):
 
 
 def finish(array, dtype, requires_grad, device=None) -> Tensor:
-    """An array as a new tensor of the wanted dtype."""
-    check_device(device)
+    """An array as a new tensor of the wanted dtype, on the device that is asked for."""
     if dtype is not None:
         wanted = named_dtype(dtype)
         if np.iscomplexobj(array) and wanted.kind not in "cb":
             raise DtypeError("value cannot be converted to a real dtype\n  try  a complex dtype")
         array = np.asarray(array, wanted)
     result = from_array(array)
+    there = place(device)
+    if there != CPU:
+        result = wrap(moved(result._value, there), result._aval.dtype)
     if requires_grad:
         if not result._aval.dtype.is_inexact:
             raise NotDifferentiable(
@@ -145,7 +149,13 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     >>> tj.tensor([1.0, 2.0])
     tensor([1., 2.])
     """
+    device = _device_of(data) if device is None else device
     return finish(np.array(array_from(data, dtype)), None, requires_grad, device)
+
+
+def _device_of(data):
+    """Where a copy of a tensor goes; the CPU for anything else."""
+    return data._aval.device if isinstance(data, Tensor) else CPU
 
 
 @publish
@@ -161,7 +171,7 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     tensor([1., 0.], dtype=torch.float64)
     """
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)
+        return data.to(dtype, device=device)
     return finish(array_from(data, dtype), None, False, device)
 
 
@@ -290,7 +300,8 @@ def _like(name, make, example):
         input, *, dtype=None, device=None, requires_grad=False, memory_format=None
     ) -> Tensor:
         chosen = input._aval.dtype if dtype is None else dtype
-        return make(input._aval.shape, dtype=chosen, device=device, requires_grad=requires_grad)
+        there = input._aval.device if device is None else device
+        return make(input._aval.shape, dtype=chosen, device=there, requires_grad=requires_grad)
 
     function.__name__ = function.__qualname__ = f"{name}_like"
     function.__doc__ = f"""As `{name}`, in the shape and dtype of another tensor.
@@ -311,7 +322,7 @@ for _name, _example in {
 
 
 @publish
-def full_like(input, fill_value, *, dtype=None, requires_grad=False) -> Tensor:
+def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A tensor filled with one number, in the shape and dtype of another.
 
     >>> import tapejit as tj
@@ -319,13 +330,16 @@ def full_like(input, fill_value, *, dtype=None, requires_grad=False) -> Tensor:
     tensor([7., 7.])
     """
     dtype = input._aval.dtype if dtype is None else dtype
-    return full(input._aval.shape, fill_value, dtype=dtype, requires_grad=requires_grad)
+    device = input._aval.device if device is None else device
+    shape = input._aval.shape
+    return full(shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def _new(name, make, example):
     def make_new(x, *size, dtype=None, device=None, requires_grad=False) -> Tensor:
         chosen = x._aval.dtype if dtype is None else dtype
-        return make(*size, dtype=chosen, device=device, requires_grad=requires_grad)
+        there = x._aval.device if device is None else device
+        return make(*size, dtype=chosen, device=there, requires_grad=requires_grad)
 
     make_new.__name__ = make_new.__qualname__ = f"new_{name}"
     make_new.__doc__ = f"""As `{name}`, in the dtype of this tensor.

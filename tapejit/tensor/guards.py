@@ -11,16 +11,19 @@ addresses, version counters; such a trace is not kept).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tapejit.dtypes import BOOL
+from tapejit.runtime.devices import MEMORY, on_host
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.recording import describe_site, state, user_site
 
 
 def read(tensor: Tensor):
-    """The tensor's value; noted as a guard if it belongs to a trace."""
-    value = tensor._value
+    """The tensor's value as NumPy has it; noted as a guard if it belongs to a trace."""
+    value = on_host(tensor._value)
     tape = tensor._tape
     if tensor._tracked:
         owner = tape if tape is not None else _trace()
@@ -35,12 +38,13 @@ def read(tensor: Tensor):
     return value
 
 
-def read_layout(tensor: Tensor) -> np.ndarray:
-    """The tensor's value, of which the strides are looked at."""
+def read_layout(tensor: Tensor) -> Any:
+    """The tensor's memory, of which the strides are looked at."""
     trace = _trace()
     if trace is not None and tensor._tracked:
         trace.reads_layout = True
-    return np.asarray(tensor._value)
+    value = tensor._value
+    return value if isinstance(value, MEMORY) else np.asarray(value)
 
 
 def read_once(tensor: Tensor, what: str) -> None:

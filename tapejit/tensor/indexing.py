@@ -17,16 +17,11 @@ import numpy as np
 
 from tapejit.dtypes import BOOL, INTEGER, uint8
 from tapejit.errors import AxisError, DtypeError, ShapeError
-from tapejit.registry import OPS
-from tapejit.shapes import broadcast
-from tapejit.tensor.core import (
-    Tensor,
-    apply,
-    as_data,
-    check_range,
-    number_as,
-    wrap,
-)
+from tapejit.registry import OPS, infer_kind
+from tapejit.runtime.devices import on_host
+from tapejit.runtime.eager import evaluate
+from tapejit.shapes import CPU, broadcast
+from tapejit.tensor.core import Tensor, apply, as_data, check_range, number_as, to_place, wrap
 from tapejit.tensor.front import FUNCTIONS, named
 from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import (
@@ -50,7 +45,7 @@ _SLICE, _RESHAPE, _PERMUTE = OPS["slice"], OPS["reshape"], OPS["permute"]
 def _expand(x: Tensor, key) -> list:
     """The key as a list with one entry per axis (None entries added), Ellipsis filled in."""
     entries = list(key) if isinstance(key, tuple) else [key]
-    entries = [_entry(e) for e in entries]
+    entries = [_beside(x, _entry(e)) for e in entries]
     used = sum(_axes_used(e) for e in entries)
     if used > x._aval.ndim:
         raise AxisError(f"too many indices for tensor of dimension {x._aval.ndim}")
@@ -86,6 +81,12 @@ def _entry(entry):
         ) from None
 
 
+def _beside(x, entry):
+    """An index tensor where x is; on the CPU it may be anywhere, as in PyTorch."""
+    is_here = not isinstance(entry, Tensor) or entry._aval.device != CPU
+    return entry if is_here else to_place(entry, x._aval.device)
+
+
 def _listed(entry):
     """A list of integers, truths or tensors as one index."""
     if any(isinstance(e, Tensor) for e in entry):
@@ -103,7 +104,7 @@ def _tensor_entry(entry):
     if entry._aval.dtype is uint8 and not state.parked.speaks_numpy:
         return entry != 0
     if entry._aval.ndim == 0 and category == INTEGER and not entry._tracked:
-        return int(entry._value)
+        return int(on_host(entry._value))
     return entry
 
 
@@ -326,6 +327,8 @@ def _without_leading_ones(value, ndim):
 
 def _wrap_negative(index: Tensor, n: int, axis: int) -> Tensor:
     """An index array counted from the front, checked against the axis."""
+    if index._aval.device != CPU:  # looking would be waiting; loops notice places out of range
+        return FUNCTIONS["where"](index < 0, index + n, index)
     value = index._value
     if np.size(value) and not (np.min(value) >= -n and np.max(value) < n):
         bad = np.min(value) if np.min(value) < -n else np.max(value)
@@ -343,7 +346,7 @@ def mask_places(mask: Tensor, shape, axis: int) -> list[Tensor]:
             f"The shape of the mask {list(mask._aval.shape)} at index {axis} does not match the "
             f"shape of the indexed tensor {list(shape)} at index {axis}"
         )
-    if not mask._tracked:
+    if not mask._tracked and mask._aval.device == CPU:
         return [wrap(places) for places in np.nonzero(mask._value)]
     count = int(read(apply(OPS["count_nonzero"], (mask,))))
     flat = apply(OPS["nonzero"], (mask,), (count,))
@@ -366,6 +369,8 @@ def set_item(x: Tensor, key, value, name: str = "") -> None:
     is_number = not isinstance(value, Tensor)
     if not isinstance(value, Tensor):
         value = _plain_value(value, x._aval.dtype)
+    if value._aval.ndim:
+        value = to_place(value, x._aval.device)
     target, entries = _unfold_truths(x, _expand(x, key))
     if target is not x:
         return set_item(target, tuple(entries), value, name)
@@ -443,7 +448,8 @@ def _set_advanced(x, entries, value, name):
     operands = [moved, value, *plan.indices]
     if state.recording is not None and state.recording.is_trace:
         operands = [o if o._tracked else copy_if_in(memory, o) for o in operands]
-    result_value = OPS["index_put"].evaluate(*(o._value for o in operands))
+    known = infer_kind(OPS["index_put"], tuple([o._aval for o in operands]), ())
+    result_value = evaluate(known, [o._value for o in operands])
     before_change(memory, user_site())
     memory[...] = result_value
     adopt_row(

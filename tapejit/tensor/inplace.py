@@ -18,12 +18,16 @@ from tapejit.autodiff import rule_reads
 from tapejit.errors import AutogradError, DtypeError, ShapeError
 from tapejit.ops.strided import check_no_overlap
 from tapejit.registry import OPS, Op, infer_kind
+from tapejit.runtime.cuda.arrays import DeviceArray
+from tapejit.runtime.devices import MEMORY, layout, moved, owned
+from tapejit.runtime.eager import evaluate
+from tapejit.shapes import CPU
 from tapejit.tensor.core import (
     ERROR_STATE,
-    EVALUATE,
     SILENT,
     Tensor,
     apply,
+    check_devices,
     legacy_name,
     number_as,
     optional,
@@ -43,13 +47,13 @@ def view(op: Op, x: Tensor, attrs: tuple, name: str = "") -> Tensor:
 
     name  PyTorch's name of the backward node, where it is not the operation's
     """
-    if x._aval.ndim == 0 or not isinstance(x._value, np.ndarray):
+    if x._aval.ndim == 0 or not isinstance(x._value, MEMORY):
         storage(x)
     result = apply(op, (x,), attrs)
     if name and result._tape is not None:
         result._tape.names[result._row] = name
     value = result._value
-    if isinstance(value, np.ndarray) and root(value) is root(x._value):
+    if isinstance(value, MEMORY) and root(value) is root(x._value):
         base = base_of(x)
         result._base_tensor = base
         result._view = (x, op, attrs)
@@ -92,7 +96,7 @@ def check_writable(x: Tensor) -> None:
         )
 
 
-def check_memory(x: Tensor) -> np.ndarray:
+def check_memory(x: Tensor) -> Any:
     """The memory to be written; raises where it is read-only or elements share a place."""
     value = storage(x)
     if not value.flags.writeable:
@@ -113,16 +117,15 @@ def check_overlap(x: Tensor, operands: Sequence[Tensor], exactly: bool = True) -
     exactly  whether an operand may be the very elements that are written
     """
     memory = x._value
-    if state.parked.speaks_numpy or not isinstance(memory, np.ndarray):
+    if state.parked.speaks_numpy or not isinstance(memory, MEMORY):
         return
     for operand in operands:
         value = operand._value
-        if not isinstance(value, np.ndarray) or root(value) is not root(memory):
+        if not isinstance(value, MEMORY) or root(value) is not root(memory):
             continue
-        same = (value.strides, value.shape) == (memory.strides, memory.shape)
-        if same and exactly and value.ctypes.data == memory.ctypes.data:
+        if exactly and value.shape == memory.shape and layout(value) == layout(memory):
             continue
-        if np.may_share_memory(memory, value) and _is_dense(memory) and _is_dense(value):
+        if _may_overlap(memory, value) and _is_dense(memory) and _is_dense(value):
             raise AutogradError(
                 "unsupported operation: some elements of the input tensor and the written-to "
                 "tensor refer to a single memory location. Please clone() the tensor before "
@@ -130,10 +133,25 @@ def check_overlap(x: Tensor, operands: Sequence[Tensor], exactly: bool = True) -
             )
 
 
+def _may_overlap(memory, value):
+    """Whether the places between the first and the last element have some in common."""
+    if isinstance(memory, np.ndarray):
+        return np.may_share_memory(memory, value)
+    spans = []
+    for array in (memory, value):
+        reach = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
+        first = array.address + array.itemsize * sum(min(r, 0) for r in reach)
+        last = array.address + array.itemsize * sum(max(r, 0) for r in reach)
+        spans.append((first, last))
+    (first, last), (begin, end) = spans
+    return bool(memory.size and value.size) and first <= end and begin <= last
+
+
 def _is_dense(value):
     """Whether the elements fill their memory without gaps, in any order of axes."""
-    strides = [(abs(s), n) for s, n in zip(value.strides, value.shape, strict=True) if n > 1]
-    step = value.itemsize
+    _, apart = layout(value)
+    strides = [(abs(s), n) for s, n in zip(apart, value.shape, strict=True) if n > 1]
+    step = 1
     for stride, n in sorted(strides):
         if stride != step:
             return False
@@ -169,16 +187,21 @@ def change(x: Tensor, op: Op, operands: Sequence, attrs: tuple = (), name: str =
         check_overlap(x, tensors)
     avals = tuple([t._aval for t in tensors])
     kind = op.kinds.get(avals + attrs) or infer_kind(op, avals, attrs)
+    if kind.aval.device != CPU:
+        check_devices(op, (x._aval, *avals))
     _check_result(x, kind.aval, op)
     token = ERROR_STATE.set(SILENT)
     try:
-        value = EVALUATE[op.code](*[t._value for t in tensors], **kind.attributes())
+        value = evaluate(kind, [t._value for t in tensors])
     finally:
         ERROR_STATE.reset(token)
     tensors = _keep_overwritten(x, kind, avals, tensors)
     site = user_site()
     before_change(memory, site)
-    memory[...] = value
+    if isinstance(value, DeviceArray) and kind.aval.dtype is not x._aval.dtype:
+        memory[...] = apply(OPS["cast"], (wrap(value),), (x._aval.dtype.name,))._value
+    else:
+        memory[...] = value
     if kind.aval is x._aval:
         result = record(kind, tensors, memory, site)
     else:
@@ -217,7 +240,7 @@ def before_change(memory, site) -> None:
         if recording.is_trace and id(storage) in recording.sharers:
             for row, tensor in recording.inputs.items():
                 if root(recording.values[row]) is storage:
-                    value = recording.values[row] = np.array(recording.values[row])
+                    value = recording.values[row] = owned(recording.values[row])
                     recording.inputs[row] = wrap(value, tensor._aval.dtype)
     note_mutation(memory, site)
 
@@ -330,7 +353,7 @@ def change_value(x: Tensor, value, name: str = "FillBackward2") -> Tensor:
     """Overwrite x with numbers that have no derivative (zero_, fill_)."""
     if isinstance(value, complex):
         value = number_as(value, x._aval.dtype)
-    value = wrap(np.asarray(value, x._aval.dtype.dtype))
+    value = wrap(moved(np.asarray(value, x._aval.dtype.dtype), x._aval.device))
     return change(x, OPS["copy_into"], (x, value), name=name)
 
 

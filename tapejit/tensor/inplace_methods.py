@@ -6,7 +6,7 @@ import numpy as np
 
 from tapejit.registry import OPS
 from tapejit.tensor.arithmetic import POWERS, clamp_bounds
-from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.core import Tensor, as_data, to_place
 from tapejit.tensor.docstrings import described_in_place
 from tapejit.tensor.front import method
 from tapejit.tensor.inplace import change, change_value
@@ -128,7 +128,10 @@ def copy_(x, source, non_blocking=False) -> Tensor:
     tensor([[1., 2.],
             [1., 2.]])
     """
-    return change(x, OPS["copy_into"], (x, _operand(source)))
+    source = _operand(source)
+    if isinstance(source, Tensor):
+        source = to_place(source, x._aval.device)
+    return change(x, OPS["copy_into"], (x, source))
 
 
 @method("zero_")

@@ -13,6 +13,7 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import ArgumentError, AxisError, DtypeError, SelectionError, ShapeError
 from tapejit.registry import OPS
+from tapejit.runtime.devices import on_host
 from tapejit.shapes import normalize_axes, normalize_axis
 from tapejit.tensor.core import Tensor, apply, as_data, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
@@ -326,7 +327,7 @@ def _checked(name, q: Any, input) -> Any:
     if not input._aval.dtype.is_floating_point:
         raise DtypeError(f"{name}() input tensor must be either float or double dtype")
     q = q if isinstance(q, Tensor) else as_data(np.asarray(q, input._aval.dtype.dtype))
-    values = q._value
+    values = on_host(q._value)
     if np.size(values) and not (np.min(values) >= 0 and np.max(values) <= 1):
         raise ArgumentError(f"{name}() q must be in the range [0, 1] but got {values}")
     if q._tracked:

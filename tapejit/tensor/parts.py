@@ -11,7 +11,9 @@ import operator
 import numpy as np
 
 from tapejit.errors import ArgumentError, AutogradError, AxisError, ShapeError
-from tapejit.registry import OPS
+from tapejit.registry import OPS, infer_kind
+from tapejit.runtime import devices
+from tapejit.runtime.eager import evaluate
 from tapejit.shapes import normalize_axes, normalize_axis
 from tapejit.tensor.core import Tensor, apply, storage
 from tapejit.tensor.front import FOR_NUMPY, export, named
@@ -410,7 +412,8 @@ def flip(input, *dims) -> Tensor:
     axes = normalize_axes("flip", numbers(dims), input._aval.ndim)
     if state.parked.speaks_numpy:
         return view(OPS["flip"], input, (axes,), "FlipBackward0")
-    value = np.array(OPS["flip"].evaluate(input._value, axes))
+    known = infer_kind(OPS["flip"], (input._aval,), (axes,))
+    value = devices.owned(evaluate(known, (input._value,)))
     return named(apply(OPS["flip"], (input,), (axes,), value), "FlipBackward0")
 
 

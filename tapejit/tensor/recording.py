@@ -30,6 +30,7 @@ from tapejit.autodiff import rule_reads
 from tapejit.ops.calls import call as CALL
 from tapejit.ops.movement import input_
 from tapejit.registry import KINDS, Kind, kind
+from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.reference import run_row
 from tapejit.shapes import aval
 from tapejit.tape import Tape, needed_rows
@@ -351,6 +352,8 @@ _LISTED_ONLY = _reference_counts([object()])[0]
 
 def root(value):
     """The array that owns the memory of `value`."""
+    if isinstance(value, DeviceArray):
+        return value if value.base is None else value.base
     while isinstance(value, np.ndarray):
         base = value.base
         if base is not None and not isinstance(base, np.ndarray):

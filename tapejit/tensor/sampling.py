@@ -15,8 +15,9 @@ from tapejit import dtypes
 from tapejit.dtypes import DType
 from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
-from tapejit.tensor.attributes import check_device
-from tapejit.tensor.core import Tensor, new_leaf
+from tapejit.runtime.devices import on_host
+from tapejit.tensor.attributes import place
+from tapejit.tensor.core import Tensor, new_leaf, to_place
 from tapejit.tensor.creation import lengths, named_dtype, publish
 from tapejit.tensor.front import FUNCTIONS, export, method
 from tapejit.tensor.guards import read
@@ -55,8 +56,7 @@ def _normal(shape, dtype: np.dtype):
 
 
 def _made(name, sample, dtype, generator, requires_grad, device=None) -> Tensor:
-    check_device(device)
-    result = drawn(sample, generator)
+    result = to_place(drawn(sample, generator), place(device))
     if requires_grad:
         if not dtypes.from_numpy(dtype).is_inexact:
             raise NotDifferentiable(
@@ -91,7 +91,7 @@ def _function(name, sample, summary, example):
         chosen = named_dtype(dtype, input._aval.dtype)
         _check_inexact(name, chosen)
         drawing = sample(input._aval.shape, chosen)
-        return _made(name, drawing, chosen, generator, requires_grad, device)
+        return _made(name, drawing, chosen, generator, requires_grad, device or input._aval.device)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary}
@@ -307,13 +307,15 @@ def poisson(input, generator=None) -> Tensor:
     """
     if not input._aval.dtype.is_floating_point:
         raise DtypeError(f'"poisson" not implemented for {input.dtype}\n  try  .float()')
-    if np.any(np.asarray(input._value) < 0):
+    if np.any(np.asarray(on_host(input._value)) < 0):
         raise ArgumentError("invalid Poisson rate, expected rate to be non-negative")
     if input._tracked and state.parked.is_trace:
         read(input)
         state.parked.impure = "draws numbers of rates that it computes (poisson)"
     kind = input._aval.dtype.dtype
-    return drawn(lambda g: np.asarray(g.poisson(input._value), kind), generator)
+    rates = on_host(input._value)
+    drawn_there = drawn(lambda g: np.asarray(g.poisson(rates), kind), generator)
+    return to_place(drawn_there, input._aval.device)
 
 
 @export("multinomial")

@@ -13,6 +13,7 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import ArgumentError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
+from tapejit.runtime.devices import layout
 from tapejit.shapes import normalize_axes, normalize_axis, resolve_reshape
 from tapejit.tensor.core import Tensor, apply, storage
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, attribute, export, named
@@ -56,7 +57,8 @@ def reshape(input, *shape) -> Tensor:
             [3, 4, 5]])
     """
     target = resolve_reshape(numbers(shape), input._aval.size)
-    contiguous = np.asarray(input._value).flags.c_contiguous
+    value = input._value
+    contiguous = value.flags.c_contiguous
     return reshaped(input, target, "ViewBackward0" if contiguous else "UnsafeViewBackward0")
 
 
@@ -103,7 +105,7 @@ def _bits(x, dtype):
         if x._aval.shape[-1] * old.itemsize % new.itemsize:
             times = new.itemsize // old.itemsize
             raise ShapeError(f"self.size(-1) must be divisible by {times} {what}")
-        if read_layout(x).strides[-1] != old.itemsize:
+        if layout(read_layout(x))[1][-1] != 1:
             raise ShapeError(f"self.stride(-1) must be 1 {what}")
     storage(x)
     if new.is_inexact and in_trace(x):

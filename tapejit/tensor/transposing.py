@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapejit.errors import NotDifferentiable
+from tapejit.runtime.devices import on_host
 from tapejit.shapes import Aval
 from tapejit.tensor import backward as engine
 from tapejit.tensor.calls import Level, Saved, rows_of, zeros_like
@@ -95,4 +96,7 @@ class Linear:
 
 def _is_zero(x) -> bool:
     """Whether all elements are zero, or not numbers: 0 times inf."""
-    return x is None or not np.any(np.isfinite(x._value) & (x._value != 0))
+    if x is None:
+        return True
+    value = on_host(x._value)
+    return not np.any(np.isfinite(value) & (value != 0))

@@ -24,6 +24,7 @@ from tapejit.config import settings
 from tapejit.locks import Lock
 from tapejit.runtime import reference
 from tapejit.runtime.compiled import Compiled, checked, compile_program
+from tapejit.runtime.devices import on_host
 from tapejit.runtime.interpreter import Output, interpret
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
@@ -241,7 +242,12 @@ class Path:
         if self.captures:
             inputs = [*inputs, *(_held(x) for _, x in self.captures)]
         compiled = self.made.compiled
-        return reference.run(self.program, inputs) if compiled is None else compiled(inputs)
+        if compiled is None:
+            outputs = reference.run(self.program, inputs)
+        else:
+            outputs = compiled(inputs)
+        n = len(outputs) - len(self.guards)
+        return [*outputs[:n], *map(on_host, outputs[n:])]
 
     def whole(self) -> Whole:
         """The path as a tape; what is captured is what it is now."""
@@ -526,7 +532,7 @@ def reads_of(function: Callable, structure) -> Guards:
 
 
 def _array_of(tensor):
-    return np.asarray(tensor._value)
+    return np.asarray(on_host(tensor._value))
 
 
 def _agrees(guards: tuple, outcomes: list) -> bool:

@@ -1,0 +1,72 @@
+"""Single operations on a GPU: a view of the operand's memory, or a program of one row.
+
+Programs are kept by what they compute (Kind and avals), so an operation that was seen before is
+its launches and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapejit.bounded import Bounded
+from tapejit.build import Builder
+from tapejit.dtypes import from_numpy
+from tapejit.registry import Kind
+from tapejit.runtime.cuda.arrays import DeviceArray
+from tapejit.runtime.cuda.program import compile_for_device
+from tapejit.runtime.devices import machine_of, moved
+from tapejit.schedule.views import VIEWS, view_of
+from tapejit.shapes import aval
+from tapejit.tape import Program
+
+KEPT = 4096
+"""Programs of one row: some kilobytes each."""
+
+_PROGRAMS: Bounded[tuple, Callable] = Bounded(KEPT)
+
+
+def evaluate(kind: Kind, operands: Sequence) -> Any:
+    """The value of one row whose aval lies on a GPU.
+
+    operands  arrays there; numbers without axes; arrays of one number (literals)
+    Errors    NotImplementedError naming an operation that has no GPU form
+    """
+    name = kind.op.name
+    if name == "to_device":
+        return moved(operands[0], kind.aval.device)
+    if name == "detach":
+        return operands[0]
+    if name in VIEWS and isinstance(operands[0], DeviceArray):
+        shared = _view(kind, operands[0])
+        if shared is not None:
+            return shared
+    if name == "clone":
+        return operands[0].copy()
+    machine = machine_of(kind.aval.device)
+    given = [
+        DeviceArray.from_host(machine, x) if isinstance(x, np.ndarray) and x.ndim else x
+        for x in operands
+    ]
+    avals = tuple([aval(x.shape, from_numpy(x.dtype), x.device) for x in given])
+    key = (kind.number, *avals)
+    program = _PROGRAMS.get(key)
+    if program is None:
+        program = compile_for_device(_program(kind, avals), machine)
+        _PROGRAMS.put(key, program)
+    return program(given)[0]
+
+
+def _view(kind, x):
+    """The result as a view of the operand, where strides can say it."""
+    place = view_of(kind.op.name, kind.attrs, x.shape, (0, x.strides), kind.aval.shape)
+    return None if place is None else x.view(kind.aval.shape, place[1], place[0])
+
+
+def _program(kind, avals):
+    builder = Builder()
+    operands = [builder.input(known) for known in avals]
+    result = builder.emit(kind.op, operands, kind.attrs)
+    return Program(builder.tape, [x.row for x in operands], [result.row])

@@ -1,0 +1,70 @@
+"""Where values lie: NumPy's arrays on the CPU, `DeviceArray`s on GPUs, and the way between them.
+
+Names of devices are those of avals: "cpu", "cuda:0".  The only ways from a GPU to the host are
+`on_host` and `moved`, and who calls them means it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapejit.runtime.cuda.arrays import DeviceArray
+from tapejit.runtime.cuda.machine import Machine
+from tapejit.shapes import CPU
+
+MEMORY = (np.ndarray, DeviceArray)
+"""What can be shared and written to.  NumPy's scalars are 0-d results without memory."""
+
+
+def machine_of(device: str) -> Machine:
+    """The machine of a GPU's name.
+
+    Errors  GpuUnavailable if there is none
+    """
+    from tapejit.runtime.cuda.machines import machine  # not for who has no GPU
+
+    _, _, number = device.partition(":")
+    return machine(int(number or 0))
+
+
+def current_index() -> int:
+    """The number of the GPU that "cuda" means."""
+    from tapejit.runtime.cuda.machines import current_index  # not for who has no GPU
+
+    return current_index()
+
+
+def on_host(value: Any) -> Any:
+    """A value as NumPy has it; a copy, which waits for the GPU, if it lies there."""
+    return value.to_host()[()] if isinstance(value, DeviceArray) else value
+
+
+def moved(value: Any, device: str) -> Any:
+    """A value in the memory of a device; itself where it is there."""
+    if value.device == device:
+        return value
+    value = on_host(value)
+    return value if device == CPU else DeviceArray.from_host(machine_of(device), value)
+
+
+def owned(value: Any) -> Any:
+    """A copy in memory of its own."""
+    return value.copy() if isinstance(value, DeviceArray) else np.array(value)
+
+
+def another(value: Any) -> Any:
+    """The same memory or number as an object of its own."""
+    if isinstance(value, DeviceArray):
+        return value.view(value.shape, value.strides)
+    return value.view() if isinstance(value, np.ndarray) else value.dtype.type(value)
+
+
+def layout(value: Any) -> tuple[int, tuple[int, ...]]:
+    """The address of the first element, and the strides in elements."""
+    if isinstance(value, DeviceArray):
+        return value.address, value.strides
+    value = np.asarray(value)
+    strides = tuple(s // value.itemsize for s in value.strides)
+    return value.__array_interface__["data"][0], strides
