@@ -425,9 +425,11 @@ class Tensor:
     def cov(self, *, correction: Any = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
         """The covariances of the rows, which are variables; columns are observations."""
     def cpu(self) -> Tensor:
-        """The tensor itself: it is on the CPU."""
+        """The tensor in the CPU's memory; itself if it is there already."""
     def cross(self, other: Operand, dim: Any = None) -> Tensor:
         """Cross product along an axis of length 3 (the first such one); others broadcast."""
+    def cuda(self, device: Any = None, non_blocking: Any = False) -> Tensor:
+        """The tensor in a GPU's memory; itself if it is there already."""
     def cummax(self, dim: Any) -> Extreme:
         """The largest element so far along an axis, and its place: the last one of equals."""
     def cummin(self, dim: Any) -> Extreme:
@@ -1149,7 +1151,7 @@ class Tensor:
     def tile(self, *dims: Any) -> Tensor:
         """As repeat; missing factors count as 1."""
     def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: Any = False, **ignored: Any) -> Tensor:
-        """The tensor in another dtype (or on another device, of which there is one)."""
+        """The tensor in another dtype, or on another device; itself if it is so already."""
     def tolist(self) -> Any:
         """The elements as nested lists (a number for 0-d)."""
     def topk(self, k: Any, dim: Any = -1, largest: Any = True, sorted: Any = True) -> Extreme:
@@ -1873,10 +1875,10 @@ def from_numpy(array: Any) -> Tensor:
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """A tensor filled with one number."""
 @overload
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """A tensor filled with one number, in the shape and dtype of another."""
 @overload
-def full_like(input: Array, fill_value: Any, *, dtype: Any = None, requires_grad: Any = False) -> Any: ...
+def full_like(input: Array, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Any: ...
 @overload
 def gather(input: Tensor, dim: Any, index: Any) -> Tensor:
     """Elements picked along an axis: y[i][j] = x[i][index[i][j]] for dim 1."""

@@ -6,12 +6,13 @@ Names of devices are those of avals: "cpu", "cuda:0".  The only ways from a GPU 
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 
 from tapejit.runtime.cuda.arrays import DeviceArray
-from tapejit.runtime.cuda.machine import Machine
+from tapejit.runtime.cuda.machine import Machine, machine
 from tapejit.shapes import CPU
 
 MEMORY = (np.ndarray, DeviceArray)
@@ -23,17 +24,17 @@ def machine_of(device: str) -> Machine:
 
     Errors  GpuUnavailable if there is none
     """
-    from tapejit.runtime.cuda.machines import machine  # not for who has no GPU
-
     _, _, number = device.partition(":")
     return machine(int(number or 0))
 
 
-def current_index() -> int:
-    """The number of the GPU that "cuda" means."""
-    from tapejit.runtime.cuda.machines import current_index  # not for who has no GPU
+class _Current(threading.local):
+    """What "cuda" without a number means to a thread."""
 
-    return current_index()
+    index = 0
+
+
+current = _Current()
 
 
 def on_host(value: Any) -> Any:

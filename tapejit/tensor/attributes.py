@@ -8,7 +8,7 @@ import numpy as np
 
 from tapejit.dtypes import DType
 from tapejit.errors import ArgumentError
-from tapejit.runtime.devices import current_index, layout, machine_of
+from tapejit.runtime.devices import current, layout, machine_of
 from tapejit.shapes import CPU
 from tapejit.tensor.core import storage
 from tapejit.tensor.front import attribute, method
@@ -101,7 +101,7 @@ def place(device: Any, default: str = CPU) -> str:
     device = Device(device)
     if device.type == CPU:
         return CPU
-    index = current_index() if device.index is None else device.index
+    index = current.index if device.index is None else device.index
     machine_of(f"cuda:{index}")
     return f"cuda:{index}"
 

@@ -333,8 +333,7 @@ def _memory_shown(x, offset):
 
 
 def _elements_before(value):
-    first, beginning = (a.__array_interface__["data"][0] for a in (value, root(value)))
-    return (first - beginning) // value.itemsize
+    return (devices.layout(value)[0] - devices.layout(root(value))[0]) // value.itemsize
 
 
 # ---------------------------------------------------------------- a copy with a part replaced

@@ -242,10 +242,7 @@ class Path:
         if self.captures:
             inputs = [*inputs, *(_held(x) for _, x in self.captures)]
         compiled = self.made.compiled
-        if compiled is None:
-            outputs = reference.run(self.program, inputs)
-        else:
-            outputs = compiled(inputs)
+        outputs = reference.run(self.program, inputs) if compiled is None else compiled(inputs)
         n = len(outputs) - len(self.guards)
         return [*outputs[:n], *map(on_host, outputs[n:])]
 
