@@ -46,7 +46,7 @@ class MemoryUse(NamedTuple):
 class Event(Protocol):
     """A moment in a stream."""
 
-    def record(self, stream: Stream) -> None:
+    def record(self, stream: Any) -> None:
         """Let it be the moment when what is asked of the stream so far is done."""
         ...
 
@@ -150,6 +150,10 @@ class Machine(Protocol):
         """How much memory is in use."""
         ...
 
+    def forget_most(self) -> None:
+        """Let `held_most` begin again from what is held."""
+        ...
+
     def release_kept(self) -> None:
         """Give memory that is kept for reuse back to the device."""
         ...
@@ -190,4 +194,4 @@ def _made(index: int) -> Machine:
         return SimulatedMachine(index)
     from tapejit.runtime.cuda.card import Card
 
-    return Card(index)  # type: ignore[return-value]
+    return Card(index)

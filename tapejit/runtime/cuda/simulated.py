@@ -175,6 +175,9 @@ class SimulatedMachine:
         free = self.total_bytes - self._bytes
         return MemoryUse(self._bytes, self._most_bytes, self._bytes, free, self.total_bytes)
 
+    def forget_most(self):
+        self._most_bytes = self._bytes
+
     def release_kept(self):
         pass  # nothing is kept
 
