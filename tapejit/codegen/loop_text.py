@@ -39,23 +39,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from tapejit.codegen.loop_memory import is_kept_reduction, is_total, operands_of
+from tapejit.codegen.loop_memory import is_kept_reduction, is_total
 from tapejit.codegen.row_ir import parameter_places
-from tapejit.errors import KernelError
-from tapejit.expressions import MATH
+from tapejit.codegen.value_text import CONVERSION, Values, tag_of
 from tapejit.plan import BLOCK, LoopKernel, RowKernel
 
 # ---------------------------------------------------------------- data
 
-_FLOAT = ("f64", "f32")
-_INFIX = {
-    "add": "+", "sub": "-", "mul": "*", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
-    "ne": "!=", "and": "and", "or": "or",
-}  # fmt: skip
-_FLOAT_ONLY = ("div", "sqrt", "copysign")
-_CONVERSION = {"f32": "float32", "i64": "int64", "i32": "int32"}
-_FROM_NUMPY = {"float32", "float64", "int64", "int32"}
-_LIMIT = {"i64": 2**63 - 1, "i32": 2**31 - 1}
+_FROM_NUMPY = frozenset(CONVERSION.values())
 
 
 class Function(NamedTuple):
@@ -99,7 +90,7 @@ class _Text:
     def __init__(self, kernel, name):
         self.name, self.is_row = name, isinstance(kernel, RowKernel)
         places = parameter_places(kernel) if self.is_row else [(0, 0)]
-        tags = ["", *map(_tag, range(1, len(kernel.loops)))]
+        tags = map(tag_of, range(len(kernel.loops)))
         self.used = set()
         self.writers = [
             _Writer(loop, tag, meta, self.used)
@@ -151,100 +142,14 @@ class _Text:
         return "".join([*lines, "\n"] if lines else [])
 
 
-def _tag(number):
-    """What the names of a row kernel's loop end in: b, c... z, bb, bc..."""
-    return (_tag(number // 26) if number >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[number % 26]
-
-
-class _Writer:
-    """Prints one loop and notes in `used` the names to import.  Names end in `tag`; what the loop
-    is told of its sizes begins at `meta`."""
+class _Writer(Values):
+    """Prints one loop; what it is told of its sizes begins at `meta`."""
 
     def __init__(self, kernel, tag, meta, used):
-        self.kernel, self.tag, self.meta, self.used = kernel, tag, meta, used
-        self.inner = kernel.rank - 1
-        self.operands = operands_of(kernel)
+        super().__init__(kernel, tag, used)
+        self.meta = meta
 
-    def use(self, name):
-        self.used.add(name)
-        return name
-
-    # ------------------------------------------------------------ values
-
-    def literal(self, value, dtype):
-        if dtype == "bool":
-            return str(bool(value))
-        if dtype not in _FLOAT:
-            return f"{self.use(_CONVERSION[dtype])}({int(value)})"
-        text = repr(float(value))
-        if text.lstrip("-") in ("inf", "nan"):
-            self.use(text.lstrip("-"))
-        return text if dtype == "f64" else f"{self.use('float32')}({text})"
-
-    def node(self, i):
-        """The right-hand side that computes node `i`."""
-        fn, dtype, operands = self.kernel.nodes[i]
-        if fn == "literal":
-            return self.literal(operands[0], dtype)
-        if fn == "load":
-            element = f"x{operands[0]}{self.tag}[{self.place(operands[0])}]"
-            return f"{element} != 0" if dtype == "bool" else element  # a byte, where it is no array
-        if fn == "index":
-            if dtype not in ("i64", "i32"):
-                raise KernelError(
-                    f"codegen: an index is i64 or i32, not {dtype}\n  try  a cast node after it"
-                )
-            return f"{self.use(_CONVERSION[dtype])}(i{operands[0]})"
-        source = self.kernel.nodes[operands[-1]].dtype
-        values = [f"v{node}{self.tag}" for node in operands]
-        if fn == "cast":
-            return self.cast(dtype, source, values[0])
-        return self.call(fn, dtype, source, values)
-
-    def call(self, fn, dtype, source, values):
-        is_int = source in ("i64", "i32")
-        if source not in _FLOAT and (fn in MATH or fn in _FLOAT_ONLY):
-            raise KernelError(f"codegen: no {fn} of {source}\n  try  a cast node before it")
-        if fn in _INFIX:
-            text = f"{values[0]} {_INFIX[fn]} {values[1]}"
-            # Numba widens int32 arithmetic to int64
-            return f"{self.use('int32')}({text})" if dtype == "i32" else text
-        if fn == "select":
-            return f"{values[1]} if {values[0]} else {values[2]}"
-        if fn == "not":
-            return f"not {values[0]}"
-        if fn in ("neg", "abs"):
-            text = f"-{values[0]}" if fn == "neg" else f"abs({values[0]})"
-            return f"{self.use('int32')}({text})" if dtype == "i32" else text
-        if is_int and fn in ("floor", "ceil", "trunc", "round"):
-            return values[0]
-        helper = f"{fn}_int" if is_int else {"round": "round_even"}.get(fn, fn)
-        text = f"{self.use(helper)}({', '.join(values)})"
-        return f"{self.use(_CONVERSION[dtype])}({text})" if dtype in _CONVERSION else text
-
-    def cast(self, dtype, source, value):
-        if dtype == source:
-            return value
-        if dtype == "bool":
-            return f"{value} != 0"
-        if dtype == "f64":  # Numba has no float(bool)
-            return f"{self.use('float64') if source == 'bool' else 'float'}({value})"
-        if dtype != "f32" and source in _FLOAT:
-            to_int = "to_int64" if dtype == "i64" else "to_int32"
-            return f"{self.use(_CONVERSION[dtype])}({self.use(to_int)}({value}))"
-        return f"{self.use(_CONVERSION[dtype])}({value})"
-
-    # ------------------------------------------------------------ memory
-
-    def place(self, k):
-        """The flat index of operand `k` at the loop indices i0, i1, …"""
-        terms = {"1": "i{axis}", "s": f"i{{axis}} * s{{k}}_{{axis}}{self.tag}"}
-        parts = [
-            terms[step].format(axis=axis, k=k)
-            for axis, step in enumerate(self.operands[k].steps)
-            if step != "0"
-        ]
-        return " + ".join(parts) or "0"
+    # ------------------------------------------------------------ arguments
 
     def args(self):
         """Name and dtype of every element of `args`."""
@@ -281,29 +186,6 @@ class _Writer:
             )
         return lines
 
-    # ------------------------------------------------------------ reductions
-
-    def neutral(self, reduce, dtype):
-        if reduce in ("sum", "prod"):
-            if dtype == "bool":
-                raise KernelError(f"codegen: no {reduce} of bool\n  try  a cast node before it")
-            return self.literal(0 if reduce == "sum" else 1, dtype)
-        if dtype == "bool":
-            return str(reduce == "min")
-        if dtype in _FLOAT:
-            return self.literal(float("-inf" if reduce == "max" else "inf"), dtype)
-        return self.literal(-_LIMIT[dtype] - 1 if reduce == "max" else _LIMIT[dtype], dtype)
-
-    def join(self, output, left, right):
-        """Text that joins two partial results of a reduction."""
-        dtype = output.operand.dtype
-        if dtype == "bool":
-            return f"{left} {'or' if output.reduce == 'max' else 'and'} {right}"
-        if output.reduce in ("max", "min"):
-            return f"{self.use(f'{output.reduce}imum')}({left}, {right})"
-        text = f"{left} {'+' if output.reduce == 'sum' else '*'} {right}"
-        return f"{self.use('int32')}({text})" if dtype == "i32" else text
-
     # ------------------------------------------------------------ functions
 
     def main(self):
@@ -316,7 +198,7 @@ class _Writer:
         ]
         lines = self.outer_indices()
         for j, output in accumulated:
-            lines.append(f"total{j}{tag} = {self.neutral(output.reduce, output.operand.dtype)}")
+            lines.append(f"total{j}{tag} = {self.neutral(output)}")
         stop = f"range(n{self.inner}{tag})"
         if self.kernel.rank == 1:
             stop = f"range({BLOCK} * unit, min({BLOCK} * unit + {BLOCK}, n0))"
@@ -340,12 +222,7 @@ class _Writer:
         tag, nodes = self.tag, range(len(self.kernel.nodes))
         lines = [f"v{i}{tag} = {self.node(i)}" for i in nodes]
         for j, output in enumerate(self.kernel.outputs):
-            given = self.kernel.nodes[output.node].dtype
-            if given != output.operand.dtype:
-                raise KernelError(
-                    f"codegen: output {j} is {output.operand.dtype}, its node {output.node} is "
-                    f"{given}\n  try  a cast node before it"
-                )
+            self.check_output(j, output)
             value, target = f"v{output.node}{tag}", self.target(j)
             if output.reduce is None:
                 lines.append(f"{target} = {value}")
@@ -354,10 +231,6 @@ class _Writer:
                 target = f"total{j}{tag}"
             lines.append(f"{target} = {self.join(output, target, value)}")
         return lines
-
-    def target(self, j):
-        """An element of output `j`."""
-        return f"y{j}{self.tag}[{self.place(len(self.kernel.inputs) + j)}]"
 
     def partial(self, j, output):
         """What a unit leaves behind: a partial result, or a contribution to one in memory."""
@@ -377,7 +250,7 @@ class _Writer:
                 if step != "0":
                     lines += _indented([f"for i{axis} in range(n{axis}{self.tag}):"], depth)
                     depth += 1
-            start = self.neutral(output.reduce, output.operand.dtype)
+            start = self.neutral(output)
             lines += _indented([f"{self.target(j)} = {start}"], depth)
         return lines
 
@@ -391,7 +264,7 @@ class _Writer:
             if is_total(output):
                 total, part = f"total{j}{tag}", f"part{j}{tag}[unit]"
                 lines += [
-                    f"{total} = {self.neutral(output.reduce, output.operand.dtype)}",
+                    f"{total} = {self.neutral(output)}",
                     f"for unit in range({units}):",
                     f"    {total} = {self.join(output, total, part)}",
                     f"y{j}{tag}[0] = {total}",

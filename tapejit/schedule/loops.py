@@ -37,6 +37,11 @@ def work_of(kind: Kind, operands: Iterable[Operand], alone: bool = False) -> Wor
     return work(operands, row_major(kind.aval), **kind.attributes())
 
 
+def is_loop(work: Work | None, device: bool) -> bool:
+    """Whether there will be a step by the loop; a GPU has libraries of its own for native ones."""
+    return work is not None and not (device and isinstance(work.run, str))
+
+
 def takes(loop: Loop, operand: Operand) -> bool:
     """Whether a loop reads an operand where it lies."""
     if is_contiguous(operand.shape, operand.strides):

@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 
 from tapejit.registry import KINDS
-from tapejit.schedule.loops import row_major, work_of
+from tapejit.schedule.loops import is_loop, row_major, work_of
 from tapejit.schedule.pieces import Piece, find_sums, pieces_of, pieces_of_sum, rows_inside
 from tapejit.schedule.templates import Template, template
 from tapejit.schedule.views import VIEWS, Place, contiguous, view_of
@@ -43,6 +43,8 @@ CHEAP_SCALAR = 48
 """The same for 0-d rows, which a loop computes once per unit."""
 MAX_ROWS = 4000
 """Rows that one kernel begins with; what follows goes to a later stage."""
+MAX_DEVICE_ROWS = 200
+"""The same on a GPU, where a thread has 255 registers, and compiling takes a millisecond a row."""
 SMALL = 4096
 """Elements of spaces so small that a launch costs more than the loop."""
 
@@ -120,8 +122,9 @@ def home_map(shape: tuple[int, ...]) -> tuple[int, ...]:
 class Placement:
     """The answer: classes, places in memory, kernels.  Lists are indexed by row."""
 
-    def __init__(self, program: Program, alone: bool = False):
-        self.program, self.alone = program, alone
+    def __init__(self, program: Program, alone: bool = False, device: bool = False):
+        self.program, self.alone, self.device = program, alone, device
+        self.max_rows = MAX_DEVICE_ROWS if device else MAX_ROWS
         tape = program.tape
         n = len(tape)
         self.kinds = [KINDS[number] for number in tape.kinds]
@@ -232,7 +235,7 @@ class Placement:
             if late > inline:
                 inline = late
         count = self.counts.get((space, stage), 0)
-        while count >= MAX_ROWS:
+        while count >= self.max_rows:
             stage += 1
             count = self.counts.get((space, stage), 0)
         self.counts[space, stage] = count + 1
@@ -324,9 +327,8 @@ class Placement:
             role = self.role[x]
             stage = max(stage, self.stage[x] + (role >= FUSED))
         kind, avals = self.kinds[row], [self.kinds[x].aval for x in operands]
-        has_loop = (
-            kind.op.loop is not None
-            and work_of(kind, map(row_major, avals), self.alone) is not None
+        has_loop = kind.op.loop is not None and is_loop(
+            work_of(kind, map(row_major, avals), self.alone), self.device
         )
         self.role[row], self.stage[row] = LOOP if has_loop else LIBRARY, stage + 1
         self.place[row] = (0, contiguous(self.kinds[row].aval.shape))
@@ -377,7 +379,7 @@ class Placement:
         needs = self.needs[row]
         if needs is not None and len(needs) == 1 and row not in self.deadline:
             context = needs[0]
-            if len(context.rows) >= MAX_ROWS and self.stage[row] < context.kernel.stage:
+            if len(context.rows) >= self.max_rows and self.stage[row] < context.kernel.stage:
                 self.deadline[row] = context.kernel.stage - 1  # full: it does not sink to there
                 return self.settle_shared(row, role, needs)
             moves = role == ALIAS or context.is_home or self.is_cheap(row)

@@ -28,20 +28,22 @@ from tapejit.schedule.views import contiguous, is_contiguous
 from tapejit.tape import Program
 
 
-def schedule(program: Program, alone: bool = False) -> Plan:
+def schedule(program: Program, alone: bool = False, device: bool = False) -> Plan:
     """Kernels, library steps and buffers for a simplified program.
 
     alone  for code that cannot call a library: operations' own loops wherever there are some
+    device  for a GPU: kernels are shorter, nothing relies on units that run in order, and loops
+            that are native functions of the CPU are library steps
 
     Errors  KernelError if the program calls back into Python
     """
-    return _Planner(program, alone).run()
+    return _Planner(program, alone, device).run()
 
 
 class _Planner:
-    def __init__(self, program, alone):
-        self.program, self.alone = program, alone
-        self.placement = Placement(program, alone).run()
+    def __init__(self, program, alone, device):
+        self.program, self.alone, self.device = program, alone, device
+        self.placement = Placement(program, alone, device).run()
         self.buffers: list[Buffer] = []
         self.number: dict = {}  # root row, or what names a constant -> buffer
         self.constants: dict[int, int] = {}
@@ -59,7 +61,7 @@ class _Planner:
         results = {placement.root[row] for row in program.outputs}
         for rows in order:
             if isinstance(rows, Rows):
-                shared |= keep_short(rows, steps, results)
+                shared |= keep_short(rows, steps, results, can_share=not self.device)
         self.add_memory(steps, claimed, shared)
         made = tuple([step for entry in order for step in self.finish(entry, steps)])
         results = tuple(self.result(row, claimed) for row in program.outputs)
@@ -121,11 +123,15 @@ class _Planner:
         """The steps of a plan: one, and the copies before it."""
         if isinstance(entry, Rows):
             bodies = [steps[number].body for number in entry.members]
-            return in_parts(finish_rows(bodies, entry, self.number), self.temporary)
+            return self.cut(finish_rows(bodies, entry, self.number))
         body, row = steps[entry].body, steps[entry].row
         if body is None:
             return self.finish_row(row)
-        return in_parts(body.finish(self.number), self.temporary)
+        return self.cut(body.finish(self.number))
+
+    def cut(self, step) -> list:
+        """A kernel's step, cut where threads of a CPU gain from that."""
+        return [step] if self.device else in_parts(step, self.temporary)
 
     def temporary(self, like: int, shape: tuple[int, ...]) -> int:
         """A new buffer for numbers of the dtype of another."""

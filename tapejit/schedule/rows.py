@@ -276,10 +276,11 @@ def _same_rows(written, read, rows):
 # ---------------------------------------------------------------- what a row leaves for itself
 
 
-def keep_short(rows: Rows, steps: list[Step], results: set) -> dict:
+def keep_short(rows: Rows, steps: list[Step], results: set, can_share: bool = True) -> dict:
     """Let the loops of one row kernel do without memory for roots that they alone read.
 
-    `results` are roots that others read.  Returns in whose memory a root lies: {root: another}.
+    `results` are roots that others read.  Returns in whose memory a root lies: {root: another};
+    none if not `can_share`.
     """
     bodies = [body for number in rows.members if (body := steps[number].body) is not None]
     for body in bodies:
@@ -299,7 +300,7 @@ def keep_short(rows: Rows, steps: list[Step], results: set) -> dict:
                 continue  # read in another way than it was written
             weight, loads = _cone(body, node, rows.inner)
             is_host = root in shared.values()
-            if weight > EASY or is_host:
+            if can_share and (weight > EASY or is_host):
                 host = _host(bodies, max(readers), place, dtype, shared)
                 if host is not None:
                     shared[root], ends[root] = host

@@ -1,0 +1,270 @@
+"""Kernel steps as CUDA launches: which outputs share a launch, and how the space is shared out.
+
+`launches_of(step, block)` is the door; text.py prints the kernels.  An output that is reduced
+decides which axes are kept; stores and total reductions ride along with any.  Reductions that keep
+different axes are launches of their own, each with only what it needs.
+
+Sizes decide how threads are arranged (`_walk`), never the card: `block` is the only thing that is
+known of it.  Partial results lie in scratch memory, and reducing them is one more loop of the same
+kind, down to one block, so sums of any length are trees.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tapejit.codegen.cuda.launches import Argument, Launch, Launches
+from tapejit.codegen.cuda.text import KernelText, Part, Walk
+from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, RowStep, is_total
+
+# ---------------------------------------------------------------- data
+
+BLOCKS = 16384
+"""Of a launch, at most: many waves on any card, so that the last, which is not full, costs little;
+each thread then takes several elements."""
+BLOCKS_THAT_ADD = 4096
+"""The same where each block leaves partial results of its own."""
+ENOUGH = 8
+"""Elements a thread from which more blocks are worth their partial results."""
+LONGEST_SUM = 512
+"""Numbers that one thread adds up in a row, about: errors grow with this, not with the length."""
+SMALL_INDEX = 1 << 30
+"""Elements that int32 indices reach, with room for steps beyond the end."""
+
+# ---------------------------------------------------------------- steps
+
+
+def launches_of(step: KernelStep | RowStep, block: int) -> Launches:
+    """The launches of a step, for blocks of so many threads (a power of two)."""
+    scratch: list[tuple[str, int]] = []
+    parts, first = [], 0
+    for part in step.parts:
+        arguments = tuple([Argument("view", first + k) for k in range(len(part.views))])
+        strides = tuple([view.strides for view in part.views])
+        parts.append(Part(part.kernel, part.lengths, strides, arguments))
+        first += len(part.views)
+    if not math.prod(parts[0].lengths[:-1]):
+        return Launches(())
+    if isinstance(step, KernelStep):
+        launches = _of_loop(parts[0], block, scratch)
+    else:
+        launches = _of_rows(parts, block, scratch)
+    return Launches(tuple(launches), tuple(scratch))
+
+
+def _of_loop(part: Part, block: int, scratch: list) -> list[Launch]:
+    """A loop: one launch for all outputs that keep the same axes."""
+    together = [j for j, output in enumerate(part.kernel.outputs) if _kept(output) is None]
+    groups: dict[tuple, list[int]] = {}
+    for j, output in enumerate(part.kernel.outputs):
+        kept = _kept(output)
+        if kept is not None:
+            groups.setdefault(kept, []).append(j)
+    if not groups:
+        return _launch([part], _walk(part, None, block), block, scratch)
+    launches = []
+    for kept, members in groups.items():
+        alone = restricted(part, sorted([*together, *members]))
+        launches += _launch([alone], _walk(alone, kept, block), block, scratch)
+        together = []
+    return launches
+
+
+def _of_rows(parts: list[Part], block: int, scratch: list) -> list[Launch]:
+    """A row kernel: its loops one after the other in each block, and behind it what is reduced
+    over rows."""
+    outer = tuple(range(len(parts[0].lengths) - 1))
+    inside, after = [], []
+    for part in parts:
+        here = [j for j, o in enumerate(part.kernel.outputs) if _kept(o) in (None, outer)]
+        there = [j for j in range(len(part.kernel.outputs)) if j not in here]
+        if here:
+            inside.append(restricted(part, here))
+        if there:
+            after.append(restricted(part, there))
+    launches = []
+    if inside:
+        longest = max(inside, key=lambda part: part.lengths[-1])
+        walk = _walk(longest, outer, block, can_split=False)[0], 1
+        launches = _launch(inside, walk, block, scratch)
+    for part in after:
+        launches += _of_loop(part, block, scratch)
+    return launches
+
+
+def _kept(output: Output):
+    """The axes that a reduction keeps; None for stores and total reductions."""
+    if output.reduce is None or is_total(output):
+        return None
+    return tuple([axis for axis, step in enumerate(output.operand.steps) if step != "0"])
+
+
+def restricted(part: Part, members: list[int]) -> Part:
+    """A loop with some of its outputs, and only what those need."""
+    kernel = part.kernel
+    if len(members) == len(kernel.outputs):
+        return part
+    needed: set[int] = set()
+    stack = [kernel.outputs[j].node for j in members]
+    while stack:
+        i = stack.pop()
+        if i not in needed:
+            needed.add(i)
+            if kernel.nodes[i].fn not in ("load", "literal", "index"):
+                stack += kernel.nodes[i].operands
+    inputs = sorted({n.operands[0] for i in needed if (n := kernel.nodes[i]).fn == "load"})
+    number, new_input = {}, {k: new for new, k in enumerate(inputs)}
+    nodes: list[Node] = []
+    for i in sorted(needed):
+        fn, dtype, operands = kernel.nodes[i]
+        if fn == "load":
+            operands = (new_input[operands[0]],)
+        elif fn not in ("literal", "index"):
+            operands = tuple([number[x] for x in operands])
+        number[i] = len(nodes)
+        nodes.append(Node(fn, dtype, operands))
+    outputs = [kernel.outputs[j] for j in members]
+    outputs = [output._replace(node=number[output.node]) for output in outputs]
+    places = [*inputs, *(len(kernel.inputs) + j for j in members)]
+    smaller = LoopKernel(
+        kernel.rank, tuple([kernel.inputs[k] for k in inputs]), tuple(nodes), tuple(outputs)
+    )
+    return Part(
+        smaller,
+        part.lengths,
+        tuple([part.strides[k] for k in places]),
+        tuple([part.arguments[k] for k in places]),
+    )
+
+
+# ---------------------------------------------------------------- who goes where
+
+
+def _walk(
+    part: Part, kept: tuple[int, ...] | None, block: int, can_split: bool = True
+) -> tuple[Walk, int]:
+    """How a space is shared out, and in how many parts blocks cut the reduced axes."""
+    lengths, axes = part.lengths, range(len(part.lengths))
+    inner, index = axes[-1], _index(part)
+    if kept is None:  # elementwise
+        if len(lengths) == 1 or lengths[-1] < max(block // 32, 2):
+            return Walk(tuple(axes), (), 1, False, False, False, index), 1
+        kept = tuple(axes[:-1])
+        is_sum = False
+    else:
+        is_sum = any(output.reduce is not None for output in part.kernel.outputs)
+    reduced = tuple([axis for axis in axes if axis not in kept])
+    n_kept = math.prod([lengths[axis] for axis in kept])
+    n_reduced = math.prod([lengths[axis] for axis in reduced])
+    nested = False
+    if inner in reduced:
+        nested = len(reduced) > 1 and lengths[-1] >= min(64, block)
+        length = lengths[-1] if nested else n_reduced
+        lanes = next(n for n in (block, block // 8, block // 32, 1) if 0 < n <= max(length, 1))
+    else:
+        lanes = block // min(max(block // 8, 1), _power(n_kept))
+        while lanes > 1 and n_reduced < 2 * lanes:
+            lanes //= 2
+    tiles = -(-n_kept // (block // lanes))
+    splits = 1
+    if can_split:
+        wanted = min(BLOCKS_THAT_ADD, math.prod(lengths) // (block * ENOUGH)) // tiles
+        if is_sum:
+            wanted = max(wanted, n_reduced // (lanes * LONGEST_SUM))
+        most = n_reduced // lengths[-1] if nested else n_reduced // (lanes * 4)
+        splits = max(min(wanted, most), 1)
+    walk = Walk(kept, reduced, lanes, inner not in reduced, nested, splits > 1, index)
+    return walk, splits
+
+
+def _index(part: Part) -> str:
+    """The width of index arithmetic."""
+    spans = [
+        sum(abs(s) * (n - 1) for s, n in zip(strides, part.lengths, strict=True))
+        for strides in part.strides
+    ]
+    largest = max([math.prod(part.lengths), *spans])
+    return "i32" if largest < SMALL_INDEX else "i64"
+
+
+def _power(n: int) -> int:
+    """The next power of two."""
+    return 1 << max(n - 1, 0).bit_length()
+
+
+# ---------------------------------------------------------------- launches
+
+
+def _launch(parts: list[Part], how: tuple[Walk, int], block: int, scratch: list) -> list[Launch]:
+    """The launch of loops that walk together, and those that reduce what it leaves."""
+    walk, splits = how
+    index = "i64" if any(_index(part) == "i64" for part in parts) else "i32"
+    walk = walk._replace(index=index)
+    lengths = parts[0].lengths
+    n_kept = math.prod([lengths[axis] for axis in walk.kept])
+    items = -(-n_kept // (block // walk.lanes)) * splits
+    totals = [
+        (number, j)
+        for number, part in enumerate(parts)
+        for j, output in enumerate(part.kernel.outputs)
+        if is_total(output)
+    ]
+    most = BLOCKS
+    if totals:
+        elements = sum(math.prod(part.lengths) for part in parts)
+        most = min(BLOCKS_THAT_ADD, max(elements // (block * ENOUGH), 1))
+    grid = min(items, most)
+    partials: dict[tuple[int, int], Argument] = {}
+    sums: list[Part] = []
+    for number, part in enumerate(parts):
+        for j, output in enumerate(part.kernel.outputs):
+            place = len(part.kernel.inputs) + j
+            argument, strides = part.arguments[place], part.strides[place]
+            if (number, j) in totals:
+                if grid == 1:
+                    partials[number, j] = argument
+                    continue
+                shape, along = (grid,), (0,)
+            elif output.reduce is not None and walk.split:
+                shape = (splits, *(lengths[axis] for axis in walk.kept))
+                along = (0, *(strides[axis] for axis in walk.kept))
+            else:
+                continue
+            partials[number, j] = area = Argument("scratch", len(scratch))
+            scratch.append((output.operand.dtype, math.prod(shape)))
+            sums.append(_sum(output, shape, area, along, argument))
+    numbers = {"items": items, "splits": splits, "nk": n_kept}
+    text = KernelText(parts, walk, block)
+    for part, loop in zip(parts, text.loops, strict=True):
+        n_reduced = math.prod([part.lengths[axis] for axis in walk.reduced])
+        numbers[f"nr{loop.tag}"] = n_reduced
+        numbers[f"no{loop.tag}"] = n_reduced // max(part.lengths[-1], 1)
+    function, arguments = text.function(numbers, partials)
+    launches = [Launch(function, grid, arguments)]
+    for part in sums:
+        launches += _of_loop(part, block, scratch)
+    return launches
+
+
+def _sum(output: Output, shape, area: Argument, along, target: Argument) -> Part:
+    """The loop that reduces partial results, which lie row-major in a scratch area, over axis 0."""
+    dtype, ends = output.operand.dtype, []
+    step = 1
+    for n in reversed(shape):
+        ends.append(step)
+        step *= n
+    strides = tuple(reversed(ends))
+    if along[1:] == strides[1:] and len(shape) > 2:  # the result is row-major too
+        shape, strides, along = (shape[0], math.prod(shape[1:])), (strides[0], 1), (0, 1)
+    kernel = LoopKernel(
+        len(shape),
+        (Operand(dtype, _steps(strides)),),
+        (Node("load", dtype, (0,)),),
+        (Output(0, Operand(dtype, _steps(along)), output.reduce),),
+    )
+    return Part(kernel, shape, (strides, along), (area, target))
+
+
+def _steps(strides):
+    letters = ["s" if stride else "0" for stride in strides]
+    return "".join(letters[:-1]) + ("1" if strides[-1] == 1 else letters[-1])
