@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import tapejit
+from tapejit.errors import GpuUnavailable
+from tapejit.runtime.cuda.probe import device
 from tapejit.transforms.paths import Paths
 
 
@@ -19,6 +21,17 @@ def pytest_collection_finish():
     """The objects of 24,000 tests are looked at no more: a collection takes 0.4 s with them."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `gpu` are skipped where there is none, with what the probe says of it."""
+    marked = [item for item in items if "gpu" in item.keywords]
+    if marked:
+        try:
+            device(0)
+        except GpuUnavailable as missing:
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=str(missing)))
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ NAMESPACES = {
     "samplers.": {
         n: getattr(samplers, n) for n in samplers.__all__ if callable(getattr(samplers, n))
     },
-    "cuda.": {"is_available": cuda.is_available, "device_count": cuda.device_count},
+    "cuda.": {n: getattr(cuda, n) for n in cuda.__all__ if n != "OutOfMemoryError"},
 }
 DOCUMENTED = {
     space + name: inspect.getdoc(value) or ""

@@ -85,8 +85,8 @@ class Card:
         self.context = self._check("", self.driver.cuDevicePrimaryCtxRetain(device))
         self.name = self.call("cuDeviceGetName", 256, device).split(b"\0")[0].decode()
         self._current = threading.local()
-        self._default_stream = CardStream(self, LEGACY)
-        self._used: weakref.WeakSet[CardStream] = weakref.WeakSet([self._default_stream])
+        self.default_stream = CardStream(self, LEGACY)
+        self._used: weakref.WeakSet[CardStream] = weakref.WeakSet([self.default_stream])
         self._staging = Staging(self)
         self._kernels: dict[Function, Callable[..., None]] = {}
         self._lock = Lock()
@@ -293,7 +293,7 @@ class Card:
 
     @property
     def stream(self) -> CardStream:
-        return getattr(self._current, "stream", self._default_stream)
+        return getattr(self._current, "stream", self.default_stream)
 
     @stream.setter
     def stream(self, stream: CardStream):

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapejit.codegen.cuda.launches import Function
 from tapejit.config import settings
+from tapejit.errors import GpuUnavailable
 from tapejit.locks import Lock
 
 Place = Any
@@ -101,6 +102,8 @@ class Machine(Protocol):
     """Threads of a block that kernels are to be made for."""
     stream: Any
     """The calling thread's current stream; may be set."""
+    default_stream: Any
+    """The one that is current where none was set."""
 
     def allocate(self, n_bytes: int) -> Memory:
         """Memory, aligned to 256 bytes; errors.OutOfMemory where there is none left."""
@@ -189,8 +192,13 @@ def count() -> int:
 
 def _made(index: int) -> Machine:
     if settings.cuda == "simulator":
-        from tapejit.runtime.cuda.simulated import SimulatedMachine
+        from tapejit.runtime.cuda.simulated import COUNT, SimulatedMachine
 
+        if not 0 <= index < COUNT:
+            raise GpuUnavailable(
+                "device",
+                f"device='cuda:{index}': there are {COUNT} simulated GPUs, 0 to {COUNT - 1}",
+            )
         return SimulatedMachine(index)
     from tapejit.runtime.cuda.card import Card
 

@@ -112,7 +112,7 @@ class SimulatedMachine:
         self._streams = 0
         self._lock = Lock()
         self._current = threading.local()
-        self._default_stream = self.new_stream()
+        self.default_stream = self.new_stream()
 
     # -------------------------------------------------------------------------- memory
 
@@ -255,7 +255,7 @@ class SimulatedMachine:
 
     @property
     def stream(self) -> SimulatedStream:
-        return getattr(self._current, "stream", self._default_stream)
+        return getattr(self._current, "stream", self.default_stream)
 
     @stream.setter
     def stream(self, stream: SimulatedStream):
