@@ -55,6 +55,19 @@ def owned(value: Any) -> Any:
     return value.copy() if isinstance(value, DeviceArray) else np.array(value)
 
 
+def as_value(x: Any) -> Any:
+    """An array or number as tensors hold it: NumPy's scalars where there are no axes."""
+    return x if isinstance(x, DeviceArray) else np.asarray(x)[()]
+
+
+def zeros_like(value: Any) -> Any:
+    """Zeros of a value's shape and dtype, where it is."""
+    if not isinstance(value, DeviceArray):
+        return np.zeros(np.shape(value), value.dtype)[()]
+    zero = DeviceArray.from_host(value.machine, np.zeros((), value.dtype))
+    return zero.view(value.shape, (0,) * value.ndim).copy()
+
+
 def another(value: Any) -> Any:
     """The same memory or number as an object of its own."""
     if isinstance(value, DeviceArray):

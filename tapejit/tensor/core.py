@@ -22,6 +22,7 @@ from tapejit import dtypes
 from tapejit.dtypes import BOOL, FLOAT, INTEGER, DType, of_number, promote, to_float
 from tapejit.errors import DeviceError, DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind, lookup
+from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.devices import MEMORY
 from tapejit.runtime.eager import EVALUATE, evaluate, evaluator_for
 from tapejit.shapes import CPU, Aval, aval
@@ -613,6 +614,8 @@ def from_array(array) -> Tensor:
 
     Errors  DtypeError for masked arrays, matrices, object and other arrays that tensors cannot hold
     """
+    if isinstance(array, DeviceArray):
+        return wrap(array)
     if isinstance(array, np.matrix):
         raise DtypeError(
             "tensor: of an np.matrix, * is the matrix product, which tensors would lose silently\n"

@@ -19,7 +19,10 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import ArgumentError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
+from tapejit.runtime.cuda.arrays import DeviceArray
+from tapejit.runtime.devices import as_value, moved, on_host, zeros_like
 from tapejit.runtime.entry import Entries
+from tapejit.shapes import Aval
 from tapejit.tensor.core import Tensor, apply, from_array, new_leaf, wrap
 from tapejit.tensor.recording import state
 from tapejit.transforms import trees
@@ -46,6 +49,8 @@ def signature_of(leaves: Sequence) -> tuple:
 def _signature_of_other(x):
     if isinstance(x, Tensor):
         return x._aval
+    if isinstance(x, DeviceArray):
+        return DeviceArray, x.shape, x.dtype, x.device
     if dtypes.is_masked(x) or isinstance(x, np.matrix):
         from_array(x)  # raises
     return type(x), np.shape(x), getattr(x, "dtype", None)
@@ -53,13 +58,20 @@ def _signature_of_other(x):
 
 def array_of(leaf):
     """The native array of an argument leaf."""
-    if leaf.__class__ is np.ndarray and leaf.dtype.isnative:
+    if (leaf.__class__ is np.ndarray and leaf.dtype.isnative) or isinstance(leaf, DeviceArray):
         return leaf
     if isinstance(leaf, Tensor):
         return leaf._value
     if isinstance(leaf, float | int):
         return np.float64(leaf)
     return from_array(leaf)._value
+
+
+def as_seed(value, like: Aval):
+    """A cotangent or tangent as a program takes it: in the dtype and on the device of `like`."""
+    if isinstance(value, DeviceArray):
+        return wrap(value).to(like.dtype, device=like.device)._value
+    return moved(np.asarray(value, like.dtype.dtype)[()], like.device)
 
 
 def is_recorded(leaves: Sequence) -> bool:
@@ -88,9 +100,9 @@ def leave(value, example, is_numpy):
     if not is_numpy:
         if isinstance(value, Slot):
             return value.tensor()
-        return value if isinstance(value, Tensor) else wrap(np.asarray(value)[()])
+        return value if isinstance(value, Tensor) else wrap(as_value(value))
     if type(example) is float:
-        return value.item()
+        return on_host(value).item()
     return value
 
 
@@ -277,7 +289,7 @@ def rebuild(recorded: Trace, results, leaves):
         if isinstance(output, OutputRow):
             value = next(rows)
             if is_numpy and plain and np.ndim(value) == 0:
-                value = value.item()
+                value = on_host(value).item()
             values.append(leave(value, None, is_numpy))
         else:
             values.append(np.array(output) if isinstance(output, np.ndarray) else output)
@@ -380,7 +392,7 @@ def check_real(dtype) -> None:
 def _alias(x) -> Tensor:
     """A tensor equal to x with a row of its own, to differentiate with respect to."""
     if not isinstance(x, Tensor):
-        x = from_array(np.asarray(x, None if hasattr(x, "dtype") else np.float64)[()])
+        x = from_array(x if hasattr(x, "dtype") else np.float64(x))
     if not x._tracked:
         return new_leaf(x._value, x._aval.dtype)
     return apply(OPS["reshape"], (x,), (x._aval.shape,), value=x._value)
@@ -399,4 +411,4 @@ def with_aliases(arguments, args):
 
 
 def zeros_of(x):
-    return wrap(np.zeros(x._aval.shape, x._aval.dtype.dtype)[()])
+    return wrap(zeros_like(x._value), x._aval.dtype)

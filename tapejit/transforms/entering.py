@@ -21,7 +21,7 @@ import numpy as np
 from tapejit.dtypes import from_numpy, get_default_dtype
 from tapejit.runtime import entry_code
 from tapejit.runtime.entry import MAX_GATHERED, Entries, NotNative, Writer, is_possible, word_at
-from tapejit.shapes import aval
+from tapejit.shapes import CPU, aval, common_device
 from tapejit.tensor.core import Tensor, wrap, wrap_known
 from tapejit.tensor.random import Draw
 from tapejit.transforms import trees
@@ -90,6 +90,8 @@ def _record(path, structure, leaves, results, answer, out):
     value, slots = _form_of(path, results, answer)
     writer = Writer()
     avals = [path.program.tape.kind(row).aval for row in path.program.inputs]
+    if common_device(avals) != CPU:
+        raise NotNative("a GPU")
     if not uses_numpy(leaves):
         default = get_default_dtype()
         writer.holds(lambda: get_default_dtype() is default)

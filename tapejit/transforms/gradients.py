@@ -6,9 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tapejit.errors import NotDifferentiable
+from tapejit.runtime.devices import zeros_like
 from tapejit.runtime.entry import Entries
 from tapejit.tensor import backward as engine
 from tapejit.tensor.calls import Level
@@ -149,8 +148,7 @@ def _values_and_gradients(recorded, results, leaves, wanted):
     gradients = []
     for i, gradient in zip(wanted, results[n:], strict=True):
         if gradient is None:
-            array = array_of(leaves[i])
-            gradient = np.zeros(np.shape(array), array.dtype)[()]
+            gradient = zeros_like(array_of(leaves[i]))
         gradients.append(leave(gradient, leaves[i], is_numpy))
     return value, gradients
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from tapejit import autodiff
 from tapejit.registry import OPS
+from tapejit.runtime.devices import as_value, moved, on_host
 from tapejit.runtime.entry import Entries
 from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor, apply, wrap
@@ -119,7 +120,7 @@ def _blocks(arguments, args, wanted, recorded, results, leaves):
             array = array_of(leaves[i])
             block = next(remaining) if has_slope else None
             if block is None:
-                block = np.zeros((*shape, *np.shape(array)), array.dtype)[()]
+                block = moved(np.zeros((*shape, *array.shape), array.dtype)[()], array.device)
             blocks.append(leave(block, leaves[i] if not np.ndim(block) else None, is_numpy))
         per_output.append(arguments.gather(args, blocks))
     return trees.unflatten(recorded.structure, per_output)
@@ -155,7 +156,7 @@ def _rows(transform, arguments, args, kwargs, wanted, inner):
                 if 0 <= offset < aval.size:
                     seed[offset] = 1
                 offset -= aval.size
-                arrays.append(seed.reshape(aval.shape))
+                arrays.append(moved(seed.reshape(aval.shape), aval.device))
             return arrays
 
         return seeds
@@ -187,9 +188,10 @@ def _assemble(recorded, rows, arguments, args, leaves, wanted):
             block = np.zeros((n, *np.shape(array)), array.dtype)
             for j, row in enumerate(part):
                 if row[column] is not None:
-                    block[j] = row[column]
+                    block[j] = on_host(row[column])
             block = block.reshape((*shape, *np.shape(array)))
-            blocks.append(leave(block[()], leaves[i] if not block.ndim else None, is_numpy))
+            block = moved(block[()], array.device)
+            blocks.append(leave(block, leaves[i] if not block.ndim else None, is_numpy))
         per_output.append(arguments.gather(args, blocks))
     return trees.unflatten(recorded.structure, per_output)
 
@@ -210,7 +212,7 @@ def _inner_jacobian(function, arguments, args, kwargs):
 
 def _inner_rows(output, aliases, level):
     if not isinstance(output, Tensor):
-        output = wrap(np.asarray(output)[()])
+        output = wrap(as_value(output))
     check_not_complex(output._aval.dtype)
     seeds = _unit_vectors(output)
     columns = over_samples(lambda seed: inner_gradient(output, aliases, level, seed), seeds)

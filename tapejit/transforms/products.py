@@ -12,6 +12,7 @@ from tapejit import autodiff, dtypes
 from tapejit.errors import ShapeError
 from tapejit.runtime import reference
 from tapejit.runtime.compiled import compile_program
+from tapejit.runtime.devices import as_value, owned, zeros_like
 from tapejit.shapes import Aval
 from tapejit.simplify import simplify
 from tapejit.tape import Program, needed_rows, with_inputs
@@ -25,6 +26,7 @@ from tapejit.transforms import running, trees
 from tapejit.transforms.dispatch import (
     Arguments,
     array_of,
+    as_seed,
     is_recorded,
     leave,
     rebuild,
@@ -84,7 +86,7 @@ def vjp(function: Callable, *primals) -> tuple[Any, Callable]:
         return _inner_vjp(function, arguments, primals, leaves, True)
     if recorded.recording.hooks or recorded.recording.calls:  # they are called with tensors
         return _inner_vjp(function, arguments, primals, leaves, False)
-    value = rebuild(recorded, [np.array(v)[()] for v in _computed(recorded)], leaves)
+    value = rebuild(recorded, [owned(v)[()] for v in _computed(recorded)], leaves)
     return value, _pullback(recorded, arguments, primals, leaves)
 
 
@@ -125,7 +127,7 @@ class Saved:
         inputs = frozenset(recorded.inputs)
         for i, row in enumerate(self.rows):
             if row in inputs:  # the caller may go on writing to it
-                self.arrays[i] = np.array(self.arrays[i])[()]
+                self.arrays[i] = owned(self.arrays[i])[()]
         ends = (*self.sweep.seeds, *self.rows)
         self.program = Program(with_inputs(tape, ends), ends, self.results)
         self.compiled: Callable | None = None
@@ -134,7 +136,7 @@ class Saved:
     def pull(self, seeds: Sequence[Tensor]) -> list:
         """A cotangent per input row, as a tensor; None where it is zero."""
         if any(x._tracked for x in seeds):
-            saved = [wrap(np.asarray(x)[()]) for x in self.arrays]
+            saved = [wrap(as_value(x)) for x in self.arrays]
             tensors = dict(zip(self.program.inputs, [*seeds, *saved], strict=True))
             found = iter(replay(self.program.tape, tensors, self.results))
         else:
@@ -147,9 +149,9 @@ class Saved:
         if self.compiled is None and self.calls >= CALLS_THAT_PAY:
             self.compiled = compile_program(simplify(self.program))
         if self.compiled is not None:
-            return [np.asarray(x)[()] for x in self.compiled(arrays)]
+            return [as_value(x) for x in self.compiled(arrays)]
         with np.errstate(all="ignore"):  # copies: a cotangent may be the seed itself
-            return [np.array(x)[()] for x in reference.run(self.program, arrays)]
+            return [owned(x)[()] for x in reference.run(self.program, arrays)]
 
 
 CALLS_THAT_PAY = 4
@@ -186,7 +188,7 @@ class Example:
         for x, leaf in zip(cotangents, self.leaves, strict=True):
             if x is None:
                 array = array_of(leaf)
-                x = wrap(np.zeros(np.shape(array), array.dtype)[()])
+                x = wrap(zeros_like(array))
             found.append(x if x._tracked else leave(_plain(x, self.is_numpy), leaf, self.is_numpy))
         return self.arguments.gather(self.primals, found)
 
@@ -246,12 +248,13 @@ def _inner_vjp(function, arguments, primals, leaves, inner):
 def _leave_vjp(output, is_numpy, inner):
     if not isinstance(output, Tensor) or inner:
         return output
-    return np.array(output._value)[()] if is_numpy else wrap(np.array(output._value)[()])
+    value = owned(output._value)[()]
+    return value if is_numpy else wrap(value)
 
 
 def _seed_like(one: Aval, seed) -> Tensor:
     if not isinstance(seed, Tensor):
-        seed = wrap(np.asarray(seed, one.dtype.dtype)[()])
+        seed = wrap(as_seed(seed, one))
     if seed._aval.shape != one.shape:
         raise ShapeError(
             f"cotangent of shape {seed._aval.shape} for an output of shape {one.shape}"
@@ -292,8 +295,8 @@ def _run_along(transform, primals, tangents, answer, inner):
     arrays = [array_of(t) for t in directions]
 
     def seeds(recorded):
-        kinds = [recorded.recording.kind(row).aval.dtype.dtype for row in recorded.inputs]
-        return [np.asarray(a, dtype) for a, dtype in zip(arrays, kinds, strict=True)]
+        avals = [recorded.recording.kind(row).aval for row in recorded.inputs]
+        return [as_seed(a, aval) for a, aval in zip(arrays, avals, strict=True)]
 
     called = transform.call(primals, {}, seeds)
     if called.is_inner:
@@ -311,8 +314,7 @@ def _answer_jvp(recorded, results, leaves):
     n = len(results) // 2
     value = rebuild(recorded, results[:n], leaves)
     filled = [
-        np.zeros(np.shape(v), v.dtype)[()] if t is None else t
-        for v, t in zip(results[:n], results[n:], strict=True)
+        zeros_like(v) if t is None else t for v, t in zip(results[:n], results[n:], strict=True)
     ]
     return value, _tangent_tree(recorded, filled, leaves)
 
@@ -387,8 +389,8 @@ def _push_inner(output, aliases, directions, level):
 
 def _as_direction(direction, x):
     if not isinstance(direction, Tensor):
-        direction = from_array(np.asarray(direction)[()])
-    return direction.to(x._aval.dtype)
+        direction = from_array(as_value(direction))
+    return direction.to(x._aval.dtype, device=x._aval.device)
 
 
 # ---------------------------------------------------------------- hvp, jacobian, hessian
@@ -445,7 +447,6 @@ def _products(results, leaves):
     """One product per argument leaf; zeros where nothing depends on it."""
     is_numpy = uses_numpy(leaves)
     filled = [
-        np.zeros(np.shape(array_of(x)), array_of(x).dtype)[()] if r is None else r
-        for r, x in zip(results, leaves, strict=True)
+        zeros_like(array_of(x)) if r is None else r for r, x in zip(results, leaves, strict=True)
     ]
     return [leave(r, x, is_numpy) for r, x in zip(filled, leaves, strict=True)]

@@ -17,6 +17,7 @@ import numpy as np
 
 from tapejit.dtypes import DType
 from tapejit.errors import TraceError
+from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.tensor.core import Tensor
 
 # ---------------------------------------------------------------- data
@@ -73,7 +74,7 @@ def flatten(tree, leaves: list, static_ints: bool = True):
                  arguments a derivative is taken of, where they are refused later)
     """
     kind = type(tree)
-    if kind in (np.ndarray, float, Tensor):
+    if kind in (np.ndarray, float, Tensor, DeviceArray):
         leaves.append(tree)
         return LEAF
     if kind is int and not static_ints:

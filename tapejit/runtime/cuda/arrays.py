@@ -154,6 +154,11 @@ class DeviceArray:
             self.machine.copy_out(result, source.address)
         return result
 
+    def __getitem__(self, place):
+        """array[()], itself, as NumPy's arrays with axes are."""
+        assert place == (), place
+        return self
+
     def __setitem__(self, place, value):
         """array[...] = value, of the same dtype and a shape that broadcasts."""
         assert place is Ellipsis, place
