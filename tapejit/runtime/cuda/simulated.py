@@ -163,7 +163,8 @@ class SimulatedMachine:
 
     def copy_out(self, array: np.ndarray, address: int):
         self._refuse_in_capture("copied out")
-        _bytes(array)[:] = self._range(address, array.nbytes)
+        target = _bytes(array)
+        target[:] = self._range(address, array.nbytes)
 
     def copy(self, target: int, source: int, n_bytes: int):
         def call():

@@ -256,6 +256,18 @@ class _Barriers(ast.NodeTransformer):
         return node
 
 
+class _Turning:
+    """An order that is the other one each time."""
+
+    def __init__(self):
+        self.is_forward = False
+
+    def of(self, n: int) -> range:
+        """0 to n - 1, or n - 1 to 0."""
+        self.is_forward = not self.is_forward
+        return range(n) if self.is_forward else range(n - 1, -1, -1)
+
+
 class Kernel:
     """A function, ready to be run: `run(grid, arguments)`, arguments being pointers and ints."""
 
@@ -268,27 +280,22 @@ class Kernel:
         self.run_thread = scope["kernel"]
         self.has_barriers = bool(self.run_thread.__code__.co_flags & 0x20)  # a generator
         self.block = function.block
-        self.turns = False
+        self.blocks, self.threads = _Turning(), _Turning()
         self.at = (0, 0)
 
     def run(self, grid: int, arguments: Sequence[Pointer | int]):
         """Run all blocks."""
         self.cuda.blockDim.x, self.cuda.gridDim.x = self.block, grid
         with np.errstate(all="ignore"):
-            for block in self._either_way(grid):
+            for block in self.blocks.of(grid):
                 self.cuda.blockIdx.x = block
                 self.cuda.shared = _Shared()
                 if self.has_barriers:
                     self._run_with_barriers(arguments)
                 else:
-                    for thread in self._either_way(self.block):
+                    for thread in self.threads.of(self.block):
                         self._enter(thread)
                         self.run_thread(*arguments)
-
-    def _either_way(self, n):
-        """0 to n - 1, and from n - 1 to 0 the next time."""
-        self.turns = not self.turns
-        return range(n) if self.turns else range(n - 1, -1, -1)
 
     def _enter(self, thread):
         self.cuda.threadIdx.x = thread
@@ -300,7 +307,7 @@ class Kernel:
         asked = [0] * self.block
         while True:
             reached = {}
-            for thread in self._either_way(self.block):
+            for thread in self.threads.of(self.block):
                 self._enter(thread)
                 self.cuda.shared.asked = asked[thread]
                 reached[thread] = next(threads[thread], None)
