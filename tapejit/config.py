@@ -11,6 +11,7 @@
                               background · 0 never · 1 at once
     kernels  TAPEJIT_KERNELS  how many kernels a process keeps for programs to come (2048)
     cuda     TAPEJIT_CUDA     card: "cuda" is a GPU · simulator: one that is simulated on the CPU
+    graphs   TAPEJIT_GRAPHS   1 replays calls on a GPU as CUDA graphs · 0 launches kernel by kernel
     blocking TAPEJIT_BLOCKING 1 waits for each launch on a GPU: errors name the launch
 
 `TAPEJIT_CACHE`, `TAPEJIT_CACHE_DIR` belong to tapejit.cache.  Start at `set`.
@@ -37,6 +38,7 @@ class Settings:
     tier: str = "auto"
     kernels: int = 2048
     cuda: str = "card"
+    graphs: int = 1
     blocking: int = 0
 
 

@@ -172,3 +172,11 @@ class LaunchError(TapejitError, RuntimeError):
     message names the launches since the last synchronisation, TAPEJIT_BLOCKING=1 exactly the one.
     After such an error a process can no longer use the card.
     """
+
+
+class NoGpuForm(TapejitError, NotImplementedError):
+    """An operation has no form for a GPU, or none for this dtype.
+
+    Nothing is computed on the CPU instead, since the copies would be silent and slow:
+    ``x.cpu()`` before it and ``.cuda()`` behind it say that they are meant.
+    """

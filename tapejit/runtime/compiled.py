@@ -556,7 +556,7 @@ def checked(program: Program, call: Callable) -> Callable:
         results = call(inputs)
         wanted = _reference_call(program)(kept)
         for row, got, want in zip(program.outputs, results, wanted, strict=True):
-            if not _agree(np.asarray(got), np.asarray(want)):
+            if not agree(np.asarray(got), np.asarray(want)):
                 raise AssertionError(
                     f"compiled and reference differ in row {row}, {program.tape.kind(row)}:\n"
                     f"  compiled   {got}\n  reference  {want}"
@@ -566,7 +566,7 @@ def checked(program: Program, call: Callable) -> Callable:
     return compare
 
 
-def _agree(got, want):
+def agree(got, want):
     """Equal within the dtype's tolerance, relative to the largest finite element."""
     if got.shape != want.shape or got.dtype != want.dtype:
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import NamedTuple
 
 from tapejit.registry import Operand, Work
 
@@ -55,11 +56,25 @@ def _walk(shape, strides):
     return None
 
 
-def matmul_work(operands, result):
-    """matmul of float32 and float64."""
+class Product(NamedTuple):
+    """Products of matrices in memory, one for each index of the batch axes."""
+
+    m: int
+    n: int
+    k: int
+    x: tuple[int, int]
+    """Of the left matrix, m by k: whether it is turned, and the step from line to line."""
+    y: tuple[int, int]
+    """Of the right one, k by n."""
+    batch: tuple[int, ...]
+    x_batch: tuple[int, ...]
+    """How far apart the matrices are along each batch axis."""
+    y_batch: tuple[int, ...]
+
+
+def product(operands, result) -> Product:
+    """What matmul has to do with operands that lie so, and a row-major result."""
     x, y = operands
-    if result.dtype.kernel not in NS:
-        return None
     (xs, xd), (ys, yd) = (x.shape, x.strides), (y.shape, y.strides)
     if len(xs) == 1:  # a row
         xs, xd = (1, *xs), (xs[0] * xd[0], *xd)
@@ -69,7 +84,7 @@ def matmul_work(operands, result):
     batch = result.shape[: len(result.shape) - (len(x.shape) > 1) - (len(y.shape) > 1)]
     xb, yb = _batch(xs, xd, batch), _batch(ys, yd, batch)
     if batch and not any(yb):
-        folded = _fold((*batch, m), (*xb, xd[-2]))
+        folded = fold((*batch, m), (*xb, xd[-2]))
         if folded is not None and _walk((folded[0], k), (folded[1], xd[-1])) is not None:
             (m, down), batch = folded, ()
             xs, xd = (m, k), (down, xd[-1])
@@ -80,6 +95,14 @@ def matmul_work(operands, result):
         walk_x = 1, xd[-1] if k > 1 else 1
     if walk_x is None or walk_y is None:  # asked before it is known where operands lie
         walk_x, walk_y = walk_x or (0, k), walk_y or (0, n)
+    return Product(m, n, k, walk_x, walk_y, batch, xb, yb)
+
+
+def matmul_work(operands, result):
+    """matmul of float32 and float64."""
+    if result.dtype.kernel not in NS:
+        return None
+    m, n, k, walk_x, walk_y, batch, xb, yb = product(operands, result)
     if not batch and walk_x[0] == 0 and walk_y[0] == 1 and 1 < m <= FEW and n >= FEW:
         size = result.dtype.itemsize
         meta = (0, 1, m, n, k, walk_x[1], walk_y[1], COLUMNS, size)
@@ -106,7 +129,7 @@ def _batch(shape, strides, batch):
     return (*[0] * (len(batch) - len(own)), *own)
 
 
-def _fold(shape, strides):
+def fold(shape, strides):
     """Axes as one: (length, stride), or None."""
     length, step = 1, None
     for n, stride in zip(reversed(shape), reversed(strides), strict=True):
@@ -120,7 +143,7 @@ def _fold(shape, strides):
 
 def _places(batch, xb, yb):
     """How far apart the products' operands are; or a list of all places."""
-    one, other = _fold(batch, xb), _fold(batch, yb)
+    one, other = fold(batch, xb), fold(batch, yb)
     if one is not None and other is not None:
         return one[1], other[1], 0
     numbers = itertools.product(*map(range, batch))

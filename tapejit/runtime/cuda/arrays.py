@@ -9,6 +9,7 @@ Nothing becomes a NumPy array by itself: `np.asarray` of one raises, and `to_hos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from tapejit.dtypes import from_numpy
 from tapejit.errors import DtypeError
-from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, View
+from tapejit.registry import Operand
+from tapejit.runtime.cuda import statuses
 from tapejit.runtime.cuda.machine import Machine
 from tapejit.schedule.views import contiguous, is_contiguous
 
@@ -152,6 +154,7 @@ class DeviceArray:
         result = np.empty(self.shape, self.dtype)
         if result.size:
             self.machine.copy_out(result, source.address)
+        statuses.check(self.machine)
         return result
 
     def __getitem__(self, place):
@@ -173,15 +176,36 @@ class DeviceArray:
 
 # ---------------------------------------------------------------- copies
 
-_KERNEL = {1: "bool", 4: "i32", 8: "i64"}
-"""What elements of so many bytes are moved as: copies keep bits."""
+
+def to_host_together(arrays: Sequence[DeviceArray]) -> list[np.ndarray]:
+    """NumPy copies of row-major arrays on one machine: one transfer for those that share memory.
+
+    So it is with the small outputs of a program's call, as values of guards are.
+    """
+    found: list[Any] = [None] * len(arrays)
+    groups: dict[int, list[int]] = {}
+    for k, array in enumerate(arrays):
+        groups.setdefault(id(array.memory), []).append(k)
+    for members in groups.values():
+        if len(members) == 1 or not all(arrays[k].is_row_major for k in members):
+            for k in members:
+                found[k] = arrays[k].to_host()
+            continue
+        first = min(arrays[k].address for k in members)
+        last = max(arrays[k].address + arrays[k].nbytes for k in members)
+        packed = np.empty(last - first, np.uint8)
+        arrays[members[0]].machine.copy_out(packed, first)
+        for k in members:
+            array = arrays[k]
+            part = packed[array.address - first :][: array.nbytes]
+            found[k] = part.copy().view(array.dtype).reshape(array.shape)
+    if arrays:
+        statuses.check(arrays[0].machine)
+    return found
 
 
 def copy_between(target: DeviceArray, source: DeviceArray) -> None:
-    """Copy all elements between arrays of one shape and dtype on one machine.
-
-    Errors  DtypeError for elements of 2 or 16 bytes that do not lie in row-major order
-    """
+    """Copy all elements between arrays of one shape and dtype on one machine."""
     assert target.shape == source.shape and target.dtype == source.dtype, (target, source)
     if not target.size:
         return
@@ -189,33 +213,9 @@ def copy_between(target: DeviceArray, source: DeviceArray) -> None:
     if target.is_row_major and source.is_row_major:
         machine.copy(target.address, source.address, target.nbytes)
         return
-    kernel_dtype = _KERNEL.get(target.itemsize)
-    if from_numpy(target.dtype).kernel:
-        kernel_dtype = from_numpy(target.dtype).kernel
-    if kernel_dtype is None or (kernel_dtype == "bool" and target.dtype != np.bool_):
-        raise DtypeError(
-            f"{target.device}: {target.dtype.name} elements that are not in row-major order cannot "
-            "be copied yet\n  try  .cpu() first"
-        )
-    from tapejit.codegen.cuda.kernels import launches_of  # not for who has no GPU
+    from tapejit.runtime.cuda.copies import copy_launches  # not for who has no GPU
     from tapejit.runtime.cuda.launching import run_launches
 
-    step = _copy_step(target, source, kernel_dtype)
-    run_launches(machine, launches_of(step, machine.block), (source.address, target.address))
-
-
-def _copy_step(target, source, dtype) -> KernelStep:
-    """The loop over all axes from one array to the other."""
-    lengths = target.shape or (1,)
-    walks, views = [], []
-    for number, array in enumerate((source, target)):
-        strides = array.strides or (0,)
-        steps = ["0" if s == 0 and n > 1 else "s" for n, s in zip(lengths, strides, strict=True)]
-        if strides[-1] == 1:
-            steps[-1] = "1"
-        walks.append(Operand(dtype, "".join(steps)))
-        views.append(View(number, 0, lengths, strides))
-    kernel = LoopKernel(
-        len(lengths), (walks[0],), (Node("load", dtype, (0,)),), (Output(0, walks[1], None),)
-    )
-    return KernelStep(kernel, lengths, tuple(views))
+    here, there = (Operand(x.shape, x.strides, from_numpy(x.dtype)) for x in (source, target))
+    launches = copy_launches(here, there, machine.block)
+    run_launches(machine, launches, (source.address, target.address))

@@ -30,7 +30,10 @@ WORDS = (
 )  # fmt: skip
 """Numba's names of types that texts may use."""
 
-_TYPES = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32", "bool": "uint8"}
+_TYPES = {
+    "f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32", "bool": "uint8",
+    "u8": "uint8", "u16": "uint16",
+}  # fmt: skip
 _ENTRY = re.compile(r"\.visible \.entry (\w+)\s*\(")
 _COUNTED = re.compile(r"\b(?:_cudapy_\w+|_ZN\w+?)(?=_param_\d+\b|\b)")
 """Arrays, functions that were not inlined, and a module's unused "environment"."""

@@ -20,6 +20,7 @@ from tapejit.runtime.cuda.program import compile_for_device
 from tapejit.runtime.devices import machine_of, moved
 from tapejit.schedule.views import VIEWS, view_of
 from tapejit.shapes import aval
+from tapejit.simplify import simplify
 from tapejit.tape import Program
 
 KEPT = 4096
@@ -69,4 +70,4 @@ def _program(kind, avals):
     builder = Builder()
     operands = [builder.input(known) for known in avals]
     result = builder.emit(kind.op, operands, kind.attrs)
-    return Program(builder.tape, [x.row for x in operands], [result.row])
+    return simplify(Program(builder.tape, [x.row for x in operands], [result.row]))

@@ -230,6 +230,22 @@ class SimulatedMachine:
         whole = found[: len(found) // dtype.itemsize * dtype.itemsize]
         return Pointer(name, whole.view(dtype), start // dtype.itemsize)
 
+    # -------------------------------------------------------------------------- libraries
+
+    def host_call(self, call: Callable[[], None]):
+        """What a library does on a card; in order with what else is asked."""
+        self._do(call)
+
+    def host_view(
+        self, address: int, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...]
+    ) -> np.ndarray:
+        """Elements as a library sees them; strides in elements, none negative."""
+        last = sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+        elements = self._range(address, (last + 1) * dtype.itemsize).view(dtype)
+        return np.lib.stride_tricks.as_strided(
+            elements, shape, [step * dtype.itemsize for step in strides]
+        )
+
     # -------------------------------------------------------------------------- order
 
     def _do(self, call: Callable[[], None]):

@@ -32,6 +32,7 @@ from tapejit.errors import LaunchError
 
 DTYPES = {
     "f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.uint8,
+    "u8": np.uint8, "u16": np.uint16,
 }  # fmt: skip
 WORDS = {
     "float64": np.float64, "float32": np.float32, "int64": np.int64, "int32": np.int32,

@@ -1,0 +1,88 @@
+"""What loops on a GPU refused: looked at where somebody waits for the GPU anyway.
+
+On the CPU a loop that meets an index out of range, or a singular matrix, says so by its status, and
+the operation's `evaluate` raises.  On a GPU nobody looks at once, since that would wait: a status
+stays what it is until the next copy to the host from the same stream, which raises in the
+operation's place.  So an error may come later than its cause, as PyTorch's do, never not at all:
+no number reaches the host before `check` was asked.
+
+Start at `check`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapejit.errors import AxisError, LinAlgError, TapejitError
+from tapejit.locks import Lock
+from tapejit.plan import LoopStep
+from tapejit.runtime.cuda.machine import Machine
+
+_waiting: dict[tuple[int, int], dict[Statuses, None]] = {}
+"""By machine and stream: whose launches were not looked at."""
+_LOCK = Lock()
+
+
+class Statuses:
+    """The statuses of a program's loops: one int64 each, 0 before the first call."""
+
+    def __init__(self, machine: Machine, steps: list[LoopStep]):
+        self.machine, self.steps = machine, steps
+        self.memory = machine.allocate(8 * len(steps))
+        machine.copy_in(self.memory.address, np.zeros(len(steps), np.int64))
+        machine.synchronize()  # other threads' streams write to them
+
+    def address(self, step: LoopStep) -> int:
+        """Of the status of one step."""
+        return self.memory.address + 8 * next(k for k, s in enumerate(self.steps) if s is step)
+
+    def launched(self) -> None:
+        """A call was made on the current stream."""
+        key = _stream_of(self.machine)
+        waiting = _waiting.get(key)
+        if waiting is None or self not in waiting:
+            with _LOCK:
+                _waiting.setdefault(key, {})[self] = None
+
+    def error(self) -> TapejitError | None:
+        """What the first loop that refused has to say; waits for the stream."""
+        values = np.empty(len(self.steps), np.int64)
+        self.machine.copy_out(values, self.memory.address)
+        if not values.any():
+            return None
+        self.machine.copy_in(self.memory.address, np.zeros_like(values))
+        return _error_of(self.steps[int(np.flatnonzero(values)[0])], self.machine.index)
+
+
+def check(machine: Machine) -> None:
+    """Raise if a loop refused something in the current stream.  Waits for it if there are loops.
+
+    Errors  AxisError for an index out of range, LinAlgError for a matrix that cannot be factorized
+    """
+    key = _stream_of(machine)
+    if key not in _waiting:
+        return
+    with _LOCK:
+        waiting = _waiting.pop(key, {})
+    errors = [statuses.error() for statuses in waiting]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _stream_of(machine):
+    return id(machine), int(machine.stream.handle)
+
+
+def _error_of(step, index):
+    """The operation's own error; which call it was is known only to within the last copy."""
+    name = step.kind.op.name
+    later = (
+        f"\n  on cuda:{index}, whose operations run later than they are called: it is one of those "
+        "since the last copy to the host"
+    )
+    if step.kind.op.family == "linalg":
+        what = "not positive-definite" if name == "cholesky" else "singular"
+        return LinAlgError(f"{name}: a matrix is {what}{later}")
+    shape = list(step.views[0].shape)
+    return AxisError(f"{name}: an index is out of range for a tensor of shape {shape}{later}")
