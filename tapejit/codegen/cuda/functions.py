@@ -1,9 +1,9 @@
 """The numbers' functions in the text of CUDA kernels: how each is spelled for each dtype.
 
-Most are functions of `math` or of CUDA's libdevice (names.py).  The rest are written here, as plain
-Python functions that become part of a kernel's text: `definitions` prints those that it needs, once
-for each dtype, with that dtype's name in the place of `T`.  So a float32 kernel computes in float32
-throughout, and a kernel's text says all that it does.
+Most are functions of `math` or of `cuda.libdevice`, CUDA's own.  The rest are written here, as
+plain Python functions that become part of a kernel's text: `definitions` prints those that it
+needs, once for each dtype, with that dtype's name in the place of `T`.  So a float32 kernel
+computes in float32 throughout, and a kernel's text says all that it does.
 
 Sources: scalar_math.py and scalar_special.py, where the same formulas serve the CPU's texts.
 """
@@ -17,28 +17,41 @@ from math import inf, nan
 
 from numpy import int32, int64
 
-from tapejit.codegen.cuda.names import LIBDEVICE, MATH
 from tapejit.codegen.value_text import CONVERSION, FLOATS
+
+MATH = (
+    "exp", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan",
+    "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "pow", "hypot", "erf", "erfc",
+    "lgamma", "sqrt", "copysign",
+)  # fmt: skip
+"""Functions of `math`, at both precisions."""
+
+LIBDEVICE = {
+    "exp2": "exp2", "cbrt": "cbrt", "erfcx": "erfcx", "erfinv": "erfinv", "erfcinv": "erfcinv",
+    "bessel_j0": "j0", "bessel_j1": "j1", "floor": "floor", "ceil": "ceil", "trunc": "trunc",
+    "round": "rint", "fmod": "fmod",
+}  # fmt: skip
+"""Functions of `cuda.libdevice` by our names; those of float32 have an f behind theirs."""
 
 T = float
 """Stands for the dtype."""
 
 
 class _Later:
-    """Stands for a name that texts are given."""
+    """Stands for what texts are given."""
 
     def __getattr__(self, name):
         raise AttributeError(f"{name}: these functions are texts of kernels, not to be called")
 
 
-math = libdevice = _Later()
+cuda = math = _Later()
 
 # ---------------------------------------------------------------- arithmetic
 
 
 def mod(x, y):
     """Python's %: the result has the sign of the divisor; nan for division by zero."""
-    rest = libdevice.fmod(x, y)
+    rest = cuda.libdevice.fmod(x, y)
     if rest == T(0.0):
         return math.copysign(rest, y)
     return rest + y if (rest < T(0.0)) != (y < T(0.0)) else rest
@@ -48,11 +61,11 @@ def floordiv(x, y):
     """Python's //: infinite or nan for division by zero."""
     if y == T(0.0):
         return x / y
-    rest = libdevice.fmod(x, y)  # nan for an infinite x
+    rest = cuda.libdevice.fmod(x, y)  # nan for an infinite x
     near = (x - rest) / y
     if rest != T(0.0) and (rest < T(0.0)) != (y < T(0.0)):
         near = near - T(1.0)
-    whole = libdevice.floor(near)
+    whole = cuda.libdevice.floor(near)
     if near - whole > T(0.5):
         whole = whole + T(1.0)
     return math.copysign(T(0.0), x / y) if whole == T(0.0) else whole
@@ -131,7 +144,7 @@ def digamma(x):
     if x == T(0.0):
         return -math.copysign(T(inf), x)
     if x < T(0.0):
-        rest = x - libdevice.rint(x)  # exact
+        rest = x - cuda.libdevice.rint(x)  # exact
         if rest == T(0.0) or x == T(-inf):
             return T(nan)
         return digamma_right(T(1.0) - x) - T(3.141592653589793) / math.tan(
@@ -157,7 +170,7 @@ def trigamma(x):
     if x == T(0.0):
         return T(inf)
     if x < T(0.0):
-        rest = x - libdevice.rint(x)  # exact
+        rest = x - cuda.libdevice.rint(x)  # exact
         if x == T(-inf):
             return T(nan)
         if rest == T(0.0):
@@ -264,16 +277,20 @@ _HELPERS = {
 }
 
 
+_INLINED = '@cuda.jit(device=True, inline="always")'
+"""By Numba; a function that is called needs a device when it is compiled."""
+
+
 def call(fn: str, dtype: str) -> str:
     """How a function of tapejit.expressions is called on numbers of a dtype.
 
     >>> call("exp", "f32"), call("round", "f32"), call("mod", "f64"), call("mod_int", "i32")
-    ('math.exp', 'libdevice.rintf', 'mod_f64', 'mod_int')
+    ('math.exp', 'cuda.libdevice.rintf', 'mod_f64', 'mod_int')
     """
     if fn in MATH:
         return f"math.{fn}"
     if fn in LIBDEVICE:
-        return f"libdevice.{LIBDEVICE[fn]}{'f' if dtype == 'f32' else ''}"
+        return f"cuda.libdevice.{LIBDEVICE[fn]}{'f' if dtype == 'f32' else ''}"
     assert fn in _HELPERS, fn
     return f"{fn}_{dtype}" if dtype in FLOATS else fn
 
@@ -291,7 +308,7 @@ def _collect(text, found):
             definition = _definition(name)
             if definition:
                 _collect(definition, found)
-                found[name] = f"@device\n{definition}"
+                found[name] = f"{_INLINED}\n{definition}"
 
 
 @functools.cache

@@ -68,7 +68,6 @@ class Walk(NamedTuple):
 SLOTS = 4
 """Shared arrays of each dtype: so many reductions are folded at once."""
 _NAME = re.compile(r"\b[a-z]+\d*(?:_\d+)?[a-z]*\b")
-_FROM_NUMPY = ("float32", "float64", "int32", "int64", "uint8", "uint32", "uint64")
 _ARRAY = CONVERSION | {"bool": "uint8"}
 
 
@@ -161,11 +160,8 @@ class KernelText:
         lines = [f"def kernel({names}):", *_indented([*self.about(), *arrays, *body]), ""]
         kernel = "\n".join(lines)
         helpers = definitions(kernel)
-        words = set(_NAME.findall(helpers + kernel))
-        imports = [name for name in _FROM_NUMPY if name in words]
-        head = f"from numpy import {', '.join(imports)}\n\n\n" if imports else ""
         parameters = tuple(dtype for _, dtype, _ in given)
-        function = Function(head + helpers + kernel, parameters, self.block)
+        function = Function(helpers + kernel, parameters, self.block)
         return function, tuple(value for _, _, value in given)
 
     # ------------------------------------------------------------ parameters
