@@ -43,8 +43,6 @@ def launches_of(step: KernelStep | RowStep, block: int) -> Launches:
         strides = tuple([view.strides for view in part.views])
         parts.append(Part(part.kernel, part.lengths, strides, arguments))
         first += len(part.views)
-    if not math.prod(parts[0].lengths[:-1]):
-        return Launches(())
     if isinstance(step, KernelStep):
         launches = _of_loop(parts[0], block, scratch)
     else:
@@ -165,7 +163,7 @@ def _walk(
         lanes = block // min(max(block // 8, 1), _power(n_kept))
         while lanes > 1 and n_reduced < 2 * lanes:
             lanes //= 2
-    tiles = -(-n_kept // (block // lanes))
+    tiles = max(-(-n_kept // (block // lanes)), 1)
     splits = 1
     if can_split:
         wanted = min(BLOCKS_THAT_ADD, math.prod(lengths) // (block * ENOUGH)) // tiles
@@ -213,7 +211,7 @@ def _launch(parts: list[Part], how: tuple[Walk, int], block: int, scratch: list)
     if totals:
         elements = sum(math.prod(part.lengths) for part in parts)
         most = min(BLOCKS_THAT_ADD, max(elements // (block * ENOUGH), 1))
-    grid = min(items, most)
+    grid = max(min(items, most), 1)
     partials: dict[tuple[int, int], Argument] = {}
     sums: list[Part] = []
     for number, part in enumerate(parts):
