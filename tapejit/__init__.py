@@ -88,7 +88,8 @@ from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
 from tapejit.transforms.jacobians import hessian, jacobian, sparsity
 from tapejit.transforms.native.export import export
-from tapejit.transforms.products import hvp, jvp, vjp
+from tapejit.transforms.products import hvp, jvp
+from tapejit.transforms.pullbacks import vjp
 from tapejit.transforms.scalar.elementwise import elementwise
 from tapejit.transforms.vmap import vmap
 

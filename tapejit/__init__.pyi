@@ -53,7 +53,7 @@ from tapejit.tensor.random import set_rng_state as set_rng_state
 from tapejit.transforms.jacobians import sparsity as sparsity
 from tapejit import special as special
 from tapejit.transforms.gradients import value_and_grad as value_and_grad
-from tapejit.transforms.products import vjp as vjp
+from tapejit.transforms.pullbacks import vjp as vjp
 from tapejit.transforms.vmap import vmap as vmap
 from tapejit.tensor.history import Node as Node, RemovableHandle as RemovableHandle
 

@@ -223,16 +223,16 @@ def entering(
     return entered
 
 
-def remembered(function: Callable, name: str, derive: Callable, n_levels: int) -> Transform:
-    """The transform kept on the function itself, so that it lives as long as the function."""
+def remembered(function: Callable, name: str, make: Callable[[Callable], Transform]) -> Any:
+    """What `make` made of the function, kept on it, so that it lives as long as the function."""
     kept = getattr(function, "__dict__", None)
     if kept is None:
-        return Transform(function, derive, n_levels=n_levels)
+        return make(function)
     key = f"__tapejit_{name}__"
     known = kept.get(key)
     # functools.wraps copies this dictionary to wrappers, which are other functions
     if known is None or known.function is not function:
-        known = kept[key] = Transform(function, derive, n_levels=n_levels)
+        known = kept[key] = make(function)
     return known
 
 

@@ -15,6 +15,7 @@ import functools
 import operator
 import types
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,6 +56,13 @@ class Slot:
     def tensor(self) -> Slot:
         """The same as a tensor."""
         return Slot(self.number, self.dtype, self.shape, "tensor")
+
+
+class Composed(NamedTuple):
+    """A part of an answer that Python makes of other parts."""
+
+    function: Callable[[list], object]
+    parts: list
 
 
 def enter_path(
@@ -510,6 +518,9 @@ def build(writer, value, outputs, places=None) -> int:
         return writer.make_copy(value)
     if kind in CONSTANTS or isinstance(value, np.generic):
         return writer.constant(value)
+    if kind is Composed:
+        made = [build(writer, x, outputs, places) for x in value.parts]
+        return writer.part(writer.call(functools.partial(_composed, value.function), made), 0)
     parts = trees.parts_of(value)
     if parts is None:
         raise NotNative(f"a {kind.__name__} in the answer")
@@ -521,6 +532,10 @@ def build(writer, value, outputs, places=None) -> int:
 
 def _wrapped(known, values):
     return [wrap_known(values[0], known)]
+
+
+def _composed(function, values):
+    return [function(values)]
 
 
 def _put_together(container, names, values):

@@ -14,7 +14,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -80,6 +80,8 @@ class Derived(NamedTuple):
     """Rows to return; -1 where the answer is zero."""
     runner: Callable[[Program], Runner] | None = None
     """Who makes the answer in another way, of a program with the guards alone."""
+    then: Any = None
+    """What goes on with the answer; a path keeps it as `made.then`."""
 
 
 class Whole(NamedTuple):
@@ -119,8 +121,8 @@ class Made:
     """
 
     __slots__ = (
-        "compiled", "derivation", "is_reusable", "key", "program", "runner", "trace", "weight",
-        "zeros",
+        "compiled", "derivation", "is_reusable", "key", "program", "runner", "then", "trace",
+        "weight", "zeros",
     )  # fmt: skip
 
     def __init__(self, key: tuple, recorded: Trace, derivation: Derived | Gradient):
@@ -128,6 +130,7 @@ class Made:
         self.key = key
         self.trace = recorded._replace(values=(), levels=(), seeds=None)
         self.runner: Runner | None = None
+        self.then = derivation.then if isinstance(derivation, Derived) else None
         self.weight = 1  # what keeping it costs: 30 KB of structure or 256 KiB for temporaries
         self.compiled: Compiled | None = _interpreted(recorded, derivation)
         self.derivation = None if self.compiled is None else derivation
