@@ -23,7 +23,7 @@ from tapejit.dtypes import BOOL, FLOAT, INTEGER, DType, of_number, promote, to_f
 from tapejit.errors import DeviceError, DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind, lookup
 from tapejit.runtime.cuda.arrays import DeviceArray
-from tapejit.runtime.devices import MEMORY
+from tapejit.runtime.devices import MEMORY, moved
 from tapejit.runtime.eager import EVALUATE, evaluate, evaluator_for
 from tapejit.shapes import CPU, Aval, aval
 from tapejit.tensor.docstrings import described
@@ -606,7 +606,10 @@ def as_data(value) -> Tensor:
     change under the rows that read it, and with them the derivative.
     """
     # subok keeps a masked array or matrix what it is, for from_array to refuse
-    return from_array(np.array(value, subok=True)[()])
+    data = from_array(np.array(value, subok=True)[()])
+    if state.parked.device != CPU and data._aval.ndim:
+        return wrap(moved(data._value, state.parked.device))
+    return data
 
 
 def from_array(array) -> Tensor:

@@ -32,7 +32,7 @@ from tapejit.ops.movement import input_
 from tapejit.registry import KINDS, Kind, kind
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.reference import run_row
-from tapejit.shapes import aval
+from tapejit.shapes import CPU, aval
 from tapejit.tape import Tape, needed_rows
 
 # ---------------------------------------------------------------- data
@@ -57,6 +57,7 @@ class Recording(Tape):
         "bytes",
         "calls",
         "constants",
+        "device",
         "draws",
         "freed",
         "guards",
@@ -109,6 +110,7 @@ class Recording(Tape):
         self.own: set = set()  # input rows of leaves that were made while tracing
         self.is_trace = is_trace
         self.speaks_numpy = False  # a trace of a function of arrays: methods mean NumPy's
+        self.device = CPU  # of such a trace: where the arrays go that the function reads
         self.bytes = 0
         self.limit_bytes = BYTES_BEFORE_SWEEP
         self.sequence = next(_sequence)

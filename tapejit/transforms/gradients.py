@@ -14,6 +14,7 @@ from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.modes import enable_grad
 from tapejit.transforms import running, trees
+from tapejit.transforms.devices import on_device
 from tapejit.transforms.dispatch import (
     Arguments,
     Transform,
@@ -35,8 +36,11 @@ from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 # ---------------------------------------------------------------- jit
 
 
-def jit(function: Callable) -> Callable:
+def jit(function: Callable | None = None, device: Any = None) -> Callable:
     """Compile a function of arrays: recorded on the first call, one program after that.
+
+    device  where NumPy arrays are to be computed: "cuda" moves them there and the answer back;
+            tensors are computed where they are
 
     Shapes  any; each combination of shapes and dtypes is planned once, kernels are shared
     Calls   take out=, an array or a tuple of those of the answer, unless the function has an `out`
@@ -48,6 +52,8 @@ def jit(function: Callable) -> Callable:
     >>> float(double(np.array(0.0)))
     0.0
     """
+    if function is None:
+        return functools.partial(jit, device=device)
     transform = Transform(function, _all_outputs, n_levels=0)
 
     def full_call(args, kwargs, out):
@@ -59,7 +65,8 @@ def jit(function: Callable) -> Callable:
 
     call = entering(function, transform.entries, full_call)
     call.transform = transform
-    return as_function(call, function, lambda args, kwargs: (transform, rebuild))
+    call = as_function(call, function, lambda args, kwargs: (transform, rebuild))
+    return on_device(call, function, device)
 
 
 def _all_outputs(recorded: Trace) -> Derived:
@@ -70,11 +77,14 @@ def _all_outputs(recorded: Trace) -> Derived:
 # ---------------------------------------------------------------- value_and_grad
 
 
-def value_and_grad(function: Callable | None = None, argnums=0, has_aux: bool = False) -> Callable:
+def value_and_grad(
+    function: Callable | None = None, argnums: Any = 0, has_aux: bool = False, device: Any = None
+) -> Callable:
     """The function's value and its gradient, in one program.
 
     argnums  which positional arguments: a number, or several (then a tuple of gradients)
     has_aux  the function returns (value, extras); extras are returned beside the value
+    device   where NumPy arrays are to be computed, as in `jit`
     Returns  (value, gradient), or ((value, extras), gradient); gradients are nested as arguments
     Calls    take out=: an array, or a tuple of them, to write the answer's arrays into
     Errors   NotDifferentiable for integer arguments or a result that is no scalar
@@ -88,11 +98,11 @@ def value_and_grad(function: Callable | None = None, argnums=0, has_aux: bool = 
     True
     """
     if function is None:
-        return functools.partial(value_and_grad, argnums=argnums, has_aux=has_aux)
-    return _differentiated(function, argnums, has_aux, lambda value, gradient: (value, gradient))
+        return functools.partial(value_and_grad, argnums=argnums, has_aux=has_aux, device=device)
+    return _differentiated(function, argnums, has_aux, device, lambda value, slope: (value, slope))
 
 
-def _differentiated(function, argnums, has_aux, select):
+def _differentiated(function, argnums, has_aux, device, select):
     """The function whose calls give select(value, gradient)."""
     arguments = Arguments(argnums)
     transforms, entries = Transforms(), Entries()
@@ -126,7 +136,7 @@ def _differentiated(function, argnums, has_aux, select):
 
     call = entering(function, entries, full_call)
     call.transforms = transforms
-    return as_function(call, function, prepare)
+    return on_device(as_function(call, function, prepare), function, device)
 
 
 def _derive_gradient(recorded: Trace, wanted, has_aux) -> Derived | Gradient:
@@ -183,11 +193,14 @@ def inner_gradient(value, inputs, level, seed=None):
     return [zeros_of(x) if g is None else g for g, x in zip(results, inputs, strict=True)]
 
 
-def grad(function: Callable | None = None, argnums: Any = 0, has_aux: bool = False) -> Callable:
+def grad(
+    function: Callable | None = None, argnums: Any = 0, has_aux: bool = False, device: Any = None
+) -> Callable:
     """The gradient of a function that returns one number.
 
     argnums  which positional arguments: a number, or several (then a tuple of gradients)
     has_aux  the function returns (value, extras); (gradient, extras) is returned
+    device   where NumPy arrays are to be computed, as in `jit`
     Calls    take out=: an array, or a tuple of them, to write the answer's arrays into
     Errors   NotDifferentiable for integer arguments or a result that is no real scalar
     Like     jax.grad; where an argument is complex, torch.func.grad (the conjugate of JAX's), so
@@ -198,9 +211,9 @@ def grad(function: Callable | None = None, argnums: Any = 0, has_aux: bool = Fal
     12.0
     """
     if function is None:
-        return functools.partial(grad, argnums=argnums, has_aux=has_aux)
+        return functools.partial(grad, argnums=argnums, has_aux=has_aux, device=device)
 
     def select(value, gradient):
         return (gradient, value[1]) if has_aux else gradient
 
-    return _differentiated(function, argnums, has_aux, select)
+    return _differentiated(function, argnums, has_aux, device, select)

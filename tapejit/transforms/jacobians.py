@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tapejit import autodiff
+from tapejit.errors import ArgumentError
 from tapejit.registry import OPS
 from tapejit.runtime.devices import as_value, moved, on_host
 from tapejit.runtime.entry import Entries
@@ -20,6 +22,7 @@ from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor, apply, wrap
 from tapejit.tensor.modes import enable_grad
 from tapejit.transforms import running, trees
+from tapejit.transforms.devices import on_device
 from tapejit.transforms.dispatch import (
     Arguments,
     Transform,
@@ -43,7 +46,9 @@ from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 from tapejit.transforms.vmap import over_samples
 
 
-def jacobian(function: Callable | None = None, argnums=0, sparse: bool = False) -> Callable:
+def jacobian(
+    function: Callable | None = None, argnums: Any = 0, sparse: bool = False, device: Any = None
+) -> Callable:
     """All first derivatives: per output leaf an array of shape output.shape + argument.shape.
 
     argnums  which positional arguments: a number, or several (then a tuple)
@@ -51,6 +56,7 @@ def jacobian(function: Callable | None = None, argnums=0, sparse: bool = False) 
              element of the arguments, both in order.  The pattern is read from the recorded
              operations (`sparsity`), coloured once and kept; zeros that belong to it are stored.
              Values are fresh; the arrays of the pattern are shared by the results, and read-only
+    device   where NumPy arrays are to be computed, as in `jit`; not where sparse
     Calls    take out=, one array or a tuple of them, as those of `grad` do; not where sparse
     Errors   NotDifferentiable for complex outputs; with sparse, TraceError inside another transform
     Like     jax.jacobian; sparse: sparsejac.jacrev and CasADi, without a pattern to be given
@@ -64,8 +70,9 @@ def jacobian(function: Callable | None = None, argnums=0, sparse: bool = False) 
     ((999, 1000), 1998)
     """
     if function is None:
-        return functools.partial(jacobian, argnums=argnums, sparse=sparse)
+        return functools.partial(jacobian, argnums=argnums, sparse=sparse, device=device)
     if sparse:
+        _check_no_device(device)
         from tapejit.transforms.sparse import calls  # with SciPy
 
         return calls.sparse_derivative(function, argnums, calls.derive_jacobian, "jacobian")
@@ -106,7 +113,15 @@ def jacobian(function: Callable | None = None, argnums=0, sparse: bool = False) 
 
     call = entering(function, entries, full_call)
     call.transforms = whole
-    return as_function(call, function, prepare)
+    return on_device(as_function(call, function, prepare), function, device)
+
+
+def _check_no_device(device):
+    if device is not None:
+        raise ArgumentError(
+            f"device: sparse derivatives are computed on the CPU, not on {device}\n"
+            "  try  without sparse=True"
+        )
 
 
 def _blocks(arguments, args, wanted, recorded, results, leaves):
@@ -230,10 +245,13 @@ def _unit_vectors(output: Tensor) -> Tensor:
     return apply(OPS["reshape"], (ones,), ((n, *output._aval.shape),))
 
 
-def hessian(function: Callable | None = None, argnums=0, sparse: bool = False) -> Callable:
+def hessian(
+    function: Callable | None = None, argnums: Any = 0, sparse: bool = False, device: Any = None
+) -> Callable:
     """All second derivatives of a scalar function: shape argument.shape twice.
 
     sparse  one SciPy CSR array for all arguments, exactly symmetric, as `jacobian` has it
+    device  where NumPy arrays are to be computed, as in `jit`; not where sparse
     Calls   take out=, as those of `jacobian` do
     Like    jax.hessian: the Jacobian of the gradient
 
@@ -245,12 +263,14 @@ def hessian(function: Callable | None = None, argnums=0, sparse: bool = False) -
     1998
     """
     if function is None:
-        return functools.partial(hessian, argnums=argnums, sparse=sparse)
+        return functools.partial(hessian, argnums=argnums, sparse=sparse, device=device)
     if sparse:
+        _check_no_device(device)
         from tapejit.transforms.sparse import calls
 
         return calls.sparse_derivative(function, argnums, calls.derive_hessian, "hessian", 2)
-    return as_function(jacobian(grad(function, argnums), argnums), function)
+    call = as_function(jacobian(grad(function, argnums), argnums), function)
+    return on_device(call, function, device)
 
 
 def sparsity(function: Callable | None = None, argnums=0) -> Callable:

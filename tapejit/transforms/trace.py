@@ -18,6 +18,7 @@ from tapejit import dtypes
 from tapejit.errors import TraceError
 from tapejit.numba_code.hook import install as let_numba_take_tensors
 from tapejit.registry import OPS
+from tapejit.shapes import common_device
 from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor, apply, from_array, wrap
 from tapejit.tensor.recording import Recording, state
@@ -76,6 +77,8 @@ def trace(function: Callable, structure, leaves: Sequence, n_levels: int = 0) ->
     is_numpy = uses_numpy(leaves)
     recording.speaks_numpy = is_numpy or state.parked.speaks_numpy
     tensors = [as_input(leaf) for leaf in leaves]
+    if recording.speaks_numpy:
+        recording.device = common_device([x._aval for x in tensors])
     inputs = tuple([recording.adopt(tensor) for tensor in tensors])
     if "numba" in sys.modules:
         let_numba_take_tensors()
