@@ -21,7 +21,7 @@ from tapejit.ops.movement import expand, flip, iota, permute, reshape
 from tapejit.ops.powers import sqrt
 from tapejit.ops.scans import before, cumprod
 from tapejit.ops.selection import indicator, where
-from tapejit.registry import Alias, Loop, Probe
+from tapejit.registry import Alias, Probe
 from tapejit.shapes import reduced
 
 
@@ -212,7 +212,7 @@ argmax = reduction(
     "argmax",
     summary="Index of the first largest element along one axis, or in the flattened tensor.",
     evaluate=_run_arg(np.argmax),
-    loop=Loop(extremes.argmax_work),
+    loop=extremes.loop(extremes.argmax_work),
     dtype=lambda dtype: dtypes.int64,
     needs_elements=True,
     alias=Alias("argmax", "argmax"),
@@ -226,7 +226,7 @@ argmin = reduction(
     "argmin",
     summary="Index of the first smallest element along one axis, or in the flattened tensor.",
     evaluate=_run_arg(np.argmin),
-    loop=Loop(extremes.argmin_work),
+    loop=extremes.loop(extremes.argmin_work),
     dtype=lambda dtype: dtypes.int64,
     needs_elements=True,
     alias=Alias("argmin", "argmin"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from tapejit.registry import Work
+from tapejit.registry import Loop, Work
 
 SHORT = 2048
 """Elements up to which these search: each waits for the one before, which takes 2 ns.  NumPy takes
@@ -50,9 +50,9 @@ def argmin(args, meta, begin, end):
 
 
 def _work(run, x, axes):
-    size = math.prod(x.shape)
-    if not x.shape or size > SHORT:
+    if not x.shape:
         return None
+    size = math.prod(x.shape)
     n, inner = size, 1
     if len(axes) == 1:
         n, inner = x.shape[axes[0]], math.prod(x.shape[axes[0] + 1 :])
@@ -67,3 +67,13 @@ def argmax_work(operands, result, axes, keepdim):
 def argmin_work(operands, result, axes, keepdim):
     """argmin"""
     return _work(argmin, operands[0], axes)
+
+
+def loop(work) -> Loop:
+    """These where there are few elements, and for all where there is no NumPy."""
+
+    def short(operands, result, **attrs):
+        is_short = math.prod(operands[0].shape) <= SHORT
+        return work(operands, result, **attrs) if is_short else None
+
+    return Loop(short, alone=work)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from tapejit.ops.loops.words import sqrt
+from tapejit.ops.loops.words import like, sqrt
 from tapejit.registry import Loop, Work
 
 SMALL = 24
@@ -168,8 +168,9 @@ def lu_permutation(args, meta, begin, end):
         for turn in range(few):
             j = few - 1 - turn if is_inverse else turn
             other = to + j
+            pivot = pivots[unit * few + j]
             for place in range(m):  # a pivot is a float, and no address
-                if pivots[unit * few + j] == place + 1:
+                if pivot == like(pivot, place + 1):
                     other = to + place
             kept = y[to + j]
             y[to + j] = y[other]
@@ -193,23 +194,22 @@ def lu_solve(args, meta, begin, end):
 
 def solve_with(factors, here, y, to, n, m, turned):
     """y becomes a^-1 y; the factors lie as the transpose of what `substitute` calls a."""
-    if turned:
-        substitute(factors, here, 0, y, to, n, m, 0, 0)
-        substitute(factors, here, 0, y, to, n, m, 1, 1)
-        for turn in range(n):
-            swap_rows(factors, here + n * n, n - 1 - turn, y, to, n, m)
-    else:
+    if not turned:
         for j in range(n):
             swap_rows(factors, here + n * n, j, y, to, n, m)
-        substitute(factors, here, 1, y, to, n, m, 0, 1)
-        substitute(factors, here, 1, y, to, n, m, 1, 0)
+    substitute(factors, here, 1 - turned, y, to, n, m, 0, 1 - turned)
+    substitute(factors, here, 1 - turned, y, to, n, m, 1, turned)
+    if turned:
+        for turn in range(n):
+            swap_rows(factors, here + n * n, n - 1 - turn, y, to, n, m)
     return 0
 
 
 def swap_rows(pivots, at, j, y, to, n, m):
     """What pivot j did to the rows."""
+    pivot = pivots[at + j]
     for place in range(n):
-        if pivots[at + j] == place + 1:
+        if pivot == like(pivot, place + 1):
             for c in range(m):
                 kept = y[to + j * m + c]
                 y[to + j * m + c] = y[to + place * m + c]
@@ -251,7 +251,7 @@ def cofactors(args, meta, begin, end):
         for j in range(n):
             pivot = factors[here + j * n + j]
             row = factors[here + n * n + j]
-            factor = -pivot if row != j + 1 else pivot
+            factor = -pivot if row != like(row, j + 1) else pivot
             for i in range(n * n):
                 y[to + i] = y[to + i] * factor
 

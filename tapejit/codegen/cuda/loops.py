@@ -1,0 +1,76 @@
+"""Operations' own loops on a GPU.
+
+The generic form is the function that the CPU compiles, word by word (texts.py): a thread is a unit.
+
+    @cuda.jit(device=True, inline='always')
+    def searchsorted(args, meta, begin, end):
+        ...
+    def kernel(a0, a1, a2, m0, m1, m2, units):
+        for unit in range(cuda.grid(1), units, cuda.gridsize(1)):
+            searchsorted((a0, a1, a2,), (m0, m1, m2,), unit, unit + 1)
+
+That is all there is for searchsorted, for max pooling's short rows, and for matrices: Cholesky, LU
+and what is solved with them.  Where a unit is too much for a thread, or threads would read memory
+far apart, an operation has kernels of its own:
+
+    loop_places    index, index_add, index_put, index_last, index_combine, gather, scatter_add
+    loop_sorting   sort, argsort, argkth
+
+A loop that may refuse writes something other than 0 to Argument("status", 0).
+
+What calls a library on the CPU has no form here: `NotImplementedError`.  Start at
+`launches_of_loop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tapejit.codegen.cuda import loop_extremes, loop_places, loop_scans, loop_sorting
+from tapejit.codegen.cuda.launches import Launches
+from tapejit.codegen.cuda.texts import Area, Recipe, number_of
+from tapejit.plan import LoopStep
+
+OWN: dict[str, Callable[[Recipe, LoopStep], None]] = {
+    "index": loop_places.index,
+    "index_add": loop_places.index_add,
+    "index_put": loop_places.index_put,
+    "index_last": loop_places.index_last,
+    "index_combine": loop_places.index_combine,
+    "gather": loop_places.gather,
+    "scatter_add": loop_places.scatter_add,
+    "sort": loop_sorting.sort,
+    "argsort": loop_sorting.argsort,
+    "argkth": loop_sorting.argkth,
+    "argmax": loop_extremes.argmax,
+    "argmin": loop_extremes.argmin,
+    "cumsum": loop_scans.cumsum,
+    "cumprod": loop_scans.cumprod,
+    "cumargmax": loop_scans.cumargmax,
+    "cumargmin": loop_scans.cumargmin,
+}
+"""Of operations with kernels of their own: what adds the launches of a step."""
+
+
+def launches_of_loop(step: LoopStep, block: int) -> Launches:
+    """The launches of an operation's own loop, for blocks of that many threads.
+
+    Errors  NotImplementedError where there is no form for GPUs
+    """
+    recipe, name = Recipe(step, block), step.kind.op.name
+    if name in OWN:
+        OWN[name](recipe, step)
+    else:
+        run_units(recipe, step)
+    return recipe.done()
+
+
+def run_units(recipe: Recipe, step: LoopStep) -> None:
+    """The generic form: one thread for each unit."""
+    work, name = step.work, step.kind.op.name
+    if isinstance(work.run, str) or step.kind.op.family == "convolution":
+        raise NotImplementedError(f"{name}: there is no form of it for GPUs yet\n  try  .cpu()")
+    args: list[Area] = [*recipe.views, *(recipe.area(*area) for area in work.scratch)]
+    args += [recipe.status] * step.loop.has_status
+    result = recipe.views[-1].dtype
+    recipe.run_loop(work.run, args, work.meta, work.units, wide=number_of(result))

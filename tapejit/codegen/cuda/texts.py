@@ -1,0 +1,162 @@
+"""Kernels that are written as Python functions: their texts, and launches of them.
+
+The one idea: a kernel is a plain function over pointers and numbers, of the Python subset that
+numba.cuda compiles, and so is what it calls.  Its text is the functions' own source, behind what
+the words of words.py mean this time:
+
+    BLOCK = 256
+    number = float32
+
+    @cuda.jit(device=True, inline="always")
+    def place_of(rows, columns, k, length, width, status):
+        ...
+    def kernel(x, places, y, status, length, n, inner, size):
+        ...
+
+What is called is inlined by Numba: other device functions ask for a device while they compile.
+
+Start at `Recipe`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tapejit.codegen.cuda import words
+from tapejit.codegen.cuda.launches import Argument, Function, Launch, Launches
+from tapejit.errors import KernelError
+from tapejit.plan import LoopStep
+
+MOST_BLOCKS = 4096
+"""Of a grid: a million threads, more than a card runs at the same time."""
+
+Word = str | Callable
+"""What a word stands for: an expression of the text, or a function."""
+
+_WORDS = {*words.__annotations__, "sqrt", "wide"} - {"cuda", "int64"}
+_HOMES = ("tapejit.codegen.cuda.", "tapejit.ops.loops.")
+
+# ---------------------------------------------------------------- texts
+
+
+def text_of(kernel: Callable, meanings: Mapping[str, Word]) -> str:
+    """The source of a kernel: what its words mean, the functions that it calls, itself."""
+    found = _Found(meanings)
+    found.add(kernel)
+    own = found.sources.pop(kernel)
+    return found.text(own.replace(f"def {kernel.__name__}(", "def kernel(", 1))
+
+
+def text_of_loop(run: Callable, n_args: int, n_meta: int, meanings: Mapping[str, Word]) -> str:
+    """The source of a kernel that runs a loop of ops/loops, one thread for each unit."""
+    found = _Found({"sqrt": "math.sqrt", **meanings})
+    found.add(run)
+    args, meta = [f"a{k}" for k in range(n_args)], [f"m{k}" for k in range(n_meta)]
+    tuples = f"({', '.join(args)},), ({', '.join(meta)},)"
+    return found.text(
+        f"def kernel({', '.join([*args, *meta])}, units):\n"
+        "    for unit in range(cuda.grid(1), units, cuda.gridsize(1)):\n"
+        f"        {run.__name__}({tuples}, unit, unit + 1)\n"
+    )
+
+
+class _Found:
+    """What a kernel reaches: constants, and functions before those that call them."""
+
+    def __init__(self, meanings: Mapping[str, Word]):
+        self.meanings = meanings
+        self.constants: dict[str, object] = {}
+        self.aliases: dict[str, str] = {}
+        self.sources: dict[Callable, str] = {}
+
+    def add(self, function):
+        if function in self.sources:
+            return
+        for name in function.__code__.co_names:
+            value = self.meanings[name] if name in _WORDS else function.__globals__.get(name)
+            if isinstance(value, types.FunctionType) and value.__module__.startswith(_HOMES):
+                self.add(value)
+                if value.__name__ != name:
+                    self.aliases[name] = value.__name__
+            elif name in _WORDS or type(value) is int:
+                self.constants[name] = value
+        try:
+            self.sources[function] = inspect.getsource(function)
+        except OSError as error:
+            raise KernelError(f"loops: no source of {function.__module__}: {error}") from error
+
+    def text(self, own: str) -> str:
+        """All that was found, then the kernel."""
+        constants = [f"{name} = {value}" for name, value in self.constants.items()]
+        called = self.sources.values()
+        helpers = [f'@cuda.jit(device=True, inline="always")\n{source}' for source in called]
+        aliases = [f"{name} = {meaning}" for name, meaning in self.aliases.items()]
+        return "\n".join([*constants, "", *helpers, *aliases, "", own])
+
+
+# ---------------------------------------------------------------- launches
+
+
+class Area(NamedTuple):
+    """Memory that kernels are given a pointer to."""
+
+    dtype: str
+    argument: Argument
+
+
+class Recipe:
+    """The launches of a step, one after the other."""
+
+    def __init__(self, step: LoopStep, block: int):
+        self.block = block
+        self.views = [
+            Area(dtype, Argument("view", k))
+            for k, dtype in enumerate(step.dtypes[: len(step.views)])
+        ]
+        self.status = Area("i64", Argument("status", 0))
+        self.launches: list[Launch] = []
+        self.scratch: list[tuple[str, int]] = []
+
+    def area(self, dtype: str, n: int) -> Area:
+        """A scratch area of n elements."""
+        self.scratch.append((dtype, n))
+        return Area(dtype, Argument("scratch", len(self.scratch) - 1))
+
+    def launch(self, kernel: Callable, *arguments: Area | int, n: int, **meanings: Word) -> None:
+        """One thread for each of n things; or, with `run_blocks`, a block."""
+        self.run_blocks(kernel, *arguments, n=-(-n // self.block), **meanings)
+
+    def run_blocks(self, kernel: Callable, *arguments: Area | int, n: int, **meanings: Word):
+        """One block for each of n things."""
+        self.add(text_of(kernel, {"BLOCK": str(self.block), **meanings}), arguments, n)
+
+    def run_loop(
+        self, run: Callable, args: list[Area], meta: tuple[int, ...], units: int, **meanings: Word
+    ) -> None:
+        """A loop of ops/loops."""
+        source = text_of_loop(run, len(args), len(meta), meanings)
+        self.add(source, (*args, *meta, units), -(-units // self.block))
+
+    def add(self, source: str, arguments: tuple[Area | int, ...], blocks: int) -> None:
+        """A launch of a text."""
+        parameters = tuple("i64" if isinstance(a, int) else f"{a.dtype}*" for a in arguments)
+        given = tuple(a if isinstance(a, int) else a.argument for a in arguments)
+        function = Function(source, parameters, self.block)
+        self.launches.append(Launch(function, max(min(blocks, MOST_BLOCKS), 1), given))
+
+    def done(self) -> Launches:
+        """The step."""
+        return Launches(tuple(self.launches), tuple(self.scratch))
+
+
+def number_of(dtype: str) -> str:
+    """What numbers of a memory dtype are computed in."""
+    return {"f32": "float32", "f64": "float64"}.get(dtype, "int64")
+
+
+def integer_for(n: int) -> str:
+    """The memory dtype of numbers below n."""
+    return "i32" if n < 1 << 31 else "i64"

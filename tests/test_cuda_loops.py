@@ -1,0 +1,360 @@
+"""Operations' own loops on a GPU: the text of their kernels, simulated and compiled.
+
+Simulated (runtime/cuda/simulation.py), each loop runs in blocks of a few threads, on one block and
+on as many as it asks for; `evaluate` is the reference.  Compiled, which needs the package
+numba-cuda and no GPU, no kernel spills, and those of float32 have no float64 in them.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import probing
+import pytest
+from cuda_needs import needs_compiler
+
+from tapejit import dtypes
+from tapejit.codegen.cuda import loop_places, loop_scans
+from tapejit.codegen.cuda.launches import Launches
+from tapejit.codegen.cuda.loops import launches_of_loop
+from tapejit.codegen.cuda.texts import Recipe
+from tapejit.plan import LoopStep, View
+from tapejit.registry import OPS, Operand, infer_kind
+from tapejit.runtime.cuda.compiling import compile_ptx, link
+from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
+from tapejit.schedule.loops import loop_step, work_of
+from tapejit.schedule.views import contiguous
+
+BLOCK = 4
+LIBRARY = ("matmul", "convolution", "convolution_input", "convolution_weight")
+"""What a library does on a GPU."""
+FLOATS = ("float64", "float32")
+NUMBERS = (*FLOATS, "int64", "int32")
+
+# ---------------------------------------------------------------- running
+
+
+def step_of(op: str, arrays, attrs, views=None) -> LoopStep | None:
+    """The step of a row on operands that lie at `views`, else in row-major order."""
+    kind = infer_kind(OPS[op], probing.avals_of(arrays), tuple(attrs))
+    whole = [View(k, 0, a.shape, contiguous(a.shape)) for k, a in enumerate(arrays)]
+    views = whole if views is None else views
+    operands = tuple(
+        Operand(view.shape, view.strides, dtypes.from_numpy(a.dtype))
+        for view, a in zip(views, arrays, strict=True)
+    )
+    if work_of(kind, operands, alone=True) is None:
+        return None
+    result = View(len(arrays), 0, kind.aval.shape, contiguous(kind.aval.shape))
+    return loop_step(kind, operands, (*views, result), alone=True)
+
+
+@functools.cache
+def kernel_of(function) -> Kernel:
+    return Kernel(function)
+
+
+def flat(array) -> np.ndarray:
+    """A copy in row-major order, as kernels see it."""
+    copy = np.array(array).reshape(-1)
+    return copy.view(np.uint8) if copy.dtype == bool else copy
+
+
+def simulate(step: LoopStep, launches: Launches, memory, grid=None):
+    """(result, status) of the launches on operands' memory."""
+    aval = step.kind.aval
+    result = np.full(aval.size, 0xFF, aval.dtype.dtype)
+    areas = {
+        "view": [*map(flat, memory), result.view(np.uint8) if result.dtype == bool else result],
+        "scratch": [_poisoned(dtype, n) for dtype, n in launches.scratch],
+        "status": [np.zeros(1, np.int64)],
+    }
+    for launch in launches.launches:
+        given = [
+            a if isinstance(a, int) else Pointer(a.role, areas[a.role][a.number])
+            for a in launch.arguments
+        ]
+        assert len(given) == len(launch.function.parameters)
+        kernel_of(launch.function).run(grid or launch.grid, given)
+    return result.reshape(aval.shape), areas["status"][0][0]
+
+
+def _poisoned(dtype, n):
+    size = np.dtype(DTYPES[dtype]).itemsize
+    return np.full(n * size, 0xFF, np.uint8).view(DTYPES[dtype])
+
+
+def check(op: str, arrays, *attrs, tolerance=None):
+    """One block and all of them give what `evaluate` does, and the same bits."""
+    step = step_of(op, arrays, attrs)
+    assert step is not None
+    launches = launches_of_loop(step, BLOCK)
+    got, status = simulate(step, launches, arrays)
+    again, _ = simulate(step, launches, arrays, grid=1)
+    assert status == 0 and got.tobytes() == again.tobytes()
+    with np.errstate(all="ignore"):
+        want = np.asarray(OPS[op].evaluate(*arrays, **step.kind.attributes()))
+    compare(got, want, tolerance)
+
+
+def compare(got, want, tolerance=None):
+    assert got.dtype == want.dtype and got.shape == want.shape
+    if got.dtype.kind != "f":
+        np.testing.assert_array_equal(got, want)
+        return
+    tolerance = tolerance or {8: 1e-12, 4: 1e-5}[got.dtype.itemsize]
+    scale = np.abs(want, where=np.isfinite(want), out=np.zeros(want.shape)).max(initial=1.0)
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)
+
+
+def numbers(rng, shape, dtype):
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    if dtype.startswith("int"):
+        return rng.integers(-50, 50, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+# ---------------------------------------------------------------- every record
+
+WITH_LOOPS = [op for op in probing.probed() if op.loop is not None and op.name not in LIBRARY]
+
+
+@pytest.mark.parametrize("op", WITH_LOOPS, ids=lambda op: op.name)
+def test_probes(op):
+    """Every dtype, shape and attribute of a record's probe that its loop takes."""
+    found = 0
+    for case in probing.cases(op):
+        arrays = probing.inputs_of(case)
+        if case.dtype.kernel is None or step_of(op.name, arrays, case.attrs) is None:
+            continue
+        if op.name == "nonzero" and np.count_nonzero(arrays[0]) < case.attrs[0]:
+            continue  # NumPy's result is whatever it is
+        check(op.name, arrays, *case.attrs)
+        found += 1
+    assert found
+
+
+# ---------------------------------------------------------------- places
+
+
+def places(rng, shape, length, dtype="int64"):
+    """From both ends."""
+    return rng.integers(-length, length, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("n", (5, 17, 150), ids=("few", "some", "many"))
+@pytest.mark.parametrize("dtype", (*NUMBERS, "bool"))
+def test_rows(n, dtype):
+    rng = np.random.default_rng(n)
+    shape = (7, 3)
+    base, x = numbers(rng, shape, dtype), numbers(rng, (n, 3), dtype)
+    rows = places(rng, n, 7, "int32" if n == 17 else "int64")
+    check("index", [base, rows])
+    check("index_put", [base, x, rows])
+    check("index_last", [base, rows])
+    if dtype == "bool":
+        return
+    for kind in (rows, np.sort(rows % 7), rows * 0, rows * 0 + 6):  # runs of all lengths
+        check("index_add", [x, kind], shape)
+        check("index_add", [x[:, 0].copy(), kind], (7,))
+    for how in ("prod", "amax", "amin"):
+        value = x / 8 if dtype in FLOATS else np.sign(x)
+        check("index_combine", [base, value.astype(dtype), rows], how)
+
+
+@pytest.mark.parametrize("n", (5, 70))
+def test_rows_by_two_indices(n):
+    rng = np.random.default_rng(n)
+    rows, columns = places(rng, n, 7), places(rng, n, 2)
+    check("index", [numbers(rng, (7, 2, 3), "float32"), rows, columns])
+    check("index_add", [numbers(rng, (n, 3), "float32"), rows, columns], (7, 2, 3))
+
+
+@pytest.mark.parametrize("lines", (1, 1024), ids=("lines", "sorted"))
+@pytest.mark.parametrize("shape, axis", (((40,), 0), ((3, 20), 1), ((2, 18, 2), 1), ((5, 4), 1)))
+def test_along_an_axis(monkeypatch, lines, shape, axis):
+    monkeypatch.setattr(loop_places, "LINES", lines)
+    rng = np.random.default_rng(3)
+    whole = (*shape[:axis], 6, *shape[axis + 1 :])
+    for dtype in ("float32", "int64"):
+        rows = places(rng, shape, 6)
+        check("scatter_add", [numbers(rng, shape, dtype), rows], whole, axis)
+        check("gather", [numbers(rng, whole, dtype), rows], axis)
+
+
+@pytest.mark.parametrize("wrong", (7, -8))
+@pytest.mark.parametrize("n", (5, 17))
+def test_places_out_of_range(n, wrong):
+    rows = places(np.random.default_rng(2), n, 7)
+    rows[3] = wrong
+    one, seven = np.ones(n), np.ones(7)
+    for op, arrays, attrs in (
+        ("index", [seven, rows], ()),
+        ("index", [np.ones((7, 7)), rows % 7, rows], ()),
+        ("gather", [seven, rows], (0,)),
+        ("index_add", [one, rows], ((7,),)),
+        ("index_add", [one, rows, rows % 7], ((7, 7),)),
+        ("index_put", [seven, one, rows], ()),
+        ("index_last", [seven, rows], ()),
+        ("index_combine", [seven, one, rows], ("amax",)),
+        ("scatter_add", [one, rows], ((7,), 0)),
+    ):
+        step = step_of(op, arrays, attrs)
+        _, status = simulate(step, launches_of_loop(step, BLOCK), arrays)
+        assert status != 0, op
+
+
+# ---------------------------------------------------------------- order, scans, extremes
+
+
+@pytest.mark.parametrize("dtype", (*NUMBERS, "bool"))
+@pytest.mark.parametrize("shape, axis", (((3,), 0), ((30,), 0), ((2, 13, 2), 1), ((4, 1), 1)))
+def test_sorting(shape, axis, dtype):
+    rng = np.random.default_rng(5)
+    x = numbers(rng, shape, dtype)
+    ties = np.round(x) if dtype in FLOATS else x % 3 if dtype != "bool" else x
+    cases = [x, ties.astype(dtype)]
+    if dtype in FLOATS:
+        cases.append(np.where(rng.random(shape) < 0.3, np.nan, ties).astype(dtype))
+        cases.append(np.where(rng.random(shape) < 0.3, -0.0, np.copysign(np.inf, x)).astype(dtype))
+    for case in cases:
+        for descending in (False, True):
+            check("sort", [case], axis, descending)
+            check("argsort", [case], axis, descending)
+    if dtype != "bool":
+        step = step_of("argkth", [x], (axis, shape[axis] // 2))
+        got, _ = simulate(step, launches_of_loop(step, BLOCK), [x])
+        middle = np.sort(x, axis).take([shape[axis] // 2], axis)
+        assert np.array_equal(np.take_along_axis(x, got, axis), middle)
+
+
+SCANNED = (((5,), 0), ((70,), 0), ((300,), 0), ((3, 40), 1), ((2, 70, 3), 1), ((4, 9, 2), 1))
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+@pytest.mark.parametrize("shape, axis", SCANNED)
+def test_scans(shape, axis, dtype):
+    rng = np.random.default_rng(7)
+    x = numbers(rng, shape, dtype)
+    cases = [x]
+    if dtype in FLOATS:
+        cases += [np.where(rng.random(shape) < 0.1, y, np.round(x)) for y in (np.nan, -np.inf)]
+    for case in cases:
+        for op in ("cumsum", "cumargmax", "cumargmin"):
+            check(op, [case.astype(dtype)], axis)
+    near_one = (1 + x / 100 if dtype in FLOATS else np.sign(x)).astype(dtype)
+    check("cumprod", [near_one], axis)
+    if dtype in FLOATS:
+        check("recurrence", [x, near_one / 2], axis)
+
+
+@pytest.mark.parametrize("strides", ((-1, 12), (1, 12), (24, -2)))
+def test_sums_where_operands_lie(strides):
+    """Flipped, transposed and stepped rows, of an axis in several parts too."""
+    memory = np.random.default_rng(1).standard_normal(2400).astype(np.float32)
+    for shape in ((40, 40), (10, 5), (3, 40)):
+        offset = sum(-s * (n - 1) for s, n in zip(strides, shape, strict=True) if s < 0)
+        x = np.lib.stride_tricks.as_strided(memory[offset:], shape, [4 * s for s in strides])
+        cases = [(x, strides), (x[:, None, ::2], (strides[0], 77, 2 * strides[1]))]
+        for seen, steps in cases:
+            for axis in range(seen.ndim):
+                step = step_of("cumsum", [seen], (axis,), [View(0, 0, seen.shape, steps)])
+                launches = launches_of_loop(step, BLOCK)
+                got, _ = _simulate_at(step, launches, memory, offset)
+                compare(got, np.cumsum(seen, axis, dtype=np.float32))
+
+
+def _simulate_at(step, launches, memory, offset):
+    """As `simulate`, the operand beginning at an offset."""
+    operand = Pointer("x", memory, offset)
+    result = np.empty(step.kind.aval.size, np.float32)
+    views = [operand, Pointer("y", result)]
+    scratch = [Pointer("scratch", _poisoned(dtype, n)) for dtype, n in launches.scratch]
+    for launch in launches.launches:
+        areas = {"view": views, "scratch": scratch}
+        given = [a if isinstance(a, int) else areas[a.role][a.number] for a in launch.arguments]
+        kernel_of(launch.function).run(launch.grid, given)
+    return result.reshape(step.kind.aval.shape), 0
+
+
+def test_long_sums_of_float32():
+    """Neither way loses more than a few bits, where a running sum loses ten."""
+    x = np.random.default_rng(4).random((6000, 2)).astype(np.float32)
+    want = np.cumsum(x, 0, dtype=np.float64)
+    step = step_of("cumsum", [x], (0,))
+    tiled, _ = simulate(step, launches_of_loop(step, BLOCK), [x])
+    recipe = Recipe(step, BLOCK)
+    words = {"number": "float32"}
+    sizes = (6000, 2, 0, 1, 2, 2, 2)
+    recipe.launch(loop_scans.add_lines, *recipe.views, *sizes, n=2, **words)
+    along, _ = simulate(step, recipe.done(), [x])
+    for got in (tiled, along):
+        assert np.abs(got / want - 1).max() < 4e-7
+
+
+@pytest.mark.parametrize("dtype", (*NUMBERS, "bool"))
+@pytest.mark.parametrize("shape, axes", (((70,), (0,)), ((300,), (0,)), ((2, 70, 2), (1,))))
+def test_places_of_extremes(shape, axes, dtype):
+    rng = np.random.default_rng(9)
+    x = numbers(rng, shape, dtype)
+    cases = [x]
+    if dtype in FLOATS:
+        cases += [np.where(rng.random(shape) < 0.05, y, np.round(x)) for y in (np.nan, np.inf)]
+        cases += [np.full(shape, np.nan), np.full(shape, -np.inf)]
+    for op, case in itertools.product(("argmax", "argmin"), cases):
+        check(op, [case.astype(dtype)], axes, False)
+        check(op, [case.astype(dtype)], tuple(range(len(shape))), True)
+
+
+# ---------------------------------------------------------------- what has no form
+
+
+def test_libraries_are_refused_by_name():
+    x = np.ones((3, 3))
+    with pytest.raises(NotImplementedError, match="matmul: there is no form of it for GPUs"):
+        launches_of_loop(step_of("matmul", [x, x], ()), BLOCK)
+
+
+# ---------------------------------------------------------------- compiled
+
+
+def compiled_steps():
+    """Steps that between them have every kernel."""
+    rng = np.random.default_rng(0)
+    for op in WITH_LOOPS:
+        for case in probing.cases(op, (dtypes.float32,)):
+            step = step_of(op.name, probing.inputs_of(case), case.attrs)
+            if step is not None:
+                yield step
+    rows, x = places(rng, 600, 7), numbers(rng, (600, 3), "float32")
+    yield step_of("index_add", [x, rows], ((7, 3),))
+    yield step_of("index_put", [x[:7], x, rows], ())
+    yield step_of("scatter_add", [x, places(rng, (600, 3), 7)], ((7, 3), 0))
+    for op in ("sort", "argsort"):
+        yield step_of(op, [x], (0, True))
+    for op in ("cumsum", "cumprod", "cumargmax", "cumargmin"):
+        yield step_of(op, [numbers(rng, (9000, 1), "float32")], (0,))
+    yield step_of("argmax", [numbers(rng, (9000,), "float32")], ((0,), False))
+
+
+@needs_compiler
+def test_compiled(monkeypatch):
+    """No kernel spills, on cards of two kinds, and those of float32 know no float64."""
+    functions = [one.function for step in compiled_steps() for one in _launches(step)]
+    monkeypatch.setattr(loop_places, "LINES", 1)
+    x = np.ones((20, 2), np.float32)
+    along = step_of("scatter_add", [x, np.zeros((20, 2), np.int64)], ((7, 2), 0))
+    functions += [one.function for one in _launches(along)]
+    for function in dict.fromkeys(functions):
+        ptx = compile_ptx(function, (8, 0))
+        assert ".f64" not in ptx, function.source
+        for card in ((8, 0), (9, 0)):
+            cubin = link(ptx, card)
+            assert cubin.spills == 0 and cubin.stack == 0, function.source
+
+
+def _launches(step):
+    return launches_of_loop(step, 256).launches
