@@ -17,6 +17,7 @@ import collections
 import contextlib
 import functools
 import gc
+import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -54,6 +55,8 @@ class _Thread(threading.local):
 
 
 _THREAD = _Thread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: setattr(_THREAD, "card", None))
 
 
 class CardMemory:
@@ -94,7 +97,7 @@ class Card:
         self._pool = self._new_pool()
         self._held = self._held_most = 0
         self._n_captures = 0
-        self._late: list[tuple[int, int, CardStream]] = []
+        self._late: list[tuple[int, CardStream]] = []
         self._fence = self.new_event()
 
     # ------------------------------------------------------------------ calls of the driver
@@ -116,6 +119,7 @@ class Card:
     def _enter(self):
         """Make the context current: a thread has none at first, or another card's."""
         if _THREAD.card is not self or not self.is_only:
+            probe.driver()  # refuses in a forked child
             self._check("cuCtxSetCurrent", self.driver.cuCtxSetCurrent(self.context))
             _THREAD.card = self
 
@@ -186,7 +190,7 @@ class Card:
         with self._lock:
             self._held -= n_bytes
             if self._n_captures:  # a graph must not hold the release
-                self._late.append((address, n_bytes, stream))
+                self._late.append((address, stream))
                 return
         self._free(address, stream)
 
@@ -313,29 +317,40 @@ class Card:
 
     def capture(self, run: Callable[[], Any]) -> CardGraph:
         self._refuse_in_capture("captured")
-        before, stream = self.stream, self.new_stream()
-        mode = self.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
-        places = self.places
-        with self._lock:
-            self._n_captures += 1
-        self._current.stream = stream
-        try:
+        stream, before, places = self.new_stream(), self.stream, self.places
+        with self._releases_deferred():
+            mode = self.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
             self.call("cuStreamBeginCapture", stream.handle, mode)
             stream.is_captured = True
-            self.places = collections.deque()
+            self._current.stream, self.places = stream, collections.deque()
             try:
                 run()
+            except BaseException:
+                self._abandon(stream)
+                raise
             finally:
                 captured, self.places = list(self.places), places
-                graph = self.call("cuStreamEndCapture", stream.handle)
-            return CardGraph(self, graph, captured)
+                self._current.stream = before
+            return CardGraph(self, self.call("cuStreamEndCapture", stream.handle), captured)
+
+    def _abandon(self, stream: CardStream):
+        """End a capture, whatever the driver has to say about it."""
+        with contextlib.suppress(LaunchError):
+            self.call("cuGraphDestroy", self.call("cuStreamEndCapture", stream.handle))
+
+    @contextlib.contextmanager
+    def _releases_deferred(self):
+        """Give memory back at the end of the block: a graph must not do it each time."""
+        with self._lock:
+            self._n_captures += 1
+        try:
+            yield
         finally:
-            self._current.stream = before
             with self._lock:
                 self._n_captures -= 1
                 late, self._late = ([], self._late) if self._n_captures else (self._late, [])
-            for address, _, its_stream in late:
-                self._free(address, its_stream)
+            for address, stream in late:
+                self._free(address, stream)
 
     def _refuse_in_capture(self, done: str):
         if self.stream.is_captured:
