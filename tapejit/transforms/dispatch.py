@@ -50,7 +50,7 @@ def _signature_of_other(x):
     if isinstance(x, Tensor):
         return x._aval
     if isinstance(x, DeviceArray):
-        return DeviceArray, x.shape, x.dtype, x.device
+        return x.device, x.shape, x.dtype
     if dtypes.is_masked(x) or isinstance(x, np.matrix):
         from_array(x)  # raises
     return type(x), np.shape(x), getattr(x, "dtype", None)

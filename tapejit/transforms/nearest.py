@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tapejit.shapes import CPU
 from tapejit.tensor.recording import describe_site
 from tapejit.transforms import trees
 
@@ -132,10 +133,10 @@ def _add_leaf(facts: Facts, place: str, leaf) -> None:
         return
     if isinstance(leaf, tuple):
         *kind, shape, dtype = leaf
-        facts[place, ""] = kind[0].__name__ if kind else "ndarray"
+        facts[place, ""] = getattr(kind[0], "__name__", f"on {kind[0]}") if kind else "ndarray"
     else:
         shape, dtype = leaf.shape, leaf.dtype
-        facts[place, ""] = "Tensor"
+        facts[place, ""] = "Tensor" if leaf.device == CPU else f"Tensor on {leaf.device}"
     facts[place, "shape"], facts[place, "dtype"] = str(tuple(shape)), str(dtype)
 
 
