@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
 import os
 import re
 import subprocess
@@ -22,7 +23,7 @@ from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import GpuUnavailable, KernelError, LaunchError, OutOfMemory
 from tapejit.runtime.cuda import compiling, cubins, machine, probe
 from tapejit.runtime.cuda.card import BLOCK, Card
-from tapejit.runtime.cuda.staging import AREA_BYTES
+from tapejit.runtime.cuda.staging import PIECE_BYTES, RING_BYTES, Staging
 
 DRIVER = ctypes.CDLL("libcuda.so.1")
 DRIVER.recorder_text.restype = ctypes.c_char_p
@@ -167,25 +168,50 @@ def test_the_pool_keeps_what_it_has():
 # ------------------------------------------------------------------------------------ copies
 
 
-@pytest.mark.parametrize("n_bytes", [0, 1, 1000, AREA_BYTES, AREA_BYTES + 1, 5 * AREA_BYTES - 7])
+@pytest.mark.parametrize("n_bytes", [0, 1, 1000, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES - 7])
 def test_copies_keep_every_byte(card, n_bytes):
     data = np.random.default_rng(n_bytes).integers(0, 256, n_bytes).astype(np.uint8)
     kept, found = data.copy(), np.empty_like(data)
     memory, other = card.allocate(n_bytes), card.allocate(n_bytes)
     lines = called(lambda: card.copy_in(memory.address, data), "cuMemcpyHtoDAsync")
-    assert len(lines) == -(-n_bytes // AREA_BYTES)
+    assert len(lines) == -(-n_bytes // PIECE_BYTES)
     data[:] = 0
     card.copy(other.address, memory.address, n_bytes)
     card.copy_out(found, other.address)
     np.testing.assert_array_equal(found, kept)
 
 
-def test_an_area_is_used_again_only_when_it_is_free(card):
-    data = np.zeros(8 * AREA_BYTES, np.uint8)
-    memory = card.allocate(data.nbytes)
-    card.copy_in(memory.address, data)  # all areas are there
-    waits = called(lambda: card.copy_in(memory.address, data), "cuEventSynchronize")
-    assert len(waits) == 8
+def test_small_copies_wait_for_nothing_until_the_ring_is_full(card):
+    staging, memory = Staging(card), card.allocate(RING_BYTES)
+    number = np.zeros(8, np.uint8)
+    n_fit = RING_BYTES // 256
+
+    def copy(times):
+        for _ in range(times):
+            staging.copy_in(memory.address, number)
+
+    assert called(lambda: copy(n_fit), "cuEventSynchronize") == []
+    assert len(called(lambda: copy(3), "cuEventSynchronize")) == 3
+    whole = np.zeros(PIECE_BYTES, np.uint8)
+    waits = called(lambda: staging.copy_in(memory.address, whole), "cuEventSynchronize")
+    assert len(waits) == PIECE_BYTES // 256
+
+
+def test_the_ring_under_copies_of_all_sizes(card):
+    """No piece is used again before its event: in_use never overlaps."""
+    staging, memory = Staging(card), card.allocate(3 * PIECE_BYTES)
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        data = random.integers(0, 256, random.integers(1, 3 * PIECE_BYTES), np.uint8)
+        if random.random() < 0.8:
+            data = data[: 1 + len(data) // 500]
+        found = np.empty_like(data)
+        staging.copy_in(memory.address, data)
+        staging.copy_out(found, memory.address)
+        np.testing.assert_array_equal(found, data)
+        pieces = sorted(staging.in_use)
+        assert all(a.end <= b.begin for a, b in itertools.pairwise(pieces))
+        assert pieces[-1].end <= RING_BYTES
 
 
 def test_only_row_major_arrays_are_copied(card):

@@ -197,10 +197,11 @@ class Card:
     def _free(self, address: int, stream: CardStream):
         """Give memory back after all that was asked of any stream."""
         if len(self._used) > 1:
-            for other in list(self._used):
-                if other is not stream:
-                    self._fence.record(other)
-                    stream.wait(self._fence)
+            with self._lock:  # of the fence
+                for other in list(self._used):
+                    if other is not stream:
+                        self._fence.record(other)
+                        stream.wait(self._fence)
         self.call("cuMemFreeAsync", address, stream.handle)
 
     def memory_use(self) -> MemoryUse:

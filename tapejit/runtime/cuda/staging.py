@@ -1,14 +1,16 @@
 """Copies between NumPy arrays and a card, through memory that the card can read by itself.
 
 A NumPy array can be moved or changed at any time, so the driver would have to wait for its copy.
-Here it is copied, piece by piece, to a few areas that stay where they are ("pinned"), and from
-there by the card; a copy in returns when the last piece is in such an area.
+Here it is copied, piece by piece, to a ring of memory that stays where it is ("pinned"), and from
+there by the card.  A copy in returns when the last piece is in the ring; it waits only where the
+ring is full, so the numbers of thousands of calls can be on their way.
 """
 
 from __future__ import annotations
 
+import collections
 import ctypes
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,72 +18,89 @@ from tapejit.locks import Lock
 
 if TYPE_CHECKING:
     from tapejit.runtime.cuda.card import Card
+    from tapejit.runtime.cuda.streams import CardEvent
 
-AREA_BYTES = 4 * 2**20
+PIECE_BYTES = 4 * 2**20
 """Long enough for the bus to be the limit (a copy costs 10 us to start, 100 us to do)."""
-N_AREAS = 3
+RING_BYTES = 4 * PIECE_BYTES
+ALIGNMENT = 256
 
 
-class _Area:
-    """Pinned memory, and the event after which it can be used again."""
+class _Piece(NamedTuple):
+    """A part of the ring that is in use until an event comes."""
 
-    def __init__(self, card: Card):
-        self.address = int(card.call("cuMemHostAlloc", AREA_BYTES, 0))
-        self.bytes = np.ctypeslib.as_array((ctypes.c_uint8 * AREA_BYTES).from_address(self.address))
-        self.free = card.new_event()
+    begin: int
+    end: int
+    done: CardEvent
 
 
 class Staging:
-    """A card's areas; kept for good."""
+    """A card's ring."""
 
     def __init__(self, card: Card):
         self.card = card
-        self.areas: list[_Area] = []
-        self.turn = 0
         self.lock = Lock()
+        self.address = 0
+        self.bytes = np.empty(0, np.uint8)
+        self.next = 0
+        self.in_use: collections.deque[_Piece] = collections.deque()  # the oldest first
+        self.events: list[CardEvent] = []
 
     def copy_in(self, address: int, data: np.ndarray):
         """Bytes to the card."""
         with self.lock:
-            for start in range(0, len(data), AREA_BYTES):
-                piece = data[start : start + AREA_BYTES]
-                area = self._next()
-                area.bytes[: len(piece)] = piece
-                stream = self.card.stream
-                self.card.call(
-                    "cuMemcpyHtoDAsync", address + start, area.address, len(piece), stream.handle
-                )
-                area.free.record(stream)
+            for start in range(0, len(data), PIECE_BYTES):
+                part = data[start : start + PIECE_BYTES]
+                place = self._room(len(part))
+                self.bytes[place : place + len(part)] = part
+                self._send("cuMemcpyHtoDAsync", address + start, self.address + place, len(part))
+                self._use(place, len(part))
 
     def copy_out(self, data: np.ndarray, address: int):
-        """Bytes from the card; it copies to one area while we copy from another."""
+        """Bytes from the card, which copies two pieces ahead of us."""
         with self.lock:
-            under_way: list[tuple[_Area, np.ndarray]] = []
-            for start in range(0, len(data), AREA_BYTES):
-                piece = data[start : start + AREA_BYTES]
-                if len(under_way) == N_AREAS:
-                    self._finish(under_way)
-                area = self._next()
-                stream = self.card.stream
-                self.card.call(
-                    "cuMemcpyDtoHAsync", area.address, address + start, len(piece), stream.handle
-                )
-                area.free.record(stream)
-                under_way.append((area, piece))
-            while under_way:
-                self._finish(under_way)
+            ahead: collections.deque[tuple[_Piece, np.ndarray]] = collections.deque()
+            for start in range(0, len(data), PIECE_BYTES):
+                if len(ahead) == 2:  # a third and what a turn of the ring skips are the whole ring
+                    self._take(*ahead.popleft())
+                part = data[start : start + PIECE_BYTES]
+                place = self._room(len(part))
+                self._send("cuMemcpyDtoHAsync", self.address + place, address + start, len(part))
+                ahead.append((self._use(place, len(part)), part))
+            while ahead:
+                self._take(*ahead.popleft())
 
-    def _finish(self, under_way):
-        area, piece = under_way.pop(0)
-        area.free.synchronize()
-        piece[:] = area.bytes[: len(piece)]
+    def _send(self, function: str, target: int, source: int, n_bytes: int):
+        self.card.call(function, target, source, n_bytes, self.card.stream.handle)
 
-    def _next(self) -> _Area:
-        """An area that nothing reads or writes any more."""
-        self.turn = (self.turn + 1) % N_AREAS
-        if len(self.areas) < N_AREAS:
-            self.areas.append(_Area(self.card))
-            return self.areas[-1]
-        area = self.areas[self.turn]
-        area.free.synchronize()
-        return area
+    def _take(self, piece: _Piece, part: np.ndarray):
+        piece.done.synchronize()
+        part[:] = self.bytes[piece.begin : piece.begin + len(part)]
+
+    def _room(self, n_bytes: int) -> int:
+        """Where in the ring there is room for so much, after waiting for who uses it."""
+        if not self.address:
+            self.address = int(self.card.call("cuMemHostAlloc", RING_BYTES, 0))
+            self.bytes = np.ctypeslib.as_array(
+                (ctypes.c_uint8 * RING_BYTES).from_address(self.address)
+            )
+        if self.next + n_bytes > RING_BYTES:
+            while self.in_use and self.in_use[0].begin >= self.next:
+                self._forget_oldest()
+            self.next = 0
+        while self.in_use and self.next <= self.in_use[0].begin < self.next + n_bytes:
+            self._forget_oldest()
+        return self.next
+
+    def _forget_oldest(self):
+        piece = self.in_use.popleft()
+        piece.done.synchronize()
+        self.events.append(piece.done)
+
+    def _use(self, place: int, n_bytes: int) -> _Piece:
+        """Note that the ring's part is used by what was just asked of the stream."""
+        done = self.events.pop() if self.events else self.card.new_event()
+        done.record(self.card.stream)
+        self.next = place + -(-n_bytes // ALIGNMENT) * ALIGNMENT
+        self.in_use.append(_Piece(place, self.next, done))
+        return self.in_use[-1]
