@@ -27,7 +27,7 @@ class Function(NamedTuple):
     parameters: tuple[str, ...]
     """Of each parameter: "f64", "f32", "i64", "i32" or "bool" with "*" behind it for a pointer;
     "i32" or "i64" for a number.  Elements of "bool*" are uint8, 0 or 1: read `x0[i] != 0`.
-    "u8*" and "u16*" are elements that are only moved."""
+    Elements that are only moved or cast may be "u8*", "u16*", "i8*", "i16*" or "f16*"."""
     block: int
     """Threads of a block."""
 

@@ -32,23 +32,24 @@ import numpy as np
 from tapejit import config
 from tapejit.codegen.cuda.kernels import launches_of
 from tapejit.codegen.cuda.launches import Argument, Launches
+from tapejit.codegen.cuda.loops import launches_of_loop
 from tapejit.errors import KernelError, NoGpuForm
-from tapejit.plan import Buffer, KernelStep, LibraryStep, LoopStep, Plan, Result, RowStep, View
+from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, RowStep, View
 from tapejit.pretty import program_text
 from tapejit.registry import Kind, Operand
 from tapejit.runtime.cuda import graphs, libraries
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.checking import check_results
-from tapejit.runtime.cuda.copies import copy_launches
+from tapejit.runtime.cuda.copies import cast_launches, copy_launches
+from tapejit.runtime.cuda.forms import formed
 from tapejit.runtime.cuda.launching import BYTES
 from tapejit.runtime.cuda.machine import Machine
 from tapejit.runtime.cuda.statuses import Statuses
+from tapejit.runtime.cuda.steps import Copy, Step, device_steps, operand_of, whole
 from tapejit.schedule.describe import describe
-from tapejit.schedule.loops import loop_step, takes, work_of
 from tapejit.schedule.memory import ALIGNMENT, Block, lay_out
 from tapejit.schedule.planner import schedule
 from tapejit.schedule.views import contiguous, is_contiguous
-from tapejit.shapes import Aval, aval
 from tapejit.tape import Program
 from tapejit.verify import verify_program
 
@@ -74,13 +75,6 @@ class Work(NamedTuple):
     """Whether a CUDA graph can replay it."""
 
 
-class Copy(NamedTuple):
-    """A step of this module's own: the elements of a view, in a buffer."""
-
-    source: View
-    target: View
-
-
 class Handed(NamedTuple):
     """What a call makes the array of an output of."""
 
@@ -103,7 +97,7 @@ def compile_for_device(program: Program, machine: Machine) -> DeviceProgram:
     if config.settings.check >= 1:
         verify_program(program, "simplification")
     try:
-        plan = schedule(program, device=True)
+        plan = schedule(formed(program), device=True)
     except KernelError as error:
         raise NoGpuForm(f"cuda: {error}") from None
     found = _Writer(program, plan, machine).write()
@@ -190,8 +184,7 @@ class _Writer:
 
     def __init__(self, program: Program, plan: Plan, machine: Machine):
         self.program, self.plan, self.machine = program, plan, machine
-        self.buffers = list(plan.buffers)
-        self.steps: list = list(plan.steps)
+        self.buffers, self.steps, self.outputs = device_steps(plan)
         self.places: dict[int, tuple[str, int]] = {}  # of buffers: the memory's name, bytes behind
         self.constants: Any = None  # their memory
         self.statuses: Statuses | None = None
@@ -201,8 +194,6 @@ class _Writer:
 
     def write(self) -> DeviceProgram:
         """The program."""
-        outputs = [self.output(result) for result in self.plan.results]
-        self.steps = [one for step in self.steps for one in self.prepared(step)]
         works = [self.work(step) for step in self.steps]
         self.upload_constants()
         watched = [s for s in self.steps if isinstance(s, LoopStep) and s.loop.has_status]
@@ -214,36 +205,17 @@ class _Writer:
                 assert isinstance(record.number, int)
                 self.places[buffer] = (names[record.number], 0)
         scratch = self.place_temporaries(works)
-        memory = self.place_outputs(outputs)
+        memory = self.place_outputs()
         lines = [f"def launch({', '.join(names + memory)}):"]
         for number, work in enumerate(works):
             lines += [f"    {line}" for line in self.lines(number, work, scratch[number])]
         source = "\n".join([*lines, "    return", ""])
         exec(compile(source, "<tapejit plan>", "exec"), self.scope)
-        handed = [self.handed(buffer, memory) for buffer in outputs]
+        handed = [self.handed(buffer, memory) for buffer in self.outputs]
         n_calls = sum(len(work.calls) for work in works)
         if not all(work.is_capturable for work in works):
             n_calls = 0
         return DeviceProgram(self, source, handed, n_calls)
-
-    # ------------------------------------------------------------ results
-
-    def output(self, result: Result) -> int:
-        """The buffer that an output is: one that a step leaves, or a copy."""
-        view = result.view
-        record = self.buffers[view.buffer]._replace(role="output", shape=view.shape, number=None)
-        if result.is_owned:
-            self.buffers[view.buffer] = record
-            return view.buffer
-        self.buffers.append(record)
-        buffer = len(self.buffers) - 1
-        self.steps.append(Copy(view, self.whole(buffer)))
-        return buffer
-
-    def whole(self, buffer: int) -> View:
-        """All of a buffer."""
-        shape = self.buffers[buffer].shape
-        return View(buffer, 0, shape, contiguous(shape))
 
     def handed(self, buffer: int, memory: list[str]) -> Handed:
         """How a call makes the array of an output."""
@@ -253,68 +225,23 @@ class _Writer:
 
     # ------------------------------------------------------------ what steps are
 
-    def views(self, step) -> tuple[View, ...]:
+    def views(self, step: Step) -> tuple[View, ...]:
         """Of a step's operands, then of its result or results."""
         if isinstance(step, LibraryStep):
-            return (*step.views, self.whole(step.buffer))
-        return tuple(step) if isinstance(step, Copy) else step.views
+            return (*step.views, whole(self.buffers, step.buffer))
+        return step.views
 
-    def prepared(self, step) -> list:
-        """A library step in the form that it has here; other steps as they are."""
-        if not isinstance(step, LibraryStep) or not step.kind.aval.size:
-            return [step]
-        records = [self.buffers[view.buffer] for view in step.views]
-        if all(r.role == "constant" or not math.prod(r.shape) for r in records):
-            return [self.folded(step, records)]
-        if step.kind.op.name in libraries.CALLS:
-            return [step]
-        return self.by_loop(step)
-
-    def folded(self, step: LibraryStep, records: list[Buffer]) -> Copy:
-        """What reads no element of an array, as the copy of a constant."""
-        arrays = [
-            np.broadcast_to(np.array(r.number or 0, r.dtype.dtype), view.shape)
-            for r, view in zip(records, step.views, strict=True)
-        ]
-        aval = step.kind.aval
-        with np.errstate(all="ignore"):
-            value = step.kind.op.evaluate(*arrays, **step.kind.attributes())
-        value = np.array(value, aval.dtype.dtype, order="C")
-        return Copy(self.whole(self.new("constant", aval, value)), self.whole(step.buffer))
-
-    def by_loop(self, step: LibraryStep) -> list:
-        """The operation's loop, where a CPU calls a library for large operands."""
-        loop, operands = step.kind.op.loop, [self.operand(view) for view in step.views]
-        work = None if loop is None else work_of(step.kind, operands, alone=True)
-        if loop is None or work is None or isinstance(work.run, str):
-            return [step]
-        copies, views = [], list(step.views)
-        for k, operand in enumerate(operands):
-            if not takes(loop, operand):
-                views[k] = self.whole(self.new("temporary", aval(operand.shape, operand.dtype)))
-                copies.append(Copy(step.views[k], views[k]))
-                operands[k] = self.operand(views[k])
-        views.append(self.whole(step.buffer))
-        return [*copies, loop_step(step.kind, tuple(operands), tuple(views), alone=True)]
-
-    def new(self, role: str, aval: Aval, number: object = None) -> int:
-        """A buffer more."""
-        self.buffers.append(Buffer(role, aval.dtype, aval.shape, number))
-        return len(self.buffers) - 1
-
-    def work(self, step) -> Work:
+    def work(self, step: Step) -> Work:
         """A step as calls."""
         block = self.machine.block
         if isinstance(step, KernelStep | RowStep):
             return self.launched(launches_of(step, block))
-        *sources, target = [self.operand(view) for view in self.views(step)]
-        if not math.prod(target.shape):
-            return Work(())
         if isinstance(step, Copy):
-            return self.copied(sources[0], target)
+            source = Operand(step.source.shape, step.source.strides, step.dtype)
+            target = Operand(step.target.shape, step.target.strides, step.to or step.dtype)
+            return self.copied(source, target)
+        *sources, target = [operand_of(self.buffers, view) for view in self.views(step)]
         if isinstance(step, LoopStep):
-            from tapejit.codegen.cuda.loops import launches_of_loop
-
             try:
                 return self.launched(launches_of_loop(step, block))
             except NotImplementedError as error:
@@ -340,13 +267,6 @@ class _Writer:
         calls.append((call.run, (), tuple(given)))
         return Work(tuple(calls), (*scratch, *call.scratch), call.is_capturable)
 
-    def operand(self, view: View) -> Operand:
-        """How a view lies; of a constant number there is one element."""
-        record = self.buffers[view.buffer]
-        is_number = record.role == "constant" and not isinstance(record.number, np.ndarray)
-        strides = (0,) * len(view.shape) if is_number else view.strides
-        return Operand(view.shape, strides, record.dtype)
-
     def launched(self, launches: Launches) -> Work:
         """Kernels of the machine."""
         fetch = self.machine.kernel
@@ -356,10 +276,14 @@ class _Writer:
 
     def copied(self, source: Operand, target: Operand) -> Work:
         """The machine's own copy of what lies alike, or a kernel."""
-        if is_contiguous(source.shape, source.strides):
+        if not math.prod(target.shape):
+            return Work(())
+        alike = source.dtype is target.dtype and source.shape == target.shape
+        if alike and all(is_contiguous(x.shape, x.strides) for x in (source, target)):
             n_bytes = math.prod(target.shape) * target.dtype.itemsize
             return Work(((self.copy, (), (Argument("view", 1), Argument("view", 0), n_bytes)),))
-        return self.launched(copy_launches(source, target, self.machine.block))
+        launches = copy_launches if source.dtype is target.dtype else cast_launches
+        return self.launched(launches(source, target, self.machine.block))
 
     def copy(self, arguments):
         """The machine's copy, called as kernels are."""
@@ -413,12 +337,12 @@ class _Writer:
                 scratch[number].append(offset)
         return scratch
 
-    def place_outputs(self, outputs: list[int]) -> list[str]:
+    def place_outputs(self) -> list[str]:
         """The names of a call's allocations, in order."""
         memory, small = [], 0
         if self.arena_bytes:
             memory, self.sizes = ["t"], [self.arena_bytes]
-        for buffer in outputs:
+        for buffer in self.outputs:
             record = self.buffers[buffer]
             n_bytes = record.dtype.itemsize * math.prod(record.shape)
             if n_bytes <= SMALL:
@@ -429,7 +353,7 @@ class _Writer:
                 self.places[buffer] = (name, 0)
                 memory.append(name)
                 self.sizes.append(n_bytes)
-        if any(self.places[buffer][0] == "s" for buffer in outputs):
+        if any(self.places[buffer][0] == "s" for buffer in self.outputs):
             memory.append("s")
             self.sizes.append(max(small, 1))
         return memory
@@ -463,7 +387,10 @@ class _Writer:
         assert argument.role == "view", argument
         view = self.views(step)[argument.number]
         name, offset = self.places[view.buffer]
-        return _sum(name, offset + view.offset * self.buffers[view.buffer].dtype.itemsize)
+        dtype = self.buffers[view.buffer].dtype
+        if isinstance(step, Copy):
+            dtype = step.to or step.dtype if argument.number else step.dtype
+        return _sum(name, offset + view.offset * dtype.itemsize)
 
 
 def _moved(call, places):
@@ -488,4 +415,6 @@ def _title(step):
         nodes = [node for loop in step.kernel.loops for node in loop.nodes]
         last = [node.fn for node in nodes if node.fn not in ("load", "literal", "cast", "index")]
         return " ".join(dict.fromkeys(last[-4:])) or "copy"
-    return "copy" if isinstance(step, Copy) else step.kind.op.name
+    if isinstance(step, Copy):
+        return "copy" if step.to is None else "cast"
+    return step.kind.op.name

@@ -1,0 +1,126 @@
+"""Operations by others that have a form on a GPU: convolutions as matrix products.
+
+`formed` rewrites a program before it is scheduled, so that what an operation becomes fuses and
+shares memory with what is around it.  Windows are copied into a matrix (im2col), which costs their
+memory and leaves all multiplications to one product; a kernel of length 1 copies nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from tapejit.build import Builder, Ref
+from tapejit.ops.correlation import output_lengths
+from tapejit.ops.linear import matmul, swap
+from tapejit.ops.movement import permute, reshape, slice_, unslice
+from tapejit.ops.strided import strided, unstrided
+from tapejit.tape import Program
+
+# ---------------------------------------------------------------- the walk
+
+
+def formed(program: Program) -> Program:
+    """The same outputs, without operations of `FORMS`."""
+    tape = program.tape
+    if not any(_form_of(tape.kind(row)) for row in range(len(tape))):
+        return program
+    builder, refs = Builder(), []
+    for row in range(len(tape)):
+        kind, operands = tape.kind(row), [refs[x] for x in tape.operands(row)]
+        form = _form_of(kind)
+        if form is not None:
+            refs.append(form(*operands, **kind.attributes()))
+        else:
+            number = builder.tape.append(kind, [x.row for x in operands])
+            refs.append(Ref(builder, number, kind.aval))
+    inputs, outputs = (
+        [refs[row].row for row in rows] for rows in (program.inputs, program.outputs)
+    )
+    return Program(builder.tape, inputs, outputs)
+
+
+def _form_of(kind) -> Callable | None:
+    """The form of a row; none of one without elements."""
+    form = FORMS.get(kind.op.name)
+    return form if form is not None and kind.aval.size and kind.aval.dtype.is_inexact else None
+
+
+# ---------------------------------------------------------------- convolutions
+
+
+def _windows(x, kernel, stride, padding, dilation):
+    """x padded, and its windows: shape, starts and steps of a view (n, c, *kernel, *places)."""
+    shape = x.shape
+    if any(padding):
+        shape = (*shape[:2], *(n + 2 * p for n, p in zip(shape[2:], padding, strict=True)))
+        x = unslice(x, shape=shape, starts=(0, 0, *padding), steps=(1,) * len(shape))
+    places = tuple(
+        (n - d * (k - 1) - 1) // s + 1
+        for n, k, s, d in zip(shape[2:], kernel, stride, dilation, strict=True)
+    )
+    return x, _view_of_windows(shape[:2], kernel, places, stride, dilation)
+
+
+def _view_of_windows(outer, kernel, places, stride, dilation):
+    r = len(kernel)
+    steps = []
+    for axis in range(2 + r):
+        row = [0] * (2 + 2 * r)
+        if axis < 2:
+            row[axis] = 1
+        else:
+            row[axis], row[axis + r] = dilation[axis - 2], stride[axis - 2]
+        steps.append(tuple(row))
+    return {
+        "shape": (*outer, *kernel, *places), "starts": (0,) * (2 + r), "steps": tuple(steps)
+    }  # fmt: skip
+
+
+def _convolution(x, w, stride, padding, dilation, groups):
+    """(groups, o, c K) by (n, groups, c K, T)."""
+    (n, c), (o, _, *kernel) = x.shape[:2], w.shape
+    x, view = _windows(x, kernel, stride, padding, dilation)
+    lengths = view["shape"][2 + len(kernel) :]
+    inner = c // groups * math.prod(kernel)
+    columns = reshape(strided(x, **view), shape=(n, groups, inner, math.prod(lengths)))
+    rows = reshape(w, shape=(groups, o // groups, inner))
+    return reshape(matmul(rows, columns), shape=(n, o, *lengths))
+
+
+def _convolution_input(y, w, lengths, stride, padding, dilation, groups):
+    """The windows' cotangents, (groups, c K, o) by (n, groups, o, T), added up where they lie."""
+    (n, o, *places), (_, c, *kernel) = y.shape, w.shape
+    inner = c * math.prod(kernel)
+    rows = reshape(w, shape=(groups, o // groups, inner))
+    columns = matmul(swap(rows), reshape(y, shape=(n, groups, o // groups, math.prod(places))))
+    padded = tuple(m + 2 * p for m, p in zip(lengths, padding, strict=True))
+    view = _view_of_windows((n, c * groups), kernel, places, stride, dilation)
+    shape = view.pop("shape")
+    x = unstrided(reshape(columns, shape=shape), shape=(n, c * groups, *padded), **view)
+    if not any(padding):
+        return x
+    whole = (n, c * groups, *lengths)
+    return slice_(x, starts=(0, 0, *padding), lengths=whole, steps=(1,) * len(whole))
+
+
+def _convolution_weight(y, x, kernel, stride, padding, dilation, groups):
+    """(groups, o, n T) by (groups, n T, c K): one long sum for each weight."""
+    (n, o), c, r = y.shape[:2], x.shape[1], len(kernel)
+    x, view = _windows(x, kernel, stride, padding, dilation)
+    lengths = view["shape"][2 + r :]
+    assert (
+        lengths == y.shape[2:] == output_lengths(x.shape[2:], kernel, stride, (0,) * r, dilation)
+    ), (lengths, y.shape)
+    axes = (*range(1, 2 + r), 0, *range(2 + r, 2 + 2 * r))
+    inner, long = c // groups * math.prod(kernel), n * math.prod(lengths)
+    columns = reshape(permute(strided(x, **view), axes=axes), shape=(groups, inner, long))
+    rows = reshape(permute(y, axes=(1, 0, *range(2, 2 + r))), shape=(groups, o // groups, long))
+    return reshape(matmul(rows, swap(columns)), shape=(o, c // groups, *kernel))
+
+
+FORMS = {
+    "convolution": _convolution,
+    "convolution_input": _convolution_input,
+    "convolution_weight": _convolution_weight,
+}
