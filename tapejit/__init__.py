@@ -62,7 +62,7 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     statistics,
 )
 from tapejit.tensor.attributes import Device as device
-from tapejit.tensor.attributes import Size
+from tapejit.tensor.attributes import Size, get_default_device, set_default_device
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.modes import (
@@ -123,6 +123,7 @@ __all__ = [
     "float16",
     "float32",
     "float64",
+    "get_default_device",
     "get_default_dtype",
     "get_num_threads",
     "get_rng_state",
@@ -151,6 +152,7 @@ __all__ = [
     "samplers",
     "scipy",
     "seed",
+    "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",

@@ -24,6 +24,7 @@ from tapejit import errors as errors
 from tapejit.transforms.explaining import explain as explain
 from tapejit.transforms.native.export import export as export
 from tapejit import fft as fft
+from tapejit.tensor.attributes import get_default_device as get_default_device
 from tapejit.dtypes import get_default_dtype as get_default_dtype
 from tapejit.runtime.pool import get_num_threads as get_num_threads
 from tapejit.tensor.random import get_rng_state as get_rng_state
@@ -45,6 +46,7 @@ from tapejit import ops as ops
 from tapejit import samplers as samplers
 from tapejit import scipy as scipy
 from tapejit.tensor.random import seed as seed
+from tapejit.tensor.attributes import set_default_device as set_default_device
 from tapejit.dtypes import set_default_dtype as set_default_dtype
 from tapejit.tensor.modes import set_grad_enabled as set_grad_enabled
 from tapejit.runtime.pool import set_num_threads as set_num_threads

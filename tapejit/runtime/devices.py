@@ -29,9 +29,12 @@ def machine_of(device: str) -> Machine:
 
 
 class _Current(threading.local):
-    """What "cuda" without a number means to a thread."""
+    """What a thread means by a device that it does not say."""
 
     index = 0
+    """The number of the GPU that is called "cuda"."""
+    default = CPU
+    """Where tensors are made."""
 
 
 current = _Current()

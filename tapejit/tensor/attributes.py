@@ -84,20 +84,58 @@ class Device(str):
         number = str(self).partition(":")[2]
         return int(number) if number else None
 
+    def __enter__(self):
+        """Let tensors be made there, as `set_default_device` does."""
+        defaults = vars(current).setdefault("outer", [])
+        there = place(self)
+        defaults.append(current.default)
+        current.default = there
+        return self
+
+    def __exit__(self, *exception):
+        """Let them be made where they were before."""
+        current.default = current.outer.pop()
+
     def __repr__(self):
         number = "" if self.index is None else f", index={self.index}"
         return f"device(type='{self.type}'{number})"
 
 
-def place(device: Any, default: str = CPU) -> str:
+def set_default_device(device: Any) -> None:
+    """Let functions that make tensors make them on this device from now on, in this thread.
+
+    device  None: the CPU
+    Errors  as for device=
+    Like    torch.set_default_device; `with tj.device("cuda"):` does it for a block of code
+
+    >>> import tapejit as tj
+    >>> tj.set_default_device("cpu")
+    >>> tj.get_default_device()
+    device(type='cpu')
+    """
+    current.default = place(device, CPU)
+
+
+def get_default_device() -> Device:
+    """Where functions that make tensors make them.
+
+    >>> import tapejit as tj
+    >>> with tj.device("cpu"):
+    ...     tj.get_default_device()
+    device(type='cpu')
+    """
+    return Device(current.default)
+
+
+def place(device: Any, default: str | None = None) -> str:
     """An argument `device` as avals name devices: "cpu", "cuda:0".
 
-    default  what None means
+    default  what None means; None: the device where tensors are made
     Errors   ArgumentError for a name that is none; GpuUnavailable, DeviceError for a GPU that is
              not there
     """
     if device is None:
-        return default
+        return current.default if default is None else default
     device = Device(device)
     if device.type == CPU:
         return CPU
