@@ -10,10 +10,9 @@ import zlib
 
 import numpy as np
 import pytest
+from cuda_needs import LACKS, lacking
 
 import tapejit
-from tapejit.errors import GpuUnavailable
-from tapejit.runtime.cuda.probe import device
 from tapejit.transforms.paths import Paths
 
 
@@ -24,14 +23,12 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(items):
-    """Tests marked `gpu` are skipped where there is none, with what the probe says of it."""
-    marked = [item for item in items if "gpu" in item.keywords]
-    if marked:
-        try:
-            device(0)
-        except GpuUnavailable as missing:
-            for item in marked:
-                item.add_marker(pytest.mark.skip(reason=str(missing)))
+    """Tests of GPUs are skipped where what their marks say is missing."""
+    for mark in LACKS:
+        marked = [item for item in items if mark in item.keywords]
+        reason = lacking(mark) if marked else ""
+        for item in marked if reason else ():
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="module")

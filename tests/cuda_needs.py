@@ -1,7 +1,8 @@
-"""What tests of the GPU back end need beyond the project, and who says so aloud.
+"""What tests of the GPU back end need beyond the project: those marked `compiler`, `recorder` or
+`gpu` are skipped, aloud, where it is missing (conftest.py).
 
-TAPEJIT_REQUIRE=compiler,recorder turns these skips into failures: CI sets it where it has
-installed what they need.
+TAPEJIT_REQUIRE=compiler,recorder turns the skips into failures: CI sets it where it has installed
+what they need.
 """
 
 from __future__ import annotations
@@ -12,24 +13,36 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
+from tapejit.errors import GpuUnavailable
+from tapejit.runtime.cuda import probe
 
-REQUIRED = os.environ.get("TAPEJIT_REQUIRE", "").split(",")
-EXTRA = "pip install 'tapejit[cuda13]'"
 SOURCE = Path(__file__).parent / "cuda_driver" / "driver.c"
 
 
-def _needs(name: str, is_there: bool, reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not is_there and name not in REQUIRED, reason=reason)
+def _compiler() -> str:
+    has = all(find_spec(name) for name in ("cuda", "numba_cuda"))
+    return "" if has else "no package numba-cuda: pip install 'tapejit[cuda13]'"
 
 
-HAS_PACKAGES = all(find_spec(name) for name in ("cuda", "numba_cuda"))
-needs_compiler = _needs("compiler", HAS_PACKAGES, f"no package numba-cuda: {EXTRA}")
-needs_recorder = _needs(
-    "recorder",
-    HAS_PACKAGES and shutil.which("gcc") is not None,
-    f"no gcc, or no package cuda-core: {EXTRA}",
-)
+def _recorder() -> str:
+    return _compiler() or ("" if shutil.which("gcc") else "no gcc")
+
+
+def _gpu() -> str:
+    try:
+        probe.device(0)
+    except GpuUnavailable as missing:
+        return str(missing)
+    return ""
+
+
+LACKS = {"compiler": _compiler, "recorder": _recorder, "gpu": _gpu}
+"""By mark: what is missing, in words; nothing if all is there."""
+
+
+def lacking(mark: str) -> str:
+    """Why tests with a mark are skipped, or nothing."""
+    return "" if mark in os.environ.get("TAPEJIT_REQUIRE", "").split(",") else LACKS[mark]()
 
 
 def build_recorder(directory: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cuda_needs import build_recorder, needs_compiler, needs_recorder
+from cuda_needs import build_recorder
 
 import tapejit
 from tapejit import errors
@@ -84,7 +84,7 @@ def test_errors_are_those_that_people_catch():
         assert issubclass(error, (errors.TapejitError)) and issubclass(error, RuntimeError)
 
 
-@needs_compiler
+@pytest.mark.compiler
 def test_a_missing_driver_is_said(monkeypatch):
     import cuda.pathfinder
 
@@ -108,7 +108,7 @@ def test_a_card_answers():
 # ------------------------------------------------------------------------------------ compiling
 
 
-@needs_compiler
+@pytest.mark.compiler
 @pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 def test_text_becomes_machine_code(dtype, capability):
@@ -123,7 +123,7 @@ def test_text_becomes_machine_code(dtype, capability):
     assert cubin.shared - 64 * int(dtype[1:]) // 8 in (0, 1024)  # the system's, from sm_90 on
 
 
-@needs_compiler
+@pytest.mark.compiler
 def test_code_does_not_depend_on_what_was_compiled_before():
     first = compile_ptx(mean("f32"), (8, 0))
     compile_ptx(mean("f64"), (8, 0))
@@ -132,7 +132,7 @@ def test_code_does_not_depend_on_what_was_compiled_before():
     assert not re.search(r"_cudapy_|_ZN|NumbaEnv", first)
 
 
-@needs_compiler
+@pytest.mark.compiler
 def test_text_that_does_not_compile_is_shown():
     wrong = mean("f32")._replace(source=mean("f32").source.replace("scaled(x0", "scalde(x0"))
     with pytest.raises(KernelError, match="'scalde' is not defined") as caught:
@@ -140,13 +140,13 @@ def test_text_that_does_not_compile_is_shown():
     assert wrong.source in str(caught.value)
 
 
-@needs_compiler
+@pytest.mark.compiler
 def test_code_for_a_newer_card_does_not_link():
     with pytest.raises(KernelError, match="sm_80 does not link"):
         link(compile_ptx(mean("f32"), (9, 0)), (8, 0))
 
 
-@needs_compiler
+@pytest.mark.compiler
 def test_numbas_simulator_compiles_nothing(monkeypatch):
     monkeypatch.setenv("NUMBA_ENABLE_CUDASIM", "1")
     with pytest.raises(GpuUnavailable, match="NUMBA_ENABLE_CUDASIM is set") as caught:
@@ -154,7 +154,7 @@ def test_numbas_simulator_compiles_nothing(monkeypatch):
     assert caught.value.reason == "toolchain"
 
 
-@needs_compiler
+@pytest.mark.compiler
 def test_what_is_kept_is_all_of_it():
     cubin = link(compile_ptx(mean("f32"), (8, 0)), (8, 0))
     assert unpack(pack(cubin, "numba-cuda 1")) == (cubin, "numba-cuda 1")
@@ -163,7 +163,7 @@ def test_what_is_kept_is_all_of_it():
 # ------------------------------------------------------------------------------------ the driver
 
 
-@needs_recorder
+@pytest.mark.recorder
 def test_what_the_driver_is_asked(tmp_path):
     """recorded.py, with the recorder as the driver of its process."""
     environment = {**build_recorder(tmp_path), "RECORDER_MEMORY": str(64 * 2**20)}
