@@ -12,6 +12,7 @@ import contextlib
 import io
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,11 +79,12 @@ def test_the_parser_finds_every_cell():
     ]
 
 
-@pytest.fixture(scope="module")
-def shown() -> dict[int, tuple[str, list[warnings.WarningMessage]]]:
-    """All cells run once, in order, in one namespace."""
+@pytest.fixture(scope="module", params=["card", "simulator"])
+def shown(request) -> Iterator[dict[int, tuple[str, list[warnings.WarningMessage]]]]:
+    """All cells run once, in order, in one namespace: as here, and with a simulated GPU."""
     namespace: dict[str, object] = {}
-    return {cell.number: show(cell.code, namespace) for cell in CELLS}
+    with tapejit.config.set(cuda=request.param):
+        yield {cell.number: show(cell.code, namespace) for cell in CELLS}
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: str(cell.number))
