@@ -86,7 +86,7 @@ from tapejit.transforms.checking import check_grads
 from tapejit.transforms.custom_rules import custom_jvp, custom_vjp
 from tapejit.transforms.explaining import explain
 from tapejit.transforms.gradients import grad, jit, value_and_grad
-from tapejit.transforms.jacobians import hessian, jacobian, sparsity
+from tapejit.transforms.jacobians import hessian, jacfwd, jacobian, jacrev, sparsity
 from tapejit.transforms.native.export import export
 from tapejit.transforms.products import hvp, jvp
 from tapejit.transforms.pullbacks import vjp
@@ -140,7 +140,9 @@ __all__ = [
     "int64",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "jacfwd",
     "jacobian",
+    "jacrev",
     "jit",
     "jvp",
     "linalg",

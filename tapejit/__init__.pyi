@@ -35,7 +35,9 @@ from tapejit.tensor.modes import inference_mode as inference_mode
 from tapejit.tensor.random import initial_seed as initial_seed
 from tapejit.tensor.modes import is_grad_enabled as is_grad_enabled
 from tapejit.tensor.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from tapejit.transforms.jacobians import jacfwd as jacfwd
 from tapejit.transforms.jacobians import jacobian as jacobian
+from tapejit.transforms.jacobians import jacrev as jacrev
 from tapejit.transforms.gradients import jit as jit
 from tapejit.transforms.products import jvp as jvp
 from tapejit import linalg as linalg

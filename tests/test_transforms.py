@@ -491,6 +491,57 @@ def test_jacobians_have_the_arguments_dtype(dtype, m, n):
     np.testing.assert_allclose(found, (1 - np.tanh(a @ x) ** 2)[:, None] * a, 1e-6)
 
 
+def both_with_extras(p, x):
+    y = np.tanh(np.outer(x, p)) * x[0]
+    return {"y": y, "n": 2, "s": np.sum(p)}, (np.max(y), "text", {"x": x * 2})
+
+
+@pytest.mark.parametrize("name", ["jacobian", "jacfwd", "jacrev"])
+@pytest.mark.parametrize("largest", [None, 0])
+def test_forward_and_reverse_jacobians_with_extras(name, largest, monkeypatch):
+    """All at once, or one row after the other; outermost, and below another transform."""
+    if largest is not None:
+        monkeypatch.setattr(jacobian_rows, "LARGEST", largest)
+    transform = getattr(tj, name)
+    p, x = np.array([0.5, -1.0]), np.array([1.0, 2.0, -0.5])
+    plain = tj.jacobian(lambda *args: both_with_extras(*args)[0], argnums=(0, 1))(p, x)
+    slopes = transform(both_with_extras, (0, 1), has_aux=True)
+    inside = tj.jit(lambda p, x: slopes(p, x))
+    for f in (slopes, slopes, slopes, inside, inside):
+        found, (largest_y, text, rest) = f(p, x)
+        np.testing.assert_allclose(found["y"][0], plain["y"][0], rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(found["y"][1], plain["y"][1], rtol=1e-12, atol=1e-15)
+        assert found["y"][0].shape == (3, 2, 2) and found["y"][1].shape == (3, 2, 3)
+        np.testing.assert_array_equal(found["s"][0], np.ones(2))
+        np.testing.assert_array_equal(found["s"][1], np.zeros(3))
+        assert text == "text" and largest_y == both_with_extras(p, x)[1][0]
+        np.testing.assert_array_equal(rest["x"], 2 * x)
+    h, (value,) = tj.hessian(lambda x: (np.sum(x**3), (x[0],)), has_aux=True)(x)
+    np.testing.assert_allclose(h, np.diag(6 * x))
+    assert value == x[0]
+
+
+def test_forward_and_reverse_jacobians_are_the_same_numbers():
+    p, x = np.array([0.5, -1.0]), np.array([1.0, 2.0, -0.5])
+    f = lambda p, x: np.sin(np.outer(p, x)) @ x  # noqa: E731
+    for nested in (lambda t, s: t(s(f)), lambda t, s: t(s(f, 1), 0)):
+        want = nested(tj.jacobian, tj.jacobian)(p, x)
+        for t in (tj.jacfwd, tj.jacrev):
+            for s in (tj.jacfwd, tj.jacrev):
+                np.testing.assert_allclose(nested(t, s)(p, x), want, rtol=1e-11, atol=1e-13)
+    assert tj.jacfwd(lambda t: t * t)(3.0) == tj.jacrev(argnums=0)(lambda t: t * t)(3.0) == 6.0
+    rows = tj.vmap(tj.jacfwd(lambda x: x[:2] * x[1]))(np.stack([x, 2 * x]))
+    np.testing.assert_allclose(rows[1], tj.jacobian(lambda x: x[:2] * x[1])(2 * x))
+
+
+def test_extras_that_are_not_there():
+    for f in (tj.jacobian, tj.jacfwd, tj.jacrev):
+        with pytest.raises(errors.ArgumentError, match="must return a tuple"):
+            f(lambda x: x * 2, has_aux=True)(np.ones(2))
+    with pytest.raises(errors.ArgumentError, match="there are no extras"):
+        tj.jacobian(lambda x: x * 2, sparse=True, has_aux=True)
+
+
 def test_jacobian_out_and_empty():
     out = np.zeros((2, 3))
     f = tj.jacobian(lambda x: x[1:] * x[0])

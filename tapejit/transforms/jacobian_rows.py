@@ -3,8 +3,8 @@
 A reverse sweep takes a cotangent of the outputs and gives one row of the Jacobian; batched over all
 unit cotangents (`tapejit.batching`) it gives all rows, in one pass over what the function computed.
 A forward sweep gives columns in the same way, and is taken where there are no more inputs than
-outputs.  The identity is rows of the program, comparisons of indices, which kernels compute in
-registers.
+outputs, unless the caller wants one of them (`jacfwd`, `jacrev`).  The identity is rows of the
+program, comparisons of indices, which kernels compute in registers.
 
 Start at `derive_jacobian`.  What is too large for that, and functions with rules of their own, go
 by one row after the other: `jacobians`.
@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from tapejit import autodiff, dtypes
 from tapejit.batching import Batch
 from tapejit.build import Builder, Ref
-from tapejit.errors import NotDifferentiable
+from tapejit.errors import ArgumentError, NotDifferentiable
 from tapejit.ops.comparison import eq
 from tapejit.ops.copies import cast
 from tapejit.ops.movement import expand, iota, permute, reshape, slice_
 from tapejit.shapes import Aval, aval
 from tapejit.tape import Tape, dependent_rows
+from tapejit.transforms import trees
 from tapejit.transforms.paths import Derived
 from tapejit.transforms.trace import OutputRow, Trace
 
@@ -43,7 +45,7 @@ def float_rows(recorded: Trace) -> tuple[int, ...]:
 
     Errors  NotDifferentiable for complex ones
     """
-    rows = [int(row) for row in recorded.outputs if isinstance(row, OutputRow)]
+    rows = rows_of(recorded)
     kinds = [recorded.recording.kind(row).aval.dtype for row in rows]
     for dtype in kinds:
         check_not_complex(dtype)
@@ -59,21 +61,63 @@ def check_not_complex(dtype) -> None:
         )
 
 
-def derive_jacobian(recorded: Trace, wanted: Sequence[int]) -> Derived:
-    """Per output with a derivative, per wanted argument: its block, -1 where that is zero.
+def parted(recorded: Trace, has_aux: bool) -> tuple[Trace, Trace]:
+    """A trace with the outputs that are differentiated, and one with the extras.
 
+    Errors  ArgumentError where there should be extras and the function returned no pair
+    """
+    if not has_aux:
+        return recorded, recorded._replace(outputs=(), structure=(), values=(), shapes=())
+    structure: Any = recorded.structure
+    if getattr(structure, "container", None) is not tuple or len(structure.children) != 2:
+        raise no_pair()
+    n, (output, extras) = trees.count(structure.children[0]), structure.children
+    main, rest = (
+        recorded._replace(
+            outputs=recorded.outputs[part],
+            structure=inner,
+            values=recorded.values[part],
+            shapes=recorded.shapes[part],
+        )
+        for part, inner in ((slice(n), output), (slice(n, None), extras))
+    )
+    return main, rest
+
+
+def no_pair() -> ArgumentError:
+    """What to raise for a function without extras."""
+    return ArgumentError(
+        "jacobian: with has_aux=True the function must return a tuple (output, extras)"
+    )
+
+
+def rows_of(recorded: Trace) -> tuple[int, ...]:
+    """The outputs that a program computes."""
+    return tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
+
+
+def derive_jacobian(
+    recorded: Trace, wanted: Sequence[int], has_aux: bool = False, sweep: str = ""
+) -> Derived:
+    """The extras; then per output with a derivative, per wanted argument: its block, -1 where zero.
+
+    sweep   "forward" or "reverse"; by default what takes fewer seeds
     Errors  TooLarge
     """
     if recorded.seeds is not None:
         raise TooLarge("a function with a rule of its own")
+    recorded, extras = parted(recorded, has_aux)
     tape, roots = recorded.recording, float_rows(recorded)
     inputs = tuple(recorded.inputs[i] for i in wanted)
     avals = [tape.kind(row).aval for row in inputs]
     n_outputs = sum(tape.kind(row).aval.size for row in roots)
     n_inputs = sum(one.size for one in avals)
-    if n_inputs <= n_outputs and not any(one.dtype.is_complex for one in avals):
-        return _columns(tape, inputs, roots, n_inputs)
-    return _rows(tape, inputs, roots, n_outputs)
+    is_forward = sweep == "forward" or (not sweep and n_inputs <= n_outputs)
+    if is_forward and not any(one.dtype.is_complex for one in avals):
+        derived = _columns(tape, inputs, roots, n_inputs)
+    else:
+        derived = _rows(tape, inputs, roots, n_outputs)
+    return derived._replace(results=(*rows_of(extras), *derived.results))
 
 
 def _rows(tape, inputs, roots, n) -> Derived:

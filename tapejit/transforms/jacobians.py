@@ -32,6 +32,7 @@ from tapejit.transforms.dispatch import (
     entering,
     is_inner,
     leave,
+    rebuild,
     with_aliases,
 )
 from tapejit.transforms.gradients import grad, inner_gradient
@@ -40,6 +41,9 @@ from tapejit.transforms.jacobian_rows import (
     check_not_complex,
     derive_jacobian,
     float_rows,
+    no_pair,
+    parted,
+    rows_of,
 )
 from tapejit.transforms.paths import Derived
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
@@ -47,11 +51,17 @@ from tapejit.transforms.vmap import over_samples
 
 
 def jacobian(
-    function: Callable | None = None, argnums: Any = 0, sparse: bool = False, device: Any = None
+    function: Callable | None = None,
+    argnums: Any = 0,
+    sparse: bool = False,
+    device: Any = None,
+    *,
+    has_aux: bool = False,
 ) -> Callable:
     """All first derivatives: per output leaf an array of shape output.shape + argument.shape.
 
     argnums  which positional arguments: a number, or several (then a tuple)
+    has_aux  the function returns (output, extras); (jacobian, extras) is returned
     sparse   one SciPy CSR array for all: a row for each element of the outputs, a column for each
              element of the arguments, both in order.  The pattern is read from the recorded
              operations (`sparsity`), coloured once and kept; zeros that belong to it are stored.
@@ -70,12 +80,64 @@ def jacobian(
     ((999, 1000), 1998)
     """
     if function is None:
-        return functools.partial(jacobian, argnums=argnums, sparse=sparse, device=device)
+        return functools.partial(
+            jacobian, argnums=argnums, sparse=sparse, device=device, has_aux=has_aux
+        )
     if sparse:
-        _check_no_device(device)
+        _check_sparse("jacobian", device, has_aux)
         from tapejit.transforms.sparse import calls  # with SciPy
 
         return calls.sparse_derivative(function, argnums, calls.derive_jacobian, "jacobian")
+    return on_device(_dense(function, argnums, has_aux), function, device)
+
+
+def jacfwd(
+    function: Callable | None = None, argnums: Any = 0, has_aux: bool = False, device: Any = None
+) -> Callable:
+    """As `jacobian`, by forward sweeps: one for each element of the arguments.
+
+    `jacobian` takes these where they are fewer.  Complex arguments, rules of your own, and what
+    would be too large at once go by reverse sweeps here too.
+
+    argnums  which positional arguments: a number, or several (then a tuple)
+    has_aux  the function returns (output, extras); (jacobian, extras) is returned
+    device   where NumPy arrays are to be computed, as in `jit`
+    Like     jax.jacfwd
+
+    >>> import numpy as np, tapejit as tj
+    >>> tj.jacfwd(lambda t: np.array([1.0, 2.0, 3.0]) * t**2)(2.0)
+    array([ 4.,  8., 12.])
+    """
+    if function is None:
+        return functools.partial(jacfwd, argnums=argnums, has_aux=has_aux, device=device)
+    return on_device(_dense(function, argnums, has_aux, "forward"), function, device)
+
+
+def jacrev(
+    function: Callable | None = None, argnums: Any = 0, has_aux: bool = False, device: Any = None
+) -> Callable:
+    """As `jacobian`, by reverse sweeps: one for each element of the outputs.
+
+    `jacobian` takes these where they are fewer.
+
+    argnums  which positional arguments: a number, or several (then a tuple)
+    has_aux  the function returns (output, extras); (jacobian, extras) is returned
+    device   where NumPy arrays are to be computed, as in `jit`
+    Like     jax.jacrev
+
+    >>> import numpy as np, tapejit as tj
+    >>> slopes, total = tj.jacrev(lambda x: (x[:2] * x[2], np.sum(x)), has_aux=True)(np.ones(3))
+    >>> slopes, total
+    (array([[1., 0., 1.],
+           [0., 1., 1.]]), np.float64(3.0))
+    """
+    if function is None:
+        return functools.partial(jacrev, argnums=argnums, has_aux=has_aux, device=device)
+    return on_device(_dense(function, argnums, has_aux, "reverse"), function, device)
+
+
+def _dense(function, argnums, has_aux, sweep="") -> Callable:
+    """The function whose calls give all blocks, and the extras."""
     arguments = Arguments(argnums)
     whole, by_rows, entries = Transforms(), Transforms(), Entries()
     large: set = set()  # signatures of which the rows are computed one after the other
@@ -85,7 +147,7 @@ def jacobian(
         trees.flatten((args, kwargs), leaves)
 
         def inner():
-            return _inner_jacobian(function, arguments, args, kwargs)
+            return _inner_jacobian(function, arguments, args, kwargs, has_aux)
 
         if is_inner(leaves, out):
             arguments.positions(args)  # checks them
@@ -99,24 +161,36 @@ def jacobian(
                 large.add(signature)
         wanted = arguments.wanted(args)
         if wanted not in by_rows:
-            derive = functools.partial(_derive_pullback, wanted=wanted)
+            derive = functools.partial(_derive_pullback, wanted=wanted, has_aux=has_aux)
             by_rows[wanted] = Transform(function, derive, n_levels=1)
-        value = _rows(by_rows[wanted], arguments, args, kwargs, wanted, inner)
+        value = _rows(by_rows[wanted], arguments, args, kwargs, wanted, inner, has_aux)
         return value if out is None else out.fill(value)
 
     def prepare(args, kwargs):
         wanted = arguments.wanted(args)
         if wanted not in whole:
-            derive = functools.partial(derive_jacobian, wanted=wanted)
+            derive = functools.partial(derive_jacobian, wanted=wanted, has_aux=has_aux, sweep=sweep)
             whole[wanted] = Transform(function, derive, entries, n_levels=1)
-        return whole[wanted], functools.partial(_blocks, arguments, args, wanted)
+
+        def answer(recorded, results, leaves):
+            main, extras = parted(recorded, has_aux)
+            n = len(rows_of(extras))
+            blocks = _blocks(arguments, args, wanted, main, results[n:], leaves)
+            return (blocks, rebuild(extras, results[:n], leaves)) if has_aux else blocks
+
+        return whole[wanted], answer
 
     call = entering(function, entries, full_call)
     call.transforms = whole
-    return on_device(as_function(call, function, prepare), function, device)
+    return as_function(call, function, prepare)
 
 
-def _check_no_device(device):
+def _check_sparse(name, device, has_aux):
+    if has_aux:
+        raise ArgumentError(
+            f"{name}: sparse=True gives one array, there are no extras\n"
+            "  try  has_aux=False, and what else is needed from a call of its own"
+        )
     if device is not None:
         raise ArgumentError(
             f"device: sparse derivatives are computed on the CPU, not on {device}\n"
@@ -141,31 +215,28 @@ def _blocks(arguments, args, wanted, recorded, results, leaves):
     return trees.unflatten(recorded.structure, per_output)
 
 
-def _derive_pullback(recorded: Trace, wanted) -> Derived:
-    roots = float_rows(recorded)
+def _derive_pullback(recorded: Trace, wanted, has_aux) -> Derived:
+    """The extras, then a cotangent for each wanted argument."""
+    main, extras = parted(recorded, has_aux)
+    roots = float_rows(main)
     inputs = tuple(recorded.inputs[i] for i in wanted)
-    if recorded.seeds is not None:
-        return _run_pullback(recorded, roots, inputs)
+    if recorded.seeds is not None:  # calls that go by a rule of their own
+        level = recorded.levels[0]
+        seeds, results = running.reverse(recorded, roots, inputs, level, recorded.seeds())
+        running.check_unread(recorded, seeds)
+        return running.derived(recorded, seeds, (*rows_of(extras), *results))
     sweep = autodiff.reverse(recorded.recording, roots, inputs)
-    return Derived(sweep.tape, sweep.seeds, sweep.results)
+    return Derived(sweep.tape, sweep.seeds, (*rows_of(extras), *sweep.results))
 
 
-def _run_pullback(recorded, roots, inputs):
-    """The pullback of a trace with calls that go by a rule of their own."""
-    level = recorded.levels[0]
-    seeds, results = running.reverse(recorded, roots, inputs, level, recorded.seeds())
-    running.check_unread(recorded, seeds)
-    return running.derived(recorded, seeds, results)
-
-
-def _rows(transform, arguments, args, kwargs, wanted, inner):
+def _rows(transform, arguments, args, kwargs, wanted, inner, has_aux):
     """One pullback per output element."""
 
     def seeds_for(place):
         def seeds(recorded):
             arrays = []
             offset = place
-            for row in float_rows(recorded):
+            for row in float_rows(parted(recorded, has_aux)[0]):
                 aval = recorded.recording.kind(row).aval
                 seed = np.zeros(aval.size, aval.dtype.dtype)
                 if 0 <= offset < aval.size:
@@ -181,10 +252,13 @@ def _rows(transform, arguments, args, kwargs, wanted, inner):
         return inner()
     _, leaves, path, first, _ = called
     recorded, arrays = path.trace, [array_of(x) for x in leaves]
-    n = sum(recorded.recording.kind(row).aval.size for row in float_rows(recorded))
+    main, extras = parted(recorded, has_aux)
+    n = sum(recorded.recording.kind(row).aval.size for row in float_rows(main))
     rows = [first] if n else []
     rows += [path.results([*arrays, *seeds_for(i)(recorded)], again=True) for i in range(1, n)]
-    return _assemble(recorded, rows, arguments, args, leaves, wanted)
+    n_extras = len(rows_of(extras))
+    slopes = _assemble(main, [row[n_extras:] for row in rows], arguments, args, leaves, wanted)
+    return (slopes, rebuild(extras, first[:n_extras], leaves)) if has_aux else slopes
 
 
 def _assemble(recorded, rows, arguments, args, leaves, wanted):
@@ -211,18 +285,22 @@ def _assemble(recorded, rows, arguments, args, leaves, wanted):
     return trees.unflatten(recorded.structure, per_output)
 
 
-def _inner_jacobian(function, arguments, args, kwargs):
+def _inner_jacobian(function, arguments, args, kwargs, has_aux):
     with enable_grad():
         aliased, aliases = with_aliases(arguments, args)
         with Level(aliases) as level:
             result = function(*aliased, **kwargs)
+        if has_aux and not (type(result) is tuple and len(result) == 2):
+            raise no_pair()
+        output, extras = result if has_aux else (result, None)
         outputs: list = []
-        structure = trees.flatten(result, outputs)
+        structure = trees.flatten(output, outputs)
         answers = []
         for output in outputs:
             columns = _inner_rows(output, aliases, level)
             answers.append(arguments.gather(args, columns))
-    return trees.unflatten(structure, answers)
+    slopes = trees.unflatten(structure, answers)
+    return (slopes, extras) if has_aux else slopes
 
 
 def _inner_rows(output, aliases, level):
@@ -246,10 +324,16 @@ def _unit_vectors(output: Tensor) -> Tensor:
 
 
 def hessian(
-    function: Callable | None = None, argnums: Any = 0, sparse: bool = False, device: Any = None
+    function: Callable | None = None,
+    argnums: Any = 0,
+    sparse: bool = False,
+    device: Any = None,
+    *,
+    has_aux: bool = False,
 ) -> Callable:
     """All second derivatives of a scalar function: shape argument.shape twice.
 
+    has_aux  the function returns (value, extras); (hessian, extras) is returned
     sparse  one SciPy CSR array for all arguments, exactly symmetric, as `jacobian` has it
     device  where NumPy arrays are to be computed, as in `jit`; not where sparse
     Calls   take out=, as those of `jacobian` do
@@ -263,14 +347,16 @@ def hessian(
     1998
     """
     if function is None:
-        return functools.partial(hessian, argnums=argnums, sparse=sparse, device=device)
+        return functools.partial(
+            hessian, argnums=argnums, sparse=sparse, device=device, has_aux=has_aux
+        )
     if sparse:
-        _check_no_device(device)
+        _check_sparse("hessian", device, has_aux)
         from tapejit.transforms.sparse import calls
 
         return calls.sparse_derivative(function, argnums, calls.derive_hessian, "hessian", 2)
-    call = as_function(jacobian(grad(function, argnums), argnums), function)
-    return on_device(call, function, device)
+    gradient = grad(function, argnums, has_aux)
+    return on_device(as_function(_dense(gradient, argnums, has_aux), function), function, device)
 
 
 def sparsity(function: Callable | None = None, argnums=0) -> Callable:

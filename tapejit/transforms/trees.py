@@ -178,6 +178,13 @@ def put_together(container: type, names: tuple, values: list):
     return container(values)
 
 
+def count(structure) -> int:
+    """How many leaves there are."""
+    if isinstance(structure, Node):
+        return sum(map(count, structure.children))
+    return int(structure == LEAF)
+
+
 def value_of(static: Static):
     """The object that a static leaf stands for."""
     return static.value.value if isinstance(static.value, Exactly) else static.value
