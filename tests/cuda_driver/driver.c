@@ -218,10 +218,11 @@ Status cuMemcpyDtoDAsync(Address to, Address from, size_t n, void *s) {
 
 /* -------------------------------------------------------------------------- kernels */
 
-typedef struct {
+typedef struct Kernel {
     char name[128];
     int n_parameters;
     unsigned offsets[256], sizes[256];
+    struct Kernel *next; /* of a library: a function that is called has a section too */
 } Kernel;
 
 /* A section of notes is a list of (format, attribute, ...); 4 is "as long as the next two bytes
@@ -249,22 +250,28 @@ Status cuLibraryLoadData(void **library, const void *code, void *a, void *b, uns
     const Elf64_Ehdr *head = code;
     const Elf64_Shdr *sections = (const void *)(image + head->e_shoff);
     const char *names = (const char *)image + sections[head->e_shstrndx].sh_offset;
-    Kernel *kernel = calloc(1, sizeof *kernel);
+    Kernel *kernel = NULL;
     for (int i = 0; i < head->e_shnum; i++) {
         const char *name = names + sections[i].sh_name;
         if (strncmp(name, ".nv.info.", 9)) continue;
+        Kernel *before = kernel;
+        kernel = calloc(1, sizeof *kernel);
+        kernel->next = before;
         snprintf(kernel->name, sizeof kernel->name, "%s", name + 9);
         const uint8_t *notes = image + sections[i].sh_offset;
         read_parameters(kernel, notes, notes + sections[i].sh_size);
     }
     *library = kernel;
-    CALLED("cuLibraryLoadData %s", kernel->name);
+    CALLED("cuLibraryLoadData");
     return OK;
 }
 Status cuLibraryUnload(void *library) { return OK; }
 Status cuLibraryGetKernel(void **kernel, void *library, const char *name) {
-    *kernel = library;
-    return strcmp(((Kernel *)library)->name, name) ? NOT_FOUND : OK;
+    Kernel *found = library;
+    while (found && strcmp(found->name, name)) found = found->next;
+    *kernel = found;
+    CALLED("cuLibraryGetKernel %s", name);
+    return found ? OK : NOT_FOUND;
 }
 Status cuKernelGetLibrary(void **library, void *kernel) { *library = kernel; return OK; }
 Status cuKernelGetAttribute(int *value, int attribute, void *kernel, int device) { *value = 32; return OK; }
