@@ -13,7 +13,6 @@ import itertools
 import numpy as np
 import probing
 import pytest
-from cuda_needs import needs_compiler
 
 from tapejit import dtypes
 from tapejit.codegen.cuda import loop_places, loop_scans
@@ -340,7 +339,7 @@ def compiled_steps():
     yield step_of("argmax", [numbers(rng, (9000,), "float32")], ((0,), False))
 
 
-@needs_compiler
+@pytest.mark.compiler
 def test_compiled(monkeypatch):
     """No kernel spills, on cards of two kinds, and those of float32 know no float64."""
     functions = [one.function for step in compiled_steps() for one in _launches(step)]
