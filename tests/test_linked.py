@@ -313,8 +313,8 @@ print(compiled(np.arange(1.0, 12.0)).tolist(), len(made))
 
 def test_another_process_finds_it_on_disk(tmp_path):
     """The kernel's code names the function; its address is that of the process that loads it."""
-    environment = {
-        **os.environ, "TAPEJIT_CACHE_DIR": str(tmp_path), "TAPEJIT_BACKEND": "ir", "TAPEJIT_JIT": "1",
+    environment = os.environ | {
+        "TAPEJIT_CACHE_DIR": str(tmp_path), "TAPEJIT_BACKEND": "ir", "TAPEJIT_JIT": "1",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }  # fmt: skip
     script = tmp_path / "script.py"
