@@ -1393,9 +1393,9 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: Any = None
 @overload
 def as_strided(input: Array, size: Any, stride: Any, storage_offset: Any = None) -> Any: ...
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """As `tensor`, but sharing memory with NumPy arrays and tensors where it can."""
+    """As `tensor`, but sharing memory with arrays and tensors where it can."""
 def asarray(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """As `tensor`, but sharing memory with NumPy arrays and tensors where it can."""
+    """As `tensor`, but sharing memory with arrays and tensors where it can."""
 @overload
 def asin(input: Tensor) -> Tensor:
     """Inverse sine, in radians; NaN outside [-1, 1]."""
@@ -1874,6 +1874,8 @@ def frexp(input: Tensor) -> Parts:
     """Mantissas m, 0.5 <= |m| < 1, and exponents e (int32) with input = m * 2**e."""
 @overload
 def frexp(input: Array) -> Any: ...
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: Any = None) -> Tensor:
+    """A tensor on the memory of another library's array: a change of one shows in the other."""
 def from_numpy(array: Any) -> Tensor:
     """A tensor on the memory of a NumPy array: a change of one shows in the other."""
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:

@@ -22,6 +22,7 @@ from tapejit.tensor.attributes import Device
 
 __all__ = [
     "Event",
+    "ExternalStream",
     "OutOfMemoryError",
     "Stream",
     "current_device",
@@ -320,6 +321,25 @@ class Stream:
 
     def __repr__(self):
         return f"<tapejit.cuda.Stream device={self.device} cuda_stream={self.cuda_stream:#x}>"
+
+
+class ExternalStream(Stream):
+    """Another library's stream, by the driver's handle; it must live as long as this is used.
+
+    Like torch.cuda.ExternalStream.
+
+    >>> import tapejit as tj
+    >>> with tj.config.set(cuda="simulator"):
+    ...     theirs = tj.cuda.Stream()  # say cupy.cuda.Stream()
+    ...     with tj.cuda.stream(tj.cuda.ExternalStream(theirs.cuda_stream)):
+    ...         x = tj.ones(2, device="cuda")  # in their order
+    >>> x.device.type
+    'cuda'
+    """
+
+    def __init__(self, stream_ptr: int, device: int | str | Device | None = None):
+        self._machine = _machine(device)
+        self._stream = self._machine.stream_of(stream_ptr)
 
 
 class stream:

@@ -182,8 +182,7 @@ class Placement:
         operands = self.operands[row]
         if row in self.sums:
             return self.classify_sum(row)
-        is_linked = op.name == "linked" and not self.device
-        if is_linked or family in ("elementwise", "cast", "copy"):
+        if family == "elementwise" or family == "cast" or family == "copy":
             kinds = self.kinds
             dtypes = tuple([kinds[x].aval.dtype for x in operands])
             found = template(kind, dtypes)

@@ -10,6 +10,7 @@ indexing scattering numpy_shapes                              places
 attributes        shape, dtype, device, memory
 history           requires_grad, grad_fn, grad, hooks, backward, detach
 conversion        numbers, lists, arrays, text, other dtypes, copies
+exchange          memory shared with CuPy, PyTorch, JAX, Numba
 inplace inplace_methods inplace_shapes    changes in place and views
 backward          the engine
 autograd autograd_functional modes    PyTorch's autograd module

@@ -23,13 +23,15 @@ from tapejit.dtypes import BOOL, FLOAT, INTEGER, DType, of_number, promote, to_f
 from tapejit.errors import DeviceError, DtypeError
 from tapejit.registry import OPS, Kind, Op, infer_kind, lookup
 from tapejit.runtime.cuda.arrays import DeviceArray
-from tapejit.runtime.devices import MEMORY, moved
+from tapejit.runtime.cuda.exchange import is_on_gpu, shared
+from tapejit.runtime.devices import MEMORY, current, moved
 from tapejit.runtime.eager import EVALUATE, evaluate, evaluator_for
 from tapejit.shapes import CPU, Aval, aval
 from tapejit.tensor.docstrings import described
 from tapejit.tensor.recording import (
     ROW_LIMIT,
     Recording,
+    describe_site,
     seal_if_long,
     state,
     user_site,
@@ -579,7 +581,18 @@ def as_operand(x):
         return as_data(x)
     if isinstance(x, list | tuple) and state.parked.speaks_numpy:
         return joined(x)
-    return NotImplemented
+    return from_gpu(x) if is_on_gpu(x) else NotImplemented
+
+
+def from_gpu(x) -> Tensor:
+    """Another library's array as data, in memory of its own as `as_data` has it.
+
+    Nobody can tell whether it is the same at the next call: a trace that reads it is not kept.
+    """
+    if state.parked.is_trace:
+        site = describe_site(user_site())
+        state.parked.impure = f"reads a {type(x).__name__} that is no argument, at {site}"
+    return wrap(shared(x, current.index).copy())
 
 
 def joined(values) -> Tensor:

@@ -14,7 +14,9 @@ from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeEr
 from tapejit.runtime.devices import moved
 from tapejit.shapes import CPU
 from tapejit.tensor.attributes import place
+from tapejit.tensor.conversion import to
 from tapejit.tensor.core import Tensor, from_array, wrap
+from tapejit.tensor.exchange import taken_in
 from tapejit.tensor.front import FUNCTIONS, answer_in_kind, method
 from tapejit.tensor.guards import read
 from tapejit.tensor.shaping import numbers
@@ -149,18 +151,20 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     >>> tj.tensor([1.0, 2.0])
     tensor([1., 2.])
     """
-    device = _device_of(data) if device is None else device
+    data = taken_in(data)
+    if isinstance(data, Tensor) and data._aval.device != CPU:
+        there = data._aval.device if device is None else device
+        result = to(data.detach(), dtype, device=there, copy=True).detach()
+        return result.requires_grad_() if requires_grad else result
     return finish(np.array(array_from(data, dtype)), None, requires_grad, device)
-
-
-def _device_of(data):
-    """Where a copy of a tensor goes; the CPU for anything else."""
-    return data._aval.device if isinstance(data, Tensor) else CPU
 
 
 @publish
 def as_tensor(data, dtype=None, device=None) -> Tensor:
-    """As `tensor`, but sharing memory with NumPy arrays and tensors where it can.
+    """As `tensor`, but sharing memory with arrays and tensors where it can.
+
+    data  may also be an array of CuPy, PyTorch, JAX or Numba, on the host or on a GPU, as in
+          `from_dlpack`
 
     >>> import tapejit as tj
     >>> import numpy as np
@@ -170,6 +174,7 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     >>> shared
     tensor([1., 0.], dtype=torch.float64)
     """
+    data = taken_in(data)
     if isinstance(data, Tensor):
         return data.to(dtype, device=device)
     return finish(array_from(data, dtype), None, False, device)

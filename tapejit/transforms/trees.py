@@ -18,7 +18,9 @@ import numpy as np
 from tapejit.dtypes import DType
 from tapejit.errors import TraceError
 from tapejit.runtime.cuda.arrays import DeviceArray
-from tapejit.tensor.core import Tensor
+from tapejit.runtime.cuda.exchange import is_on_gpu, is_shareable, shared
+from tapejit.runtime.devices import current
+from tapejit.tensor.core import Tensor, wrap
 
 # ---------------------------------------------------------------- data
 
@@ -107,9 +109,15 @@ def _flatten_other(tree, kind, leaves, static_ints):
                 f"argument: {tree!r} of type {kind.__name__} is not hashable"
             ) from None
         return Static(kind, tree if _equal_is_same(tree, kind) else Exactly(tree))
+    if is_on_gpu(tree):
+        leaves.append(wrap(shared(tree, current.index)))
+        return LEAF
+    hint = "NumPy arrays, floats, lists, tuples, dicts, dataclasses"
+    if is_shareable(tree):
+        hint = "tapejit.from_dlpack(...), which copies nothing"
     raise TraceError(
         f"argument: a {kind.__name__} is no array, number, static value, or container of them\n"
-        f"  got  {tree!r}\n  try  NumPy arrays, floats, lists, tuples, dicts, dataclasses"
+        f"  got  {tree!r}\n  try  {hint}"
     )
 
 

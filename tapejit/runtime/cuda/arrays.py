@@ -103,7 +103,12 @@ class DeviceArray:
     @property
     def flags(self) -> SimpleNamespace:
         """The two of NumPy's flags that tensors ask for."""
-        return SimpleNamespace(c_contiguous=self.is_row_major, writeable=True)
+        return SimpleNamespace(c_contiguous=self.is_row_major, writeable=not self.is_read_only)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it is another library's memory, which is not to be written."""
+        return getattr(self.memory, "is_read_only", False)
 
     @property
     def __cuda_array_interface__(self) -> dict:
@@ -113,7 +118,7 @@ class DeviceArray:
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
-            "data": (self.address if self.size else 0, False),
+            "data": (self.address if self.size else 0, self.is_read_only),
             "strides": None if self.is_row_major else bytes_apart,
             "version": 3,
             "stream": int(getattr(stream, "handle", 0) or 0) or 1,  # 1: the default stream

@@ -308,6 +308,21 @@ class Card:
     def new_stream(self, priority: int = 0) -> CardStream:
         return CardStream.new(self, priority)
 
+    def stream_of(self, handle: int) -> CardStream:
+        return CardStream(self, handle)
+
+    def runs_only_in(self, handle: int) -> bool:
+        return all(stream.handle == handle for stream in list(self._used))
+
+    def number_of(self, address: int) -> int | None:
+        self._enter()
+        ordinal = self.driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        status, number = self.driver.cuPointerGetAttribute(ordinal, address)
+        if status == self.driver.CUresult.CUDA_ERROR_INVALID_VALUE:  # the host's
+            return None
+        self._check("cuPointerGetAttribute", (status,))
+        return int(number)
+
     def new_event(self, timing: bool = False) -> CardEvent:
         return CardEvent(self, timing)
 

@@ -149,6 +149,18 @@ class Machine(Protocol):
         """An event that has come until it is recorded."""
         ...
 
+    def stream_of(self, handle: int) -> Stream:
+        """Another library's stream, which stays its own."""
+        ...
+
+    def runs_only_in(self, handle: int) -> bool:
+        """Whether no other stream has been current here."""
+        ...
+
+    def number_of(self, address: int) -> int | None:
+        """The number of the GPU in whose memory an address lies; None if in none."""
+        ...
+
     def memory_use(self) -> MemoryUse:
         """How much memory is in use."""
         ...

@@ -12,6 +12,7 @@ import bisect
 import collections
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,11 @@ COUNT = 2
 
 TOTAL_BYTES = 2**30
 ALIGNMENT = 256
+
+DEFAULT_HANDLE, HANDLE_STEP = 1, 256
+"""Streams' handles: as the driver's; 2 is another thing there."""
+
+_MACHINES: weakref.WeakSet[SimulatedMachine] = weakref.WeakSet()
 
 
 class SimulatedMemory:
@@ -112,7 +118,9 @@ class SimulatedMachine:
         self._streams = 0
         self._lock = Lock()
         self._current = threading.local()
-        self.default_stream = self.new_stream()
+        self.default_stream = SimulatedStream(DEFAULT_HANDLE)
+        self._used = {DEFAULT_HANDLE}
+        _MACHINES.add(self)
 
     # -------------------------------------------------------------------------- memory
 
@@ -276,11 +284,21 @@ class SimulatedMachine:
 
     @stream.setter
     def stream(self, stream: SimulatedStream):
+        self._used.add(stream.handle)
         self._current.stream = stream
 
     def new_stream(self, priority: int = 0) -> SimulatedStream:
         self._streams += 1
-        return SimulatedStream(self._streams)
+        return SimulatedStream(HANDLE_STEP * self._streams)
+
+    def stream_of(self, handle: int) -> SimulatedStream:
+        return SimulatedStream(handle)
+
+    def runs_only_in(self, handle: int) -> bool:
+        return self._used == {handle}
+
+    def number_of(self, address: int) -> int | None:
+        return next((m.index for m in list(_MACHINES) if len(m._at(address)[0])), None)
 
     def new_event(self, timing: bool = False) -> SimulatedEvent:
         return SimulatedEvent()

@@ -35,6 +35,9 @@ def give_back(card: Card, function: str, handle: int):
 class CardStream:
     """A queue of work of a card."""
 
+    is_ours = False
+    """Whether it is to be destroyed with this."""
+
     def __init__(self, card: Card, handle: int):
         self.card, self.handle = card, handle
         self.core = card.core.Stream.from_handle(handle)
@@ -43,10 +46,12 @@ class CardStream:
     @staticmethod
     def new(card: Card, priority: int) -> CardStream:
         flags = card.driver.CUstream_flags.CU_STREAM_NON_BLOCKING
-        return CardStream(card, int(card.call("cuStreamCreateWithPriority", flags, priority)))
+        made = CardStream(card, int(card.call("cuStreamCreateWithPriority", flags, priority)))
+        made.is_ours = True
+        return made
 
     def __del__(self):
-        if getattr(self, "handle", LEGACY) != LEGACY:
+        if self.is_ours:
             give_back(self.card, "cuStreamDestroy", self.handle)
 
     def __cuda_stream__(self):
