@@ -112,7 +112,9 @@ class Batch:
 
     def samples(self, row: int, one: Aval) -> Ref:
         """Let a row of one sample be a new input row of all samples."""
-        return self.give(row, self.builder.input(aval((self.size, *one.shape), one.dtype)), True)
+        return self.give(
+            row, self.builder.input(aval((self.size, *one.shape), one.dtype, one.device)), True
+        )
 
     def shared(self, row: int, one: Aval) -> Ref:
         """Let a row be a new input row that all samples share."""
@@ -136,7 +138,10 @@ class Batch:
             return Sampled(Ref(self.builder, row, kind.aval), False)
         if not self.size:
             return Sampled(
-                self.builder.literal(0, aval((0, *kind.aval.shape), kind.aval.dtype)), True
+                self.builder.literal(
+                    0, aval((0, *kind.aval.shape), kind.aval.dtype, kind.aval.device)
+                ),
+                True,
             )
         row = Row(kind.op, operands, self.size, kind.attributes())
         rule = RULES.get(kind.op.name) or FAMILIES.get(kind.op.family)

@@ -120,7 +120,9 @@ def _swapped(x):
     kind = x.builder.tape.kind(x.row)
     n, number = x.ndim, literal_of(x)
     if number is not None:
-        return x.builder.literal(number, aval((*x.shape[:-2], *x.shape[:-3:-1]), kind.aval.dtype))
+        return x.builder.literal(
+            number, aval((*x.shape[:-2], *x.shape[:-3:-1]), kind.aval.dtype, kind.aval.device)
+        )
     if kind.op.name == "permute" and kind.attrs[0] == (*range(n - 2), n - 1, n - 2):
         return x.builder.ref(x.builder.tape.left[x.row])
     return swap(x)

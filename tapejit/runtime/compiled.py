@@ -40,7 +40,7 @@ from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, RowStep, View,
 from tapejit.pretty import program_text
 from tapejit.runtime import kernels, loops, reference
 from tapejit.runtime.blocks import is_pooled, take
-from tapejit.runtime.devices import machine_of, moved
+from tapejit.runtime.devices import as_value
 from tapejit.runtime.kernels import statistics
 from tapejit.runtime.launcher import make_launcher, record_of
 from tapejit.runtime.python_kernels import make_python_launcher
@@ -49,7 +49,7 @@ from tapejit.schedule.memory import Block, lay_out
 from tapejit.schedule.planner import schedule
 from tapejit.schedule.views import contiguous, is_contiguous
 from tapejit.shapes import CPU, common_device
-from tapejit.tape import Program, needed_rows
+from tapejit.tape import Program
 from tapejit.verify import verify_program
 
 __all__ = ["Compiled", "compile_program", "statistics"]
@@ -171,51 +171,10 @@ def _compile(program):
 
 
 def _compile_for(device, program):
-    """A program whose rows lie on a GPU, row by row if it moves values between devices inside."""
-    edges = _Edges.of(program)
-    if edges is None:
-        return Compiled(program, None, _reference_call(program), "")
-    from tapejit.runtime.cuda.program import compile_for_device  # not for who has no GPU
+    """A program on a GPU; row by row if values move between devices in the midst of it."""
+    from tapejit.runtime.cuda.edges import call_of  # not for who has no GPU
 
-    call = compile_for_device(edges.program, machine_of(device))
-    return Compiled(program, None, edges.around(call), "")
-
-
-class _Edges(NamedTuple):
-    """A program whose values move between devices at its beginning and end only."""
-
-    program: Program
-    """Without the rows that move."""
-    inputs: tuple[str, ...]
-    """Where each input is wanted."""
-    outputs: tuple[str, ...]
-
-    @staticmethod
-    def of(program: Program) -> _Edges | None:
-        """None if a value moves in between."""
-        tape = program.tape
-        kinds = [tape.kind(row) for row in range(len(tape))]
-        moving = {row for row, kind in enumerate(kinds) if kind.op.name == "to_device"}
-        outputs = tuple([kinds[row].aval.device for row in program.outputs])
-        inputs = tuple([kinds[row].aval.device for row in program.inputs])
-        if not moving:
-            return _Edges(program, inputs, outputs)
-        needed = needed_rows(tape, program.outputs)
-        inside = {x for row in range(len(tape)) if needed[row] for x in tape.operands(row)}
-        if moving & inside:
-            return None
-        rows = [tape.operands(row)[0] if row in moving else row for row in program.outputs]
-        return _Edges(Program(tape, program.inputs, rows), inputs, outputs)
-
-    def around(self, call: Callable) -> Callable:
-        """The call of the whole."""
-
-        def whole(inputs):
-            given = [moved(x, device) for x, device in zip(inputs, self.inputs, strict=True)]
-            results = call(given)
-            return [moved(x, device) for x, device in zip(results, self.outputs, strict=True)]
-
-        return whole
+    return Compiled(program, None, call_of(program, device) or _reference_call(program), "")
 
 
 # ---------------------------------------------------------------- the calling function
@@ -535,9 +494,9 @@ def _reference_call(program):
     avals = [program.tape.kind(row).aval for row in program.outputs]
 
     def call(inputs):
-        values = reference.run(program, [np.asarray(x)[()] for x in inputs])
+        values = reference.run(program, [as_value(x) for x in inputs])
         return [
-            np.array(value, aval.dtype.dtype, order="C")[()]
+            value if aval.device != CPU else np.array(value, aval.dtype.dtype, order="C")[()]
             for value, aval in zip(values, avals, strict=True)
         ]
 

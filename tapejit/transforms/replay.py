@@ -40,7 +40,7 @@ def replay(
 def _replayed(kind: Kind, operands: list[Tensor], site) -> Tensor:
     if kind.op is _LITERAL:
         return literal(kind)
-    value = kind.op.evaluate(*(x._value for x in operands), **kind.attributes())
+    value = reference.evaluate(kind, [x._value for x in operands])
     if kind.op is _DETACH and not state.parked.is_trace:
         return wrap(value, kind.aval.dtype)
     return record(kind, operands, value, site)

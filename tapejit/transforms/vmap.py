@@ -22,7 +22,9 @@ import numpy as np
 from tapejit.batching import Batch
 from tapejit.errors import AxisError, ShapeError, TraceError
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, apply, as_data, new_leaf, wrap
+from tapejit.runtime.cuda.arrays import DeviceArray
+from tapejit.runtime.devices import moved, owned
+from tapejit.tensor.core import Tensor, apply, as_data, from_array, new_leaf, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.random import drawn
 from tapejit.tensor.recording import root, state
@@ -209,13 +211,13 @@ def _name(function):
 
 def _first(x: Tensor, size: int):
     """The first sample, in memory of its own; ones where there is none."""
-    return (
-        np.array(x._value[0])[()] if size else np.ones(x._aval.shape[1:], x._aval.dtype.dtype)[()]
-    )
+    if size:
+        return owned(x._value[0])[()]
+    return moved(np.ones(x._aval.shape[1:], x._aval.dtype.dtype)[()], x._aval.device)
 
 
 def _take(x, places):
-    return apply(OPS["index"], (x, wrap(places)))
+    return apply(OPS["index"], (x, wrap(moved(places, x._aval.device))))
 
 
 def _in_front(leaf) -> Tensor:
@@ -292,7 +294,7 @@ class _Rows:
 
 def _constant(value) -> Tensor:
     """A result that depends on no argument; a row all the same, if a trace will return it."""
-    tensor = as_data(np.asarray(value))
+    tensor = from_array(value) if isinstance(value, DeviceArray) else as_data(np.asarray(value))
     return new_leaf(tensor._value, tensor._aval.dtype) if state.parked.is_trace else tensor
 
 

@@ -163,9 +163,12 @@ class DeviceArray:
         return result
 
     def __getitem__(self, place):
-        """array[()], itself, as NumPy's arrays with axes are."""
-        assert place == (), place
-        return self
+        """array[()], itself, as NumPy's arrays with axes are; array[i], along the first axis."""
+        if isinstance(place, tuple):
+            assert not place, place
+            return self
+        offset = range(self.shape[0])[place] * self.strides[0]
+        return self.view(self.shape[1:], self.strides[1:], offset)
 
     def __setitem__(self, place, value):
         """array[...] = value, of the same dtype and a shape that broadcasts."""
