@@ -163,8 +163,9 @@ static size_t in_use;
 static size_t total(void) { return setting("RECORDER_MEMORY", 1 << 30); }
 
 Status cuMemPoolCreate(void **pool, const void *properties) {
+    const int *words = properties; /* allocation, handles, kind of place, place */
     *pool = new_handle();
-    CALLED("cuMemPoolCreate");
+    CALLED("cuMemPoolCreate %d %d %d %d", words[0], words[1], words[2], words[3]);
     return OK;
 }
 Status cuMemPoolDestroy(void *pool) { return OK; }

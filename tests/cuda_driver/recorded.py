@@ -21,7 +21,7 @@ from tapejit import config
 from tapejit.cache import shared_store
 from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import GpuUnavailable, KernelError, LaunchError, OutOfMemory
-from tapejit.runtime.cuda import compiling, cubins, machine, probe
+from tapejit.runtime.cuda import compiling, cubins, graphs, machine, probe
 from tapejit.runtime.cuda.card import BLOCK, Card
 from tapejit.runtime.cuda.staging import PIECE_BYTES, RING_BYTES, Staging
 
@@ -159,7 +159,7 @@ def test_memory_in_cycles_is_found_before_that(card):
 
 def test_the_pool_keeps_what_it_has():
     lines = called(lambda: Card(0))
-    assert "cuMemPoolCreate" in lines
+    assert "cuMemPoolCreate 1 0 1 0" in lines  # pinned, not shared, of device number 0
     assert f"cuMemPoolSetAttribute 4 {2**64 - 1:#x}" in lines
     tj.cuda.synchronize()
     assert called(tj.cuda.empty_cache) == ["cuCtxSynchronize", "cuMemPoolTrimTo 0"]
@@ -265,6 +265,35 @@ def test_nothing_is_said_of_memory_that_a_failed_card_does_not_take_back(card):
     memory, event = card.allocate(8), card.new_event()
     DRIVER.recorder_fail(b"cuMemFreeAsync", ILLEGAL_ADDRESS, 1)
     del memory, event  # warnings are errors here
+
+
+# ------------------------------------------------------------------------------------ programs
+
+
+def test_a_gradient_is_one_launch_and_nothing_comes_back():
+    f = tj.value_and_grad(lambda x: (x.sin() * x + x.exp()).sum())
+    x = tj.ones(1000, device="cuda")
+    for _ in range(3):
+        value, gradient = f(x)
+    lines = called(lambda: f(x))
+    (launch,) = [line for line in lines if line.startswith("cuLaunchKernelEx")]
+    assert f": {x.data_ptr()} " in launch and launch.endswith(" 1000")
+    assert not [line for line in lines if "Memcpy" in line or "Synchronize" in line]
+    assert (value.device, gradient.device) == (tj.device("cuda:0"), tj.device("cuda:0"))
+    assert gradient.shape == (1000,) and value.shape == ()
+    (copy,) = called(lambda: gradient.cpu(), "cuMemcpy")
+    assert copy == "cuMemcpyDtoHAsync 4000 stream=0x1"
+
+
+def test_steps_whose_addresses_repeat_are_graphs():
+    made = []
+    step = graphs.Graphs(machine.machine(0), lambda *addresses: made.append(addresses))
+    step(1, 2)
+    step(1, 2)
+    assert called(lambda: step(1, 2)) == called(lambda: step(1, 2))
+    assert called(lambda: step(1, 2))[0].startswith("cuGraphLaunch") and len(made) == 2
+    step(1, 3)
+    assert made[2:] == [(1, 3)]
 
 
 # ------------------------------------------------------------------------------------ graphs

@@ -54,6 +54,12 @@ class _Thread(threading.local):
     """The one whose context is current."""
 
 
+class _Current(threading.local):
+    """What each thread has chosen on a card."""
+
+    stream: CardStream | None = None
+
+
 _THREAD = _Thread()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: setattr(_THREAD, "card", None))
@@ -69,8 +75,7 @@ class CardMemory:
 
     def __del__(self):
         if is_driver_there():
-            with contextlib.suppress(LaunchError):  # a card that has failed takes nothing back
-                self.card._release(self.address, self.n_bytes, self.stream)
+            self.card._release(self.address, self.n_bytes, self.stream)
 
 
 class Card:
@@ -87,14 +92,17 @@ class Card:
         self.is_only = self._check("cuDeviceGetCount", self.driver.cuDeviceGetCount()) == 1
         self.context = self._check("", self.driver.cuDevicePrimaryCtxRetain(device))
         self.name = self.call("cuDeviceGetName", 256, device).split(b"\0")[0].decode()
-        self._current = threading.local()
+        self._current = _Current()
         self.default_stream = CardStream(self, LEGACY)
         self._used: weakref.WeakSet[CardStream] = weakref.WeakSet([self.default_stream])
+        self._has_one_stream = True  # len(self._used) takes longer than an allocation
         self._staging = Staging(self)
         self._kernels: dict[Function, Callable[..., None]] = {}
         self._lock = Lock()
         self._compiling = Lock()
         self._pool = self._new_pool()
+        self._allocate = self.driver.cuMemAllocFromPoolAsync
+        self._free = self.driver.cuMemFreeAsync
         self._held = self._held_most = 0
         self._n_captures = 0
         self._late: list[tuple[int, CardStream]] = []
@@ -157,7 +165,8 @@ class Card:
 
     def allocate(self, n_bytes: int) -> CardMemory:
         stream = self.stream
-        self._refuse_in_capture("allocated")
+        if stream.is_captured:
+            self._refuse_in_capture("allocated")
         address = self._taken(n_bytes, stream)
         if address is None:
             gc.collect()  # cycles hold tensors too
@@ -173,18 +182,19 @@ class Card:
             )
         with self._lock:
             self._held += n_bytes
-            self._held_most = max(self._held_most, self._held)
+            if self._held > self._held_most:
+                self._held_most = self._held
         return CardMemory(self, address, n_bytes, stream)
 
     def _taken(self, n_bytes: int, stream: CardStream) -> int | None:
         """The address of new memory, or None if there is too little."""
         self._enter()
-        function = self.driver.cuMemAllocFromPoolAsync
-        status, address = function(max(n_bytes, 1), self._pool, stream.handle)
-        if status == self.driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
-            return None
-        self._check("cuMemAllocFromPoolAsync", (status,))
-        return int(address)
+        status, address = self._allocate(n_bytes or 1, self._pool, stream.handle)
+        if not status:
+            return int(address)
+        if status != self.driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+            self._check("cuMemAllocFromPoolAsync", (status,))
+        return None
 
     def _release(self, address: int, n_bytes: int, stream: CardStream):
         with self._lock:
@@ -192,17 +202,21 @@ class Card:
             if self._n_captures:  # a graph must not hold the release
                 self._late.append((address, stream))
                 return
-        self._free(address, stream)
+        self._give_back(address, stream)
 
-    def _free(self, address: int, stream: CardStream):
-        """Give memory back after all that was asked of any stream."""
-        if len(self._used) > 1:
-            with self._lock:  # of the fence
+    def _give_back(self, address: int, stream: CardStream):
+        """Give memory back after all that was asked of any stream.
+
+        A card that has failed takes nothing back, and nobody can mend it.
+        """
+        if not self._has_one_stream:
+            with self._lock, contextlib.suppress(LaunchError):
                 for other in list(self._used):
                     if other is not stream:
                         self._fence.record(other)
                         stream.wait(self._fence)
-        self.call("cuMemFreeAsync", address, stream.handle)
+        self._enter()
+        self._free(address, stream.handle)
 
     def memory_use(self) -> MemoryUse:
         free, total = self._pair("cuMemGetInfo")
@@ -232,7 +246,7 @@ class Card:
     def copy_out(self, array: np.ndarray, address: int):
         self._refuse_in_capture("copied out")
         self._staging.copy_out(_bytes(array), address)
-        if len(self._used) == 1:  # all that was launched is done
+        if self._has_one_stream:  # all that was launched is done
             self.places.clear()
 
     def copy(self, target: int, source: int, n_bytes: int):
@@ -251,14 +265,15 @@ class Card:
         kernel = self._loaded(function)
         launch_kernel = self.core.launch
         n_parameters = len(function.parameters)
-        block = function.block
+        block, current, default = function.block, self._current, self.default_stream
 
         def launch(grid: int, arguments: Sequence[int], place: Any = None):
             assert len(arguments) == n_parameters, "the driver does not count them"
             self._enter()
             self.places.append(place)
+            stream = current.stream or default
             try:
-                launch_kernel(self.stream.core, _configuration(grid, block), kernel, *arguments)
+                launch_kernel(stream.core, _configuration(grid, block), kernel, *arguments)
             except Exception as error:
                 raise self._error("launch", str(error)) from error
             if settings.blocking:
@@ -298,11 +313,12 @@ class Card:
 
     @property
     def stream(self) -> CardStream:
-        return getattr(self._current, "stream", self.default_stream)
+        return self._current.stream or self.default_stream
 
     @stream.setter
     def stream(self, stream: CardStream):
         self._used.add(stream)
+        self._has_one_stream &= stream is self.default_stream
         self._current.stream = stream
 
     def new_stream(self, priority: int = 0) -> CardStream:
@@ -366,7 +382,7 @@ class Card:
                 self._n_captures -= 1
                 late, self._late = ([], self._late) if self._n_captures else (self._late, [])
             for address, stream in late:
-                self._free(address, stream)
+                self._give_back(address, stream)
 
     def _refuse_in_capture(self, done: str):
         if self.stream.is_captured:
