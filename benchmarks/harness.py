@@ -23,14 +23,14 @@ from types import ModuleType
 
 from benchmarks.compare import OutputsDiffer, check_outputs
 from benchmarks.peers import ENVIRONMENT, PEERS
-from benchmarks.records import Case
+from benchmarks.records import Case, Figure
 
 ROOT = Path(__file__).resolve().parent.parent
 N_SAMPLES = 7
 WARM_BUDGET_S = 60.0
 """A peer that has used this on one program's samples gives no more; it has at least one."""
 START_LIMIT_S = 180.0
-OURS = ("tapejit", "tapejit eager")
+OURS = ("tapejit", "tapejit eager", "tapejit, gpu")
 CACHES = ("TAPEJIT_CACHE_DIR", "NUMBA_CACHE_DIR", "BENCHMARK_CACHE_DIR")
 
 # ---------------------------------------------------------------- a worker, seen from here
@@ -136,6 +136,14 @@ def run_workload(workload: ModuleType, quick: bool, cpu: int, say: Callable) -> 
     workers: dict[str, Worker] = {}
     out: dict[str, tuple[str, str]] = {}
     cases = []
+    name = workload.__name__.rpartition(".")[2]
+    reason = workload.unavailable() if hasattr(workload, "unavailable") else None
+    if reason is not None:
+        say("\n".join(f"  {line}" for line in reason.splitlines()))
+        missing = Figure(name, reason.splitlines()[0], "", "not judged", {})
+        return {
+            "name": name, "summary": workload.SUMMARY, "cases": [], "figures": [missing._asdict()]
+        }  # fmt: skip
     try:
         for case in workload.cases(quick):
             start_workers(workload, workers, out, cpu, say)
@@ -146,7 +154,6 @@ def run_workload(workload: ModuleType, quick: bool, cpu: int, say: Callable) -> 
     finally:
         for worker in workers.values():
             worker.stop()
-    name = workload.__name__.rpartition(".")[2]
     measure = getattr(workload, "figures", None)
     figures = [figure._asdict() for figure in measure(quick, cpu, say)] if measure else []
     return {"name": name, "summary": workload.SUMMARY, "cases": cases, "figures": figures}

@@ -8,6 +8,7 @@ purpose: a worker process loads the one library that it measures, and times that
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -40,6 +41,13 @@ ENVIRONMENT = {
 # Fusion duplicates what is read more than once, which is exponential in long programs; without
 # it JAX is linear.  Both columns are shown (jax 0.10).
 _TWO = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "2")
+# Workers share the card; a simulated one (benchmarks.workloads.gpu) has JAX beside it on the CPU.
+_GPU = {"TAPEJIT_CUDA": os.environ.get("TAPEJIT_CUDA", "card")}
+_JAX_GPU = {
+    "JAX_PLATFORMS": "cpu" if _GPU["TAPEJIT_CUDA"] == "simulator" else "cuda",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "XLA_FLAGS": "",
+}
 _NO_FUSION = {"XLA_FLAGS": ENVIRONMENT["XLA_FLAGS"] + " --xla_disable_hlo_passes=fusion"}
 
 PEERS = {
@@ -62,6 +70,10 @@ PEERS = {
     "numpy": Peer("numpy", note="function by function; SciPy where NumPy has none"),
     "torch": Peer("torch", note="eager tensors and backward()"),
     "torch, 2 threads": Peer("torch", _TWO, "as torch, on two cores", 2),
+    "tapejit, gpu": Peer("tapejit", _GPU, "value_and_grad of tensors on a GPU, waited for", 4),
+    "jax, gpu": Peer("jax", _JAX_GPU, "as jax, on a GPU", 4),
+    "torch, gpu": Peer("torch", _GPU, "as torch, on a GPU, waited for", 4),
+    "torch.compile, gpu": Peer("torch", _GPU, "the same, of torch.compile(f)", 4),
     "scipy": Peer("scipy.optimize", note="SciPy alone: finite differences"),
     "autograd": Peer("autograd", note="autograd.value_and_grad; NumPy in and out"),
     "casadi": Peer("casadi", note="SX virtual machine; NumPy in and out"),
@@ -85,6 +97,44 @@ def tapejit(f: Callable, argnums: tuple[int, ...]) -> Runner:
     import tapejit as tj
 
     return Runner(lambda: tj.value_and_grad(f, argnums=argnums), calls_until_compiled=2)
+
+
+def tapejit_gpu(f: Callable, argnums: tuple[int, ...]) -> Runner:
+    """The same on tensors that lie on the current GPU."""
+    import tapejit as tj
+
+    def make():
+        value_and_grad = tj.value_and_grad(f, argnums=argnums)
+
+        def call(*tensors):
+            results = value_and_grad(*tensors)
+            tj.cuda.synchronize()
+            return results
+
+        return call
+
+    return Runner(
+        make, lambda inputs: tuple([tj.tensor(x, device="cuda") for x in inputs]), 2
+    )  # fmt: skip
+
+
+def torch_gpu(f: Callable, argnums: tuple[int, ...], device: str) -> Runner:
+    """Tensors on a device and backward, waited for."""
+    import torch
+
+    call, load, _ = _eager(torch, f, argnums)
+    eager = call()
+
+    def waited(*tensors):
+        results = eager(*tensors)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return results
+
+    def there(inputs):
+        return tuple([x.detach().to(device).requires_grad_(x.requires_grad) for x in load(inputs)])
+
+    return Runner(lambda: waited, there)
 
 
 def tapejit_eager(f: Callable, argnums: tuple[int, ...]) -> Runner:

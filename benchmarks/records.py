@@ -11,6 +11,8 @@ A workload is a module in `benchmarks.workloads` with these names:
 One that does not time calls has `FIGURES`, {name: target}, and `figures(quick, cpu, say)`, giving
 the Figures; its PEERS, TARGETS and cases may be empty.
 
+`unavailable()`, where there is one, gives the reason why nothing can be measured here, or None.
+
 Settings are plain dictionaries of numbers: they travel to the workers and into the JSON.
 """
 

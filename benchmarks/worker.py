@@ -44,6 +44,8 @@ class Session:
     def warm_up(self) -> None:
         """Have the library compile another program, so that its one-off costs are paid."""
         workload = importlib.import_module("benchmarks.workloads.elementwise")
+        if hasattr(self.workload, "WARM_UP"):
+            workload = self.workload
         peer = self.peer if self.peer in workload.PEERS else self.peer.split(",")[0]
         if peer in workload.PEERS:  # casadi has no arrays, NumPy compiles nothing
             inputs = workload.inputs(workload.WARM_UP, 0)
@@ -115,7 +117,7 @@ def _to_numpy(output):
     import numpy as np
 
     if hasattr(output, "detach"):
-        output = output.detach().numpy()
+        output = output.detach().cpu().numpy()
     return np.array(output)  # a copy: peers may reuse their buffers
 
 

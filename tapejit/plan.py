@@ -33,6 +33,10 @@ from tapejit.registry import Kind, Loop, Work
 
 # ---------------------------------------------------------------- kernels
 
+LINKED = "linked_"
+"""What the `fn` of a node begins with that calls a function of the user's own, compiled by Numba
+(codegen/linked_ir.py)."""
+
 BLOCK = 4096
 """Elements in one unit of a rank-1 loop: 32 KiB of float64, so a unit's operands stay in L1/L2."""
 
@@ -41,7 +45,8 @@ class Node(NamedTuple):
     """One value of a kernel's straight-line body."""
 
     fn: str
-    """"load", "literal", "cast", "index", or a function of tapejit.expressions."""
+    """"load", "literal", "cast", "index", a function of tapejit.expressions, or what begins with
+    LINKED: a function of the user's own."""
     dtype: str
     """"f64", "f32", "i64", "i32" or "bool"; for "cast" the dtype that results."""
     operands: tuple

@@ -21,10 +21,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import tapejit as tj
 from benchmarks import __main__ as command
 from benchmarks import compare, harness, judge, programs, report, worker
 from benchmarks.records import Case, Runner, Target
-from benchmarks.workloads import NAMES, black_scholes, elementwise, likelihoods, small_call
+from benchmarks.workloads import NAMES, black_scholes, elementwise, gpu, likelihoods, small_call
 
 # ---------------------------------------------------------------- the generator
 
@@ -509,3 +510,29 @@ def test_a_worker_whose_library_is_missing_says_so(monkeypatch, tmp_path):
     monkeypatch.setitem(harness.PEERS, "torch", absent._replace(environment={"PYTHONPATH": paths}))
     with pytest.raises(harness.PeerMissing, match="No module named 'no_such_library'"):
         harness.Worker("benchmarks.workloads.elementwise", "torch")
+
+
+# ---------------------------------------------------------------- on a GPU
+
+
+@pytest.mark.parametrize("what", gpu.TINY)
+def test_what_runs_on_a_gpu_agrees_with_torch(what):
+    pytest.importorskip("torch")
+    settings = {"what": what, "sizes": list(gpu.TINY[what]), "device": "cpu", "seed": 3}
+    with tj.config.set(cuda="simulator"):
+        outputs = _outputs(gpu._tapejit(settings), settings)
+    compare.check_outputs(outputs, _outputs(gpu._torch(settings), settings), 2e-4)
+
+
+def _outputs(runner, settings):
+    loaded = runner.load(gpu.inputs(settings, 0))
+    return [worker._to_numpy(leaf) for leaf in worker._leaves(runner.make()(*loaded))]
+
+
+def test_without_a_gpu_the_reason_is_said(monkeypatch):
+    monkeypatch.setattr(gpu, "unavailable", lambda: "there is none\n  try  another machine")
+    said = []
+    result = harness.run_workload(gpu, True, -1, said.append) | {"verdicts": []}
+    assert said == ["  there is none\n    try  another machine"] and not result["cases"]
+    assert not command.is_wrong(_results(result))
+    assert "there is none" in report.table(_results(result))

@@ -39,7 +39,7 @@ from tapejit.codegen.vector_ops import (
 )
 from tapejit.errors import KernelError
 from tapejit.expressions import DIVISIONS, MATH
-from tapejit.plan import BLOCK, LoopKernel
+from tapejit.plan import BLOCK, LINKED, LoopKernel
 
 SPLIT = 500
 """Nodes in one LLVM function; 200, 500 and 1000 measured the same."""
@@ -57,7 +57,7 @@ class LoopText(NamedTuple):
     exports: tuple[str, ...]
     """NAME, then NAME_start and NAME_finish where the kernel needs them."""
     imports: tuple[tuple[str, str, int], ...]
-    """The vector math that it calls, (fn, dtype, lanes), in order of first use."""
+    """The functions of vectors that it calls (callees.py), in order of first use."""
     support: tuple[str, ...] = ()
     """The functions of loop_tail.py that it calls."""
 
@@ -125,6 +125,7 @@ class _Emitter:
             if output.reduce is not None and output.operand.steps[-1] == "0"
         ]
         self.indexed = sorted({node[2][0] for node in kernel.nodes if node[0] == "index"})
+        self.has_linked = any(node[0].startswith(LINKED) for node in kernel.nodes)
         self.declarations, self.imports, self.recipes, self.literals = {}, {}, {}, {}
         self.support = {}
         self.parts, self.slot, self.tables, self.base = [], {}, [], {}
@@ -135,14 +136,14 @@ class _Emitter:
 
     def sort_nodes(self):
         """Which nodes are computed once per unit, which in the loop; how each value is written."""
-        varies = _varying(self.kernel)
+        self.varies = _varying(self.kernel)
         self.value, self.still, self.moving = [], [], []
         for i, (fn, dtype, operands) in enumerate(self.kernel.nodes):
             if fn == "literal":
                 self.value.append(splat(operands[0], dtype))
             else:
                 self.value.append(f"%v{i}")
-                (self.moving if varies[i] else self.still).append(i)
+                (self.moving if self.varies[i] else self.still).append(i)
 
     # ------------------------------------------------------------ nodes
 
@@ -168,8 +169,26 @@ class _Emitter:
                 fill = recipes.get(key) or self.new_recipe(key)
                 text = self.load_literals(operands, literals, f"{numbers[0] + shift}")
                 names = [literals.get((node, nodes[node][1])) or value[node] for node in operands]
-                lines.append(text + fill(i + shift, *names))
+                if fn.startswith(LINKED):
+                    filled = self.linked(i, i + shift, fill, names, position)
+                else:
+                    filled = fill(i + shift, *names)
+                lines.append(text + filled)
         return lines
+
+    def linked(self, i, number, fill, names, position):
+        """A call of a user's function, for the lanes that are elements: not on padding."""
+        if self.varies[i]:
+            return (
+                loop_memory.load_slot(f"%v{number}c", "i64", self.slot_of_count)
+                + f"%v{number}n = sub i64 %v{number}c, {position}\n"
+                + fill(number, *names, f"%v{number}n")
+            )
+        kind = vector(self.kernel.nodes[i].dtype, self.lanes)
+        return (
+            fill(f"{number}s", *names, "1") + f"%v{number} = shufflevector {kind} %v{number}s, "
+            f"{kind} poison, <{self.lanes} x i32> zeroinitializer\n"
+        )
 
     def load_literals(self, operands, loaded, tag):
         """Text that loads the float literals among `operands` which this block has not loaded."""
@@ -398,8 +417,13 @@ class _Emitter:
         """Where %state keeps the loop index of an axis, behind base and stride of each operand."""
         return 2 * len(self.operands) + axis
 
+    @property
+    def slot_of_count(self):
+        """Where it keeps how many elements the inner axis has, for users' functions."""
+        return self.slot_of_axis(self.kernel.rank)
+
     def allocas(self):
-        n = self.slot_of_axis(self.kernel.rank)
+        n = self.slot_of_count + self.has_linked
         lines = [f"%state = alloca [{n} x i64], align 64\n"]
         if self.is_split:
             lines.append(f"%frame = alloca [{len(self.slot) + 1} x [64 x i8]], align 64\n")
@@ -477,6 +501,8 @@ class _Emitter:
         for axis in self.indexed:
             index = f"i64 %x{axis}" if axis in axes else "i64 0"
             lines.append(loop_memory.store_slot(f"%where{axis}", index, self.slot_of_axis(axis)))
+        if self.has_linked:
+            lines.append(loop_memory.store_slot("%elements", "i64 %count", self.slot_of_count))
         return lines
 
     def unit_values(self):
@@ -495,7 +521,7 @@ class _Emitter:
 
     def unrolling(self):
         """How many copies of the body `wide` has; 1 if there is no such loop."""
-        if len(self.moving) > _UNROLL[-1][0] or self.is_split:
+        if len(self.moving) > _UNROLL[-1][0] or self.is_split or self.has_linked:
             return 1
         weight = 0
         for i in self.moving:

@@ -42,7 +42,7 @@ from typing import NamedTuple
 from tapejit.codegen.loop_memory import is_kept_reduction, is_total
 from tapejit.codegen.row_ir import parameter_places
 from tapejit.codegen.value_text import CONVERSION, Values, tag_of
-from tapejit.plan import BLOCK, LoopKernel, RowKernel
+from tapejit.plan import BLOCK, LINKED, LoopKernel, RowKernel
 
 # ---------------------------------------------------------------- data
 
@@ -135,10 +135,16 @@ class _Text:
 
     def imports(self):
         """The lines before the functions."""
-        from_numpy, helpers = sorted(self.used & _FROM_NUMPY), sorted(self.used - _FROM_NUMPY)
-        lines = [f"from numpy import {', '.join(from_numpy)}\n\n"] if from_numpy else []
-        if helpers:
-            lines.append(f"from tapejit.codegen.scalar_math import {', '.join(helpers)}\n\n")
+        homes = {"numpy": [], "tapejit.codegen.linked_ir": [], "tapejit.codegen.scalar_math": []}
+        for name in sorted(self.used):
+            if name in _FROM_NUMPY:
+                homes["numpy"].append(name)
+            else:
+                place = "linked_ir" if name.startswith(LINKED) else "scalar_math"
+                homes[f"tapejit.codegen.{place}"].append(name)
+        lines = [
+            f"from {home} import {', '.join(names)}\n\n" for home, names in homes.items() if names
+        ]
         return "".join([*lines, "\n"] if lines else [])
 
 

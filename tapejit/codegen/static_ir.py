@@ -37,7 +37,7 @@ from tapejit.codegen.vector_ops import (
 )
 from tapejit.errors import KernelError
 from tapejit.expressions import FUNCTIONS
-from tapejit.plan import KernelStep, RowStep
+from tapejit.plan import LINKED, KernelStep, RowStep
 
 NO_PLACES: Mapping[int, int] = {}
 STRAIGHT = 400
@@ -50,7 +50,7 @@ class StaticText(NamedTuple):
     ir: str
     declarations: tuple[str, ...]
     imports: tuple[tuple[str, str, int], ...]
-    """The vector math that it calls, (fn, dtype, lanes)."""
+    """The functions of vectors that it calls (callees.py)."""
     weight: int
     """Instructions, about, that are in the text."""
 
@@ -380,14 +380,15 @@ class _Part:
             elif fn == "index":
                 names.append(self.index(dtype, operands[0], indices, width))
             else:
-                names.append(self.node(fn, dtype, operands, names, width))
+                names.append(self.node(fn, dtype, operands, names, width, lanes))
         for j, output in enumerate(self.kernel.outputs):
             self.leave(j, output, names[output.node], indices, lanes)
 
-    def node(self, fn, dtype, operands, names, lanes):
+    def node(self, fn, dtype, operands, names, lanes, n_elements):
         source = self.kernel.nodes[operands[-1]].dtype
+        is_linked = fn.startswith(LINKED)
         is_math = fn in vectormath.FUNCTIONS and dtype in ("f64", "f32") and fn != "cast"
-        width = 64 // SIZE[dtype] if is_math else lanes
+        width = 64 // SIZE[dtype] if is_math or is_linked else lanes
         found = recipe(fn, dtype, source, width)
         self.to.declare(found.declarations)
         values = [names[i] for i in operands]
@@ -395,7 +396,9 @@ class _Part:
             self.to.imports[found.call] = None
             if width != lanes:
                 values = [self.resized(v, dtype, lanes, width) for v in values]
-                assert len(values) == FUNCTIONS[fn], fn
+                assert is_linked or len(values) == FUNCTIONS[fn], fn
+        if is_linked:  # not on lanes that are no elements
+            values.append(str(n_elements))
         number = self.to.fresh()
         self.to.emit(found.text.format(number, *values))
         name = f"%v{number}"

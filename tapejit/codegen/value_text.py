@@ -16,7 +16,7 @@ from __future__ import annotations
 from tapejit.codegen.loop_memory import operands_of
 from tapejit.errors import KernelError
 from tapejit.expressions import MATH
-from tapejit.plan import LoopKernel, Output
+from tapejit.plan import LINKED, LoopKernel, Output
 
 FLOATS = ("f64", "f32")
 CONVERSION = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32"}
@@ -94,10 +94,12 @@ class Values:
         return self.call(fn, dtype, source, values)
 
     def call(self, fn: str, dtype: str, source: str, values: list[str]) -> str:
-        """A function of tapejit.expressions on numbers of dtype `source`."""
+        """A function of tapejit.expressions, or a user's, on numbers of dtype `source`."""
         is_int = source in ("i64", "i32")
         if source not in FLOATS and (fn in MATH or fn in _FLOAT_ONLY):
             raise KernelError(f"codegen: no {fn} of {source}\n  try  a cast node before it")
+        if fn.startswith(LINKED):  # it may give an integer, or a truth
+            return f"{self.use(CONVERSION[dtype])}({self.use(fn)}({', '.join(values)}))"
         if fn in _INFIX:
             # Numba widens int32 arithmetic to int64
             return self.narrowed(f"{values[0]} {_INFIX[fn]} {values[1]}", dtype)

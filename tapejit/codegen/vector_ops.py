@@ -21,8 +21,9 @@ import struct
 from typing import NamedTuple
 
 from tapejit import expressions
-from tapejit.codegen import vectormath
+from tapejit.codegen import callees, linked_ir, vectormath
 from tapejit.errors import KernelError
+from tapejit.plan import LINKED
 
 # ---------------------------------------------------------------- data
 
@@ -49,7 +50,7 @@ class Recipe(NamedTuple):
     text: str
     declarations: tuple[str, ...] = ()
     call: tuple[str, str, int] | None = None
-    """The vector math function that it calls, as (fn, dtype, lanes)."""
+    """The function of vectors that it calls (callees.py), as (fn, dtype, lanes)."""
 
 
 # ---------------------------------------------------------------- types and constants
@@ -107,7 +108,10 @@ def recipe(fn: str, dtype: str, source: str, lanes: int) -> Recipe:
         kind = vector(dtype, lanes)
         return _instruction(f"select {vector('bool', lanes)} {{1}}, {kind} {{2}}, {kind} {{3}}")
     if fn in vectormath.FUNCTIONS and is_float(dtype):
-        return _math(fn, dtype, lanes)
+        return _call(fn, dtype, lanes, expressions.FUNCTIONS[fn])
+    if fn.startswith(LINKED):  # its last operand: of how many lanes
+        count = linked_ir.FUNCTIONS[fn].count
+        return _call(fn, dtype, lanes, count, f", i64 {{{count + 1}}}")
     by_source = _float if is_float(source) else _bool if source == "bool" else _integer
     found = by_source(fn, source, lanes)
     if found is None:
@@ -130,12 +134,11 @@ def _intrinsic(name, dtype, lanes, n_operands):
     return _instruction(f"call {kind} @{text}({operands})", (declaration,))
 
 
-def _math(fn, dtype, lanes):
+def _call(fn, dtype, lanes, n_operands, more=""):
     kind = vector(dtype, lanes)
-    operands = ", ".join(f"{kind} {{{i + 1}}}" for i in range(expressions.FUNCTIONS[fn]))
-    text = f"call {kind} @{vectormath.symbol(fn, dtype, lanes)}({operands})"
-    declaration = vectormath.declaration(fn, dtype, lanes).rstrip("\n") + "\n"
-    return _instruction(text, (declaration,), (fn, dtype, lanes))
+    operands = ", ".join(f"{kind} {{{i + 1}}}" for i in range(n_operands))
+    text = f"call {kind} @{callees.symbol(fn, dtype, lanes)}({operands}{more})"
+    return _instruction(text, (f"{callees.declaration(fn, dtype, lanes)}\n",), (fn, dtype, lanes))
 
 
 def _float(fn, dtype, lanes):

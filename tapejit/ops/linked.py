@@ -1,4 +1,5 @@
-"""Own functions of a number that only Numba can run: one row, a loop that Numba compiled."""
+"""Own functions of numbers that only Numba can run: one row, a node of kernels where they can call
+it (`function.node`), else a loop that Numba compiled."""
 
 from __future__ import annotations
 

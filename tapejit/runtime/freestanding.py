@@ -1,9 +1,10 @@
 """Self-contained code: a function's paths as one LLVM module with one C function in it.
 
 What `kernels` and `launcher` make for the process that records, this makes for anybody: the text
-names no address, no object and no symbol but its own (of libc, memcpy and memset at most), so it
-can be linked into a Numba function and its disk cache, written to an object file, or loaded and
-called through a pointer.  Sizes, and what the function read from outside, are constants in it.
+names no address, no object and no symbol but its own (of libc, memcpy and memset at most, and of
+libm what users' functions call that Numba compiled), so it can be linked into a Numba function and
+its disk cache, written to an object file, or loaded and called through a pointer.  Sizes, and what
+the function read from outside, are constants in it.
 
     int32_t tj_HASH(const void *x0, ..., void *y0, ..., void *work, int64_t work_bytes)
 
@@ -33,7 +34,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tapejit.codegen import tiles, vectormath
+from tapejit.codegen import callees, tiles, vectormath
 from tapejit.codegen.loop_functions import Natives, emit_loop_functions
 from tapejit.codegen.static_ir import emit_static
 from tapejit.errors import KernelError
@@ -274,7 +275,7 @@ class _Module:
             "align 64\n"
             for data, name in self.constants.items()
         ]
-        math = vectormath.emit_library(self.calls, self.target.has_fma)
+        math = callees.emit_library(self.calls, self.target.has_fma)
         if sum(text.count("@tj_") for text in functions) > INLINED_CALLS:
             pure = f"{vectormath.ATTRIBUTES} {{"
             math = math.replace(f" {pure}", f" noinline {pure}")
@@ -509,6 +510,12 @@ def _native(step):
         return step
     if isinstance(step, LibraryStep) and not any(math.prod(view.shape) for view in step.views):
         return step
+    if step.kind.op.name == "linked" and (why := step.kind.attrs[0].unfused):
+        raise KernelError(
+            f"native: {step.kind.attrs[0].name} cannot be called by native code: {why}\n"
+            f"  got  {step.kind}\n  try  a function of numbers that raises and makes nothing, or "
+            "computing it outside and passing it as an argument"
+        )
     raise KernelError(
         f"native: {step.kind.op.name} is done by NumPy or SciPy, and has no native form\n"
         f"  got  {step.kind}\n  try  computing it outside and passing it as an argument"

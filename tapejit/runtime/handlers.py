@@ -10,7 +10,7 @@ import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tapejit.codegen import vectormath
+from tapejit.codegen import callees
 from tapejit.codegen.threaded import (
     DRIVER_NAMES,
     Handler,
@@ -60,7 +60,7 @@ def _compile(keys):
     imports, libraries = {}, []
     for call in dict.fromkeys(call for text in texts for call in text.imports):
         library = math_library(call)
-        symbol = vectormath.symbol(*call)
+        symbol = callees.symbol(*call)
         imports[symbol] = library.address(symbol)
         libraries.append(library)
     names = tuple(f"h{number}" for number in range(len(keys)))

@@ -1,4 +1,4 @@
-"""What kernels call: vector math, reductions and tails, each function once in a process.
+"""What kernels call: vector math, users' functions, reductions and tails, each once in a process.
 
 They are compiled once on a machine (at tier 1, then from disk) and kept for good: there are some
 hundred at most.  `imports_of` gives their addresses to a kernel's module.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tapejit.codegen import vectormath
+from tapejit.codegen import callees
 from tapejit.codegen.loop_ir import LoopText
 from tapejit.codegen.loop_reduce import emit_reduction
 from tapejit.codegen.loop_tail import NAMES, emit_tail
@@ -16,7 +16,7 @@ from tapejit.locks import Lock
 from tapejit.runtime import native
 
 Call = tuple[str, str, int]
-"""A vector function: (fn, dtype, lanes)."""
+"""A function of vectors (callees.py): (fn, dtype, lanes)."""
 
 _LOADED: dict[object, native.NativeLibrary] = {}
 _LOCK = Lock()
@@ -30,7 +30,7 @@ def imports_of(
     calls = dict.fromkeys(call for text in texts for call in text.imports) if with_math else ()
     for call in calls:
         library = libraries[call] = math_library(call)
-        imports[vectormath.symbol(*call)] = library.address(vectormath.symbol(*call))
+        imports[callees.symbol(*call)] = library.address(callees.symbol(*call))
     for name in dict.fromkeys(name for text in texts for name in text.support):
         library = libraries[name] = _support_library(name)
         imports[name] = library.address(name)
@@ -38,10 +38,10 @@ def imports_of(
 
 
 def math_library(call: Call) -> native.NativeLibrary:
-    """One vector math function, compiled the first time it is needed on this machine."""
+    """One function of vectors, compiled the first time it is needed on this machine."""
     has_fma = native.host().has_fma
-    symbol = vectormath.symbol(*call)
-    return _load(call, lambda: vectormath.emit_library([call], has_fma), (symbol,))
+    symbol = callees.symbol(*call)
+    return _load(call, lambda: callees.emit_library([call], has_fma), (symbol,))
 
 
 def _support_library(name):

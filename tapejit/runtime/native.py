@@ -201,6 +201,31 @@ def compile_object(
         raise KernelError(f"LLVM refused the IR: {_first_lines(error)}") from error
 
 
+def one_function(ir_text: str, export: str) -> str:
+    """The text as LLVM's passes leave it: one function, and what it needs under names beside its.
+
+    Errors  KernelError with the first lines of what LLVM said
+    """
+    llvm, to = _llvm(), machine(host(), 3)
+    try:
+        with llvm.parse_assembly(ir_text, llvm.create_context()) as module:
+            module.verify()
+            for value in _defined(module, export):
+                value.linkage = "internal"
+            _optimise(module, _pass_builder(to, 3))
+            for number, value in enumerate(_defined(module, export)):
+                value.name = f"{export}.{number}"
+            return str(module)
+    except RuntimeError as error:
+        raise KernelError(f"LLVM refused the IR: {_first_lines(error)}") from error
+
+
+def _defined(module, export):
+    """What a module defines besides its export."""
+    values = [*module.functions, *module.global_variables]
+    return [value for value in values if not value.is_declaration and value.name != export]
+
+
 def _compile_trusted(ir_text, tier):
     return compile_object(ir_text, tier, is_trusted=True)
 

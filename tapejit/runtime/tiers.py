@@ -34,7 +34,7 @@ import threading
 import time
 
 from tapejit import config
-from tapejit.codegen import vectormath
+from tapejit.codegen import callees, vectormath
 from tapejit.codegen.loop_ir import LoopText
 from tapejit.codegen.row_ir import emit_kernel
 from tapejit.errors import KernelError
@@ -79,11 +79,11 @@ def emit(kernel: LoopKernel | RowKernel) -> tuple[str, LoopText, bool]:
     """The module of tier 1, the text of tier 0 that it was made from, and whether the vector math
     that the kernel calls is in it."""
     text = emit_kernel(kernel, "kernel")
-    symbols = {vectormath.symbol(*call): call for call in text.imports}
+    symbols = {callees.symbol(*call): call for call in text.imports}
     n_calls = sum(text.ir.count(f"@{symbol}(") - 1 for symbol in symbols)
     if not symbols or n_calls > INLINE_CALLS:
         return text.ir, text, False
-    library = vectormath.emit_library(text.imports, native.host().has_fma)
+    library = callees.emit_library(text.imports, native.host().has_fma)
     known, lines = set(), []
     for line in (library + text.ir).splitlines():
         words = line.partition(" ")[0]

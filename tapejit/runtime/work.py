@@ -12,13 +12,14 @@ import itertools
 import math
 
 from tapejit.expressions import MATH
-from tapejit.plan import KernelStep, RowStep, View, is_total
+from tapejit.plan import LINKED, KernelStep, RowStep, View, is_total
 
 # ---------------------------------------------------------------- how long
 
 # ns an element at tier 0, measured on one core with AVX-512 (benchmarks vector_math, elementwise)
 _ARITHMETIC = 0.07
 _NODES = dict.fromkeys(MATH, 1.5) | dict.fromkeys(("div", "mod", "sqrt", "index", "cast"), 0.4)
+_LINKED = 40  # a guess: iterations of a function of the user's own
 _OPERANDS = {"1": 0.15, "s": 1.0, "0": 0.0}  # by their step along the inner axis
 _UNIT = 15  # ns to begin a unit
 
@@ -30,11 +31,15 @@ def estimate_ns(step: KernelStep | RowStep) -> int:
 
 def _loop_ns(part):
     kernel = part.kernel
-    element = sum([_NODES.get(node[0], _ARITHMETIC) for node in kernel.nodes])
+    element = sum([_node_ns(node[0]) for node in kernel.nodes])
     operands = (*kernel.inputs, *(output.operand for output in kernel.outputs))
     element += sum([_OPERANDS[operand.steps[-1]] for operand in operands])
     elements = part.lengths[0] if len(part.lengths) == 1 else part.units * part.lengths[-1]
     return part.units * _UNIT + elements * element
+
+
+def _node_ns(fn):
+    return _LINKED if fn.startswith(LINKED) else _NODES.get(fn, _ARITHMETIC)
 
 
 # ---------------------------------------------------------------- where to cut

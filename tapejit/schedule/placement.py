@@ -182,7 +182,8 @@ class Placement:
         operands = self.operands[row]
         if row in self.sums:
             return self.classify_sum(row)
-        if family == "elementwise" or family == "cast" or family == "copy":
+        is_linked = op.name == "linked" and not self.device
+        if is_linked or family in ("elementwise", "cast", "copy"):
             kinds = self.kinds
             dtypes = tuple([kinds[x].aval.dtype for x in operands])
             found = template(kind, dtypes)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tapejit import expressions
 from tapejit.dtypes import DType
+from tapejit.plan import LINKED
 from tapejit.registry import Kind
 
 # ---------------------------------------------------------------- data
@@ -38,12 +39,16 @@ _ON_INTEGERS = _COMPARE | {"add", "sub", "mul", "neg", "abs", "select", *express
 _ON_INTEGERS |= {"floor", "ceil", "trunc", "round"}
 _ON_BOOLS = _COMPARE | {"and", "or", "not", "select"}
 _TEMPLATES: dict[tuple, Template | None] = {}
+_LINKED_WEIGHT = 1000
+"""Of a function of the user's own, which may run for long: computed once, and stored."""
 
 # ---------------------------------------------------------------- operations
 
 
 def template(kind: Kind, dtypes: tuple[DType, ...]) -> Template | None:
     """The nodes of an elementwise or cast row, or None where kernels cannot say it."""
+    if kind.op.name == "linked":
+        return _linked(kind, dtypes)
     key = (kind.op.code, kind.aval.dtype, dtypes)
     try:
         return _TEMPLATES[key]
@@ -67,7 +72,19 @@ def _make(kind, given):
 
 def weight_of(fn: str) -> int:
     """Roughly how many additions a function of a node costs."""
-    return _WEIGHTS.get(fn, 1)
+    return _LINKED_WEIGHT if fn.startswith(LINKED) else _WEIGHTS.get(fn, 1)
+
+
+def _linked(kind, given):
+    """The one node that calls a user's function, if kernels can call it."""
+    dtype = kind.aval.dtype
+    if dtype.kernel not in _FLOATS or any(operand is not dtype for operand in given):
+        return None
+    fn = kind.attrs[0].node(dtype.kernel)
+    if fn is None:
+        return None
+    operands = tuple(range(len(given)))
+    return Template(((fn, dtype.kernel, operands),), len(given), _LINKED_WEIGHT)
 
 
 def _cast(given, wanted):

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from tapejit.errors import TraceError
-from tapejit.plan import KernelStep, LoopKernel, RowKernel, RowStep
+from tapejit.plan import KernelStep, LibraryStep, LoopKernel, RowKernel, RowStep
 from tapejit.runtime.entry import Entries
 from tapejit.runtime.kernels import cell_of
 from tapejit.transforms.dispatch import Transform
@@ -51,6 +51,8 @@ class PathReport:
     """ "native": machine code reads the arguments and builds the answer; else why Python does."""
     sweeps: tuple[str, ...] = ()
     """Of a sparse derivative: its patterns and how many sweeps their colours need."""
+    unfused: tuple[str, ...] = ()
+    """The functions of `elementwise` that are library calls, and why."""
 
     def __str__(self):
         if self.how in ("compiled", "sweeps"):
@@ -61,6 +63,7 @@ class PathReport:
         lines = [*self.sweeps, *(f"read {read}" for read in self.reads)]
         lines += [f"guards {g}" for g in self.guards]
         lines += map(str, self.kernels)
+        lines += [f"not fused: {which}" for which in self.unfused]
         return "\n".join([f"{text}; calls: {self.calls}", *(f"  {line}" for line in lines)])
 
 
@@ -149,6 +152,8 @@ def _report(signature: str, path: Path, calls: str) -> PathReport:
     elif compiled is not None and compiled.plan is not None:
         how, steps = "compiled", compiled.plan.steps
     kernels = [step.kernel for step in steps if isinstance(step, KernelStep | RowStep)]
+    calls_of = [step.kind for step in steps if isinstance(step, LibraryStep)]
+    linked = [kind.attrs[0] for kind in calls_of if kind.op.name == "linked"]
     return PathReport(
         signature=signature,
         rows=len(path.program.tape),
@@ -162,6 +167,7 @@ def _report(signature: str, path: Path, calls: str) -> PathReport:
         guards=tuple(path.reads.reads),
         calls=calls,
         sweeps=tuple(sweeps),
+        unfused=tuple(dict.fromkeys(f"{function.name}, {function.unfused}" for function in linked)),
     )
 
 

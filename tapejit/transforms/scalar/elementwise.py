@@ -164,14 +164,16 @@ def elementwise(
     Lowered   from the source: arithmetic, comparisons, `if` and conditional expressions (both ways
               are computed, and chosen from for each element), functions of math and NumPy, calls of
               other such functions, loops over what is known.  It fuses with what is around it.
-              Anything else, as a loop until convergence or an exception, is compiled by Numba and
-              called for each element; such a function does not fuse, needs `partials` to be
-              differentiated, and cannot be in a native function
+              Anything else, as a loop until convergence, needs `partials` to be differentiated
+    Linked    such a function is compiled by Numba, and called in the fused loop, or in a native
+              function, for each element.  One that may raise, makes arrays or calls what is outside
+              stays a step of its own, which native functions refuse; `explain` says why
     Outside   numbers that the function reads are frozen when it is made an operation; those of
               partials when a derivative is first asked for
     Errors    TraceError names what can neither be lowered nor compiled, with its line;
-              NotDifferentiable where a derivative is needed and not stated.  Lowered arithmetic
-              raises nothing: 1 / 0 is inf.  `check_grads` checks partials
+              NotDifferentiable where a derivative is needed and not stated.  Arithmetic
+              raises nothing: 1 / 0 is inf; but a linked function under @njit divides as it says
+              there (`error_model`).  `check_grads` checks partials
     Like      numba.vectorize, with derivatives
 
     >>> import math, numpy as np, tapejit as tj
