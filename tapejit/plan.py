@@ -161,6 +161,8 @@ class RowStep(NamedTuple):
 
     kernel: RowKernel
     parts: tuple[KernelStep, ...]
+    private: tuple[int, ...] = ()
+    """Temporary buffers that no other step reads: on a GPU they need not be written."""
 
     @property
     def views(self) -> tuple[View, ...]:

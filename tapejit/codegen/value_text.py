@@ -73,6 +73,10 @@ class Values:
             self.use(text.lstrip("-"))
         return text if dtype == "f64" else f"{self.use('float32')}({text})"
 
+    def value(self, i: int) -> str:
+        """What node `i` is called."""
+        return f"v{i}{self.tag}"
+
     def node(self, i: int) -> str:
         """The right-hand side that computes node `i`."""
         fn, dtype, operands = self.kernel.nodes[i]
@@ -88,7 +92,7 @@ class Values:
                 )
             return f"{self.use(CONVERSION[dtype])}({self.index(operands[0])})"
         source = self.kernel.nodes[operands[-1]].dtype
-        values = [f"v{node}{self.tag}" for node in operands]
+        values = [self.value(node) for node in operands]
         if fn == "cast":
             return self.cast(dtype, source, values[0])
         return self.call(fn, dtype, source, values)

@@ -23,7 +23,14 @@ from tapejit.schedule.placement import (
     ROOT,
     Placement,
 )
-from tapejit.schedule.rows import Rows, Step, find_rows, finish_rows, keep_short
+from tapejit.schedule.rows import (
+    Rows,
+    Step,
+    find_rows,
+    finish_rows,
+    keep_short,
+    with_private,
+)
 from tapejit.schedule.views import contiguous, is_contiguous
 from tapejit.tape import Program
 
@@ -65,6 +72,8 @@ class _Planner:
         self.add_memory(steps, claimed, shared)
         made = tuple([step for entry in order for step in self.finish(entry, steps)])
         results = tuple(self.result(row, claimed) for row in program.outputs)
+        if self.device:
+            made = with_private(made, results)
         return Plan(tuple(self.buffers), made, results, len(program.inputs))
 
     def add(self, role: str, dtype: DType, shape: tuple[int, ...], number=None) -> int:

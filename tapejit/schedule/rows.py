@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from typing import NamedTuple
 
-from tapejit.plan import KernelStep, RowKernel, RowStep
+from tapejit.plan import KernelStep, Result, RowKernel, RowStep
 from tapejit.schedule.bodies import Body, axis_order, joined_axes
 from tapejit.schedule.templates import weight_of
 
@@ -364,3 +365,16 @@ def finish_rows(bodies: list[Body], rows: Rows, buffers: dict) -> RowStep | Kern
     if len(parts) == 1:
         return parts[0]
     return RowStep(RowKernel(tuple([part.kernel for part in parts])), parts)
+
+
+def with_private(steps: tuple, results: tuple[Result, ...]) -> tuple:
+    """The steps of a plan; those of row kernels know what nobody else reads."""
+    seen = [{view.buffer for view in step.views} for step in steps]
+    count = Counter([buffer for buffers in seen for buffer in buffers])
+    given = {result.view.buffer for result in results}
+    return tuple([
+        step._replace(private=tuple(sorted(b for b in buffers - given if count[b] == 1)))
+        if isinstance(step, RowStep)
+        else step
+        for step, buffers in zip(steps, seen, strict=True)
+    ])  # fmt: skip

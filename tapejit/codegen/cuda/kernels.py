@@ -16,6 +16,7 @@ import math
 from tapejit.codegen.cuda.launches import Argument, Launch, Launches
 from tapejit.codegen.cuda.text import KernelText, Part, Walk
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, RowStep, is_total
+from tapejit.schedule.templates import weight_of
 
 # ---------------------------------------------------------------- data
 
@@ -28,6 +29,18 @@ ENOUGH = 8
 """Elements a thread from which more blocks are worth their partial results."""
 LONGEST_SUM = 512
 """Numbers that one thread adds up in a row, about: errors grow with this, not with the length."""
+BATCH = 4
+"""Elements that a thread loads at once: what is under way is then enough for the memory."""
+BATCH_WORDS = 32
+"""Registers that they may take."""
+BATCH_WEIGHT = 160
+"""What computing a batch may cost, in additions: its text is unrolled."""
+HELD = 16
+"""Elements of a row that a lane may hold."""
+HELD_WORDS = 64
+"""Registers that they may take."""
+HELD_WEIGHT = 1280
+"""What computing them may cost, in additions."""
 SMALL_INDEX = 1 << 30
 """Elements that int32 indices reach, with room for steps beyond the end."""
 
@@ -41,12 +54,13 @@ def launches_of(step: KernelStep | RowStep, block: int) -> Launches:
     for part in step.parts:
         arguments = tuple([Argument("view", first + k) for k in range(len(part.views))])
         strides = tuple([view.strides for view in part.views])
-        parts.append(Part(part.kernel, part.lengths, strides, arguments))
+        places = tuple([(view.buffer, view.offset) for view in part.views])
+        parts.append(Part(part.kernel, part.lengths, strides, arguments, places))
         first += len(part.views)
     if isinstance(step, KernelStep):
         launches = _of_loop(parts[0], block, scratch)
     else:
-        launches = _of_rows(parts, block, scratch)
+        launches = _of_rows(parts, frozenset(step.private), block, scratch)
     return Launches(tuple(launches), tuple(scratch))
 
 
@@ -68,7 +82,7 @@ def _of_loop(part: Part, block: int, scratch: list) -> list[Launch]:
     return launches
 
 
-def _of_rows(parts: list[Part], block: int, scratch: list) -> list[Launch]:
+def _of_rows(parts: list[Part], private: frozenset, block: int, scratch: list) -> list[Launch]:
     """A row kernel: its loops one after the other in each block, and behind it what is reduced
     over rows."""
     outer = tuple(range(len(parts[0].lengths) - 1))
@@ -82,9 +96,8 @@ def _of_rows(parts: list[Part], block: int, scratch: list) -> list[Launch]:
             after.append(restricted(part, there))
     launches = []
     if inside:
-        longest = max(inside, key=lambda part: part.lengths[-1])
-        walk = _walk(longest, outer, block, can_split=False)[0], 1
-        launches = _launch(inside, walk, block, scratch)
+        private -= {part.places[k][0] for part in after for k in range(len(part.kernel.inputs))}
+        launches = _launch(inside, (_row_walk(inside, outer, block), 1), block, scratch, private)
     for part in after:
         launches += _of_loop(part, block, scratch)
     return launches
@@ -132,6 +145,7 @@ def restricted(part: Part, members: list[int]) -> Part:
         part.lengths,
         tuple([part.strides[k] for k in places]),
         tuple([part.arguments[k] for k in places]),
+        tuple([part.places[k] for k in places]),
     )
 
 
@@ -146,7 +160,7 @@ def _walk(
     inner, index = axes[-1], _index(part)
     if kept is None:  # elementwise
         if len(lengths) == 1 or lengths[-1] < max(block // 32, 2):
-            return Walk(tuple(axes), (), 1, False, False, False, index), 1
+            return Walk(tuple(axes), (), index, batch=_batch(part, tuple(axes), BATCH)), 1
         kept = tuple(axes[:-1])
         is_sum = False
     else:
@@ -171,8 +185,51 @@ def _walk(
             wanted = max(wanted, n_reduced // (lanes * LONGEST_SUM))
         most = n_reduced // lengths[-1] if nested else n_reduced // (lanes * 4)
         splits = max(min(wanted, most), 1)
-    walk = Walk(kept, reduced, lanes, inner not in reduced, nested, splits > 1, index)
+    most = lengths[-1] // lanes if nested else n_reduced // (lanes * splits)
+    batch = _batch(part, reduced, most)
+    walk = Walk(kept, reduced, index, lanes, inner not in reduced, nested, splits > 1, batch=batch)
     return walk, splits
+
+
+def _batch(part: Part, axes: tuple[int, ...], most: int) -> int:
+    """How many elements along these axes a thread loads at once: 1, 2 or 4."""
+    words = weight = 0
+    moving: list[bool] = []
+    for fn, dtype, operands in part.kernel.nodes:
+        if fn == "load":
+            steps = part.kernel.inputs[operands[0]].steps
+            moving.append(any(steps[axis] != "0" for axis in axes))
+            words += moving[-1] * _words(dtype)
+        else:
+            is_value = fn not in ("literal", "index")
+            moving.append(is_value and any(moving[x] for x in operands))
+            weight += moving[-1] * weight_of(fn)
+    batch = min(BATCH, 1 << max(most, 1).bit_length() - 1)
+    while batch > 1 and (batch * words > BATCH_WORDS or batch * weight > BATCH_WEIGHT):
+        batch //= 2
+    return batch if words else 1
+
+
+def _words(dtype):
+    return 2 if dtype in ("f64", "i64") else 1
+
+
+def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> Walk:
+    """How the rows of a row kernel are shared out: few lanes for a short one, and what they meet
+    in registers where there are enough."""
+    longest = max(parts, key=lambda part: part.lengths[-1])
+    length = longest.lengths[-1]
+    weight = sum(weight_of(fn) for part in parts for fn, _, _ in part.kernel.nodes)
+    streamed = _walk(longest, outer, block, can_split=False)[0]._replace(batch=1)
+    for lanes in [n for n in (block // 32, block // 8, block) if n]:
+        batch = _power(-(-length // lanes))
+        if batch > (HELD if lanes == block else HELD // 2) or batch * weight > HELD_WEIGHT:
+            continue
+        walk = streamed._replace(lanes=lanes, batch=batch, held=True)
+        arrays = KernelText(parts, walk, block).local.values()
+        if batch * sum(map(_words, arrays)) <= HELD_WORDS:
+            return walk
+    return streamed
 
 
 def _index(part: Part) -> str:
@@ -193,14 +250,21 @@ def _power(n: int) -> int:
 # ---------------------------------------------------------------- launches
 
 
-def _launch(parts: list[Part], how: tuple[Walk, int], block: int, scratch: list) -> list[Launch]:
+def _launch(
+    parts: list[Part],
+    how: tuple[Walk, int],
+    block: int,
+    scratch: list,
+    private: frozenset = frozenset(),
+) -> list[Launch]:
     """The launch of loops that walk together, and those that reduce what it leaves."""
     walk, splits = how
     index = "i64" if any(_index(part) == "i64" for part in parts) else "i32"
     walk = walk._replace(index=index)
     lengths = parts[0].lengths
     n_kept = math.prod([lengths[axis] for axis in walk.kept])
-    items = -(-n_kept // (block // walk.lanes)) * splits
+    share = block // walk.lanes if walk.reduced else block * walk.batch
+    items = -(-n_kept // share) * splits
     totals = [
         (number, j)
         for number, part in enumerate(parts)
@@ -232,7 +296,7 @@ def _launch(parts: list[Part], how: tuple[Walk, int], block: int, scratch: list)
             scratch.append((output.operand.dtype, math.prod(shape)))
             sums.append(_sum(output, shape, area, along, argument))
     numbers = {"items": items, "splits": splits, "nk": n_kept}
-    text = KernelText(parts, walk, block)
+    text = KernelText(parts, walk, block, private)
     for part, loop in zip(parts, text.loops, strict=True):
         n_reduced = math.prod([part.lengths[axis] for axis in walk.reduced])
         numbers[f"nr{loop.tag}"] = n_reduced
@@ -260,7 +324,7 @@ def _sum(output: Output, shape, area: Argument, along, target: Argument) -> Part
         (Node("load", dtype, (0,)),),
         (Output(0, Operand(dtype, _steps(along)), output.reduce),),
     )
-    return Part(kernel, shape, (strides, along), (area, target))
+    return Part(kernel, shape, (strides, along), (area, target), ((area,), (target,)))
 
 
 def _steps(strides):

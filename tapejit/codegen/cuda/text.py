@@ -1,7 +1,5 @@
 """The text of one CUDA kernel: loops over a space that blocks and threads share.
 
-    KernelText(loops, walk, block)      loops with their operands' places, and who goes where
-
 All kernels are one pattern (`Walk`).  The axes of the space are kept or reduced.  A block takes
 some indices of the kept axes at once, and `lanes` threads for each, which walk through the reduced
 axes side by side:
@@ -18,8 +16,20 @@ So every index of the space is met once, whatever is computed there: a store, a 
 total share one read of each input.  Which thread meets what depends on sizes alone, so sums have
 the same bits on every card.
 
+A thread meets `batch` elements at once: it loads all of them before it computes, as no store may
+be overtaken by a load, and one load at a time is too little for the memory.  What it loads lies in
+local arrays of constant length, which become registers when LLVM unrolls the loops over them.  A
+row kernel whose rows are short enough is `held`: a lane's elements are one batch, and stay in those
+arrays from loop to loop, so that each input is read once and what only the kernel itself reads is
+not written.
+
+What does not change along the reduced axes, or at all, is computed once.
+
 Index arithmetic is of `index`'s width, int32 where all fits.  Numba widens it, so each result is
 narrowed by a cast, of which LLVM makes plain 32-bit instructions; division is unsigned for that.
+Elements beyond the end are computed from an element that is there, and stored nowhere.
+
+Start at `KernelText.function`.
 """
 
 from __future__ import annotations
@@ -44,6 +54,8 @@ class Part(NamedTuple):
     """Per operand, inputs first."""
     arguments: tuple[Argument, ...]
     """The same."""
+    places: tuple[tuple, ...]
+    """The same: what tells memory apart, (buffer, offset)."""
 
 
 class Walk(NamedTuple):
@@ -53,41 +65,81 @@ class Walk(NamedTuple):
     """Axes whose indices are shared out among blocks and groups of lanes."""
     reduced: tuple[int, ...]
     """The others: lanes walk through them."""
-    lanes: int
-    """Threads for each index of the kept axes."""
-    lanes_apart: bool
-    """Whether neighbouring threads have neighbouring kept indices, and not neighbouring lanes."""
-    nested: bool
-    """Whether all lanes take one index of the outer reduced axes after the other."""
-    split: bool
-    """Whether several blocks share the reduced axes."""
     index: str
-    """"i32" or "i64"."""
+    """The dtype of indices: "i32" or "i64"."""
+    lanes: int = 1
+    """Threads for each index of the kept axes."""
+    lanes_apart: bool = False
+    """Whether neighbouring threads have neighbouring kept indices, and not neighbouring lanes."""
+    nested: bool = False
+    """Whether all lanes take one index of the outer reduced axes after the other."""
+    split: bool = False
+    """Whether several blocks share the reduced axes."""
+    batch: int = 1
+    """Elements that a thread meets at once."""
+    held: bool = False
+    """Whether they are all that a lane meets of a row."""
 
 
 SLOTS = 4
 """Shared arrays of each dtype: so many reductions are folded at once."""
 _NAME = re.compile(r"\b[a-z]+\d*(?:_\d+)?[a-z]*\b")
-_ARRAY = CONVERSION | {"bool": "uint8"}
+_SHARED = CONVERSION | {"bool": "uint8"}
+_LOCAL = CONVERSION | {"bool": "boolean"}
 
-
-def accumulates(j: int, part: Part) -> bool:
-    """Whether output `j` is a reduction that keeps some axes."""
-    output = part.kernel.outputs[j]
-    return output.reduce is not None and not is_total(output)
-
+THREAD, ROW, ELEMENT = range(3)
+"""Where a value changes: nowhere, along kept axes only, at each element."""
 
 # ---------------------------------------------------------------- values
 
 
-class CudaValues(Values):
+class Loop(Values):
     """The values of a loop in CUDA's names: arithmetic keeps its dtype, literals have one."""
 
     logic = {"and": "&", "or": "|"}  # noqa: RUF012 - a constant of the class
 
-    def __init__(self, kernel, tag, used, kept):
-        super().__init__(kernel, tag, used)
-        self.kept = kept
+    def __init__(self, part: Part, tag: str, walk: Walk):
+        super().__init__(part.kernel, tag, set())
+        self.part, self.kept = part, walk.kept
+        self.levels = self._levels(walk)
+        self.given: dict[int, str] = {}
+        """Nodes that are there under another name."""
+        self.held: dict[int, str] = {}
+        """Nodes whose elements go to an array."""
+        self.unwritten: set[int] = set()
+        """Outputs that nobody reads from memory."""
+
+    def _levels(self, walk):
+        elements = walk.reduced or walk.kept
+        levels: list[int] = []
+        for fn, _, operands in self.kernel.nodes:
+            if fn == "load":
+                steps = self.operands[operands[0]].steps
+                moving = [axis for axis, step in enumerate(steps) if step != "0"]
+                levels.append(max((ELEMENT if a in elements else ROW for a in moving), default=0))
+            elif fn == "index":
+                levels.append(ELEMENT if operands[0] in elements else ROW)
+            elif fn == "literal":
+                levels.append(THREAD)
+            else:
+                levels.append(max(levels[x] for x in operands))
+        return levels
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it has one number a row: it is part of a row kernel all the same."""
+        return self.part.lengths[-1] == 1
+
+    def nodes_at(self, level: int, loads: bool = True) -> list[str]:
+        """Lines that compute the values of a level."""
+        return [
+            f"v{i}{self.tag} = {self.node(i)}"
+            for i, node in enumerate(self.kernel.nodes)
+            if self.levels[i] == level and i not in self.given and (loads or node.fn != "load")
+        ]
+
+    def value(self, i):
+        return self.given.get(i) or super().value(i)
 
     def index(self, axis):
         """Loops of a row kernel share the indices of kept axes."""
@@ -121,43 +173,61 @@ class CudaValues(Values):
         function = call(name if dtype in FLOATS else f"{name}_int", dtype)
         return self.narrowed(f"{function}({left}, {right})", dtype)
 
+    def place_key(self, k: int) -> tuple:
+        """What tells the elements that an operand walks through from others."""
+        return (*self.part.places[k], self.part.strides[k])
+
+    def reductions(self) -> list[int]:
+        """The outputs that are reduced over the reduced axes."""
+        outputs = self.kernel.outputs
+        return [j for j, o in enumerate(outputs) if o.reduce is not None and not is_total(o)]
+
 
 # ---------------------------------------------------------------- the kernel
 
 
 class KernelText:
-    """A kernel's text while it is put together: lines, and what its parameters are given.
+    """A kernel's text while it is put together: loops, and the arrays that they use.
 
-    numbers  what sizes the text may ask for, by name
-    partials  the scratch area of each output that leaves partial results, by (loop, output)
+    private  buffers that nobody else reads
     """
 
-    def __init__(self, parts: list[Part], walk: Walk, block: int):
-        self.parts, self.walk, self.block = parts, walk, block
-        tags = [tag_of(number) for number in range(len(parts))]
-        self.loops = [
-            CudaValues(part.kernel, tag, set(), walk.kept)
-            for part, tag in zip(parts, tags, strict=True)
-        ]
+    def __init__(self, parts: list[Part], walk: Walk, block: int, private: frozenset = frozenset()):
+        self.walk, self.block = walk, block
+        self.loops = [Loop(part, tag_of(n), walk) for n, part in enumerate(parts)]
         self.cast = CONVERSION[walk.index]
         self.groups = block // walk.lanes
-        self.shared: dict[str, str] = {}  # shared array -> its dtype
+        self.shared: dict[str, str] = {}  # array -> its dtype
+        self.local: dict[str, str] = {}
+        if walk.held:
+            self.hold(private)
+        elif walk.batch > 1:
+            self.put_loads_in_arrays(self.loops[0])
 
     def function(
         self, numbers: dict[str, int], partials: dict[tuple[int, int], Argument]
     ) -> tuple[Function, tuple[Argument | int, ...]]:
-        """The kernel, and the arguments of a launch."""
+        """The kernel, and the arguments of a launch.
+
+        numbers  what sizes the text may ask for, by name
+        partials  the scratch area of each output that leaves partial results, by (loop, output)
+        """
         body = self.main()
         arrays = [
-            f"{name} = cuda.shared.array({self.block}, {_ARRAY[dtype]})"
+            f"{name} = cuda.shared.array({self.block}, {_SHARED[dtype]})"
             for name, dtype in sorted(self.shared.items())
+        ]
+        arrays += [
+            f"{name} = cuda.local.array({self.walk.batch}, {_LOCAL[dtype]})"
+            for name, dtype in self.local.items()
         ]
         mentioned = set(_NAME.findall("\n".join(body)))
         given = [(*known, value) for *known, value in self.pointers(partials)]
         given += [(name, self.walk.index, n) for name, n in (numbers | self.sizes()).items()]
         given = [known for known in given if known[0] in mentioned]
         names = ", ".join(name for name, _, _ in given)
-        lines = [f"def kernel({names}):", *_indented([*self.about(), *arrays, *body]), ""]
+        about = [line for name, line in self.about() if name in mentioned]
+        lines = [f"def kernel({names}):", *_indented([*about, *arrays, *body]), ""]
         kernel = "\n".join(lines)
         helpers = definitions(kernel)
         parameters = tuple(dtype for _, dtype, _ in given)
@@ -168,35 +238,83 @@ class KernelText:
 
     def pointers(self, partials):
         """(name, dtype, argument) of each pointer."""
-        for number, (part, loop) in enumerate(zip(self.parts, self.loops, strict=True)):
-            n, tag = len(part.kernel.inputs), loop.tag
+        for number, loop in enumerate(self.loops):
+            n, tag = len(loop.kernel.inputs), loop.tag
             for k, operand in enumerate(loop.operands):
                 name = f"x{k}{tag}" if k < n else f"y{k - n}{tag}"
-                yield name, f"{operand.dtype}*", part.arguments[k]
-            for j, output in enumerate(part.kernel.outputs):
+                yield name, f"{operand.dtype}*", loop.part.arguments[k]
+            for j, output in enumerate(loop.kernel.outputs):
                 if (number, j) in partials:
                     yield f"part{j}{tag}", f"{output.operand.dtype}*", partials[number, j]
 
     def sizes(self):
         """Lengths and strides by name."""
         found = {}
-        for part, loop in zip(self.parts, self.loops, strict=True):
-            for axis, n in enumerate(part.lengths):
+        for loop in self.loops:
+            for axis, n in enumerate(loop.part.lengths):
                 found[f"n{axis}{loop.tag}"] = n
-            for k, strides in enumerate(part.strides):
+            for k, strides in enumerate(loop.part.strides):
                 for axis, stride in enumerate(strides):
                     found[f"s{k}_{axis}{loop.tag}"] = stride
         return found
 
     def about(self):
         """One comment per operand: name, dtype, steps, reduction."""
-        for part, loop in zip(self.parts, self.loops, strict=True):
-            n = len(part.kernel.inputs)
+        for loop in self.loops:
+            n = len(loop.kernel.inputs)
             for k, operand in enumerate(loop.operands):
-                reduce = part.kernel.outputs[k - n].reduce if k >= n else None
+                reduce = loop.kernel.outputs[k - n].reduce if k >= n else None
                 name = (f"x{k}" if k < n else f"y{k - n}") + loop.tag
                 over = f", {reduce} over the axes that stay" if reduce else ""
-                yield f"# {name}: {operand.dtype}, steps {operand.steps}{over}"
+                yield name, f"# {name}: {operand.dtype}, steps {operand.steps}{over}"
+
+    # ------------------------------------------------------------ elements in arrays
+
+    def put_loads_in_arrays(self, loop):
+        """Elements are loaded into arrays before any is used."""
+        for i, (fn, dtype, _) in enumerate(loop.kernel.nodes):
+            if fn == "load" and loop.levels[i] == ELEMENT and i not in loop.given:
+                name = f"h{i}{loop.tag}"
+                self.local[name] = dtype
+                loop.given[i] = f"{name}[e]"
+
+    def hold(self, private):
+        """What one loop loads or leaves, later ones find in registers."""
+        known: dict[tuple, str] = {}
+        read: dict[tuple, int] = {}  # the last loop that loads from a place
+        for number, loop in enumerate(self.loops):
+            for k in range(len(loop.kernel.inputs)):
+                read[loop.place_key(k)] = number
+        for number, loop in enumerate(self.loops):
+            loads = [(i, n.operands[0]) for i, n in enumerate(loop.kernel.nodes) if n.fn == "load"]
+            for i, k in loads:
+                if loop.place_key(k) in known:
+                    loop.given[i] = known[loop.place_key(k)]
+            self.put_loads_in_arrays(loop)
+            for i, k in loads:
+                known.setdefault(loop.place_key(k), loop.value(i))
+            for j, output in enumerate(loop.kernel.outputs):
+                place = loop.place_key(len(loop.kernel.inputs) + j)
+                if is_total(output) or read.get(place, -1) <= number:
+                    continue
+                known[place] = self.name_of(loop, j, output)
+        in_memory = set().union(*map(self.read_from_memory, self.loops))
+        for loop in self.loops:
+            for j, output in enumerate(loop.kernel.outputs):
+                buffer = loop.part.places[len(loop.kernel.inputs) + j][0]
+                if buffer in private and buffer not in in_memory and not is_total(output):
+                    loop.unwritten.add(j)
+
+    def name_of(self, loop, j, output):
+        """What an output that a later loop reads is called there."""
+        node = output.node
+        if output.reduce is not None:
+            return f"w{j}{loop.tag}"
+        if loop.levels[node] == ELEMENT and node not in loop.given:
+            name = loop.held[node] = f"h{node}{loop.tag}"
+            self.local[name] = loop.kernel.nodes[node].dtype
+            return f"{name}[e]"
+        return loop.value(node)
 
     # ------------------------------------------------------------ who goes where
 
@@ -209,6 +327,8 @@ class KernelText:
             if is_total(output)
         ]
         lines = ["tid = int32(cuda.threadIdx.x)"]
+        for loop in self.loops:
+            lines += loop.nodes_at(THREAD)
         lines += [_start(loop, "total", j) for loop, j in totals]
         lines += self.all_items() if self.walk.reduced else self.flat()
         first = [f"first = {self.cast}(cuda.blockIdx.x)"] if totals else []
@@ -218,17 +338,16 @@ class KernelText:
         return [*first, *lines]
 
     def flat(self):
-        """Threads take one index after the other."""
+        """Threads take one index after the other, or a batch."""
         (loop,) = self.loops
-        start = f"{self.cast}(cuda.blockIdx.x) * {self.block} + tid"
-        return [
-            f"k = {self.cast}({start})",
-            f"step = {self.cast}({self.cast}(cuda.gridDim.x) * {self.block})",
-            "while k < nk:",
-            *_indented(self.indices(self.walk.kept, "k", loop)),
-            *_indented(self.body(loop)),
-            f"    k = {self.cast}(k + step)",
+        cast, span = self.cast, self.block * self.walk.batch
+        lines = [
+            f"step = {cast}({cast}(cuda.gridDim.x) * {span})",
+            f"first_k = {cast}({cast}(cuda.blockIdx.x) * {span} + tid)",
         ]
+        return lines + self.elements(
+            loop, self.walk.kept, "k", "first_k", "nk", str(self.block), "step"
+        )
 
     def all_items(self):
         """Blocks take one tile of kept indices, or one split of it, after the other."""
@@ -242,23 +361,43 @@ class KernelText:
             lines.append(f"{fast} = int32(tid & {width - 1})")
             lines.append(f"{slow} = int32(tid >> {width.bit_length() - 1})")
         else:
-            lines.append("row = tid")
+            lines += ["row = tid", "lane = int32(0)"]
         lines += [f"item = {cast}(cuda.blockIdx.x)", "while item < items:"]
-        inside = []
-        tile = "item"
+        inside, tile = [], "item"
         if walk.split:
             unsigned = f"u{cast}"
             inside.append(f"tile = {cast}({unsigned}(item) // {unsigned}(splits))")
             inside.append(f"split = {cast}(item - tile * splits)")
             tile = "tile"
-        inside.append(f"k = {tile}" if groups == 1 else f"k = {cast}({tile} * {groups} + row)")
-        inside += self.indices(walk.kept, "k", self.loops[0])
-        for number, loop in enumerate(self.loops):
-            if number:
+        if groups == 1:
+            inside.append(f"k = {tile}")
+            inside += self.indices(walk.kept, "k", self.loops[0])
+        else:
+            inside.append(f"k = {cast}({tile} * {groups} + row)")
+            inside.append(f"near_k = k if k < nk else {cast}(0)")
+            inside += self.indices(walk.kept, "near_k", self.loops[0])
+        written: set = set()
+        for loop in self.loops:
+            if written & self.read_from_memory(loop):
                 inside.append("cuda.syncthreads()")
-            inside += self.lane_loop(loop)
+                written = set()
+            inside += self.narrow(loop) if walk.held and loop.is_narrow else self.lane_loop(loop)
+            n = len(loop.kernel.inputs)
+            written |= {
+                loop.part.places[n + j][0]
+                for j in range(len(loop.kernel.outputs))
+                if j not in loop.unwritten
+            }
         inside.append(f"item = {cast}(item + {cast}(cuda.gridDim.x))")
         return [*lines, *_indented(inside)]
+
+    def read_from_memory(self, loop):
+        """The buffers that a loop loads from."""
+        return {
+            loop.part.places[node.operands[0]][0]
+            for i, node in enumerate(loop.kernel.nodes)
+            if node.fn == "load" and loop.given.get(i, f"h{i}{loop.tag}[e]") == f"h{i}{loop.tag}[e]"
+        }
 
     def indices(self, axes, flat, loop):
         """Lines that give the index along each axis from that of the axes together."""
@@ -273,57 +412,98 @@ class KernelText:
             lines.append(f"{loop.index(axes[0])} = {left}")
         return lines
 
+    # ------------------------------------------------------------ one loop
+
     def lane_loop(self, loop):
         """One loop over the reduced axes, and the reductions over them."""
-        walk, tag = self.walk, loop.tag
-        kept = [j for j, o in enumerate(loop.kernel.outputs) if o.reduce and not is_total(o)]
-        lines = [_start(loop, "sum", j) for j in kept]
-        lane = "0" if walk.lanes == 1 else "lane"
+        walk, tag, lanes = self.walk, loop.tag, self.walk.lanes
+        lines = loop.nodes_at(ROW)
+        lines += [_start(loop, "sum", j) for j in loop.reductions()]
         *outer, last = walk.reduced
         if walk.nested:
-            name = f"outer{tag}"
-            inner = self.counted(
-                loop.index(last), lane, f"n{last}{tag}", str(walk.lanes), self.body(loop)
-            )
-            inside = [*self.indices(tuple(outer), name, loop), *inner]
+            name, cast = f"outer{tag}", self.cast
             begin, step = ("split", "splits") if walk.split else ("0", "1")
-            lines += self.counted(name, begin, f"no{tag}", step, inside, guarded=True)
+            end, guard = self.guarded(f"no{tag}", f"end_{name}")
+            inside = self.indices(tuple(outer), name, loop)
+            inside += self.elements(loop, (last,), "", "lane", f"n{last}{tag}", str(lanes))
+            lines += [*guard, f"{name} = {cast}({begin})", f"while {name} < {end}:"]
+            lines += _indented([*inside, f"{name} = {cast}({name} + {step})"])
         else:
-            name = f"r{tag}" if outer else loop.index(last)
-            end = f"nr{tag}" if outer else f"n{last}{tag}"
-            begin, step = lane, str(walk.lanes)
-            if walk.split:
-                begin = "split" if lane == "0" else f"split * {walk.lanes} + lane"
-                step = f"splits * {walk.lanes}"
-            inside = self.indices(walk.reduced, name, loop) if outer else []
-            lines += self.counted(name, begin, end, step, [*inside, *self.body(loop)], True)
-        loops = [(loop, j) for j in kept]
+            end, guard = self.guarded(f"nr{tag}" if outer else f"n{last}{tag}", f"end{tag}")
+            begin = f"split * {lanes} + lane" if walk.split else "lane"
+            step = f"splits * {lanes}" if walk.split else str(lanes)
+            lines += guard + self.elements(loop, walk.reduced, f"r{tag}", begin, end, step)
+        loops = [(loop, j) for j in loop.reductions()]
         stride = self.groups if walk.lanes_apart else 1
-        return [*lines, *self.folded(loops, "sum", walk.lanes, stride, "lane", self.leave)]
+        return [*lines, *self.folded(loops, "sum", lanes, stride, "lane", self.leave)]
 
-    def counted(self, name, begin, end, step, inside, guarded=False):
-        """A loop; `guarded`: none for groups of lanes beyond the last kept index."""
-        cast, lines = self.cast, []
-        if guarded and self.groups > 1:
-            lines.append(f"end_{name} = {end} if k < nk else {cast}(0)")
-            end = f"end_{name}"
-        lines += [f"{name} = {cast}({begin})", f"while {name} < {end}:", *_indented(inside)]
-        return [*lines, f"    {name} = {cast}({name} + {step})"]
+    def guarded(self, end, name):
+        """The end of a walk, and the lines that it needs: none beyond the last kept index."""
+        if self.groups == 1:
+            return end, []
+        return name, [f"{name} = {end} if k < nk else {self.cast}(0)"]
 
-    # ------------------------------------------------------------ what is done at an index
+    def narrow(self, loop):
+        """A loop of one number a row: all lanes compute it, one of them stores it."""
+        ends = self.ends(loop)
+        if not ends:
+            return loop.nodes_at(ROW)
+        return [*loop.nodes_at(ROW), "if lane == 0:", *_indented(self.if_there(ends))]
 
-    def body(self, loop):
-        """One index: nodes, stores, and what is added up."""
-        tag, kernel = loop.tag, loop.kernel
-        lines = [f"v{i}{tag} = {loop.node(i)}" for i in range(len(kernel.nodes))]
-        for j, output in enumerate(kernel.outputs):
+    def elements(self, loop, axes, flat, begin, end, step, stride=None):
+        """Lines that meet the elements begin, begin + step... before `end`.
+
+        flat  what an element's index is called where there are several axes
+        stride  from one batch to the next, where these are not behind each other
+        """
+        walk, cast = self.walk, self.cast
+        if len(axes) == 1:
+            flat = loop.index(axes[0])
+        if walk.batch == 1 and not walk.held:
+            lines = [f"{flat} = {cast}({begin})", f"while {flat} < {end}:"]
+            lines += _indented(self.indices(axes, flat, loop))
+            lines += _indented([*loop.nodes_at(ELEMENT), *self.ends(loop)])
+            return [*lines, f"    {flat} = {cast}({flat} + {stride or step})"]
+        at, tag = f"at{loop.tag}", loop.tag
+        start = f"lane + e * {walk.lanes}" if walk.held else f"batch{tag} + e * {_in_product(step)}"
+        here = [
+            f"{at} = {cast}({start})",
+            f"{flat} = {at} if {at} < {end} else {cast}(0)",
+            *self.indices(axes, flat, loop),
+        ]
+        loads = [
+            f"{name} = {loop.node(i)}" for i, name in loop.given.items() if name == f"h{i}{tag}[e]"
+        ]
+        nodes = loop.nodes_at(ELEMENT, loads=False)
+        nodes += [f"{name}[e] = {loop.value(i)}" for i, name in loop.held.items()]
+        ends = self.ends(loop)
+        if ends:
+            nodes += [f"if {at} < {end}:", *_indented(ends)]
+        each = f"for e in range({walk.batch}):"
+        lines = [each, *_indented([*here, *loads])] if loads else []
+        if nodes:
+            lines += [each, *_indented([*here, *nodes])]
+        if walk.held:
+            return lines
+        more = stride or f"{_in_product(step)} * {walk.batch}"
+        return [
+            f"batch{tag} = {cast}({begin})",
+            f"while batch{tag} < {end}:",
+            *_indented(lines),
+            f"    batch{tag} = {cast}(batch{tag} + {more})",
+        ]
+
+    def ends(self, loop):
+        """Stores at an index, and what is added up."""
+        lines = []
+        for j, output in enumerate(loop.kernel.outputs):
             loop.check_output(j, output)
-            value = f"v{output.node}{tag}"
-            if output.reduce is None:
-                lines.append(f"{loop.target(j)} = {value}")
-            else:
-                target = f"{'total' if is_total(output) else 'sum'}{j}{tag}"
+            value = loop.value(output.node)
+            if output.reduce is not None:
+                target = f"{'total' if is_total(output) else 'sum'}{j}{loop.tag}"
                 lines.append(f"{target} = {loop.join(output, target, value)}")
+            elif j not in loop.unwritten:
+                lines.append(f"{loop.target(j)} = {value}")
         return lines
 
     # ------------------------------------------------------------ reductions
@@ -335,7 +515,10 @@ class KernelText:
         if lanes == 1:
             for loop, j in values:
                 lines += leave(loop, j, f"{name}{j}{loop.tag}")
-            return self.if_there(lines) if lines else []
+            lines = self.if_there(lines)
+            if self.walk.held:
+                lines += [f"w{j}{loop.tag} = {name}{j}{loop.tag}" for loop, j in values]
+            return lines
         for at in range(0, len(values), SLOTS):
             lines += self.fold(values[at : at + SLOTS], name, lanes, stride, lane, leave)
         return lines
@@ -358,15 +541,27 @@ class KernelText:
                 lines.append(f"    {array}[tid] = {_joined(loop, j, array, half * stride)}")
             lines.append("cuda.syncthreads()")
             half //= 2
-        test = f"if {lane} == 0:"
-        return [*lines, test, *_indented(self.if_there(ends) if lane == "lane" else ends)]
+        if lane == "lane":
+            ends = self.if_there(ends)
+            if self.walk.held:
+                lines += self.told(values, arrays)
+        return [*lines, f"if {lane} == 0:", *_indented(ends)] if ends else lines
+
+    def told(self, values, arrays):
+        """Lines that tell all lanes a result."""
+        first = "0" if self.groups == 1 else "tid - lane"
+        for array, (loop, j) in zip(arrays, values, strict=True):
+            is_bool = loop.kernel.outputs[j].operand.dtype == "bool"
+            yield f"w{j}{loop.tag} = {array}[{first}]{' != 0' if is_bool else ''}"
 
     def if_there(self, lines):
         """Lines for groups of lanes that have a kept index."""
-        return lines if self.groups == 1 else ["if k < nk:", *_indented(lines)]
+        return lines if self.groups == 1 or not lines else ["if k < nk:", *_indented(lines)]
 
     def leave(self, loop, j, value):
         """Where a reduction over the reduced axes goes."""
+        if j in loop.unwritten:
+            return []
         if self.walk.split:
             return [f"part{j}{loop.tag}[{self.cast}(split * nk + k)] = {value}"]
         return [f"{loop.target(j)} = {value}"]
@@ -375,6 +570,10 @@ class KernelText:
 def _start(loop, name, j):
     output = loop.kernel.outputs[j]
     return f"{name}{j}{loop.tag} = {loop.neutral(output)}"
+
+
+def _in_product(text):
+    return f"({text})" if "*" in text else text
 
 
 def _joined(loop, j, array, distance):
