@@ -85,7 +85,8 @@ SLOTS = 4
 """Shared arrays of each dtype: so many reductions are folded at once."""
 _NAME = re.compile(r"\b[a-z]+\d*(?:_\d+)?[a-z]*\b")
 _SHARED = CONVERSION | {"bool": "uint8"}
-_LOCAL = CONVERSION | {"bool": "boolean"}
+_LOCAL = CONVERSION | {"bool": "boolean", "u8": "uint8", "u16": "uint16"}
+"""Numba's names of dtypes in arrays; there are copies of other dtypes, by the size of elements."""
 
 THREAD, ROW, ELEMENT = range(3)
 """Where a value changes: nowhere, along kept axes only, at each element."""
