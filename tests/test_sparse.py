@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from pathlib import Path
 
 import numpy as np
 import probing
@@ -18,12 +17,11 @@ import scipy.sparse
 from operation_programs import draft
 
 import tapejit as tj
+from benchmarks.workloads import bundle
 from tapejit import dtypes, tape
 from tapejit.autodiff import reverse
 from tapejit.errors import ArgumentError, NotDifferentiable, TapejitError, TraceError
 from tapejit.transforms.sparse import colours, patterns, programs, short_axes
-
-FIXTURES = Path(__file__).parent / "fixtures" / "adbench"
 
 
 def numbers(*shape, seed=0):
@@ -606,36 +604,10 @@ def test_rules_of_the_user_hold():
 # ---------------------------------------------------------------- bundle adjustment
 
 
-def of_components(cams, points, w, obs, feats):
-    """Residuals of bundle adjustment, component by component (ADBench)."""
-    cam, x = cams[obs[:, 0]].T, points[obs[:, 1]].T
-    theta = np.sqrt(cam[0] ** 2 + cam[1] ** 2 + cam[2] ** 2)
-    cosine, sine = np.cos(theta), np.sin(theta)
-    a, b, c = cam[0] / theta, cam[1] / theta, cam[2] / theta
-    p, q, r = x[0] - cam[3], x[1] - cam[4], x[2] - cam[5]
-    along = (a * p + b * q + c * r) * (1 - cosine)
-    z = r * cosine + (a * q - b * p) * sine + c * along
-    u = (p * cosine + (b * r - c * q) * sine + a * along) / z
-    v = (q * cosine + (c * p - a * r) * sine + b * along) / z
-    square = u * u + v * v
-    bent = cam[6] * (1 + cam[9] * square + cam[10] * square * square)
-    errors = w * (u * bent + cam[7] - feats[:, 0]), w * (v * bent + cam[8] - feats[:, 1])
-    return np.stack(errors, axis=1), 1 - w * w
-
-
-def of_vectors(cams, points, w, obs, feats):
-    """The same with arrays of vectors, as one array."""
-    cam = cams[obs[:, 0]]
-    p = points[obs[:, 1]] - cam[:, 3:6]
-    theta = np.sqrt(np.sum(cam[:, :3] ** 2, axis=1, keepdims=True))
-    axis = cam[:, :3] / theta
-    along = np.sum(axis * p, axis=1, keepdims=True) * (1 - np.cos(theta))
-    turned = p * np.cos(theta) + np.cross(axis, p) * np.sin(theta) + axis * along
-    u = turned[:, :2] / turned[:, 2:]
-    square = np.sum(u * u, axis=1, keepdims=True)
-    bent = u * (1 + cam[:, 9:10] * square + cam[:, 10:] * square**2)
-    errors = w[:, None] * (cam[:, 6:7] * bent + cam[:, 7:9] - feats)
-    return np.concatenate([errors.ravel(), 1 - w * w])
+def as_one_array(*args):
+    """The residuals written with arrays of vectors, in one array."""
+    errors, of_weights = bundle.of_vectors(*args)
+    return np.concatenate([errors.ravel(), of_weights])
 
 
 def csr_of_blocks(blocks, cams, points, obs):
@@ -655,9 +627,9 @@ def csr_of_blocks(blocks, cams, points, obs):
     return scipy.sparse.csr_array((blocks.ravel(), [place.ravel() for place in places]), shape)
 
 
-@pytest.mark.parametrize("residuals", [of_components, of_vectors])
+@pytest.mark.parametrize("residuals", [bundle.of_components, as_one_array])
 def test_bundle_adjustment(residuals):
-    data = np.load(FIXTURES / "ba_random.npz")
+    data = np.load(bundle.FIXTURES / "ba_random.npz")
     args = [data[name] for name in ("cams", "X", "w", "obs", "feats")]
     jacobian = tj.jacobian(residuals, argnums=(0, 1, 2), sparse=True)
     found = jacobian(*args)
@@ -673,18 +645,14 @@ def test_bundle_adjustment(residuals):
 
 def test_bundle_adjustment_of_equal_observations():
     """ADBench's ba1: few cameras seen often; here its first 2,000 observations."""
-    n, m, _, *numbers_there = (FIXTURES / "ba1.txt").read_text().split()
-    camera, point, weight, feature = np.split(np.array(numbers_there, float), (11, 14, 15))
-    n, m, p = int(n), int(m), 2000
-    i = np.arange(p)
-    obs = np.stack([i % n, i % m], axis=1)
-    args = np.tile(camera, (n, 1)), np.tile(point, (m, 1)), np.repeat(weight, p), obs
-    jacobian = tj.jacobian(of_components, argnums=(0, 1, 2), sparse=True)
-    found = jacobian(*args, np.tile(feature, (p, 1)))
-    block = np.broadcast_to(np.load(FIXTURES / "ba1.npz")["block"], (p, 3, 15))
-    difference = abs(found - csr_of_blocks(block, *args[:2], obs)).tocoo()
+    args = bundle.inputs({"p": 2000}, 0)
+    cams, points, weights, obs, _ = args
+    jacobian = tj.jacobian(bundle.of_components, argnums=(0, 1, 2), sparse=True)
+    found = jacobian(*args)
+    block = np.broadcast_to(np.load(bundle.FIXTURES / "ba1.npz")["block"], (len(obs), 3, 15))
+    difference = abs(found - csr_of_blocks(block, cams, points, obs)).tocoo()
     assert difference.max() <= 1e-10 * np.abs(block).max()
-    assert found.shape == (3 * p, 11 * n + 3 * m + p)
+    assert found.shape == (3 * len(obs), cams.size + points.size + weights.size)
 
 
 # ---------------------------------------------------------------- refusals

@@ -77,27 +77,20 @@ def _scalar_loops():
 
     import tapejit as tj
 
+    def loop(function):
+        @njit
+        def walk(n):
+            x = total = 0.5
+            for _ in range(n):
+                value, slope = function(x)
+                x += 1e-9 * slope
+                total += value
+            return total
+
+        return walk
+
     native = tj.value_and_grad(calls.scalar(np, np.asarray)).numba(0.5)
-    kernel = njit(calls.scalar_kernel)
-
-    @njit
-    def ours(n):
-        x = total = 0.5
-        for _ in range(n):
-            value, slope = native(x)
-            x += 1e-9 * slope
-            total += value
-        return total
-
-    @njit
-    def hand(n):
-        x = total = 0.5
-        for _ in range(n):
-            value, slope = kernel(x)
-            x += 1e-9 * slope
-            total += value
-        return total
-
+    ours, hand = loop(native), loop(njit(calls.scalar_kernel))
     return (ours, hand), lambda: abs(ours(10) - hand(10))
 
 
@@ -107,32 +100,20 @@ def _array_loops(function, kernel, size):
     import tapejit as tj
 
     start = np.random.default_rng(0).uniform(0.5, 1.5, size)
-    native, kernel = tj.value_and_grad(function).numba(start), njit(kernel)
 
-    @njit
-    def walk_ours(x, n):
-        total = 0.0
-        for _ in range(n):
-            value, gradient = native(x)
-            x[0] += 1e-12 * gradient[0]
-            total += value
-        return total
+    def loop(function):
+        @njit
+        def walk(x, n):
+            total = 0.0
+            for _ in range(n):
+                value, gradient = function(x)
+                x[0] += 1e-12 * gradient[0]
+                total += value
+            return total
 
-    @njit
-    def walk_hand(x, n):
-        total = 0.0
-        for _ in range(n):
-            value, gradient = kernel(x)
-            x[0] += 1e-12 * gradient[0]
-            total += value
-        return total
+        return lambda n: walk(start.copy(), n)
 
-    def ours(n):
-        return walk_ours(start.copy(), n)
-
-    def hand(n):
-        return walk_hand(start.copy(), n)
-
+    ours, hand = loop(tj.value_and_grad(function).numba(start)), loop(njit(kernel))
     return (ours, hand), lambda: abs(ours(10) / hand(10) - 1)
 
 
@@ -146,24 +127,19 @@ def _parallel_loops(size):
     native = tj.value_and_grad(function).numba(rows[0])
     kernel = njit(calls.KERNELS["chain"])
 
-    @njit(parallel=True)
-    def all_ours(x, values):
-        for i in prange(len(x)):
-            values[i] = native(x[i])[0]
-
-    @njit(parallel=True)
-    def all_hand(x, values):
-        for i in prange(len(x)):
-            values[i] = kernel(x[i])[0]
-
     def loop(function):
+        @njit(parallel=True)
+        def of_all(x, values):
+            for i in prange(len(x)):
+                values[i] = function(x[i])[0]
+
         def run(n):
             values = np.empty(len(rows))
             for _ in range(max(n // len(rows), 1)):
-                function(rows, values)
+                of_all(rows, values)
             return values
 
         return run
 
-    ours, hand = loop(all_ours), loop(all_hand)
+    ours, hand = loop(native), loop(kernel)
     return (ours, hand), lambda: np.abs(ours(1) / hand(1) - 1).max()

@@ -19,8 +19,7 @@ def argsort(args, meta, begin, end):
     x, y, spare = args
     n, inner, is_descending = meta[0], meta[1], meta[2]
     for unit in range(begin, end):
-        first = unit // inner * n * inner + unit % inner
-        order(x, first, inner, spare, 2 * unit * n, n, is_descending)
+        first = order(x, unit, n, inner, spare, is_descending)
         for i in range(n):
             y[first + i * inner] = spare[2 * unit * n + i]
 
@@ -30,8 +29,7 @@ def sort(args, meta, begin, end):
     x, y, spare = args
     n, inner, is_descending = meta[0], meta[1], meta[2]
     for unit in range(begin, end):
-        first = unit // inner * n * inner + unit % inner
-        order(x, first, inner, spare, 2 * unit * n, n, is_descending)
+        first = order(x, unit, n, inner, spare, is_descending)
         for i in range(n):
             y[first + i * inner] = x[first + spare[2 * unit * n + i] * inner]
 
@@ -41,13 +39,15 @@ def argkth(args, meta, begin, end):
     x, y, spare = args
     n, inner, k = meta[0], meta[1], meta[2]
     for unit in range(begin, end):
-        first = unit // inner * n * inner + unit % inner
-        order(x, first, inner, spare, 2 * unit * n, n, 0)
+        order(x, unit, n, inner, spare, 0)
         y[unit] = spare[2 * unit * n + k]
 
 
-def order(x, first, inner, spare, at, n, is_descending):
-    """Places in order at spare[at], by merging runs of 1, 2, 4... through the n words behind."""
+def order(x, unit, n, inner, spare, is_descending):
+    """A row's places in order at spare[2 unit n], by merging runs of 1, 2, 4... through the n words
+    behind; where the row begins in x.
+    """
+    first, at = unit // inner * n * inner + unit % inner, 2 * unit * n
     for i in range(n):
         spare[at + i] = i
     width = 1
@@ -59,7 +59,7 @@ def order(x, first, inner, spare, at, n, is_descending):
         for i in range(n):
             spare[at + i] = spare[at + n + i]
         width = 2 * width
-    return 0
+    return first
 
 
 def merge(x, first, inner, spare, at, left, middle, right, n, is_descending):
