@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tapejit import dtypes
 from tapejit.build import Builder, Ref
 from tapejit.config import settings
 from tapejit.errors import TapejitError
@@ -325,6 +326,15 @@ def _cast(kind, operands):
     return x if x.dtype is kind.aval.dtype else None
 
 
+def _iota(kind, operands):
+    """Indices are placed on a tape by a number, not by rows that nothing else may need."""
+    (like,) = operands
+    if literal_of(like) is not None:
+        return None
+    number = like.builder.literal(0.0, aval((), dtypes.float64, kind.aval.device))
+    return iota(number, **kind.attributes())
+
+
 def _sum(kind, operands):
     """Sums of nothing new: over axes of length 1, of literals, of broadcasts."""
     (x,) = operands
@@ -467,6 +477,7 @@ RULES: dict[str, Callable] = {
     "sum": _sum,
     "conj": _conj,
     "gather": _gather,
+    "iota": _iota,
 }
 
 assert set(RULES) | set(IDENTITIES) <= set(OPS)

@@ -114,6 +114,18 @@ def test_value_and_gradient_of_a_sum_is_one_kernel():
     assert [output.reduce for output in plan.steps[0].kernel.outputs].count("sum") == 1
 
 
+def test_what_indices_are_placed_by_is_not_computed():
+    def identity(x):
+        like = total(exp(x) * x)
+        rows, columns = (OPS["iota"](like, shape=(4, 4), axis=axis) for axis in (0, 1))
+        return OPS["eq"](rows, columns)
+
+    program = value(identity, array(5))
+    assert steps_of(program) == ([(4, 4)], [])
+    assert all(program.tape.kind(row).op.name != "exp" for row in range(len(program.tape)))
+    agrees(program, np.ones(5))
+
+
 def test_student_t_reads_the_data_in_one_kernel():
     n = 5000
     shapes = [array(n), array(n), array(), array(), array()]
