@@ -659,9 +659,12 @@ def test_rules_that_branch_on_values():
     for _ in range(2):
         found = [gradient(x, s) for x, s in ((1.0, 1.0), (-1.0, 1.0), (-1.0, 2.0), (1.0, 2.0))]
         assert found == [1.0, 10.0, 200.0, 2.0]
-    with pytest.raises(NotDifferentiable, match="branches on its cotangents"):
-        tj.jacobian(lambda x: f(x) * 1.0)(-1.0)
-    assert tj.jacobian(lambda x: f(x) * 1.0)(1.0) == 1.0
+    rows = tj.jacobian(lambda x: np.stack([f(x), 2 * f(x), x]))  # each by the rule
+    for _ in range(2):
+        assert [rows(x).tolist() for x in (-1.0, 1.0)] == [[10.0, 200.0, 1.0], [1.0, 2.0, 1.0]]
+    assert tj.jacobian(lambda x: (f(x) * 1.0, x + 1), has_aux=True)(-1.0) == (10.0, 0.0)
+    with pytest.raises(NotDifferentiable, match="reads its cotangents"):
+        tj.jacobian(lambda x: f(x) * 1.0, sparse=True)(np.array([-1.0])[0])
 
 
 def test_gradients_inside_traced_functions_are_computed_anew():

@@ -57,17 +57,7 @@ class Flattened:
     @classmethod
     def of(cls, function: Callable, parameters: Parameters):
         """The one kept on the function, else a new one."""
-        kept = getattr(function, "__dict__", None)
-        if kept is None:
-            return cls(function, parameters)
-        known = kept.setdefault("__tapejit_scipy__", _Kept())
-        key = cls, parameters.key
-        found = known.get(key)
-        # functools.wraps copies this dictionary to wrappers, which are other functions
-        if found is None or found.function is not function:
-            found = cls(function, parameters)
-            known.put(key, found)
-        return found
+        return kept_on(function, (cls, parameters.key), lambda: cls(function, parameters))
 
     @staticmethod
     def call(function, tree, args, kwargs):
@@ -91,6 +81,20 @@ class Flattened:
     def at(self, x: np.ndarray):
         """A flat vector in the language of the caller's parameters."""
         return wrap(x) if self.parameters.is_tensor else x
+
+
+def kept_on(function: Callable, key: Any, make: Callable) -> Any:
+    """What was made for a function before, by this key; else it is made, and kept on it."""
+    kept = getattr(function, "__dict__", None)
+    if kept is None:
+        return make()
+    known = kept.setdefault("__tapejit_scipy__", _Kept())
+    owner, found = known.get(key) or (None, None)
+    # functools.wraps copies this dictionary to wrappers, which are other functions
+    if owner is not function:
+        found = make()
+        known.put(key, (function, found))
+    return found
 
 
 class _Kept(Bounded):

@@ -1,43 +1,32 @@
 """`solve_ivp`: SciPy's, with the right-hand side compiled and its exact Jacobian.
 
 Called while something is being recorded, the solution is a function of the initial state, of the
-arguments that are recorded, and of the times (`_Solution`).  Its derivatives are the forward
-sensitivities S = d(state)/d(initial state, arguments), integrated beside the state by the same
-method at a tenth of the tolerances: S' = f_y S + f_p.  That system is one for the same function
-again, so derivatives of any order are there, forward and reverse, and stiff systems stay stable.
-It has n (1 + k) states for n states and k numbers differentiated by.
+arguments that are recorded, and of the times.  Here the arguments that are recorded become one
+vector; `adjoint` has that function and its derivatives, `flows` what SciPy is given for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapejit.errors import NotDifferentiable
-from tapejit.scipy.derivatives import Residuals
+from tapejit.scipy.adjoint import Solution
+from tapejit.scipy.derivatives import Residuals, kept_on
+from tapejit.scipy.flows import Flow, Run, takes_jacobian
 from tapejit.scipy.lazy import integrate
 from tapejit.scipy.parameters import Parameters, plain
 from tapejit.scipy.solutions import is_recorded, leaves_of, numbers, outside
 from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.front import FUNCTIONS
-from tapejit.tensor.function import Function
-from tapejit.tensor.guards import read
 from tapejit.transforms import trees
-from tapejit.transforms.gradients import jit
-from tapejit.transforms.jacobians import jacobian
-
-WITH_JACOBIAN = {"Radau", "BDF", "LSODA"}
 
 OF_JACOBIAN = {"jac", "jac_sparsity", "lband", "uband"}
 
 SPARSE = 100
 """States above which Radau and BDF are given a sparse Jacobian."""
-
-TIGHTER = 0.1
-"""Tolerances of sensitivities, relative to those of the solution."""
 
 # ---------------------------------------------------------------- solve_ivp
 
@@ -63,7 +52,9 @@ def solve_ivp(
     Errors   what fun raises.  Under a derivative: NotDifferentiable for events, dense_output, and
              values that fun reads and that are no arguments
     Derivatives  of `y` by y0, args, t_span and t_eval, of any order; accurate to the tolerances.
-             A function differentiated around the call is recorded at every call
+             Reverse mode integrates the adjoint backwards: one solution of as many states, whatever
+             the number of arguments.  Small systems go by sensitivities, which serve all outputs at
+             once.  A function differentiated around the call is recorded at every call
     Like     scipy.integrate.solve_ivp
 
     >>> import numpy as np, tapejit as tj
@@ -87,8 +78,8 @@ def solve_ivp(
             fun, t_span, y0, method, t_eval, dense_output, events, vectorized, args, **options
         )
     side = (_ColumnSide if vectorized else _Side).of(fun, Parameters(first.astype(np.float64)))
-    if method in WITH_JACOBIAN and options.get("jac") is None:
-        sparse = first.size > SPARSE and method != "LSODA"
+    if takes_jacobian(method) and options.get("jac") is None:
+        sparse = first.size > SPARSE and getattr(method, "__name__", method) != "LSODA"
         rows = side.sparse_jacobian if sparse else side.jacobian
         options = {**options, "jac": lambda t, y, *args: rows(y, float(t), *args)}
     return integrate().solve_ivp(
@@ -150,8 +141,8 @@ def _recorded(fun, t_span, y0, method, t_eval, dense_output, events, vectorized,
     options = {name: x for name, x in options.items() if name not in OF_JACOBIAN}
     if t_eval is not None and not len(result.t):
         return result
-    run = _Run(flow, method, float(plain(end)), rest, options, result.y.T)
-    states: Any = _Solution.apply(run, times, _vector([y0]), p)
+    run = Run(flow, method, float(plain(end)), rest, options, result.y.T)
+    states: Any = Solution.apply(run, times, _vector([y0]), p)
     if t_eval is None:
         states = FUNCTIONS["cat"]([_vector([y0])[None], states])
     result.t = times if t_eval is None else _vector([t_eval])
@@ -210,131 +201,4 @@ def _flow_of(fun, args, places, vectorized):
     def side(t, y, p, rest):
         return Residuals.form(call(fun, y, (t, *layout.nested(p, rest)), {}))
 
-    return _Flow(side, bool(places)), p, rest
-
-
-class _Flow:
-    """A right-hand side f(t, y, p, rest) on vectors."""
-
-    __tapejit_cache__ = True
-
-    def __init__(self, side: Callable, has_arguments: bool):
-        self.side = side
-        self.has_arguments = has_arguments
-        self.compiled = jit(side)
-        self.rows = jacobian(side, argnums=1)
-
-    @cached_property
-    def with_sensitivities(self) -> _Flow:
-        """That of the state and of its derivatives by initial state and arguments, in rows."""
-        side = self.side
-        by_state, by_p = jacobian(side, argnums=1), jacobian(side, argnums=2)
-
-        def augmented(t, z, p, rest):
-            n = _n_states(z.shape[0], p.shape[0])
-            y, s = z[:n], z[n:].reshape(n, n + p.shape[0])
-            rates = by_state(t, y, p, rest) @ s
-            if p.shape[0]:
-                rates = rates + np.concatenate([np.zeros((n, n)), by_p(t, y, p, rest)], axis=1)
-            return np.concatenate([side(t, y, p, rest), rates.reshape(-1)])
-
-        return _Flow(augmented, self.has_arguments)
-
-
-def _n_states(size: int, m: int) -> int:
-    """The n of size = n + n (n + m)."""
-    return round((np.sqrt((1 + m) ** 2 + 4 * size) - (1 + m)) / 2)
-
-
-class _Run(NamedTuple):
-    """What a solution does not depend on smoothly."""
-
-    flow: _Flow
-    method: Any
-    end: float
-    rest: tuple
-    options: dict
-    known: np.ndarray | None = None
-    """The states that SciPy found already, if any."""
-
-    def states(self, times, y0, p) -> np.ndarray:
-        """The states at all times but the first, a row each."""
-        if self.known is not None:
-            return self.known[len(self.known) - len(times) + 1 :]
-        flow, rest, options = self.flow, self.rest, dict(self.options)
-        if self.method in WITH_JACOBIAN:
-            options["jac"] = lambda t, y: plain(flow.rows(float(t), y, p, rest))
-        found = integrate().solve_ivp(
-            lambda t, y: plain(flow.compiled(float(t), y, p, rest)),
-            (times[0], self.end), y0, self.method, times[1:], **options,
-        )  # fmt: skip
-        if found.status:
-            raise NotDifferentiable(f"solve_ivp: no sensitivities were found: {found.message}")
-        return found.y.T
-
-    def with_sensitivities(self) -> _Run:
-        """The run of states and sensitivities."""
-        options = dict(self.options)
-        options["rtol"] = max(TIGHTER * np.min(options.get("rtol", 1e-3)), 1e-13)
-        options["atol"] = TIGHTER * np.min(options.get("atol", 1e-6))
-        return self._replace(flow=self.flow.with_sensitivities, options=options, known=None)
-
-
-class _Solution(Function):
-    """States at times[1:], a row each, from y0 at times[0] with arguments p."""
-
-    @staticmethod
-    def forward(ctx, run, times, y0, p):
-        """Solve."""
-        ctx.run = run
-        given = [np.array(read(x), np.float64) for x in (times, y0, p)]
-        with outside():
-            states = run.states(*given)
-        result = wrap(np.array(states))
-        ctx.save_for_backward(times, y0, p, result)
-        ctx.save_for_forward(times, y0, p, result)
-        return result
-
-    @staticmethod
-    def backward(ctx, g):
-        """Cotangents: g times the sensitivities."""
-        times, y0, p, states = ctx.saved_tensors
-        by_y0, by_p = _sensitivities(ctx.run, times, y0, p)
-        by_times = None
-        if ctx.needs_input_grad[1]:
-            begin, later = _rates(ctx.run, times, y0, p, states)
-            first = -np.sum(g * (by_y0 @ begin))
-            by_times = np.concatenate([first[None], np.sum(g * later, axis=1)])
-        to_y0 = np.einsum("ti,tij->j", g, by_y0)
-        return None, by_times, to_y0, np.einsum("ti,tij->j", g, by_p) if p.shape[0] else None
-
-    @staticmethod
-    def jvp(ctx, _, t_times, t_y0, t_p):
-        """Tangents: the sensitivities times those of the arguments."""
-        times, y0, p, states = ctx.saved_tensors
-        by_y0, by_p = _sensitivities(ctx.run, times, y0, p)
-        tangent = states * 0.0
-        if t_y0 is not None:
-            tangent = tangent + by_y0 @ t_y0
-        if t_p is not None and p.shape[0]:
-            tangent = tangent + by_p @ t_p
-        if t_times is not None:
-            begin, later = _rates(ctx.run, times, y0, p, states)
-            tangent = tangent + later * t_times[1:][:, None] - (by_y0 @ begin) * t_times[0]
-        return tangent
-
-
-def _sensitivities(run, times, y0, p):
-    """Derivatives of the states by y0 and by p, per time; recorded."""
-    n, m = y0.shape[0], p.shape[0]
-    z0 = np.concatenate([y0, np.eye(n, n + m).reshape(-1)])
-    z: Any = _Solution.apply(run.with_sensitivities(), times, z0, p)
-    s = z[:, n:].reshape(z.shape[0], n, n + m)
-    return s[:, :, :n], s[:, :, n:]
-
-
-def _rates(run, times, y0, p, states):
-    """The right-hand side at the start, and at each later time; recorded."""
-    side, rest = run.flow.side, run.rest
-    later = [side(times[i + 1], states[i], p, rest) for i in range(states.shape[0])]
-    return side(times[0], y0, p, rest), np.stack(later)
+    return kept_on(fun, (Flow, call, layout), lambda: Flow(side)), p, rest

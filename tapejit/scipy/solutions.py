@@ -121,7 +121,7 @@ def solution(what: str, condition: Callable, x, fixed: Callable | None = None) -
         return None
     n_levels = len(state.levels)
     n_steps = max(2, n_levels.bit_length()) if n_levels else EAGER_STEPS
-    moving: Any = _started(found)
+    moving: Any = started(found)
     for _ in range(n_steps):
         values = condition(moving)
         rows = jacobian(condition)(moving)
@@ -140,7 +140,7 @@ def solution(what: str, condition: Callable, x, fixed: Callable | None = None) -
     return moving
 
 
-def _started(x) -> Tensor:
+def started(x) -> Tensor:
     """A vector as a recorded tensor without history: a row of the trace, if there is one."""
     if not state.parked.is_trace:
         return wrap(x.copy(), tracked=True)

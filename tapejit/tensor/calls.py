@@ -138,6 +138,8 @@ class Call(NamedTuple):
     """Gives back what was saved, after a backward."""
     reads: tuple[int, ...] = ()
     """Rows whose values the rule reads."""
+    is_linear: bool = False
+    """Whether the rule is known to be linear, to any order; others are checked where it matters."""
 
 
 def calls_below(recording: Recording, end: int, level: Level | None) -> dict[int, bool]:

@@ -177,6 +177,10 @@ class Function:
         return _Applied(cls, ctx, args).outputs()
 
 
+class LinearFunction(Function):
+    """One whose derivatives are known to be linear, as rules of this library are."""
+
+
 def _positional(cls, args, kwargs):
     has_context = cls.setup_context is not Function.setup_context
     given = args if has_context else (None, *args)
@@ -243,7 +247,8 @@ class _Applied:
             wrap(storage(y), y._aval.dtype) if _is_in(y, self.args) and y._tape is None else y
             for y in results
         ]
-        call = Call(None, self.pull, self.push, self.free)
+        is_linear = issubclass(self.cls, LinearFunction)
+        call = Call(None, self.pull, self.push, self.free, is_linear=is_linear)
         return record_call(call, f"{self.cls.__name__}Backward", bodies, self.arguments)
 
     def adopted(self, raw, result):

@@ -1,7 +1,8 @@
 """jacobian and hessian: all derivatives, as arrays.
 
 The outermost call is one compiled program (`jacobian_rows`).  Where that would be too large, and
-for functions with rules of their own, one pullback is compiled and run for each output element.
+for functions with rules of their own, one pullback is compiled and run for each output element;
+rules that read their cotangents (and so must be run for each) are recorded row by row.
 """
 
 from __future__ import annotations
@@ -139,8 +140,9 @@ def jacrev(
 def _dense(function, argnums, has_aux, sweep="") -> Callable:
     """The function whose calls give all blocks, and the extras."""
     arguments = Arguments(argnums)
-    whole, by_rows, entries = Transforms(), Transforms(), Entries()
+    whole, by_rows, row_by_row, entries = Transforms(), Transforms(), Transforms(), Entries()
     large: set = set()  # signatures of which the rows are computed one after the other
+    read: set = set()  # and those with rules that read the cotangents of a row
 
     def full_call(args, kwargs, out):
         leaves: list = []
@@ -160,10 +162,20 @@ def _dense(function, argnums, has_aux, sweep="") -> Callable:
             except TooLarge:
                 large.add(signature)
         wanted = arguments.wanted(args)
-        if wanted not in by_rows:
-            derive = functools.partial(_derive_pullback, wanted=wanted, has_aux=has_aux)
-            by_rows[wanted] = Transform(function, derive, n_levels=1)
-        value = _rows(by_rows[wanted], arguments, args, kwargs, wanted, inner, has_aux)
+        if signature not in read:
+            if wanted not in by_rows:
+                derive = functools.partial(_derive_pullback, wanted=wanted, has_aux=has_aux)
+                by_rows[wanted] = Transform(function, derive, n_levels=1)
+            try:
+                value = _rows(by_rows[wanted], arguments, args, kwargs, wanted, inner, has_aux)
+                return value if out is None else out.fill(value)
+            except running.SeedsRead:
+                read.add(signature)
+        if wanted not in row_by_row:
+            derive = functools.partial(_derive_row_by_row, wanted=wanted, has_aux=has_aux)
+            row_by_row[wanted] = Transform(function, derive, n_levels=1)
+        rows = row_by_row[wanted]
+        value = _recorded_rows(rows, arguments, args, kwargs, wanted, inner, has_aux)
         return value if out is None else out.fill(value)
 
     def prepare(args, kwargs):
@@ -229,36 +241,72 @@ def _derive_pullback(recorded: Trace, wanted, has_aux) -> Derived:
     return Derived(sweep.tape, sweep.seeds, (*rows_of(extras), *sweep.results))
 
 
+def _derive_row_by_row(recorded: Trace, wanted, has_aux) -> Derived:
+    """The extras, then all rows, of each a pullback with the seeds of that row."""
+    main, extras = parted(recorded, has_aux)
+    roots, level = float_rows(main), recorded.levels[0]
+    inputs = tuple(recorded.inputs[i] for i in wanted)
+    seeds: list = []
+    results = [*rows_of(extras)]
+    for i in range(_n_rows(main)):
+        row = running.reverse(recorded, roots, inputs, level, _unit_seeds(main, i))
+        seeds += row[0]
+        results += row[1]
+    return running.derived(recorded, seeds, results)
+
+
+def _n_rows(main: Trace) -> int:
+    return sum(main.recording.kind(row).aval.size for row in float_rows(main))
+
+
+def _unit_seeds(main: Trace, place: int) -> list:
+    """Cotangents of the outputs: a 1 for one element of all."""
+    arrays = []
+    for row in float_rows(main):
+        aval = main.recording.kind(row).aval
+        seed = np.zeros(aval.size, aval.dtype.dtype)
+        if 0 <= place < aval.size:
+            seed[place] = 1
+        place -= aval.size
+        arrays.append(moved(seed.reshape(aval.shape), aval.device))
+    return arrays
+
+
 def _rows(transform, arguments, args, kwargs, wanted, inner, has_aux):
-    """One pullback per output element."""
+    """One pullback per output element, all by the program of the first."""
 
-    def seeds_for(place):
-        def seeds(recorded):
-            arrays = []
-            offset = place
-            for row in float_rows(parted(recorded, has_aux)[0]):
-                aval = recorded.recording.kind(row).aval
-                seed = np.zeros(aval.size, aval.dtype.dtype)
-                if 0 <= offset < aval.size:
-                    seed[offset] = 1
-                offset -= aval.size
-                arrays.append(moved(seed.reshape(aval.shape), aval.device))
-            return arrays
+    def seeds_of(place):
+        return lambda recorded: _unit_seeds(parted(recorded, has_aux)[0], place)
 
-        return seeds
-
-    called = transform.call(args, kwargs, seeds_for(0))
+    called = transform.call(args, kwargs, seeds_of(0))
     if called.is_inner:
         return inner()
     _, leaves, path, first, _ = called
     recorded, arrays = path.trace, [array_of(x) for x in leaves]
     main, extras = parted(recorded, has_aux)
-    n = sum(recorded.recording.kind(row).aval.size for row in float_rows(main))
+    n = _n_rows(main)
     rows = [first] if n else []
-    rows += [path.results([*arrays, *seeds_for(i)(recorded)], again=True) for i in range(1, n)]
+    rows += [path.results([*arrays, *seeds_of(i)(recorded)], again=True) for i in range(1, n)]
     n_extras = len(rows_of(extras))
     slopes = _assemble(main, [row[n_extras:] for row in rows], arguments, args, leaves, wanted)
     return (slopes, rebuild(extras, first[:n_extras], leaves)) if has_aux else slopes
+
+
+def _recorded_rows(transform, arguments, args, kwargs, wanted, inner, has_aux):
+    """One program for all rows, each recorded."""
+
+    def seeds(recorded):
+        main, _ = parted(recorded, has_aux)
+        return [seed for i in range(_n_rows(main)) for seed in _unit_seeds(main, i)]
+
+    called = transform.call(args, kwargs, seeds)
+    if called.is_inner:
+        return inner()
+    main, extras = parted(called.path.trace, has_aux)
+    n_extras, n, results = len(rows_of(extras)), len(wanted), called.results
+    rows = [results[start : start + n] for start in range(n_extras, len(results), n)]
+    slopes = _assemble(main, rows, arguments, args, called.leaves, wanted)
+    return (slopes, rebuild(extras, results[:n_extras], called.leaves)) if has_aux else slopes
 
 
 def _assemble(recorded, rows, arguments, args, leaves, wanted):

@@ -159,7 +159,8 @@ def _push_inner(output, aliases, directions, level):
             [output], aliases, cotangents, retain_graph=True, create_graph=True, level=level
         )
 
-    linear = Linear("jvp", pull, [output._aval], is_trusted=not state.parked.calls)
+    is_trusted = all(call.is_linear for call in state.parked.calls.values())
+    linear = Linear("jvp", pull, [output._aval], is_trusted)
     (result,) = linear.transpose(
         [_as_direction(t, x) for t, x in zip(directions, aliases, strict=True)]
     )

@@ -86,15 +86,19 @@ def _seed(array, aval) -> Tensor:
     return wrap(np.array(array, aval.dtype.dtype)[()], aval.dtype, tracked=True)
 
 
+class SeedsRead(NotDifferentiable):
+    """Python read what depends on seeds that stand for many at once."""
+
+
 def check_unread(recorded: Trace, seeds: Sequence[int]) -> None:
-    """Raise where Python read what depends on seeds that stand for many at once."""
+    """Raise SeedsRead."""
     recording = recorded.recording
     depends = dependent_rows(recording, seeds, len(recording))
     if any(depends[row] for row, _, _ in recording.guards):
-        raise NotDifferentiable(
-            "jacobian: a rule of a custom_vjp, custom_jvp or Function branches on its cotangents, "
-            "which stand for all rows of the Jacobian at once\n"
-            "  try  where() in the rule, or grad of one output at a time"
+        raise SeedsRead(
+            "jacobian: a rule (of a custom_vjp, custom_jvp or Function, or of a solver) reads its "
+            "cotangents, which stand for all rows of the Jacobian at once\n"
+            "  try  where() in the rule, or sparse=False, which runs the rule for each row"
         )
 
 
