@@ -15,7 +15,7 @@ import probing
 import pytest
 
 from tapejit import dtypes
-from tapejit.codegen.cuda import loop_places, loop_scans
+from tapejit.codegen.cuda import loop_convolutions, loop_places, loop_scans
 from tapejit.codegen.cuda.launches import Launches
 from tapejit.codegen.cuda.loops import launches_of_loop
 from tapejit.codegen.cuda.texts import Recipe
@@ -27,7 +27,7 @@ from tapejit.schedule.loops import loop_step, work_of
 from tapejit.schedule.views import contiguous
 
 BLOCK = 4
-LIBRARY = ("matmul", "convolution", "convolution_input", "convolution_weight")
+LIBRARY = ("matmul",)
 """What a library does on a GPU."""
 FLOATS = ("float64", "float32")
 NUMBERS = (*FLOATS, "int64", "int32")
@@ -308,6 +308,63 @@ def test_places_of_extremes(shape, axes, dtype):
         check(op, [case.astype(dtype)], tuple(range(len(shape))), True)
 
 
+@pytest.mark.parametrize("n", (5, 100))
+def test_places_of_what_is_not_zero(n):
+    x = np.random.default_rng(n).integers(0, 2, n)
+    for count in (x.sum(), 2, 0):
+        for case in (x, x > 0, x.astype(np.float32)):
+            if count:
+                check("nonzero", [case], int(count))
+
+
+# ---------------------------------------------------------------- windows
+
+
+WINDOWS = {
+    "sliding": ((10,), (1,), ((1, 1),), (4, 3)),
+    "blocks": ((10,), (0,), ((2, 3),), (4, 2)),
+    "image": (
+        (3, 8, 7),
+        (0, 0, 1),
+        ((1, 0, 0, 0, 0), (0, 2, 1, 0, 0), (0, 0, 0, 1, 2)),
+        (3, 3, 3, 4, 2),
+    ),
+    "reversed": ((6,), (5,), ((-1, -1),), (3, 3)),
+    "diagonals": ((6, 6), (0, 0), ((1, 1), (1, 1)), (3, 3)),
+    "diagonal": ((5, 5), (0, 0), ((1,), (1,)), (5,)),
+    "standing": ((4,), (0,), ((1, 0),), (4, 3)),
+}
+
+
+@pytest.mark.parametrize("shape, starts, steps, seen", WINDOWS.values(), ids=WINDOWS)
+def test_windows_added_up(shape, starts, steps, seen):
+    for dtype in ("float32", "int64"):
+        x = numbers(np.random.default_rng(1), seen, dtype)
+        check("unstrided", [x], shape, starts, steps)
+
+
+CONVOLUTIONS = {  # x, w, stride, padding, dilation, groups
+    "line": ((3, 2, 9), (4, 2, 3), (2,), (1,), (1,), 1),
+    "groups": ((2, 4, 7, 5), (6, 2, 3, 3), (1, 2), (1, 1), (1, 2), 2),
+    "space": ((1, 1, 4, 5, 4), (2, 1, 2, 2, 2), (1, 1, 1), (0, 1, 0), (1, 1, 1), 1),
+    "points": ((1, 3, 5, 5), (2, 3, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+}
+
+
+@pytest.mark.parametrize("least", (512, 8), ids=("whole", "shared"))
+@pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_convolutions(monkeypatch, case, least):
+    monkeypatch.setattr(loop_convolutions, "LEAST", least)
+    rng = np.random.default_rng(2)
+    shape, kernel, *attrs = case
+    x, w = numbers(rng, shape, "float32"), numbers(rng, kernel, "float32")
+    value = OPS["convolution"].evaluate(x, w, *attrs)
+    y = numbers(rng, value.shape, "float32")
+    check("convolution", [x, w], *attrs)
+    check("convolution_input", [y, w], shape[2:], *attrs)
+    check("convolution_weight", [y, x], kernel[2:], *attrs)
+
+
 # ---------------------------------------------------------------- what has no form
 
 
@@ -332,6 +389,14 @@ def compiled_steps():
     yield step_of("index_add", [x, rows], ((7, 3),))
     yield step_of("index_put", [x[:7], x, rows], ())
     yield step_of("scatter_add", [x, places(rng, (600, 3), 7)], ((7, 3), 0))
+    yield step_of("unstrided", [x[:8, :2].copy()], ((9,), (0,), ((1, 1),)))
+    yield step_of("unstrided", [x[:5, 0].copy()], ((5, 5), (0, 0), ((1,), (1,))))
+    image = numbers(rng, (4, 2, 32, 32), "float32")
+    yield step_of(
+        "convolution_weight",
+        [image[:, :, 2:, 2:].copy(), image],
+        ((3, 3), (1, 1), (0, 0), (1, 1), 1),
+    )
     for op in ("sort", "argsort"):
         yield step_of(op, [x], (0, True))
     for op in ("cumsum", "cumprod", "cumargmax", "cumargmin"):

@@ -23,9 +23,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from tapejit.codegen.cuda.loop_places import begin, zero
 from tapejit.codegen.cuda.loop_sorting import place_in
-from tapejit.codegen.cuda.texts import Recipe, Word, number_of
+from tapejit.codegen.cuda.texts import Recipe, Word, integer_for, number_of
 from tapejit.codegen.cuda.words import BLOCK, EACH, cuda, int64, join, nothing, number, taken
+from tapejit.ops.loops.recurrences import recurrence as along_columns
 from tapejit.ops.loops.scans import scan_rows
 from tapejit.plan import LoopStep, View
 
@@ -70,6 +72,10 @@ def place_of_smaller(x, at, step, a, b):
         return max(a, b)
     known, value = x[at + a * step], x[at + b * step]
     return b if value <= known or value != value else a
+
+
+def one_if_set(x, at, step, given, i, place):
+    return int64(x[at + place * step] != 0)
 
 
 # ---------------------------------------------------------------- kernels
@@ -161,6 +167,13 @@ def scan_tiles(
         cuda.syncthreads()
 
 
+def write_places(x, ranks, y, n, count):
+    """The place of each element that is not zero, at its rank."""
+    for i in range(cuda.grid(1), n, cuda.gridsize(1)):
+        if x[i] != 0 and ranks[i] <= count:
+            y[ranks[i] - 1] = i
+
+
 # ---------------------------------------------------------------- launches
 
 
@@ -198,6 +211,22 @@ def cumargmax(recipe: Recipe, step: LoopStep) -> None:
 def cumargmin(recipe: Recipe, step: LoopStep) -> None:
     """cumargmin"""
     _scan(recipe, step, {**_PLACES, "join": place_of_smaller}, scan_lines)
+
+
+def recurrence(recipe: Recipe, step: LoopStep) -> None:
+    """recurrence: a thread goes along each line."""
+    (n, inner, _), lines = step.work.meta, math.prod(step.views[-1].shape)
+    recipe.run_loop(along_columns, recipe.views, (n, inner, 1), lines // n)
+
+
+def nonzero(recipe: Recipe, step: LoopStep) -> None:
+    """nonzero: how many there are up to each element says where its place goes."""
+    (x, y), (n, count) = recipe.views, step.work.meta
+    ranks = recipe.area(integer_for(n + 1), n)
+    words = {"number": "int64", "join": add, "taken": one_if_set, "nothing": "int64(0)"}
+    _scan_tiles(recipe, _Lines(n, 1, 1, 0, 0, 1), x, x, ranks, 1, words)
+    recipe.launch(begin, y, y, count, n=count, number="int64", begun=zero)
+    recipe.launch(write_places, x, ranks, y, n, count, n=n)
 
 
 _PLACES: dict[str, Word] = {"number": "int64", "taken": own_place, "nothing": "int64(-1)"}

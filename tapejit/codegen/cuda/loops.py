@@ -2,20 +2,25 @@
 
 The generic form is the function that the CPU compiles, word by word (texts.py): a thread is a unit.
 
-    @cuda.jit(device=True, inline='always')
+    @cuda.jit(device=True, inline="always")
     def searchsorted(args, meta, begin, end):
         ...
     def kernel(a0, a1, a2, m0, m1, m2, units):
         for unit in range(cuda.grid(1), units, cuda.gridsize(1)):
             searchsorted((a0, a1, a2,), (m0, m1, m2,), unit, unit + 1)
 
-That is all there is for searchsorted, for max pooling's short rows, and for matrices: Cholesky, LU
-and what is solved with them.  Where a unit is too much for a thread, or threads would read memory
+That is all there is for searchsorted, recurrence, and matrices: Cholesky, LU and what is solved
+with them, a thread for each.  Where a unit is too much for a thread, or threads would read memory
 far apart, an operation has kernels of its own:
 
-    loop_places    index, index_add, index_put, index_last, index_combine, gather, scatter_add
-    loop_sorting   sort, argsort, argkth
+    loop_places        index, index_add, index_put, index_last, index_combine, gather, scatter_add
+    loop_sorting       sort, argsort, argkth
+    loop_scans         cumsum, cumprod, cumargmax, cumargmin, nonzero
+    loop_extremes      argmax, argmin
+    loop_windows       max_pool_index, adaptive_max_index, unstrided
+    loop_convolutions  convolution, convolution_input, convolution_weight
 
+Results do not depend on how many blocks run at a time, nor on the card: there are no atomics.
 A loop that may refuse writes something other than 0 to Argument("status", 0).
 
 What calls a library on the CPU has no form here: `NotImplementedError`.  Start at
@@ -26,7 +31,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tapejit.codegen.cuda import loop_extremes, loop_places, loop_scans, loop_sorting
+from tapejit.codegen.cuda import (
+    loop_convolutions,
+    loop_extremes,
+    loop_places,
+    loop_scans,
+    loop_sorting,
+    loop_windows,
+)
 from tapejit.codegen.cuda.launches import Launches
 from tapejit.codegen.cuda.texts import Area, Recipe, number_of
 from tapejit.plan import LoopStep
@@ -44,6 +56,14 @@ OWN: dict[str, Callable[[Recipe, LoopStep], None]] = {
     "argkth": loop_sorting.argkth,
     "argmax": loop_extremes.argmax,
     "argmin": loop_extremes.argmin,
+    "convolution": loop_convolutions.value,
+    "convolution_input": loop_convolutions.by_input,
+    "convolution_weight": loop_convolutions.by_weight,
+    "max_pool_index": loop_windows.pool,
+    "adaptive_max_index": loop_windows.pool,
+    "unstrided": loop_windows.unstrided,
+    "nonzero": loop_scans.nonzero,
+    "recurrence": loop_scans.recurrence,
     "cumsum": loop_scans.cumsum,
     "cumprod": loop_scans.cumprod,
     "cumargmax": loop_scans.cumargmax,
@@ -57,19 +77,14 @@ def launches_of_loop(step: LoopStep, block: int) -> Launches:
 
     Errors  NotImplementedError where there is no form for GPUs
     """
-    recipe, name = Recipe(step, block), step.kind.op.name
-    if name in OWN:
-        OWN[name](recipe, step)
-    else:
-        run_units(recipe, step)
+    recipe = Recipe(step, block)
+    OWN.get(recipe.name, run_units)(recipe, step)
     return recipe.done()
 
 
 def run_units(recipe: Recipe, step: LoopStep) -> None:
     """The generic form: one thread for each unit."""
-    work, name = step.work, step.kind.op.name
-    if isinstance(work.run, str) or step.kind.op.family == "convolution":
-        raise NotImplementedError(f"{name}: there is no form of it for GPUs yet\n  try  .cpu()")
+    work = step.work
     args: list[Area] = [*recipe.views, *(recipe.area(*area) for area in work.scratch)]
     args += [recipe.status] * step.loop.has_status
     result = recipe.views[-1].dtype

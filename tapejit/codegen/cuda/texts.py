@@ -111,7 +111,7 @@ class Recipe:
     """The launches of a step, one after the other."""
 
     def __init__(self, step: LoopStep, block: int):
-        self.block = block
+        self.name, self.block = step.kind.op.name, block
         self.views = [
             Area(dtype, Argument("view", k))
             for k, dtype in enumerate(step.dtypes[: len(step.views)])
@@ -134,9 +134,18 @@ class Recipe:
         self.add(text_of(kernel, {"BLOCK": str(self.block), **meanings}), arguments, n)
 
     def run_loop(
-        self, run: Callable, args: list[Area], meta: tuple[int, ...], units: int, **meanings: Word
+        self,
+        run: Callable | str,
+        args: list[Area],
+        meta: tuple[int, ...],
+        units: int,
+        **meanings: Word,
     ) -> None:
-        """A loop of ops/loops."""
+        """A loop of ops/loops; native functions of the CPU have no form here."""
+        if isinstance(run, str):
+            raise NotImplementedError(
+                f"{self.name}: there is no form of it for GPUs\n  try  .cpu()"
+            )
         source = text_of_loop(run, len(args), len(meta), meanings)
         self.add(source, (*args, *meta, units), -(-units // self.block))
 

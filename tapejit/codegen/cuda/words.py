@@ -49,3 +49,25 @@ candidate: Any = None
 
 is_beyond: Any = None
 """is_beyond(a, b): whether a number is a better extreme than another."""
+
+HIGH: int = 0
+WIDE: int = 0
+"""Threads of a block, seen as HIGH lines of WIDE."""
+
+SIDE: int = 0
+"""Rows and columns of a product that one thread computes."""
+
+LEFT: int = 0
+RIGHT: int = 0
+OWN: int = 0
+"""Numbers in the tiles of both operands, and in what one thread computes."""
+
+count: Any = None
+"""A number as an unsigned one that is as wide as needed."""
+
+left_at: Any = None
+right_at: Any = None
+"""left_at(a, group, i, j, sizes): an element of the left, or right, operand of a product."""
+
+put_at: Any = None
+"""put_at(group, i, j, sizes): where an element of a product goes."""

@@ -48,23 +48,30 @@ def largest(args, meta, begin, end):
         for w2 in range(t2):
             a2 = first_place(w2, n2, t2, k2, s2, p2, d2)
             b2 = behind_last(w2, n2, t2, k2, s2, p2, d2)
-            found = (a0 * n1 + a1) * n2 + a2
-            best = x[plane + found]
-            i = a0  # `while`: a range with a step divides to know its length
-            while i < b0:
-                j = a1
-                while j < b1:
-                    line = (i * n1 + j) * n2
-                    k = a2
-                    while k < b2:
-                        value = x[plane + line + k]
-                        is_better = (value > best) | ((value != value) & (best == best))
-                        best = value if is_better else best  # selected, not branched to
-                        found = line + k if is_better else found
-                        k += d2
-                    j += d1
-                i += d0
-            y[unit * t2 + w2] = found
+            y[unit * t2 + w2] = place_of_largest(
+                x, plane, n1, n2, a0, b0, d0, a1, b1, d1, a2, b2, d2
+            )
+
+
+def place_of_largest(x, plane, n1, n2, a0, b0, d0, a1, b1, d1, a2, b2, d2):
+    """Inside its plane; each axis from a up to b, d apart."""
+    found = (a0 * n1 + a1) * n2 + a2
+    best = x[plane + found]
+    i = a0  # `while`: a range with a step divides to know its length
+    while i < b0:
+        j = a1
+        while j < b1:
+            line = (i * n1 + j) * n2
+            k = a2
+            while k < b2:
+                value = x[plane + line + k]
+                is_better = (value > best) | ((value != value) & (best == best))
+                best = value if is_better else best  # selected, not branched to
+                found = line + k if is_better else found
+                k += d2
+            j += d1
+        i += d0
+    return found
 
 
 def max_pool_work(operands, result, lengths, kernel, stride, padding, dilation):
