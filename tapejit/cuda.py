@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from tapejit.errors import ArgumentError, OutOfMemory
+from tapejit.runtime.cuda import statuses
 from tapejit.runtime.cuda.machine import Machine, count, machine
 from tapejit.runtime.devices import current
 from tapejit.tensor.attributes import Device
@@ -143,13 +144,16 @@ def get_device_capability(device: int | str | Device | None = None) -> tuple[int
 def synchronize(device: int | str | Device | None = None) -> None:
     """Wait until all that was asked of a GPU is done.
 
-    Errors  LaunchError if a kernel failed
+    Errors  LaunchError if a kernel failed; AxisError, LinAlgError if an operation met an index out
+            of range, or a matrix that it cannot factorize
 
     >>> import tapejit as tj
     >>> with tj.config.set(cuda="simulator"):
     ...     tj.cuda.synchronize()
     """
-    _machine(device).synchronize()
+    waited = _machine(device)
+    waited.synchronize()
+    statuses.check(waited, all_streams=True)
 
 
 def _index(device: int | str | Device | None) -> int:

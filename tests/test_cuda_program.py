@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import probing
 import pytest
 
 import tapejit as tj
@@ -160,6 +161,63 @@ def test_transposed_convolution():
         return (tj.nn.functional.conv_transpose1d(x, w, stride=2, padding=1) ** 2).sum()
 
     check(*recorded(loss, [normal(2, 4, 5), normal(4, 3, 3)], (0, 1)))
+
+
+# ---------------------------------------------------------------- all operations
+
+NO_FORM = {
+    "any dtype": {
+        "beta", "betaln", "bits", "cholesky_info", "dft", "eig", "eigh", "eigvals", "eigvalsh",
+        "exponent_of", "gammainc", "gammainc_slope", "gammaincc", "irdft", "logcumsumexp",
+        "lstsq", "matrix_exp", "nextafter", "pinv", "polygamma", "qr", "rdft", "refuse", "svd",
+        "svdvals", "to_device", "zeta",
+    },
+    "integers": {
+        "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "convolution",
+        "convolution_input", "convolution_weight", "matmul", "pow",
+    },
+    "bool": {"convolution", "convolution_input", "convolution_weight", "index_combine", "matmul"},
+    "float16": {"complex", "convolution_input", "view_as_complex"},
+}  # fmt: skip
+"""What raises NoGpuForm; of complex numbers all but moves, products and convolutions does."""
+HAVE_COMPLEX = {
+    "cat", "clone", "convolution", "convolution_weight", "detach", "expand", "flip", "imag",
+    "matmul", "permute", "put_strided", "real", "replace", "reshape", "slice", "strided",
+    "unslice", "view_as_real", "copy_into",
+}  # fmt: skip
+
+
+def may_lack(case):
+    """Whether an operation is known to have no form for a dtype."""
+    name, dtype = case.op.name, case.dtype
+    if dtype.is_complex and name not in HAVE_COMPLEX:
+        return True
+    kinds = ["any dtype", dtype.name]
+    kinds += ["integers"] * (not dtype.is_inexact and dtype is not dtypes.bool_)
+    return any(name in NO_FORM.get(kind, ()) for kind in kinds)
+
+
+@pytest.mark.parametrize("family", sorted({op.family for op in probing.probed()}))
+def test_operations_of_a_family(family):
+    found, listed = set(), set().union(*NO_FORM.values())
+    members = [op for op in probing.probed() if op.family == family and op.name != "nonzero"]
+    for op in members:
+        of_dtype = {case.dtype: case for case in probing.cases(op)[::-1]}
+        for case in (*of_dtype.values(), *probing.narrow_cases(op)):
+            arrays = probing.inputs_of(case)
+            record = probing.recorded(case, arrays)
+            program = simplify(Program(record.tape, record.inputs, [record.row]))
+            try:
+                check(program, arrays)
+            except NoGpuForm:
+                assert may_lack(case), str(case)
+                found |= {op.name} & listed
+    assert found == {op.name for op in members} & listed  # else some have a form by now
+
+
+def test_places_of_nonzero_elements():
+    x = np.array([0.0, 2.0, np.nan, 0.0, -1.0])
+    check(emitted(lambda x: [OPS["nonzero"](x, count=3)], [x]), [x])
 
 
 # ---------------------------------------------------------------- matrix products

@@ -9,6 +9,7 @@ Nothing becomes a NumPy array by itself: `np.asarray` of one raises, and `to_hos
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -56,7 +57,7 @@ class DeviceArray:
     def empty(machine: Machine, shape: tuple[int, ...], dtype: np.dtype) -> DeviceArray:
         """A row-major array of whatever is in its memory."""
         dtype = np.dtype(dtype)
-        memory = machine.allocate(dtype.itemsize * int(np.prod(shape, dtype=np.int64)))
+        memory = machine.allocate(dtype.itemsize * math.prod(shape))
         return DeviceArray(machine, memory, memory.address, dtype, shape, contiguous(shape))
 
     @staticmethod
@@ -83,7 +84,7 @@ class DeviceArray:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def itemsize(self) -> int:

@@ -1,8 +1,12 @@
-"""Operations by others that have a form on a GPU: convolutions as matrix products.
+"""Operations by others that have a form on a GPU, before a program is scheduled.
 
-`formed` rewrites a program before it is scheduled, so that what an operation becomes fuses and
-shares memory with what is around it.  Windows are copied into a matrix (im2col), which costs their
-memory and leaves all multiplications to one product; a kernel of length 1 copies nothing.
+    convolutions    as matrix products: windows are copied into a matrix (im2col), which costs their
+                    memory and leaves all multiplications to one product
+    narrow dtypes   float16 in float32 and short integers in int32, cast before and behind: kernels
+                    do not take them, and the result is the same
+    others          isinf of integers, bitwise_and of booleans, argmax of one number
+
+What an operation becomes fuses and shares memory with what is around it.  Start at `formed`.
 """
 
 from __future__ import annotations
@@ -10,27 +14,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from tapejit import dtypes
 from tapejit.build import Builder, Ref
+from tapejit.ops.comparison import logical_and, logical_not, logical_or, lt, ne
+from tapejit.ops.copies import cast
 from tapejit.ops.correlation import output_lengths
 from tapejit.ops.linear import matmul, swap
 from tapejit.ops.movement import permute, reshape, slice_, unslice
 from tapejit.ops.strided import strided, unstrided
+from tapejit.shapes import aval
 from tapejit.tape import Program
 
 # ---------------------------------------------------------------- the walk
 
 
 def formed(program: Program) -> Program:
-    """The same outputs, without operations of `FORMS`."""
+    """The same outputs by other operations, where `_form_of` has some."""
     tape = program.tape
-    if not any(_form_of(tape.kind(row)) for row in range(len(tape))):
+    kinds = [tape.kind(row) for row in range(len(tape))]
+    avals = [[kinds[x].aval for x in tape.operands(row)] for row in range(len(tape))]
+    forms = [_form_of(kind, given) for kind, given in zip(kinds, avals, strict=True)]
+    if not any(forms):
         return program
     builder, refs = Builder(), []
-    for row in range(len(tape)):
-        kind, operands = tape.kind(row), [refs[x] for x in tape.operands(row)]
-        form = _form_of(kind)
+    for row, (kind, form) in enumerate(zip(kinds, forms, strict=True)):
+        operands = [refs[x] for x in tape.operands(row)]
         if form is not None:
-            refs.append(form(*operands, **kind.attributes()))
+            refs.append(form(kind, *operands))
         else:
             number = builder.tape.append(kind, [x.row for x in operands])
             refs.append(Ref(builder, number, kind.aval))
@@ -40,11 +50,63 @@ def formed(program: Program) -> Program:
     return Program(builder.tape, inputs, outputs)
 
 
-def _form_of(kind) -> Callable | None:
-    """The form of a row; none of one without elements."""
-    form = FORMS.get(kind.op.name)
-    return form if form is not None and kind.aval.size and kind.aval.dtype.is_inexact else None
+def _form_of(kind, operands) -> Callable | None:
+    """(kind, *operands) -> the result; None for what stays as it is."""
+    name, family = kind.op.name, kind.op.family
+    if not kind.aval.size or not operands:
+        return None
+    if family == "convolution" and kind.aval.dtype.is_inexact:
+        return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
+    if family in WIDENED and any(x.dtype in WIDE for x in (*operands, kind.aval)):
+        return _widened
+    if name in OF_NUMBERS and not operands[0].ndim:
+        return OF_NUMBERS[name]
+    if name in OF_INTEGERS and not operands[0].dtype.is_inexact:
+        return OF_INTEGERS[name]
+    return OF_BOOLS.get(name) if operands[0].dtype is dtypes.bool_ else None
 
+
+# ---------------------------------------------------------------- narrow dtypes
+
+WIDE = {
+    dtypes.float16: "float32", dtypes.int16: "int32", dtypes.int8: "int32", dtypes.uint8: "int32"
+}  # fmt: skip
+WIDENED = ("elementwise", "reduction", "scan", "rows", "indexing", "pooling")
+"""Families that compute, or choose: the others take elements elsewhere, or have their own forms."""
+
+
+def _widened(kind, *operands):
+    """In a dtype that kernels take; the result is rounded, or wraps around, once."""
+    wide = [cast(x, dtype=WIDE[x.dtype]) if x.dtype in WIDE else x for x in operands]
+    result = kind.op(*wide, **kind.attributes())
+    form = _form_of(result.builder.tape.kind(result.row), [x.aval for x in wide])
+    if form is not None:  # isinf of short integers
+        result = form(kind, *wide)
+    if result.dtype is kind.aval.dtype:
+        return result
+    return cast(result, dtype=kind.aval.dtype.name)
+
+
+# ---------------------------------------------------------------- integers, booleans, numbers
+
+
+def _always(answer) -> Callable:
+    return lambda kind, x: x.builder.literal(answer, kind.aval)
+
+
+OF_INTEGERS = {
+    "isinf": _always(False),
+    "isfinite": _always(True),
+    "signbit": lambda kind, x: lt(x, x.builder.literal(0, aval((), x.dtype))),
+}
+OF_BOOLS = {
+    "bitwise_and": lambda kind, x, y: logical_and(x, y),
+    "bitwise_or": lambda kind, x, y: logical_or(x, y),
+    "bitwise_xor": lambda kind, x, y: ne(x, y),
+    "bitwise_not": lambda kind, x: logical_not(x),
+}
+OF_NUMBERS = {"argmax": _always(0), "argmin": _always(0)}
+"""Of arrays without axes."""
 
 # ---------------------------------------------------------------- convolutions
 
@@ -119,7 +181,7 @@ def _convolution_weight(y, x, kernel, stride, padding, dilation, groups):
     return reshape(matmul(rows, swap(columns)), shape=(o, c // groups, *kernel))
 
 
-FORMS = {
+CONVOLUTIONS = {
     "convolution": _convolution,
     "convolution_input": _convolution_input,
     "convolution_weight": _convolution_weight,

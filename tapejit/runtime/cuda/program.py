@@ -129,7 +129,9 @@ class DeviceProgram:
         self._constants = writer.constants
         self._statuses = writer.statuses
         tape = self.program.tape
-        self._dtypes = [tape.kind(row).aval.dtype.dtype for row in self.program.inputs]
+        avals = [tape.kind(row).aval for row in self.program.inputs]
+        self._dtypes = [aval.dtype.dtype for aval in avals]
+        self._strides = [contiguous(aval.shape) for aval in avals]
         self._is_checked = config.settings.check >= 3
         self._launch = writer.scope["launch"]
         if n_captured >= graphs.FEWEST:
@@ -146,7 +148,7 @@ class DeviceProgram:
         addresses, held, numbers = [], [], []
         for k, x in enumerate(inputs):
             if x.__class__ is DeviceArray:
-                if not x.is_row_major:
+                if x.strides != self._strides[k] and not x.is_row_major:
                     x = x.row_major()
                     held.append(x)
                 addresses.append(x.address)

@@ -54,16 +54,20 @@ class Statuses:
         return _error_of(self.steps[int(np.flatnonzero(values)[0])], self.machine.index)
 
 
-def check(machine: Machine) -> None:
+def check(machine: Machine, all_streams: bool = False) -> None:
     """Raise if a loop refused something in the current stream.  Waits for it if there are loops.
+
+    all_streams  in any stream: all of them have come to an end
 
     Errors  AxisError for an index out of range, LinAlgError for a matrix that cannot be factorized
     """
-    key = _stream_of(machine)
-    if key not in _waiting:
+    keys = [_stream_of(machine)]
+    if all_streams:
+        keys = [key for key in list(_waiting) if key[0] == id(machine)]
+    if not any(key in _waiting for key in keys):
         return
     with _LOCK:
-        waiting = _waiting.pop(key, {})
+        waiting = {one: None for key in keys for one in _waiting.pop(key, {})}
     errors = [statuses.error() for statuses in waiting]
     for error in errors:
         if error is not None:
