@@ -1,8 +1,12 @@
 """What a gradient costs inside @njit code, against one that a person wrote in Numba.
 
-Both are called from the same @njit loop and return a fresh array.  The last row calls both in
+Both are called from the same @njit loop and return a fresh array.  One row calls both in
 `prange`, over the rows of a matrix.  Answers are compared before anything is timed; the shortest of
 several runs counts, in turn.
+
+And the other way round: a chain with a function in it that only Numba can run, called from Python.
+Where that function might raise, it is a step of its own, with Numba's loop around it; where it does
+not, the kernel calls it (`tj.elementwise`).
 """
 
 from __future__ import annotations
@@ -28,7 +32,12 @@ NAMES = {
     "schools": "8 schools",
     "prange": "Rosenbrock-10 in prange",
 }
-FIGURES = dict.fromkeys(NAMES.values(), OVER)
+FUSED = "at least as fast as a step of its own"
+LINKED = {
+    100: "an angle wrapped in a chain of 100",
+    65_536: "an angle wrapped in a chain of 65,536",
+}
+FIGURES = dict.fromkeys(NAMES.values(), OVER) | dict.fromkeys(LINKED.values(), FUSED)
 N_CALLS = 100_000
 N_RUNS = 15
 
@@ -43,6 +52,9 @@ def figures(quick: bool, cpu: int, say: Callable) -> list[Figure]:
     rows = []
     for what in ("scalar", 10) if quick else NAMES:
         rows.append(_row(what, quick))
+        say(f"  {rows[-1].name}: {rows[-1].value}")
+    for n_elements in (100,) if quick else LINKED:
+        rows.append(_linked_row(n_elements, quick))
         say(f"  {rows[-1].name}: {rows[-1].value}")
     return rows
 
@@ -70,6 +82,59 @@ def _row(what, quick) -> Figure:
     if not apart < 1e-9:
         word = "wrong"
     return Figure(NAMES[what], value, OVER, word, {"ours_s": ours, "hand_s": hand})
+
+
+def wrapped(x):
+    """An angle between -pi and pi."""
+    while x > math.pi:
+        x -= 2 * math.pi
+    while x < -math.pi:
+        x += 2 * math.pi
+    return x
+
+
+def wrapped_if_finite(x):
+    """The same, which may raise."""
+    if x - x != 0:
+        raise ValueError("no angle")
+    while x > math.pi:
+        x -= 2 * math.pi
+    while x < -math.pi:
+        x += 2 * math.pi
+    return x
+
+
+def _chain(function):
+    """Value and gradient of a chain with that function in it."""
+    import tapejit as tj
+
+    own = tj.elementwise(function, lambda x: 1.0)
+
+    def chain(x, y):
+        return np.sum(np.sqrt(1 + own(x - y) ** 2) * y + x * x)
+
+    return tj.value_and_grad(chain, argnums=(0, 1))
+
+
+def _linked_row(n_elements, quick) -> Figure:
+    x, y = np.random.default_rng(0).uniform(-6.0, 6.0, (2, n_elements))
+    gradients = [_chain(wrapped), _chain(wrapped_if_finite)]
+    values = [[gradient(x, y)[0] for _ in range(3)][-1] for gradient in gradients]
+    best = [math.inf] * 2
+    for _ in range(2 if quick else N_RUNS):
+        for i, gradient in enumerate(gradients):
+            n = max(20_000 // n_elements, 2)
+            start = perf_counter()
+            for _ in range(n):
+                gradient(x, y)
+            best[i] = min(best[i], (perf_counter() - start) / n)
+    fused, apart = best
+    value = f"{1e6 * fused:.1f} us a call, as a step of its own {1e6 * apart:.1f} us: "
+    value += f"{apart / fused:.2f}x"
+    word = "not judged" if quick else "met" if fused <= 1.05 * apart else "missed"
+    if abs(values[0] / values[1] - 1) > 1e-12:
+        word = "wrong"
+    return Figure(LINKED[n_elements], value, FUSED, word, {"fused_s": fused, "apart_s": apart})
 
 
 def _scalar_loops():
