@@ -137,6 +137,8 @@ def test_value_and_slopes(name):
 
 
 CONVOLUTIONS = [
+    {"channels": (20, 16), "padding": 1, "stride": (2, 1)},
+    {"channels": (40, 32), "groups": 2},
     {"stride": 2, "padding": 1},
     {"groups": 2},
     {"dilation": 2, "padding": (1, 0)},
@@ -147,12 +149,15 @@ CONVOLUTIONS = [
 @pytest.mark.parametrize("how", CONVOLUTIONS)
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 2)])
 def test_convolution(how, kernel):
+    how = dict(how)
+
     def loss(x, w, b, gy):
         y = tj.nn.functional.conv2d(x, w, b, **how)
         return (y * gy[:, :, : y.shape[2], : y.shape[3]]).sum()
 
+    c, o = how.pop("channels", (4, 4))
     groups = how.get("groups", 1)
-    arrays = [normal(2, 4, 7, 6), normal(4, 4 // groups, *kernel), normal(4), normal(2, 4, 9, 8)]
+    arrays = [normal(2, c, 5, 4), normal(o, c // groups, *kernel), normal(o), normal(2, o, 9, 8)]
     check(*recorded(loss, arrays, (0, 1, 2)))
 
 

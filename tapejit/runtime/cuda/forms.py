@@ -1,7 +1,7 @@
 """Operations by others that have a form on a GPU, before a program is scheduled.
 
-    convolutions    as matrix products: windows are copied into a matrix (im2col), which costs their
-                    memory and leaves all multiplications to one product
+    convolutions    of many channels as matrix products: windows are copied into a matrix (im2col),
+                    which costs their memory and leaves all multiplications to a library
     narrow dtypes   float16 in float32 and short integers in int32, cast before and behind: kernels
                     do not take them, and the result is the same
     others          isinf of integers, bitwise_and of booleans, argmax of one number
@@ -22,18 +22,22 @@ from tapejit.ops.correlation import output_lengths
 from tapejit.ops.linear import matmul, swap
 from tapejit.ops.movement import permute, reshape, slice_, unslice
 from tapejit.ops.strided import strided, unstrided
+from tapejit.schedule.loops import row_major, work_of
 from tapejit.shapes import aval
 from tapejit.tape import Program
 
 # ---------------------------------------------------------------- the walk
 
 
-def formed(program: Program) -> Program:
-    """The same outputs by other operations, where `_form_of` has some."""
+def formed(program: Program, has_blas: bool = True) -> Program:
+    """The same outputs by other operations, where `_form_of` has some.
+
+    has_blas  whether a library does matrix products
+    """
     tape = program.tape
     kinds = [tape.kind(row) for row in range(len(tape))]
     avals = [[kinds[x].aval for x in tape.operands(row)] for row in range(len(tape))]
-    forms = [_form_of(kind, given) for kind, given in zip(kinds, avals, strict=True)]
+    forms = [_form_of(kind, given, has_blas) for kind, given in zip(kinds, avals, strict=True)]
     if not any(forms):
         return program
     builder, refs = Builder(), []
@@ -50,12 +54,12 @@ def formed(program: Program) -> Program:
     return Program(builder.tape, inputs, outputs)
 
 
-def _form_of(kind, operands) -> Callable | None:
+def _form_of(kind, operands, has_blas=True) -> Callable | None:
     """(kind, *operands) -> the result; None for what stays as it is."""
     name, family = kind.op.name, kind.op.family
     if not kind.aval.size or not operands:
         return None
-    if family == "convolution" and kind.aval.dtype.is_inexact:
+    if has_blas and name in CONVOLUTIONS and _is_product(kind, operands):
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
     if family in WIDENED and any(x.dtype in WIDE for x in (*operands, kind.aval)):
         return _widened
@@ -109,6 +113,22 @@ OF_NUMBERS = {"argmax": _always(0), "argmin": _always(0)}
 """Of arrays without axes."""
 
 # ---------------------------------------------------------------- convolutions
+
+MOST_GROUPS, FEWEST_ROWS, FEWEST_COLUMNS = 4, 16, 32
+"""Groups up to which, and sizes of a group's weights from which, convolutions are products.  Others
+have too little to multiply: their own loop (codegen/cuda/loop_convolutions.py) copies nothing."""
+
+
+def _is_product(kind, operands):
+    """Whether it pays, or there is no other form: not of all dtypes, nor of all shapes."""
+    if not kind.aval.dtype.is_inexact:
+        return False
+    if work_of(kind, map(row_major, operands)) is None:
+        return True
+    weight = kind.aval if kind.op.name == "convolution_weight" else operands[1]
+    groups = kind.attributes()["groups"]
+    rows, columns = weight.shape[0] // groups, math.prod(weight.shape[1:])
+    return groups <= MOST_GROUPS and rows >= FEWEST_ROWS and columns >= FEWEST_COLUMNS
 
 
 def _windows(x, kernel, stride, padding, dilation):

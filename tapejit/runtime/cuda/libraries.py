@@ -259,6 +259,15 @@ class HostBlas:
 _LIBRARIES: dict[int, Blas] = {}
 
 
+def has_blas(machine: Machine) -> bool:
+    """Whether there is a library for a machine."""
+    try:
+        blas_of(machine)
+    except GpuUnavailable:
+        return False
+    return True
+
+
 def blas_of(machine: Machine) -> Blas:
     """The library for a machine.
 

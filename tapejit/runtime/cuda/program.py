@@ -97,7 +97,7 @@ def compile_for_device(program: Program, machine: Machine) -> DeviceProgram:
     if config.settings.check >= 1:
         verify_program(program, "simplification")
     try:
-        plan = schedule(formed(program), device=True)
+        plan = schedule(formed(program, libraries.has_blas(machine)), device=True)
     except KernelError as error:
         raise NoGpuForm(f"cuda: {error}") from None
     found = _Writer(program, plan, machine).write()
