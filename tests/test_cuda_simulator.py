@@ -247,25 +247,64 @@ def kernel(x0, y0):
         run(gpu, text, memory, memory)
 
 
-def test_a_missing_barrier_gives_wrong_sums(gpu):
-    """In one launch of two: the order of threads turns."""
-    text = SUM.replace("partial[t] = total\n    cuda.syncthreads()", "partial[t] = total")
+def test_a_missing_barrier_is_found(gpu):
     x, y = on(gpu, np.ones(8)), gpu.allocate(8)
-    sums = []
-    for _ in range(2):
-        run(gpu, text, x, y, 8, parameters=("f64*", "f64*", "i32"))
-        sums.append(off(gpu, y, float)[0])
-    assert not all(total == 8 for total in sums)
+    for missing in (
+        "partial[t] = total\n    cuda.syncthreads()",
+        "partial[t] += partial[t + half]\n        cuda.syncthreads()",
+    ):
+        text = SUM.replace(missing, missing.split("\n")[0])
+        assert text != SUM
+        with pytest.raises(LaunchError, match=r"shared array 0\[\d\] is (read|changed), and"):
+            run(gpu, text, x, y, 8, parameters=("f64*", "f64*", "i32"))
 
 
-def test_blocks_that_need_an_order_give_two_results(gpu):
-    text = "def kernel(x0, y0):\n    y0[0] = float64(cuda.blockIdx.x)\n"
-    memory = gpu.allocate(8)
-    found = set()
+RACES = {
+    "blocks change one element": "y0[0] = float64(b)",
+    "threads change one element": "y0[b] = float64(t)",
+    "a block reads what another changes": "y0[8 * b + t] = 9.0\n    y0[16] = y0[0] + 1.0",
+    "a thread reads what its neighbour changes": "y0[8 * b + t] = y0[8 * b + (t + 1) % 8] + 1.0",
+    "blocks read what one changes": "if b < 2:\n        v = y0[0]\n    else:\n        y0[0] = 1.0",
+    "threads read what one changes": "v = y0[b]\n    if t == 3:\n        y0[b] = 1.0",
+    "another view of the element": "x0[8 * b + t] = 1.0\n    y0[8 * b + 7 - t] = 2.0",
+}
+NO_RACES = {
+    "an element for each": "y0[b * 8 + t] = float64(t)",
+    "a barrier between": (
+        "y0[b * 8 + t] = 1.0\n    cuda.syncthreads()\n    v = y0[b * 8 + (t + 1) % 8]\n"
+        "    cuda.syncthreads()\n    y0[b * 8 + 7 - t] = v + 1.0"
+    ),
+    "all set one flag": "y0[0] = 1.0",
+    "all read": "v = y0[0]",
+    "its own element, again": "y0[b * 8 + t] = 1.0\n    y0[b * 8 + t] = y0[b * 8 + t] + 1.0",
+    "arrays of each block": (
+        "s = cuda.shared.array(8, float64)\n    s[t] = float64(b)\n    cuda.syncthreads()\n"
+        "    v = s[7 - t]"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_a_race_is_found(gpu, name):
+    """In either order of blocks and threads."""
+    text = f"def kernel(x0, y0):\n    b, t = cuda.blockIdx.x, cuda.threadIdx.x\n    {RACES[name]}\n"
+    words = r"[xy]0\[\d+\] is (read|changed), and (read|changed) by (block \d|several blocks)"
+    y = on(gpu, np.zeros(24))
     for _ in range(2):
-        run(gpu, text, memory, memory, grid=3, block=1)
-        found.add(off(gpu, memory, float)[0])
-    assert found == {0.0, 2.0}
+        gpu.copy_in(y.address, np.zeros(24))
+        with pytest.raises(LaunchError, match=words) as caught:
+            run(gpu, text, y, y, grid=3)
+        assert "one may come before or after the other" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NO_RACES)
+def test_what_has_an_order_is_no_race(gpu, name):
+    text = (
+        f"def kernel(x0, y0):\n    b, t = cuda.blockIdx.x, cuda.threadIdx.x\n    {NO_RACES[name]}\n"
+    )
+    y = on(gpu, np.zeros(24))
+    for _ in range(2):
+        run(gpu, text, y, y, grid=3)
 
 
 def test_memory_that_nobody_has_written_is_not_zero(gpu):

@@ -22,6 +22,7 @@ from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import LaunchError, OutOfMemory
 from tapejit.locks import Lock
 from tapejit.runtime.cuda.machine import MemoryUse
+from tapejit.runtime.cuda.races import Races
 from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
 
 COUNT = 2
@@ -217,9 +218,11 @@ class SimulatedMachine:
             self.places.append(place)
             try:
                 with self._lock:
-                    kernel.run(grid, [*map(self._argument, names, parameters, arguments)])
+                    races = Races(kernel.now)
+                    given = zip(names, parameters, arguments, strict=False)
+                    kernel.run(grid, [self._argument(*one, races) for one in given])
             except Exception as error:
-                block, thread = kernel.at
+                block, thread, _ = kernel.now.moment
                 where = "" if place is None else f"\n  launched by {place}"
                 raise LaunchError(
                     f"cuda:{self.index}: a kernel failed in block {block}, thread {thread}: "
@@ -228,7 +231,7 @@ class SimulatedMachine:
 
         return launch
 
-    def _argument(self, name, parameter, value):
+    def _argument(self, name, parameter, value, races):
         if not parameter.endswith("*"):
             return int(value)
         dtype = np.dtype(DTYPES[parameter[:-1]])
@@ -236,7 +239,7 @@ class SimulatedMachine:
         if start % dtype.itemsize:
             raise IndexError(f"{name}: its address is {start} bytes into {len(found)}: {dtype}")
         whole = found[: len(found) // dtype.itemsize * dtype.itemsize]
-        return Pointer(name, whole.view(dtype), start // dtype.itemsize)
+        return Pointer(name, whole.view(dtype), start // dtype.itemsize, races)
 
     # -------------------------------------------------------------------------- libraries
 

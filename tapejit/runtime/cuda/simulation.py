@@ -7,8 +7,9 @@ depends on timing, and mistakes that a card forgives, or hides, are errors:
 
     addresses   pointers know their allocation: an index outside it, before or behind, is refused
     barriers    all threads of a block must come to the same one
-    races       blocks, and threads between barriers, run in one order and then in the other: what
-                needs an order gets a wrong result, always the same one
+    races       an element that one thread changes and another reads or changes, in no order, is
+                refused (races.py); and blocks, and threads between barriers, run in one order and
+                then in the other
     memory      that nobody has written holds NaN, or -1
 
 Numbers are NumPy's scalars, so float32 rounds as float32 and x / 0 is infinity; `math` and
@@ -21,6 +22,7 @@ Start at `Kernel`.
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,6 +31,7 @@ import numpy as np
 
 from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import LaunchError
+from tapejit.runtime.cuda.races import Now, Races
 
 DTYPES = {
     "f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.uint8,
@@ -48,26 +51,50 @@ WORDS = {
 class Pointer:
     """An address as a kernel sees it: elements by number, within its allocation."""
 
-    __slots__ = ("elements", "name", "offset")
+    __slots__ = ("base", "elements", "name", "offset", "races", "size", "step")
 
-    def __init__(self, name: str, elements: np.ndarray, offset: int = 0):
-        self.name, self.elements, self.offset = name, elements, offset
+    def __init__(
+        self, name: str, elements: np.ndarray, offset: int = 0, races: Races | None = None
+    ):
+        self.name, self.elements, self.offset, self.races = name, elements, offset, races
+        self.size, self.base, self.step = len(elements), elements.ctypes.data, elements.itemsize
 
     def __getitem__(self, i):
         place = self.offset + i
-        if 0 <= place < len(self.elements):
-            return self.elements[place]
-        raise self._outside("read", i)
+        if not 0 <= place < self.size:
+            raise self._outside("read", i)
+        if self.races is not None:
+            self._noted(self.races.note_read, place, i)
+        return self.elements[place]
 
     def __setitem__(self, i, value):
         place = self.offset + i
-        if not 0 <= place < len(self.elements):
+        if not 0 <= place < self.size:
             raise self._outside("written", i)
+        old = self.elements[place]
         self.elements[place] = value
+        new = self.elements[place]
+        if self.races is not None and old != new and (old == old or new == new):
+            self._noted(self.races.note_change, place, i)
+
+    def exchange(self, i, change):
+        """Change an element, atomically; what was there before."""
+        place = self.offset + i
+        if not 0 <= place < self.size:
+            raise self._outside("changed", i)
+        old = self.elements[place]
+        self.elements[place] = change(old)
+        return old
+
+    def _noted(self, note, place, i):
+        try:
+            note(self.base + int(place) * self.step)
+        except RuntimeError as race:
+            raise RuntimeError(f"{self.name}[{i}] is {race}") from None
 
     def _outside(self, done, i):
-        first, last = -self.offset, len(self.elements) - self.offset - 1
-        there = f"its memory has elements {first} to {last}" if len(self.elements) else "no memory"
+        first, last = -self.offset, self.size - self.offset - 1
+        there = f"its memory has elements {first} to {last}" if self.size else "no memory"
         return IndexError(f"{self.name}[{i}] is {done}: {there}")
 
 
@@ -76,8 +103,8 @@ class Tile(Pointer):
 
     __slots__ = ("shape",)
 
-    def __init__(self, name, shape, dtype):
-        super().__init__(name, _poisoned(math.prod(shape), dtype))
+    def __init__(self, name, shape, dtype, races):
+        super().__init__(name, _poisoned(math.prod(shape), dtype), 0, races)
         self.shape = shape
 
     def __getitem__(self, index):
@@ -85,6 +112,9 @@ class Tile(Pointer):
 
     def __setitem__(self, index, value):
         super().__setitem__(self._place(index), value)
+
+    def exchange(self, i, change):
+        return super().exchange(self._place(i), change)
 
     def _place(self, index):
         place = 0
@@ -101,10 +131,10 @@ def _poisoned(n: int, dtype) -> np.ndarray:
     return np.full(n * size, 0xFF, np.uint8).view(dtype)
 
 
-def _array(name: str, shape: int | tuple[int, ...], dtype) -> Pointer:
+def _array(name: str, shape: int | tuple[int, ...], dtype, races=None) -> Pointer:
     if isinstance(shape, tuple):
-        return Tile(name, shape, dtype)
-    return Pointer(name, _poisoned(shape, dtype))
+        return Tile(name, shape, dtype, races)
+    return Pointer(name, _poisoned(shape, dtype), 0, races)
 
 
 # ------------------------------------------------------------------------------------ functions
@@ -177,13 +207,14 @@ class _Extent(_Axis):
 class _Shared:
     """Arrays of a block: what a thread's first, second... `array` is, is the same for all."""
 
-    def __init__(self):
+    def __init__(self, now: Now):
         self.arrays: list[Pointer] = []
         self.asked = 0
+        self.races = Races(now)
 
     def array(self, shape, dtype):
         if self.asked == len(self.arrays):
-            self.arrays.append(_array(f"shared array {self.asked}", shape, dtype))
+            self.arrays.append(_array(f"shared array {self.asked}", shape, dtype, self.races))
         self.asked += 1
         return self.arrays[self.asked - 1]
 
@@ -200,9 +231,7 @@ class _Atomic:
     @staticmethod
     def _of(change):
         def atomic(array, index, value):
-            old = array[index]
-            array[index] = change(old, value)
-            return old
+            return array.exchange(index, lambda old: change(old, value))
 
         return staticmethod(atomic)
 
@@ -221,7 +250,7 @@ class Cuda:
     def __init__(self):
         self.threadIdx, self.blockIdx = _Axis(), _Axis()
         self.blockDim, self.gridDim = _Extent(), _Extent()
-        self.shared = _Shared()
+        self.shared = _Shared(Now())
 
     def grid(self, n_axes):
         return self.blockIdx.x * self.blockDim.x + self.threadIdx.x
@@ -283,7 +312,7 @@ class Kernel:
         self.has_barriers = bool(self.run_thread.__code__.co_flags & 0x20)  # a generator
         self.block = function.block
         self.blocks, self.threads = _Turning(), _Turning()
-        self.at = (0, 0)
+        self.now = Now()
 
     def run(self, grid: int, arguments: Sequence[Pointer | int]):
         """Run all blocks."""
@@ -291,27 +320,27 @@ class Kernel:
         with np.errstate(all="ignore"):
             for block in self.blocks.of(grid):
                 self.cuda.blockIdx.x = block
-                self.cuda.shared = _Shared()
+                self.cuda.shared = _Shared(self.now)
                 if self.has_barriers:
                     self._run_with_barriers(arguments)
                 else:
                     for thread in self.threads.of(self.block):
-                        self._enter(thread)
+                        self._enter(thread, 0, 0)
                         self.run_thread(*arguments)
 
-    def _enter(self, thread):
+    def _enter(self, thread, interval, asked):
+        """Let a thread go on, behind so many barriers, knowing so many shared arrays."""
         self.cuda.threadIdx.x = thread
-        self.cuda.shared.asked = 0
-        self.at = self.cuda.blockIdx.x, thread
+        self.cuda.shared.asked = asked
+        self.now.enter(self.cuda.blockIdx.x, thread, interval)
 
     def _run_with_barriers(self, arguments):
         threads = [self.run_thread(*arguments) for _ in range(self.block)]
         asked = [0] * self.block
-        while True:
+        for interval in itertools.count():
             reached = {}
             for thread in self.threads.of(self.block):
-                self._enter(thread)
-                self.cuda.shared.asked = asked[thread]
+                self._enter(thread, interval, asked[thread])
                 reached[thread] = next(threads[thread], None)
                 asked[thread] = self.cuda.shared.asked
             lines = set(reached.values())
