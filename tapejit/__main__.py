@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "--grad", action="store_true", help="value and gradient of a scalar function"
     )
     shown.add_argument("--ir", action="store_true", help="kernels as LLVM IR too")
+    shown.add_argument("--cuda", action="store_true", help="schedule and kernels of a GPU instead")
     shown.add_argument("--dot", action="store_true", help="only the simplified tape, for Graphviz")
     listed = commands.add_parser("ops", help="list the operations, or print one record")
     listed.add_argument("name", nargs="?", help="an operation")
@@ -63,7 +64,7 @@ def main(arguments: list[str]) -> int:
         if options.command == "demo":
             demo.main(quick=options.quick, chart=options.output)
         elif options.command == "show":
-            flags = {"grad": options.grad, "ir": options.ir, "dot": options.dot}
+            flags = {name: getattr(options, name) for name in ("grad", "ir", "cuda", "dot")}
             print(show.show_text(options.target, options.args, **flags), end="")
         elif options.command == "stubs":
             options.write.write_text(stubs.page())

@@ -18,10 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from tapejit import autodiff
+from tapejit.codegen.cuda.kernels import launches_of
+from tapejit.codegen.cuda.launches import Function
 from tapejit.codegen.loop_text import emit_source
 from tapejit.codegen.row_ir import emit_kernel
 from tapejit.errors import KernelError, TapejitError, TraceError
-from tapejit.plan import KernelStep, RowStep
+from tapejit.plan import KernelStep, Plan, RowStep
 from tapejit.pretty import graphviz, program_text
 from tapejit.schedule.describe import describe
 from tapejit.schedule.planner import schedule
@@ -30,6 +32,9 @@ from tapejit.tape import Program, Tape
 from tapejit.tensor.recording import Recording
 from tapejit.transforms import trees
 from tapejit.transforms.trace import OutputRow, trace
+
+CUDA_BLOCK = 256
+"""Threads of a block in the CUDA kernels that are shown."""
 
 
 class ShowError(TapejitError, ValueError):
@@ -131,17 +136,22 @@ def _copy(trace: Recording) -> Tape:
 # ---------------------------------------------------------------- what the compiler makes of it
 
 
-def program_stages(program: Program, ir: bool = False) -> Iterator[tuple[str, str]]:
-    """(heading, text) of every stage from the recorded tape to the kernels."""
+def program_stages(
+    program: Program, ir: bool = False, cuda: bool = False
+) -> Iterator[tuple[str, str]]:
+    """(heading, text) of every stage from the recorded tape to the kernels; `cuda`: of a GPU."""
     yield f"tape, {len(program.tape)} rows", program_text(program)
     simple = simplify(program)
     yield f"simplified, {len(simple.tape)} rows", program_text(simple)
     try:
-        plan = schedule(simple)
+        plan = schedule(simple, device=cuda)
     except KernelError as error:
         yield "schedule", f"none, it runs row by row: {error}\n"
         return
     yield f"schedule, {len(plan.steps)} steps", describe(plan)
+    if cuda:
+        yield from _launches(plan)
+        return
     kernels = dict.fromkeys(s.kernel for s in plan.steps if isinstance(s, KernelStep | RowStep))
     for number, kernel in enumerate(kernels):
         yield f"kernel k{number} as Python", emit_source(kernel, f"k{number}")
@@ -149,8 +159,25 @@ def program_stages(program: Program, ir: bool = False) -> Iterator[tuple[str, st
             yield f"kernel k{number} as LLVM", emit_kernel(kernel, f"k{number}").ir
 
 
+def _launches(plan: Plan) -> Iterator[tuple[str, str]]:
+    """The CUDA kernels of a plan, each once, and how often and how large they are launched."""
+    found: dict[Function, list[str]] = {}
+    for number, step in enumerate(plan.steps):
+        if isinstance(step, KernelStep | RowStep):
+            for function, grid, _ in launches_of(step, CUDA_BLOCK).launches:
+                found.setdefault(function, []).append(f"step {number}, {grid} blocks")
+    for number, (function, launches) in enumerate(found.items()):
+        yield f"CUDA kernel k{number}: {'; '.join(launches)}", function.source
+
+
 def show_text(
-    target: str, args: str | None = None, *, grad: bool = False, ir: bool = False, dot: bool = False
+    target: str,
+    args: str | None = None,
+    *,
+    grad: bool = False,
+    ir: bool = False,
+    cuda: bool = False,
+    dot: bool = False,
 ) -> str:
     """What `python -m tapejit show` prints."""
     function, module = load(target)
@@ -164,5 +191,5 @@ def show_text(
         program = with_gradient(program, floats)
     if dot:
         return graphviz(simplify(program))
-    parts = [f"==== {heading}\n{text}" for heading, text in program_stages(program, ir)]
+    parts = [f"==== {heading}\n{text}" for heading, text in program_stages(program, ir, cuda)]
     return "\n".join(parts)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tapejit.codegen.cuda.kernels import launches_of
 from tapejit.codegen.loop_text import emit_source
 from tapejit.codegen.row_ir import emit_kernel
-from tapejit.plan import LoopKernel, Node, Operand, Output, RowKernel
+from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, RowKernel, RowStep, View
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -88,12 +89,40 @@ KERNELS = {
     )),
 }  # fmt: skip
 
+LENGTHS = {"tanh_sum": (100_000,), "relu_rows": (300, 500), "softmax_rows": (2000, 700)}
+"""Of the kernels whose CUDA text is kept too."""
+BUFFERS = {"softmax_rows": (0, 1, 0, 1, 2, 3, 2, 3, 4)}
+"""Where operands of several loops lie in the same memory."""
+
 LOOPS = {name: kernel for name, kernel in KERNELS.items() if isinstance(kernel, LoopKernel)}
 
 
 def texts(name):
     kernel = KERNELS[name]
-    return {f"{name}.py": emit_source(kernel, name), f"{name}.ll": emit_kernel(kernel, name).ir}
+    found = {f"{name}.py": emit_source(kernel, name), f"{name}.ll": emit_kernel(kernel, name).ir}
+    if name in LENGTHS:
+        launches = launches_of(step_of(kernel, LENGTHS[name], BUFFERS.get(name)), 256).launches
+        functions = dict.fromkeys(launch.function for launch in launches)
+        found[f"{name}.cuda"] = "\n\n".join(function.source for function in functions)
+    return found
+
+
+def step_of(kernel, lengths, buffers):
+    """A step of row-major arrays; what only a row kernel itself reads is private."""
+    parts, numbers = [], iter(buffers or range(100))
+    for loop in kernel.loops:
+        operands = [*loop.inputs, *(output.operand for output in loop.outputs)]
+        views = []
+        for operand in operands:
+            strides, step = [], 1
+            for n, letter in zip(reversed(lengths), reversed(operand.steps), strict=True):
+                strides.append(0 if letter == "0" else step)
+                step *= 1 if letter == "0" else n
+            views.append(View(next(numbers), 0, lengths, tuple(reversed(strides))))
+        parts.append(KernelStep(loop, lengths, tuple(views)))
+    if not isinstance(kernel, RowKernel):
+        return parts[0]
+    return RowStep(kernel, tuple(parts), tuple(range(1, max(buffers))))
 
 
 @pytest.mark.parametrize("name", list(KERNELS))

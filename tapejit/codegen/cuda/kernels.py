@@ -185,7 +185,7 @@ def _walk(
             wanted = max(wanted, n_reduced // (lanes * LONGEST_SUM))
         most = n_reduced // lengths[-1] if nested else n_reduced // (lanes * 4)
         splits = max(min(wanted, most), 1)
-    most = lengths[-1] // lanes if nested else n_reduced // (lanes * splits)
+    most = -(-lengths[-1] // lanes) if nested else -(-n_reduced // (lanes * splits))
     batch = _batch(part, reduced, most)
     walk = Walk(kept, reduced, index, lanes, inner not in reduced, nested, splits > 1, batch=batch)
     return walk, splits

@@ -83,6 +83,8 @@ class Walk(NamedTuple):
 
 SLOTS = 4
 """Shared arrays of each dtype: so many reductions are folded at once."""
+RADIX = 8
+"""Partial results that a thread joins between two barriers, which cost more than that."""
 _NAME = re.compile(r"\b[a-z]+\d*(?:_\d+)?[a-z]*\b")
 _SHARED = CONVERSION | {"bool": "uint8"}
 _LOCAL = CONVERSION | {"bool": "boolean", "u8": "uint8", "u16": "uint16"}
@@ -533,27 +535,28 @@ class KernelText:
             self.shared[array] = dtype
             arrays.append(array)
             puts.append(f"{array}[tid] = {name}{j}{loop.tag}")
-            ends += leave(loop, j, f"{array}[tid]{' != 0' if dtype == 'bool' else ''}")
+            ends += leave(loop, j, f"w{j}{loop.tag}")
         lines = ["cuda.syncthreads()", *puts, "cuda.syncthreads()"]
-        half = lanes // 2
-        while half:
-            lines.append(f"if {lane} < {half}:")
+        while lanes > RADIX:
+            n, lanes = RADIX, lanes // RADIX
+            lines.append(f"if {lane} < {lanes}:")
             for array, (loop, j) in zip(arrays, values, strict=True):
-                lines.append(f"    {array}[tid] = {_joined(loop, j, array, half * stride)}")
+                joined = _joined(
+                    loop, j, array, "tid", range(0, n * lanes * stride, lanes * stride)
+                )
+                lines.append(f"    {array}[tid] = {joined}")
             lines.append("cuda.syncthreads()")
-            half //= 2
+        is_told = self.walk.held and lane == "lane"
+        first = "tid" if not is_told else "" if self.groups == 1 else "tid - lane"
+        told = []
+        for array, (loop, j) in zip(arrays, values, strict=True):
+            joined = _joined(loop, j, array, first, range(0, lanes * stride, stride))
+            told.append(f"w{j}{loop.tag} = {joined}")
+        if is_told:  # all lanes join what is left
+            lines, told = [*lines, *told], []
         if lane == "lane":
             ends = self.if_there(ends)
-            if self.walk.held:
-                lines += self.told(values, arrays)
-        return [*lines, f"if {lane} == 0:", *_indented(ends)] if ends else lines
-
-    def told(self, values, arrays):
-        """Lines that tell all lanes a result."""
-        first = "0" if self.groups == 1 else "tid - lane"
-        for array, (loop, j) in zip(arrays, values, strict=True):
-            is_bool = loop.kernel.outputs[j].operand.dtype == "bool"
-            yield f"w{j}{loop.tag} = {array}[{first}]{' != 0' if is_bool else ''}"
+        return [*lines, f"if {lane} == 0:", *_indented([*told, *ends])] if ends else lines
 
     def if_there(self, lines):
         """Lines for groups of lanes that have a kept index."""
@@ -577,12 +580,17 @@ def _in_product(text):
     return f"({text})" if "*" in text else text
 
 
-def _joined(loop, j, array, distance):
+def _joined(loop, j, array, first, distances):
+    """Text that joins the elements of a shared array at some distances from the first."""
     output = loop.kernel.outputs[j]
-    here, there = f"{array}[tid]", f"{array}[tid + {distance}]"
-    if output.operand.dtype == "bool":
-        here, there = f"({here} != 0)", f"({there} != 0)"
-    return loop.join(output, here, there)
+    text = ""
+    for distance in distances:
+        place = " + ".join([part for part in (first, str(distance) if distance else "") if part])
+        element = f"{array}[{place or 0}]"
+        if output.operand.dtype == "bool":
+            element = f"({element} != 0)"
+        text = loop.join(output, text, element) if text else element
+    return text
 
 
 def _indented(lines, depth=1):
