@@ -365,6 +365,53 @@ def test_convolutions(monkeypatch, case, least):
     check("convolution_weight", [y, x], kernel[2:], *attrs)
 
 
+# ---------------------------------------------------------------- matrices
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("batch", ((), (3,)))
+def test_factorizations(batch, dtype):
+    """Of more rows than a block has threads; probes are of fewer."""
+    rng = np.random.default_rng(1)
+    tolerance = 1e-11 if dtype == "float64" else 1e-4
+    a = (rng.standard_normal((*batch, 11, 11)) + 4 * np.eye(11)).astype(dtype)
+    b = rng.standard_normal((*batch, 11, 5)).astype(dtype)
+    positive = a @ np.swapaxes(a, -1, -2)
+    lower = np.linalg.cholesky(positive)
+    factors = OPS["lu"].evaluate(a)
+    check("cholesky", [positive], tolerance=tolerance)
+    check(
+        "cholesky_slope", [lower, rng.standard_normal(a.shape).astype(dtype)], tolerance=tolerance
+    )
+    for matrix in (a, a[..., :7], a[..., :7, :]):
+        check("lu", [matrix], tolerance=tolerance)
+    for turned, right in itertools.product((False, True), (b, b[..., :1].copy())):
+        check("lu_solve", [a, factors, right], turned, "solve", tolerance=tolerance)
+        for upper, unit in itertools.product((False, True), repeat=2):
+            triangle = np.swapaxes(lower, -1, -2).copy() if upper else lower
+            attrs = (upper, turned, unit)
+            check("solve_triangular", [triangle, right], *attrs, tolerance=tolerance)
+    check("inv", [a], tolerance=tolerance)
+    check("lu_inverse", [a, factors], "inv", tolerance=tolerance)
+    small = a / 4
+    check("cofactors", [small, OPS["lu"].evaluate(small)], tolerance=tolerance)
+
+
+def test_refused_matrices():
+    singular = np.ones((2, 3, 3))
+    lu = OPS["lu"].evaluate(singular)
+    for op, arrays, attrs in (
+        ("cholesky", [-np.eye(3)], ()),
+        ("cholesky", [np.full((3, 3), np.nan)], ()),
+        ("inv", [singular], ()),
+        ("lu_inverse", [singular, lu], ("inv",)),
+        ("lu_solve", [singular, lu, singular], (False, "solve")),
+    ):
+        step = step_of(op, arrays, attrs)
+        _, status = simulate(step, launches_of_loop(step, BLOCK), arrays)
+        assert status != 0, op
+
+
 # ---------------------------------------------------------------- what has no form
 
 

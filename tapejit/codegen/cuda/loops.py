@@ -9,9 +9,9 @@ The generic form is the function that the CPU compiles, word by word (texts.py):
         for unit in range(cuda.grid(1), units, cuda.gridsize(1)):
             searchsorted((a0, a1, a2,), (m0, m1, m2,), unit, unit + 1)
 
-That is all there is for searchsorted, recurrence, and matrices: Cholesky, LU and what is solved
-with them, a thread for each.  Where a unit is too much for a thread, or threads would read memory
-far apart, an operation has kernels of its own:
+That is all there is for searchsorted, a thread for each number to place, and for recurrence, a
+thread for each line.  Where a unit is too much for a thread, or threads would read memory far
+apart, an operation has kernels of its own:
 
     loop_places        index, index_add, index_put, index_last, index_combine, gather, scatter_add
     loop_sorting       sort, argsort, argkth
@@ -19,6 +19,7 @@ far apart, an operation has kernels of its own:
     loop_extremes      argmax, argmin
     loop_windows       max_pool_index, adaptive_max_index, unstrided
     loop_convolutions  convolution, convolution_input, convolution_weight
+    loop_matrices      cholesky, cholesky_slope, solve_triangular, inv, lu and what uses it
 
 Results do not depend on how many blocks run at a time, nor on the card: there are no atomics.
 A loop that may refuse writes something other than 0 to Argument("status", 0).
@@ -34,6 +35,7 @@ from collections.abc import Callable
 from tapejit.codegen.cuda import (
     loop_convolutions,
     loop_extremes,
+    loop_matrices,
     loop_places,
     loop_scans,
     loop_sorting,
@@ -59,6 +61,15 @@ OWN: dict[str, Callable[[Recipe, LoopStep], None]] = {
     "convolution": loop_convolutions.value,
     "convolution_input": loop_convolutions.by_input,
     "convolution_weight": loop_convolutions.by_weight,
+    "cholesky": loop_matrices.cholesky,
+    "cholesky_slope": loop_matrices.cholesky_slope,
+    "solve_triangular": loop_matrices.solve_triangular,
+    "lu": loop_matrices.lu,
+    "lu_permutation": loop_matrices.lu_permutation,
+    "lu_solve": loop_matrices.lu_solve,
+    "lu_inverse": loop_matrices.lu_inverse,
+    "inv": loop_matrices.inverse,
+    "cofactors": loop_matrices.cofactors,
     "max_pool_index": loop_windows.pool,
     "adaptive_max_index": loop_windows.pool,
     "unstrided": loop_windows.unstrided,

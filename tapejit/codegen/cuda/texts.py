@@ -112,6 +112,7 @@ class Recipe:
 
     def __init__(self, step: LoopStep, block: int):
         self.name, self.block = step.kind.op.name, block
+        self.shapes = [view.shape for view in step.views]
         self.views = [
             Area(dtype, Argument("view", k))
             for k, dtype in enumerate(step.dtypes[: len(step.views)])
@@ -126,12 +127,15 @@ class Recipe:
         return Area(dtype, Argument("scratch", len(self.scratch) - 1))
 
     def launch(self, kernel: Callable, *arguments: Area | int, n: int, **meanings: Word) -> None:
-        """One thread for each of n things; or, with `run_blocks`, a block."""
-        self.run_blocks(kernel, *arguments, n=-(-n // self.block), **meanings)
+        """One thread for each of n things."""
+        self.add(text_of(kernel, meanings), arguments, -(-n // self.block), self.block)
 
-    def run_blocks(self, kernel: Callable, *arguments: Area | int, n: int, **meanings: Word):
-        """One block for each of n things."""
-        self.add(text_of(kernel, {"BLOCK": str(self.block), **meanings}), arguments, n)
+    def run_blocks(
+        self, kernel: Callable, *arguments: Area | int, n: int, block: int = 0, **meanings: Word
+    ) -> None:
+        """One block for each of n things, of fewer threads if `block` says so."""
+        block = block or self.block
+        self.add(text_of(kernel, {"BLOCK": str(block), **meanings}), arguments, n, block)
 
     def run_loop(
         self,
@@ -147,13 +151,13 @@ class Recipe:
                 f"{self.name}: there is no form of it for GPUs\n  try  .cpu()"
             )
         source = text_of_loop(run, len(args), len(meta), meanings)
-        self.add(source, (*args, *meta, units), -(-units // self.block))
+        self.add(source, (*args, *meta, units), -(-units // self.block), self.block)
 
-    def add(self, source: str, arguments: tuple[Area | int, ...], blocks: int) -> None:
+    def add(self, source: str, arguments: tuple[Area | int, ...], blocks: int, block: int) -> None:
         """A launch of a text."""
         parameters = tuple("i64" if isinstance(a, int) else f"{a.dtype}*" for a in arguments)
         given = tuple(a if isinstance(a, int) else a.argument for a in arguments)
-        function = Function(source, parameters, self.block)
+        function = Function(source, parameters, block)
         self.launches.append(Launch(function, max(min(blocks, MOST_BLOCKS), 1), given))
 
     def done(self) -> Launches:
