@@ -12,10 +12,8 @@ Start at `call_of`.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
-import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +22,7 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.errors import GpuUnavailable, NoGpuForm
+from tapejit.locks import Lock
 from tapejit.ops.loops import products
 from tapejit.registry import Kind, Operand
 from tapejit.runtime.cuda.machine import Machine
@@ -177,52 +176,62 @@ def _factors(dtype: str) -> tuple[np.ndarray, int, int]:
 
 
 class Cublas:
-    """cuBLAS; a handle for each thread, which goes to the thread's current stream."""
+    """cuBLAS: one handle for all threads, which goes to the stream of each call.
 
-    def __init__(self, machine: Machine):
+    It is made when a program is compiled: while a graph is captured it could not be.
+    """
+
+    def __init__(self, machine: Any):
         self.machine = machine
-        self._of_thread = threading.local()
-        self._create, self._set_stream, self._set_workspace, self._gemm = _functions_of_cublas()
+        self._lock = Lock()
+        self._entering = machine.allocate(1)  # the card's context is this thread's from here on
+        self._handle, self._set_stream, self._set_workspace, self._gemm = _start_cublas()
         self.workspace_bytes = 8 << 20 if self._set_workspace else 0
         self.is_capturable = self._set_workspace is not None  # its own it would allocate
 
     def gemm(self, gemm: Gemm, a: int, b: int, c: int, workspace: int) -> None:
-        handle = self._handle(workspace)
         name = gemm.dtype.name
         kind, (sums, _) = _CUDA_TYPES[name], _SUMS[name]
         _, one, zero = _factors(name)
-        self._gemm(
-            handle, gemm.trans_a, gemm.trans_b, gemm.m, gemm.n, gemm.k,
-            one, a, kind, gemm.lda, gemm.stride_a, b, kind, gemm.ldb, gemm.stride_b,
-            zero, c, kind, gemm.ldc, gemm.stride_c, gemm.count, sums, _DEFAULT_ALGORITHM,
-        )  # fmt: skip
-
-    def _handle(self, workspace):
-        local = self._of_thread
-        if not hasattr(local, "handle"):
-            local.handle = self._create()
-        self._set_stream(local.handle, int(self.machine.stream.handle))
-        if self._set_workspace:  # behind the stream, which takes it away
-            self._set_workspace(local.handle, workspace, self.workspace_bytes)
-        return local.handle
+        self.machine.note("matmul")
+        with self._lock:
+            self._set_stream(self._handle, int(self.machine.stream.handle))
+            if self._set_workspace:  # behind the stream, which takes it away
+                self._set_workspace(self._handle, workspace, self.workspace_bytes)
+            self._gemm(
+                self._handle, gemm.trans_a, gemm.trans_b, gemm.m, gemm.n, gemm.k,
+                one, a, kind, gemm.lda, gemm.stride_a, b, kind, gemm.ldb, gemm.stride_b,
+                zero, c, kind, gemm.ldc, gemm.stride_c, gemm.count, sums, _DEFAULT_ALGORITHM,
+            )  # fmt: skip
+        self.machine.settle()
 
 
-def _functions_of_cublas() -> tuple[Any, ...]:
-    """create, set_stream, set_workspace or None, gemm_strided_batched_ex."""
-    with contextlib.suppress(ImportError):
-        cublas = import_module("nvmath.bindings.cublas")
-        return (
-            cublas.create, cublas.set_stream, cublas.set_workspace, cublas.gemm_strided_batched_ex
-        )  # fmt: skip
-    try:
-        cublas = import_module("cupy_backends.cuda.libs.cublas")
-    except ImportError:
-        raise GpuUnavailable(
-            "package",
-            "matrix products on a GPU need cuBLAS: pip install 'tapejit[cuda13-blas]' (or "
-            "[cuda12-blas]), or CuPy; missing modules: nvmath, cupy",
-        ) from None
-    return cublas.create, cublas.setStream, None, cublas.gemmStridedBatchedEx
+_BINDINGS = (
+    ("nvmath.bindings.cublas", "set_stream", "set_workspace", "gemm_strided_batched_ex"),
+    ("cupy_backends.cuda.libs.cublas", "setStream", "", "gemmStridedBatchedEx"),
+)
+"""Modules, and what they call the functions; their arguments are the same."""
+
+
+def _start_cublas() -> tuple[Any, ...]:
+    """A handle, set_stream, set_workspace or None, gemm_strided_batched_ex."""
+    reasons = []
+    for module, set_stream, set_workspace, gemm in _BINDINGS:
+        try:
+            cublas = import_module(module)
+            handle = cublas.create()
+        except ImportError as error:
+            reasons.append(f"no module {error.name}")
+        except Exception as error:  # each binding has classes of its own for a missing library
+            reasons.append(f"{module}: {type(error).__name__}: {error}")
+        else:
+            workspace = getattr(cublas, set_workspace) if set_workspace else None
+            return handle, getattr(cublas, set_stream), workspace, getattr(cublas, gemm)
+    raise GpuUnavailable(
+        "package",
+        f"matrix products on a GPU need cuBLAS: {'; '.join(reasons)}\n"
+        "  try  pip install 'tapejit[cuda13-blas]', or 'tapejit[cuda12-blas]', or CuPy",
+    )
 
 
 # ---------------------------------------------------------------- NumPy
