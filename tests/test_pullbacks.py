@@ -105,6 +105,23 @@ def test_what_is_written_to_afterwards_does_not_matter(n_before):
     )
 
 
+def test_values_may_be_written_to():
+    """What the sweep reads is also returned, as it is, twice and as a view."""
+
+    def f(x):
+        y = np.exp(x)
+        return y, y[::-1], y, x
+
+    for _ in range(6):
+        x = X.copy()
+        values, pullback = tj.vjp(f, x)
+        for value in (*values, x):
+            value[...] = 99.0
+        seeds = np.zeros(6), np.arange(6.0), np.ones(6), np.full(6, 2.0)
+        expected = np.exp(X) * (np.arange(6.0)[::-1] + 1) + 2
+        np.testing.assert_allclose(pullback(seeds)[0], expected, rtol=1e-14)
+
+
 def test_the_cotangent_is_never_the_answer():
     for _ in range(8):
         seed = np.ones(6)
