@@ -54,6 +54,7 @@ PEERS = {
     "tapejit": Peer("tapejit", note="value_and_grad, NumPy in and out"),
     "tapejit eager": Peer("tapejit", note="tensors and backward()"),
     "tapejit, 2 threads": Peer("tapejit", _TWO, "as tapejit, on two cores", 2),
+    "tapejit, sensitivities": Peer("tapejit", note="as tapejit, without the adjoint"),
     "tapejit, launches": Peer("tapejit", note="the kernels alone, on memory that is ready"),
     "jax": Peer("jax", note="jit(value_and_grad), waited for; arrays stay on the device"),
     "jax, 2 threads": Peer("jax", {"XLA_FLAGS": ""}, "as jax, on two cores", 2),

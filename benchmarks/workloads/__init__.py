@@ -7,5 +7,5 @@ NAMES = (
     "elementwise", "black_scholes", "likelihoods", "eager_chain", "small_call", "calls",
     "processes", "memory", "tapes", "vector_math", "threads", "linear_algebra", "rows",
     "loops", "training_step", "batched", "bundle", "sparse_hessian", "c_code",
-    "njit_calls", "sampling", "fits", "gpu",
+    "njit_calls", "sampling", "fits", "solutions", "gpu",
 )  # fmt: skip
