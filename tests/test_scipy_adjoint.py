@@ -36,7 +36,7 @@ def of_linear(n):
 
 @pytest.mark.parametrize(
     ("method", "n", "rtol"),
-    [("RK45", 16, 1e-9), ("DOP853", 16, 1e-9), ("Radau", 5, 1e-8), ("BDF", 5, 1e-7)],
+    [("RK45", 20, 1e-9), ("DOP853", 20, 1e-9), ("Radau", 5, 1e-8), ("BDF", 5, 1e-7)],
 )
 def test_linear_system_by_its_matrix(method, n, rtol):
     a, y0, w = of_linear(n)
@@ -56,7 +56,7 @@ def test_linear_system_by_its_matrix(method, n, rtol):
 
 
 def test_jacobian_of_a_large_system_is_its_propagator():
-    a, y0, _ = of_linear(64)
+    a, y0, _ = of_linear(80)
 
     def last(y0):
         return solve_ivp(linear, (0, 1), y0, args=(a,), rtol=1e-7, atol=1e-7).y[:2, -1]

@@ -41,7 +41,7 @@ from tapejit.tensor.guards import read
 from tapejit.tensor.modes import enable_grad
 from tapejit.transforms.vmap import vmap
 
-SMALL, SMALL_STIFF = 4000, 100
+SMALL, SMALL_STIFF = 6000, 100
 """States of the system of sensitivities, n (n + p), up to which it is solved.  It was as fast as
 the adjoint with 4,000 to 20,000 of them; with methods that factorise its matrix, about 100."""
 
