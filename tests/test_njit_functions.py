@@ -528,6 +528,39 @@ def test_another_value_than_numbas():
         tj.grad(wraps)(1.0)
 
 
+def test_integers_that_may_wrap_are_compared():
+    """Numba has not compiled these: it does, to compare."""
+
+    @njit
+    def factor(n):
+        product = 1
+        for i in range(1, n):
+            product = product * i
+        return product
+
+    @njit
+    def hashed(x):
+        h = 1469598103934665603
+        for i in range(4):
+            h = (h ^ i) * 1099511628211
+        return x * (h % 997)
+
+    for function in (njit(lambda x: x * factor(30)), hashed):
+        with pytest.raises(TapejitError, match="Numba's own value"):
+            tj.grad(function)(1.0)
+    assert tj.grad(njit(lambda x: x * factor(5)))(1.0) == 24.0
+
+    @njit
+    def halves(x):
+        n, y = 0, 1.0
+        while y > 0.1:
+            y *= 0.5
+            n += 2
+        return x**n * y
+
+    assert tj.grad(halves)(1.0) == 0.5 and not halves.overloads
+
+
 def test_an_index_out_of_range():
     @njit
     def beyond(x):

@@ -2,7 +2,8 @@
 
 Arrays go in as `Cells`, which the body may write to; what it changed is written back into the
 tensor that was given, as Numba would have.  Where Numba has compiled the function for these types
-already, its own value is compared with the recorded one (`agreement`).
+already, or integers in it may wrap around, its own value is compared with the recorded one
+(`agreement`).
 
 Start at `run`.  Where Numba and Python differ, Python is right here: integers do not wrap around at
 64 bits, an index out of range raises, float32 times a Python float is float32, and a tensor divided
@@ -51,7 +52,7 @@ def run(function, args: tuple, kwargs: dict):
             if outer is not None and not given.arrays:
                 return result
             if outer is None and not kwargs and not names.draws:
-                agreement.check(function, tuple(before), result)
+                agreement.check(function, tuple(before), result, names.bodies())
             given.write_back(body)
             return leave(result)
     finally:

@@ -380,6 +380,12 @@ class Names:
                 continue
         return result
 
+    def bodies(self) -> list[types.FunctionType]:
+        """The functions whose bodies may have been recorded."""
+        found = [value for value, _ in self.known.values()]
+        bodies = [python_body(value) or value for value in found]
+        return [body for body in bodies if isinstance(body, types.FunctionType)]
+
     def translate(self, value, name):
         """What a value from outside becomes in recorded code."""
         known = self.known.get(id(value))
