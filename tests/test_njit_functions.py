@@ -517,6 +517,16 @@ def test_what_only_numba_can_run():
     assert "test_njit_functions.py:" in str(caught.value)
 
 
+def test_stencils():
+    @numba.stencil
+    def mean(a):
+        return (a[-1] + a[1]) / 2
+
+    for function in (lambda x: np.sum(mean(x)), njit(lambda x: np.sum(mean(x))), mean):
+        with pytest.raises(TraceError, match=r"(mean|StencilFunc).* is a stencil[\s\S]*try"):
+            tj.jit(function)(X)
+
+
 def test_another_value_than_numbas():
     @njit
     def wraps(x):

@@ -16,6 +16,7 @@ import types
 
 import numpy as np
 
+from tapejit.errors import TraceError
 from tapejit.numba_code.names import python_body
 from tapejit.transforms.reading import snapshot, trust
 from tapejit.transforms.reading.frames import (
@@ -71,6 +72,11 @@ class Calls(Ledger):
             return self.call_trusted(value, label, args, keywords, frame)
         if getattr(value, RULES, None) is not None:
             return self.call_ruled(value, label, args, keywords, frame, missing)
+        if trust.is_stencil(value):
+            raise TraceError(
+                f"{label} is a stencil of Numba's: it cannot be recorded\n"
+                "  try  slices of the array, as x[2:] + x[:-2], or a loop under @njit"
+            )
         inner = getattr(value, "__wrapped__", None) or python_body(value)
         if isinstance(value, CACHED):
             return self.call_cached(value, label, args, keywords, frame)

@@ -217,7 +217,7 @@ class Contents(Ledger):
         if callable(inner) and self.is_foreign(value):
             return [(inner, label)]
         is_tuple = isinstance(value, tuple)
-        if not is_tuple and not has_python_layout(cls):
+        if not is_tuple and (trust.is_stencil(value) or not has_python_layout(cls)):
             self.fail(f"{label}: a {cls.__module__}.{cls.__qualname__} cannot be compared")
             return []
         self.check("{o}.__class__", value, cls, f"class of {label}")

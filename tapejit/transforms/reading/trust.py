@@ -204,3 +204,9 @@ def denied_builtin(value) -> str | None:
     if name in DENIED_BUILTINS and getattr(builtins, name, None) is value:
         return f"{name}() {DENIED_BUILTINS[name]}"
     return None
+
+
+def is_stencil(value) -> bool:
+    """Whether it is what `numba.stencil` makes: its body means something else than Python's."""
+    kind = type(value)
+    return kind.__name__ == "StencilFunc" and kind.__module__.startswith("numba.")
