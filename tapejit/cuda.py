@@ -13,7 +13,7 @@ device(type='cuda', index=0)
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from tapejit.errors import ArgumentError, OutOfMemory
 from tapejit.runtime.cuda import statuses
@@ -34,6 +34,7 @@ __all__ = [
     "empty_cache",
     "get_device_capability",
     "get_device_name",
+    "get_device_properties",
     "is_available",
     "max_memory_allocated",
     "mem_get_info",
@@ -41,6 +42,7 @@ __all__ = [
     "memory_reserved",
     "reset_peak_memory_stats",
     "set_device",
+    "set_stream",
     "stream",
     "synchronize",
 ]
@@ -139,6 +141,30 @@ def get_device_capability(device: int | str | Device | None = None) -> tuple[int
     (8, 0)
     """
     return _machine(device).compute_capability
+
+
+class DeviceProperties(NamedTuple):
+    """What `get_device_properties` tells."""
+
+    name: str
+    major: int
+    minor: int
+    total_memory: int
+    multi_processor_count: int
+
+
+def get_device_properties(device: int | str | Device | None = None) -> DeviceProperties:
+    """Name, compute capability, bytes of memory and number of multiprocessors of a GPU.
+
+    >>> import tapejit as tj
+    >>> with tj.config.set(cuda="simulator"):
+    ...     tj.cuda.get_device_properties().total_memory
+    1073741824
+    """
+    found = _machine(device)
+    major, minor = found.compute_capability
+    total = found.memory_use().total
+    return DeviceProperties(found.name, major, minor, total, found.n_multiprocessors)
 
 
 def synchronize(device: int | str | Device | None = None) -> None:
@@ -372,6 +398,16 @@ class stream:
     def __exit__(self, *exception):
         if self.stream is not None:
             current.index, self.stream._machine.stream = self.before.pop()
+
+
+def set_stream(stream: Stream) -> None:
+    """Let a stream be the calling thread's current one on its GPU; `stream` does so for a block.
+
+    >>> import tapejit as tj
+    >>> with tj.config.set(cuda="simulator"):
+    ...     tj.cuda.set_stream(tj.cuda.default_stream())
+    """
+    stream._machine.stream = stream._stream
 
 
 def current_stream(device: int | str | Device | None = None) -> Stream:

@@ -159,6 +159,12 @@ Status cuGraphExecDestroy(void *ready) { CALLED("cuGraphExecDestroy %#lx", numbe
 
 /* -------------------------------------------------------------------------- memory */
 
+typedef struct Block {
+    struct Block *next;
+    size_t n;
+} Block; /* 256 bytes before its memory */
+
+static Block *blocks;
 static size_t in_use;
 static size_t total(void) { return setting("RECORDER_MEMORY", 1 << 30); }
 
@@ -182,17 +188,30 @@ Status cuMemAllocFromPoolAsync(Address *address, size_t n, void *pool, void *s) 
     line("cuMemAllocFromPoolAsync %zu stream=%#lx", n, number(s));
     Status status = result_of(__func__);
     if (status || in_use + n > total()) return status ? status : OUT_OF_MEMORY;
-    size_t *room = aligned_alloc(256, 256 + (n + 255) / 256 * 256);
-    *room = n;
+    Block *block = aligned_alloc(256, 256 + (n + 255) / 256 * 256);
+    *block = (Block){blocks, n};
+    blocks = block;
     in_use += n;
-    *address = (Address)room + 256;
+    *address = (Address)block + 256;
     return OK;
 }
 Status cuMemFreeAsync(Address address, void *s) {
     CALLED("cuMemFreeAsync stream=%#lx", number(s));
-    size_t *room = (size_t *)(address - 256);
-    in_use -= *room;
-    free(room);
+    Block **link = &blocks;
+    while (*link && (Address)*link + 256 != address) link = &(*link)->next;
+    if (!*link) return INVALID_VALUE;
+    Block *block = *link;
+    *link = block->next;
+    in_use -= block->n;
+    free(block);
+    return OK;
+}
+Status cuPointerGetAttribute(void *value, int attribute, Address address) {
+    Block *block = blocks;
+    while (block && (address < (Address)block + 256 || address >= (Address)block + 256 + block->n))
+        block = block->next;
+    if (!block || attribute != 9) return INVALID_VALUE; /* of which device */
+    *(int *)value = 0;
     return OK;
 }
 Status cuMemGetInfo(size_t *left, size_t *all) { *all = total(); *left = *all - in_use; return OK; }

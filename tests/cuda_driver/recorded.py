@@ -77,6 +77,7 @@ def test_it_is_a_card(card):
     assert (card.name, card.compute_capability, card.index) == ("recorder 0", (9, 0), 0)
     assert tj.cuda.is_available() and tj.cuda.device_count() == 1
     assert tj.cuda.get_device_name() == "recorder 0" and card.block == BLOCK
+    assert tj.cuda.get_device_properties()[1:] == (9, 0, 64 * 2**20, 1024)
 
 
 def test_what_a_launch_says(card):
@@ -380,6 +381,42 @@ def test_streams_events_and_threads(card):
     assert called(side.synchronize) == [f"cuStreamSynchronize {side.cuda_stream:#x}"]
     DRIVER.recorder_fail(b"cuStreamQuery", 600, 1)  # not ready
     assert not side.query()
+
+
+def test_streams_of_other_libraries_stay_theirs(card):
+    theirs = tj.cuda.Stream()
+    streams = [tj.cuda.ExternalStream(theirs.cuda_stream), card.stream_of(2)]
+    assert streams[0] == theirs
+    assert called(streams.clear) == []
+    assert called(theirs.synchronize) == [f"cuStreamSynchronize {theirs.cuda_stream:#x}"]
+    handle = theirs.cuda_stream
+    streams = [theirs]
+    del theirs
+    assert called(streams.clear) == [f"cuStreamDestroy {handle:#x}"]
+
+
+class Theirs:
+    """An array of a library that works in a stream of its own."""
+
+    def __init__(self, address, stream):
+        self.__cuda_array_interface__ = {
+            "shape": (4,), "typestr": "<f4", "data": (address, False), "strides": None,
+            "version": 3, "stream": stream,
+        }  # fmt: skip
+
+
+def test_arrays_of_other_libraries_are_waited_for_and_given_back_in_order(card):
+    memory, theirs, held = card.allocate(16), tj.cuda.Stream(), []
+    stream = theirs.cuda_stream
+    lines = called(lambda: held.append(tj.as_tensor(Theirs(memory.address, stream))))
+    assert held[0].data_ptr() == memory.address and held[0].device.index == 0
+    (event,) = re.findall(f"cuEventRecord (\\S+) stream={stream:#x}", "".join(lines))
+    assert f"cuStreamWaitEvent 0x1 event={event}" in lines
+    assert not [line for line in lines if "Memcpy" in line or "Destroy" in line]
+    assert "cuCtxSynchronize" in called(held.clear)  # before its owner may use it again
+    host = np.zeros(4, np.float32)
+    with pytest.raises(tj.errors.DeviceError, match="no address of a GPU's memory"):
+        tj.as_tensor(Theirs(host.ctypes.data, None))
 
 
 def test_every_thread_gets_the_context(card):

@@ -89,6 +89,7 @@ class Card:
         self.block = BLOCK
         self.places: collections.deque[Any] = collections.deque(maxlen=N_PLACES)
         self.compute_capability = probe.compute_capability(self.driver, device)
+        self.n_multiprocessors = probe.attribute(self.driver, device, "MULTIPROCESSOR_COUNT")
         self.is_only = self._check("cuDeviceGetCount", self.driver.cuDeviceGetCount()) == 1
         self.context = self._check("", self.driver.cuDevicePrimaryCtxRetain(device))
         self.name = self.call("cuDeviceGetName", 256, device).split(b"\0")[0].decode()

@@ -98,6 +98,7 @@ class Machine(Protocol):
     """Which: the 1 of cuda:1."""
     name: str
     compute_capability: tuple[int, int]
+    n_multiprocessors: int
     block: int
     """Threads of a block that kernels are to be made for."""
     stream: Any

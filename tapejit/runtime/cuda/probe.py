@@ -67,15 +67,14 @@ def device(index: int) -> Any:
 
 def compute_capability(cuda: Any, found: Any) -> tuple[int, int]:
     """(9, 0) of an H100."""
-    words = cuda.CUdevice_attribute
-    return (
-        _value(
-            cuda.cuDeviceGetAttribute(words.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, found)
-        ),
-        _value(
-            cuda.cuDeviceGetAttribute(words.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, found)
-        ),
-    )
+    major = attribute(cuda, found, "COMPUTE_CAPABILITY_MAJOR")
+    return major, attribute(cuda, found, "COMPUTE_CAPABILITY_MINOR")
+
+
+def attribute(cuda: Any, found: Any, name: str) -> int:
+    """One of the numbers that the driver knows of a GPU."""
+    number = getattr(cuda.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{name}")
+    return _value(cuda.cuDeviceGetAttribute(number, found))
 
 
 def count_devices() -> int:

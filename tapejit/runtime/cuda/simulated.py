@@ -103,6 +103,7 @@ class SimulatedMachine:
 
     name = "simulated GPU"
     compute_capability: tuple[int, int] = (8, 0)
+    n_multiprocessors = 1
     block = 8
 
     def __init__(self, index: int = 0, total_bytes: int = TOTAL_BYTES):
