@@ -27,12 +27,14 @@ from test_loop_ir import assert_same, one, random_kernel, reduction, store
 
 from tapejit import dtypes
 from tapejit.autodiff import reverse
+from tapejit.build import Builder
 from tapejit.codegen import scalar_math
-from tapejit.codegen.cuda import functions
+from tapejit.codegen.cuda import functions, kernels
 from tapejit.codegen.cuda.kernels import launches_of
 from tapejit.errors import KernelError
 from tapejit.expressions import FUNCTIONS, MATH, PREDICATES
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, RowStep, View
+from tapejit.registry import OPS
 from tapejit.runtime import reference
 from tapejit.schedule import templates
 from tapejit.schedule.planner import schedule
@@ -222,6 +224,44 @@ def test_reductions(reduce, dtype, steps, kept, shape):
         assert (error < 200 * np.finfo(NUMPY[dtype]).eps).all()
     else:
         assert_same([got], [want])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_indices_of_64_bits(seed, monkeypatch):
+    """As for arrays that int32 does not reach."""
+    monkeypatch.setattr(kernels, "SMALL_INDEX", 1)
+    rng = np.random.default_rng(seed)
+    kernel = random_kernel(rng, 1 + seed % 3, 9)
+    case = make_case(kernel, (*((3, 4)[: seed % 3]), 35), seed)
+    assert_same(run_case(case), expected(case))
+    steps = test_rows.value_and_gradient(test_rows.softmax, *[aval((5, 37), dtypes.float64)] * 2)
+    assert agrees(steps, test_rows.draw(steps, seed), 1e-10)
+
+
+@pytest.mark.parametrize("block", [8, 64, 256])
+@pytest.mark.parametrize("shape", [(40, 33), (2, 35, 70), (33, 5)])
+def test_transposes(shape, block):
+    """A sum of an array and one that lies across, and a copy."""
+    random = np.random.default_rng(0)
+    builder = Builder()
+    a = builder.input(aval(shape, dtypes.float32))
+    b = builder.input(aval((*shape[:-2], shape[-1], shape[-2]), dtypes.float32))
+    axes = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
+    across = OPS["permute"](b, axes=axes)
+    rows = [(a * 2.0 + across).row, (across * 0.5).row]
+    program = Program(builder.tape, [a.row, b.row], rows)
+    arrays = [random.normal(size=x.shape).astype(np.float32) for x in (a, b)]
+    assert agrees(program, arrays, 1e-6, block)
+
+
+@pytest.mark.parametrize("length", [100, 700])
+def test_rows_longer_than_registers(length, monkeypatch):
+    """They are read again for each loop."""
+    monkeypatch.setattr(kernels, "HELD", 2)
+    for function in test_rows.FUNCTIONS:
+        a = aval((3, length), dtypes.float64)
+        program = test_rows.value_and_gradient(function, a, a)
+        assert agrees(program, test_rows.draw(program), 1e-10)
 
 
 @pytest.mark.parametrize("block", [8, 32, 128])

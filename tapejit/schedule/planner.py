@@ -63,7 +63,7 @@ class _Planner:
             self.number.setdefault(row, self.add("input", aval.dtype, aval.shape, position))
         claimed = self.claim_results()
         steps = self.steps()
-        order = find_rows(steps)
+        order = find_rows(steps, self.device)
         shared: dict[int, int] = {}
         results = {placement.root[row] for row in program.outputs}
         for rows in order:

@@ -32,6 +32,10 @@ from tapejit.schedule.templates import weight_of
 
 LONGEST = 16384
 """Elements of a row: 64 KiB of float32, so that a few operands of it fit in L2."""
+LONGEST_ON_DEVICE = 1 << 17
+"""The same on a GPU with MANY rows or more, where blocks read their rows from its cache again."""
+MANY = 64
+"""Rows from which there are blocks enough."""
 SHORTEST = 16
 """Elements of a row: below, a loop over whole rows gains less than its beginning costs."""
 EASY = 8
@@ -77,7 +81,8 @@ class Step(NamedTuple):
 class _Steps:
     """Steps in order, and who waits for whom."""
 
-    def __init__(self, steps: list[Step]):
+    def __init__(self, steps: list[Step], device: bool):
+        self.device = device
         self.bodies = [step.body for step in steps]
         self.group: dict[int, Rows] = {}
         self.last = -1  # of all steps in groups
@@ -110,7 +115,9 @@ class _Steps:
         first = self.bodies[seed]
         rows = Rows(first.space, outer, [])
         length = math.prod([rows.space[axis] for axis in rows.inner])
-        if not (SHORTEST <= length <= LONGEST and self.suits(first, rows)):
+        is_wide = self.device and math.prod(rows.along_outer) >= MANY
+        longest = LONGEST_ON_DEVICE if is_wide else LONGEST
+        if not (SHORTEST <= length <= longest and self.suits(first, rows)):
             return rows
         waiting, seen, apart = [seed], {seed}, {}
         while waiting:
@@ -237,12 +244,12 @@ class _Steps:
         return order
 
 
-def find_rows(planned: list[Step]) -> list[int | Rows]:
+def find_rows(planned: list[Step], device: bool = False) -> list[int | Rows]:
     """The order of planned steps: the numbers of those that stay alone, and row kernels."""
     alone: list[int | Rows] = list(range(len(planned)))
     if not any(step.body is not None and any(step.body.row_reductions()) for step in planned):
         return alone
-    steps = _Steps(planned)
+    steps = _Steps(planned, device)
     for seed, outer in steps.seeds():
         if seed not in steps.group:
             rows = steps.grow(seed, outer)

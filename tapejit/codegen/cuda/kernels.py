@@ -25,8 +25,11 @@ BLOCKS = 16384
 each thread then takes several elements."""
 BLOCKS_THAT_ADD = 4096
 """The same where each block leaves partial results of its own."""
-ENOUGH = 8
-"""Elements a thread from which more blocks are worth their partial results."""
+ENOUGH = 16
+"""Elements a thread from which more blocks are worth their partial results; those of
+BLOCKS_THAT_ADD blocks of 256 threads are just enough for one."""
+TILE = 32
+"""Rows of a tile where an operand lies across: a cache line of float32, read whole by a block."""
 LONGEST_SUM = 512
 """Numbers that one thread adds up in a row, about: errors grow with this, not with the length."""
 BATCH = 4
@@ -162,8 +165,9 @@ def _walk(
         if len(lengths) == 1 or lengths[-1] < max(block // 32, 2):
             return Walk(tuple(axes), (), index, batch=_batch(part, tuple(axes), BATCH)), 1
         kept = tuple(axes[:-1])
-        is_sum = False
+        is_sum, is_crossed = False, _is_crossed(part)
     else:
+        is_crossed = False
         is_sum = any(output.reduce is not None for output in part.kernel.outputs)
     reduced = tuple([axis for axis in axes if axis not in kept])
     n_kept = math.prod([lengths[axis] for axis in kept])
@@ -173,6 +177,8 @@ def _walk(
         nested = len(reduced) > 1 and lengths[-1] >= min(64, block)
         length = lengths[-1] if nested else n_reduced
         lanes = next(n for n in (block, block // 8, block // 32, 1) if 0 < n <= max(length, 1))
+        if is_crossed:
+            lanes = max(min(lanes, block // TILE), 1)
     else:
         lanes = block // min(max(block // 8, 1), _power(n_kept))
         while lanes > 1 and n_reduced < 2 * lanes:
@@ -189,6 +195,15 @@ def _walk(
     batch = _batch(part, reduced, most)
     walk = Walk(kept, reduced, index, lanes, inner not in reduced, nested, splits > 1, batch=batch)
     return walk, splits
+
+
+def _is_crossed(part: Part) -> bool:
+    """Whether neighbours along the last axis but one are neighbours in some operand's memory, and
+    those along the last in another's: a transpose.  Then a block takes a tile of both axes, so
+    that what it reads and what it writes are whole cache lines."""
+    ends = {strides[-2:] for strides in part.strides}
+    across = any(outer == 1 and inner not in (0, 1) for outer, inner in ends)
+    return across and any(inner == 1 for _, inner in ends) and part.lengths[-2] >= TILE
 
 
 def _batch(part: Part, axes: tuple[int, ...], most: int) -> int:
@@ -220,7 +235,10 @@ def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> Walk:
     longest = max(parts, key=lambda part: part.lengths[-1])
     length = longest.lengths[-1]
     weight = sum(weight_of(fn) for part in parts for fn, _, _ in part.kernel.nodes)
-    streamed = _walk(longest, outer, block, can_split=False)[0]._replace(batch=1)
+    streamed = _walk(longest, outer, block, can_split=False)[0]
+    most = -(-length // streamed.lanes)
+    batch = min(_batch(part, (len(outer),), most) for part in parts if part.lengths[-1] == length)
+    streamed = streamed._replace(batch=batch)
     for lanes in [n for n in (block // 32, block // 8, block) if n]:
         batch = _power(-(-length // lanes))
         if batch > (HELD if lanes == block else HELD // 2) or batch * weight > HELD_WEIGHT:

@@ -205,7 +205,8 @@ class KernelText:
         if walk.held:
             self.hold(private)
         elif walk.batch > 1:
-            self.put_loads_in_arrays(self.loops[0])
+            for loop in self.loops:
+                self.put_loads_in_arrays(loop)
 
     def function(
         self, numbers: dict[str, int], partials: dict[tuple[int, int], Argument]
