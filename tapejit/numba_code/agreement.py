@@ -20,8 +20,8 @@ import numpy as np
 
 from tapejit.errors import TraceError
 from tapejit.numba_code.arrays import Cells
+from tapejit.sites import describe_site, user_site
 from tapejit.tensor.core import Tensor
-from tapejit.tensor.recording import describe_site, user_site
 
 TOLERANCE = {4: (1e-2, 1e-4), 8: (1e-5, 1e-8)}
 """Relative and absolute, by bytes of a float: what other orders of summation stay far below."""

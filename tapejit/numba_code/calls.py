@@ -22,8 +22,9 @@ from tapejit.errors import TraceError
 from tapejit.numba_code import agreement
 from tapejit.numba_code.arrays import Cells, Memory
 from tapejit.numba_code.names import Names, python_body
+from tapejit.sites import describe_site, user_site
 from tapejit.tensor.core import Tensor, as_data
-from tapejit.tensor.recording import describe_site, state, user_site
+from tapejit.tensor.recording import state
 
 
 class _Session(threading.local):

@@ -22,9 +22,9 @@ import numpy as np
 from tapejit.errors import TraceError
 from tapejit.numba_code.arrays import Cells, call, converted, made, plain
 from tapejit.registry import OPS
+from tapejit.sites import describe_site, user_site
 from tapejit.tensor.core import Tensor, apply
 from tapejit.tensor.front import FUNCTIONS
-from tapejit.tensor.recording import describe_site, user_site
 
 # ---------------------------------------------------------------- numbers
 

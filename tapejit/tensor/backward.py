@@ -30,10 +30,11 @@ from tapejit.runtime.devices import MEMORY, moved, owned
 from tapejit.runtime.eager import evaluate
 from tapejit.runtime.interpreter import Sweep
 from tapejit.simplify import simplify
+from tapejit.sites import describe_site
 from tapejit.tape import Program, Tape, needed_rows, with_inputs
 from tapejit.tensor.calls import Level, calls_below
 from tapejit.tensor.core import Tensor, apply, optional, wrap
-from tapejit.tensor.recording import Recording, describe_site, open_new, state
+from tapejit.tensor.recording import Recording, open_new, state
 from tapejit.tensor.replaying import RULES, replay
 
 _ADD, _DETACH = OPS["add"], OPS["detach"]

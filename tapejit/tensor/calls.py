@@ -25,9 +25,10 @@ from tapejit.errors import AutogradError, StaleTape
 from tapejit.registry import OPS, kind
 from tapejit.runtime.devices import another
 from tapejit.shapes import Aval
+from tapejit.sites import user_site
 from tapejit.tape import dependent_rows
 from tapejit.tensor.core import Tensor, apply, new_leaf, place, wrap
-from tapejit.tensor.recording import Recording, seal_if_long, state, user_site, version
+from tapejit.tensor.recording import Recording, seal_if_long, state, version
 
 _CALL, _DETACH = OPS["call"], OPS["detach"]
 

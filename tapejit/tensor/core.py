@@ -27,15 +27,9 @@ from tapejit.runtime.cuda.exchange import is_on_gpu, shared
 from tapejit.runtime.devices import MEMORY, current, moved
 from tapejit.runtime.eager import EVALUATE, evaluate, evaluator_for
 from tapejit.shapes import CPU, Aval, aval
+from tapejit.sites import describe_site, user_site
 from tapejit.tensor.docstrings import described
-from tapejit.tensor.recording import (
-    ROW_LIMIT,
-    Recording,
-    describe_site,
-    seal_if_long,
-    state,
-    user_site,
-)
+from tapejit.tensor.recording import ROW_LIMIT, Recording, seal_if_long, state
 
 # ---------------------------------------------------------------- silence
 #

@@ -13,7 +13,7 @@ import math
 from types import CodeType, FrameType
 
 from tapejit.errors import AutogradError
-from tapejit.tensor.recording import describe_site
+from tapejit.sites import describe_site
 
 _WITHOUT_SLOPE = {"ceil", "floor", "trunc", "isclose", "isfinite", "isinf", "isnan"}
 _FUNCTIONS = {name for name in vars(math) if name[0] != "_"} - _WITHOUT_SLOPE

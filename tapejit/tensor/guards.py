@@ -17,8 +17,9 @@ import numpy as np
 
 from tapejit.dtypes import BOOL
 from tapejit.runtime.devices import MEMORY, on_host
+from tapejit.sites import describe_site, user_site
 from tapejit.tensor.core import Tensor
-from tapejit.tensor.recording import describe_site, state, user_site
+from tapejit.tensor.recording import state
 
 
 def read(tensor: Tensor):

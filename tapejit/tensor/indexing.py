@@ -21,6 +21,7 @@ from tapejit.registry import OPS, infer_kind
 from tapejit.runtime.devices import on_host
 from tapejit.runtime.eager import evaluate
 from tapejit.shapes import CPU, broadcast
+from tapejit.sites import user_site
 from tapejit.tensor.core import Tensor, apply, as_data, check_range, number_as, to_place, wrap
 from tapejit.tensor.front import FUNCTIONS, named
 from tapejit.tensor.guards import read
@@ -35,7 +36,7 @@ from tapejit.tensor.inplace import (
     copy_if_in,
     view,
 )
-from tapejit.tensor.recording import state, user_site
+from tapejit.tensor.recording import state
 
 _SLICE, _RESHAPE, _PERMUTE = OPS["slice"], OPS["reshape"], OPS["permute"]
 

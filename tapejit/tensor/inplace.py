@@ -22,6 +22,7 @@ from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.devices import MEMORY, layout, moved, owned
 from tapejit.runtime.eager import evaluate
 from tapejit.shapes import CPU
+from tapejit.sites import user_site
 from tapejit.tensor.core import (
     ERROR_STATE,
     SILENT,
@@ -37,7 +38,7 @@ from tapejit.tensor.core import (
     wrap,
 )
 from tapejit.tensor.docstrings import in_place_docstring
-from tapejit.tensor.recording import live, note_mutation, root, state, user_site
+from tapejit.tensor.recording import live, note_mutation, root, state
 
 # ---------------------------------------------------------------- views
 

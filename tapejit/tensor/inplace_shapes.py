@@ -10,6 +10,7 @@ import weakref
 
 from tapejit.errors import AutogradError
 from tapejit.registry import OPS
+from tapejit.sites import user_site
 from tapejit.tensor.core import Tensor, optional, storage
 from tapejit.tensor.diagonals import diagonal
 from tapejit.tensor.front import method
@@ -23,7 +24,7 @@ from tapejit.tensor.inplace import (
     view,
 )
 from tapejit.tensor.parts import as_strided
-from tapejit.tensor.recording import state, user_site
+from tapejit.tensor.recording import state
 from tapejit.tensor.shaping import squeeze, t, transpose, unsqueeze
 
 # ---------------------------------------------------------------- the change

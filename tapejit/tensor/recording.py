@@ -16,12 +16,10 @@ line.  A value recorded before a change and needed after it is stale, which back
 
 from __future__ import annotations
 
-import linecache
 import sys
 import threading
 import weakref
 from itertools import count
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -446,32 +444,3 @@ def version(value) -> int:
     """How often the storage of `value` was changed in place."""
     entry = _versions.get(id(root(value)))
     return entry[0] if entry else 0
-
-
-# ---------------------------------------------------------------- the user's line
-
-_PACKAGE = __name__.rpartition(".tensor")[0]
-
-
-def user_site(frame: FrameType | None = None):
-    """(code object, instruction) of the innermost frame outside tapejit."""
-    frame = frame or sys._getframe(1)
-    while frame.f_back is not None:
-        name = frame.f_globals.get("__name__", "")
-        if not (name == _PACKAGE or name.startswith(_PACKAGE + ".")):
-            break
-        frame = frame.f_back
-    return frame.f_code, frame.f_lasti
-
-
-def describe_site(site) -> str:
-    """FILE:LINE and the source text of a site."""
-    if site is None:
-        return "an unknown line"
-    code, instruction = site
-    line = code.co_firstlineno
-    for start, end, number in code.co_lines():
-        if start <= instruction < end and number is not None:
-            line = number
-    text = linecache.getline(code.co_filename, line).strip()
-    return f"{code.co_filename}:{line}" + (f"  {text}" if text else "")

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tapejit.shapes import CPU
-from tapejit.tensor.recording import describe_site
+from tapejit.sites import describe_site
 from tapejit.transforms import trees
 
 COMPARED = 4
