@@ -1,6 +1,6 @@
 """Where in the user's code something was asked for: what messages and guards name.
 
-A site is (code object, instruction), which costs nothing to keep; `describe_site` makes words of it.
+A site is (code object, instruction), cheap to keep; `describe_site` makes words of it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "tapejit"
 
 FLOORS = {
-    "ground": ("errors locks library", "bounded config dtypes expressions cache", "shapes"),
+    "ground": ("errors locks library sites", "bounded config dtypes expressions cache", "shapes"),
     "words": ("registry", "families tape plan"),
     "grammar": ("build verify pretty",),
     "vocabulary": ("ops",),

@@ -32,7 +32,7 @@ from tapejit.errors import KernelError, LaunchError, OutOfMemory
 from tapejit.locks import Lock
 from tapejit.runtime.cuda import probe
 from tapejit.runtime.cuda.cubins import cubin_of
-from tapejit.runtime.cuda.machine import MemoryUse
+from tapejit.runtime.cuda.machine import Launched, MemoryUse
 from tapejit.runtime.cuda.staging import Staging
 from tapejit.runtime.cuda.streams import (
     LEGACY,
@@ -41,6 +41,7 @@ from tapejit.runtime.cuda.streams import (
     CardStream,
     is_driver_there,
 )
+from tapejit.sites import here
 
 BLOCK = 128
 N_PLACES = 16
@@ -140,7 +141,7 @@ class Card:
 
     def _error(self, function: str, name: str, number: int = 0) -> Exception:
         """What a status means, with the launches that may be the cause of it."""
-        places = [str(place) for place in self.places if place is not None]
+        places = [str(one) for one in self.places if one.place is not None]
         if places and settings.blocking:
             said = f"  launched by {places[-1]}"
         elif places:
@@ -271,7 +272,7 @@ class Card:
         def launch(grid: int, arguments: Sequence[int], place: Any = None):
             assert len(arguments) == n_parameters, "the driver does not count them"
             self._enter()
-            self.places.append(place)
+            self.places.append(Launched(place, here.site))
             stream = current.stream or default
             try:
                 launch_kernel(stream.core, _configuration(grid, block), kernel, *arguments)
@@ -303,7 +304,7 @@ class Card:
 
     def note(self, place: Any):
         """Remember what was launched."""
-        self.places.append(place)
+        self.places.append(Launched(place, here.site))
 
     def settle(self):
         """Wait for a launch, in the setting `blocking`."""

@@ -17,9 +17,21 @@ from tapejit.codegen.cuda.launches import Function
 from tapejit.config import settings
 from tapejit.errors import GpuUnavailable
 from tapejit.locks import Lock
+from tapejit.sites import Site, describe_site
 
 Place = Any
-"""What an error says about a launch: its text, or what str() makes of it when one is raised."""
+"""What an error says was launched: its text, or what str() makes of it when one is raised."""
+
+
+class Launched(NamedTuple):
+    """What was launched, and the user's line that asked for it."""
+
+    place: Place
+    site: Site | None
+
+    def __str__(self):
+        where = "" if self.site is None else f" at {describe_site(self.site)}"
+        return f"{self.place}{where}"
 
 
 class Memory(Protocol):
@@ -126,7 +138,7 @@ class Machine(Protocol):
         """launch(grid, arguments, place=None) of a function, whose code is made or found now.
 
         arguments  addresses for pointers, and numbers: plain ints
-        place      names the operation and the user's line, if the launch fails
+        place      names the operation, if the launch fails; `sites.here` has the user's line
         """
         ...
 

@@ -50,6 +50,7 @@ from tapejit.schedule.describe import describe
 from tapejit.schedule.memory import ALIGNMENT, Block, lay_out
 from tapejit.schedule.planner import schedule
 from tapejit.schedule.views import contiguous, is_contiguous
+from tapejit.sites import here, user_site
 from tapejit.tape import Program
 from tapejit.verify import verify_program
 
@@ -157,6 +158,7 @@ class DeviceProgram:
                 numbers.append(k)
         if numbers:
             machine.copy_in(arena, self._packed(inputs, numbers))
+        here.site = user_site()
         self._launch(*addresses, *[one.address for one in memory])
         if self._statuses is not None:
             self._statuses.launched()

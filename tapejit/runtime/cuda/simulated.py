@@ -21,9 +21,10 @@ import numpy as np
 from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import LaunchError, OutOfMemory
 from tapejit.locks import Lock
-from tapejit.runtime.cuda.machine import MemoryUse
+from tapejit.runtime.cuda.machine import Launched, MemoryUse
 from tapejit.runtime.cuda.races import Races
 from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
+from tapejit.sites import here
 
 COUNT = 2
 """How many there are: two, so that mixing them can be tried."""
@@ -212,11 +213,12 @@ class SimulatedMachine:
                     "parameters and 1 or more blocks"
                 )
             arguments = tuple(arguments)
-            self._do(lambda: run(grid, arguments, place))
+            launched = Launched(place, here.site)
+            self._do(lambda: run(grid, arguments, launched))
 
-        def run(grid, arguments, place):
+        def run(grid, arguments, launched):
             self.n_launches += 1
-            self.places.append(place)
+            self.places.append(launched)
             try:
                 with self._lock:
                     races = Races(kernel.now)
@@ -224,7 +226,7 @@ class SimulatedMachine:
                     kernel.run(grid, [self._argument(*one, races) for one in given])
             except Exception as error:
                 block, thread, _ = kernel.now.moment
-                where = "" if place is None else f"\n  launched by {place}"
+                where = "" if launched.place is None else f"\n  launched by {launched}"
                 raise LaunchError(
                     f"cuda:{self.index}: a kernel failed in block {block}, thread {thread}: "
                     f"{type(error).__name__}: {error}{where}\n\n{function.source}"

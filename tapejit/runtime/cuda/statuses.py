@@ -11,15 +11,21 @@ Start at `check`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from tapejit.errors import AxisError, LinAlgError, TapejitError
 from tapejit.locks import Lock
 from tapejit.plan import LoopStep
 from tapejit.runtime.cuda.machine import Machine
+from tapejit.sites import Site, describe_site, here
 
-_waiting: dict[tuple[int, int], dict[Statuses, None]] = {}
-"""By machine and stream: whose launches were not looked at."""
+N_SITES = 8
+"""How many lines an error names."""
+
+_waiting: dict[tuple[int, int], dict[Statuses, dict[Site, None]]] = {}
+"""By machine and stream: whose launches were not looked at, and the lines that asked for them."""
 _LOCK = Lock()
 
 
@@ -39,19 +45,25 @@ class Statuses:
     def launched(self) -> None:
         """A call was made on the current stream."""
         key = _stream_of(self.machine)
-        waiting = _waiting.get(key)
-        if waiting is None or self not in waiting:
+        sites = _waiting.get(key, {}).get(self)
+        if sites is None:
             with _LOCK:
-                _waiting.setdefault(key, {})[self] = None
+                sites = _waiting.setdefault(key, {}).setdefault(self, {})
+        if here.site is not None and len(sites) < N_SITES:
+            sites[here.site] = None
 
-    def error(self) -> TapejitError | None:
-        """What the first loop that refused has to say; waits for the stream."""
+    def error(self, sites: Iterable[Site]) -> TapejitError | None:
+        """What the first loop that refused has to say; waits for the stream.
+
+        sites  the lines that it was called at
+        """
         values = np.empty(len(self.steps), np.int64)
         self.machine.copy_out(values, self.memory.address)
         if not values.any():
             return None
         self.machine.copy_in(self.memory.address, np.zeros_like(values))
-        return _error_of(self.steps[int(np.flatnonzero(values)[0])], self.machine.index)
+        step = self.steps[int(np.flatnonzero(values)[0])]
+        return _error_of(step, self.machine.index, map(describe_site, sites))
 
 
 def check(machine: Machine, all_streams: bool = False) -> None:
@@ -67,8 +79,8 @@ def check(machine: Machine, all_streams: bool = False) -> None:
     if not any(key in _waiting for key in keys):
         return
     with _LOCK:
-        waiting = {one: None for key in keys for one in _waiting.pop(key, {})}
-    errors = [statuses.error() for statuses in waiting]
+        waiting = [pair for key in keys for pair in _waiting.pop(key, {}).items()]
+    errors = [statuses.error(sites) for statuses, sites in waiting]
     for error in errors:
         if error is not None:
             raise error
@@ -78,12 +90,12 @@ def _stream_of(machine):
     return id(machine), int(machine.stream.handle)
 
 
-def _error_of(step, index):
+def _error_of(step, index, lines):
     """The operation's own error; which call it was is known only to within the last copy."""
     name = step.kind.op.name
     later = (
         f"\n  on cuda:{index}, whose operations run later than they are called: it is one of those "
-        "since the last copy to the host"
+        f"since the last copy to the host, at\n    " + "\n    ".join(lines)
     )
     if step.kind.op.family == "linalg":
         what = "not positive-definite" if name == "cholesky" else "singular"

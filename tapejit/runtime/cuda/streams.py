@@ -109,7 +109,7 @@ class CardGraph:
             give_back(self.card, "cuGraphExecDestroy", self.handle)
 
     def __str__(self):
-        return "a graph of " + ", ".join(str(place) for place in self.places)
+        return "a graph of " + ", ".join(str(one.place) for one in self.places)
 
     def launch(self):
         self.card.note(self)
