@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from tapejit.errors import TapejitError
 from tapejit.registry import Op, infer_aval
+from tapejit.shapes import CPU
 from tapejit.tape import Program, Tape, needed_rows
 
 # ---------------------------------------------------------------- data
@@ -89,6 +90,8 @@ def _check_inference(tape, row, after):
         raise _fault(
             tape, row, after, f"does not fit its operands {list(avals)}: {error}"
         ) from error
+    if avals and all(a.device == CPU and not a.ndim for a in avals):
+        inferred = inferred.on(kind.aval.device)  # numbers may lie anywhere
     if inferred is not kind.aval:
         raise _fault(tape, row, after, f"is {inferred} by inference from {list(avals)}")
 

@@ -1,14 +1,16 @@
-"""Copies and casts between arrays on a GPU: one loop over all elements.
+"""Copies and casts between arrays on a GPU, and what kernels lack for integers.
 
 Copies move elements as whole words, whatever they mean: a complex128 as two int64 along an axis of
 its own, so that any dtype can be copied and all bits stay.  Casts are for dtypes that loop kernels
-do not take; those that they take are cast in kernels.
+do not take; those that they take are cast in kernels, and fuse.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from tapejit import dtypes
 from tapejit.codegen.cuda.kernels import launches_of
 from tapejit.codegen.cuda.launches import Argument, Function, Launch, Launches
 from tapejit.dtypes import DType
@@ -49,64 +51,117 @@ def _steps(strides, standing):
     return "".join(steps)
 
 
-# ---------------------------------------------------------------- casts
+# ---------------------------------------------------------------- element by element
 
 BLOCKS = 4096
 """Of a launch, at most; each thread then takes several elements."""
 
 _PARAMETERS = {"uint8": "u8", "int8": "i8", "int16": "i16", "float16": "f16"}
 
+INTEGERS = {
+    "bitwise_and": "v0 & v1",
+    "bitwise_or": "v0 | v1",
+    "bitwise_xor": "v0 ^ v1",
+    "bitwise_not": "~v0",
+    "pow": """
+        r = int64(1)
+        if v1 < 0:
+            r = int64(0)
+            if v0 == 1 or (v0 == -1 and (v1 & 1) == 0):
+                r = int64(1)
+            elif v0 == -1:
+                r = int64(-1)
+        b, e = int64(v0), int64(v1)
+        while e > 0:
+            if e & 1:
+                r = r * b
+            b = b * b
+            e = e >> 1
+        r""",
+}
+"""Of integers v0, v1: what loop kernels have no function for.  The last line is the result.
+Negative powers are rounded towards 0, as in PyTorch."""
+
 
 def cast_launches(source: Operand, target: Operand, block: int) -> Launches:
-    """View 1, row-major, becomes view 0 in another dtype; neither is empty.
+    """View 1, row-major, becomes view 0 in another dtype; neither is empty."""
+    code = "v0"
+    if target.dtype is dtypes.bool_:
+        code = "v0 != 0"
+    elif source.dtype.is_floating_point and not target.dtype.is_floating_point:
+        code = "int64(v0)"
+    return _each(code, [source], target, block)
 
-    The kernel for two axes, from int8 to float16:
 
-        def kernel(x0, y0, n, n1, s0, s1):
+def integer_launches(
+    name: str, sources: Sequence[Operand], target: Operand, block: int
+) -> Launches:
+    """An operation of INTEGERS; operands broadcast, the last view is the row-major result."""
+    is_not = name == "bitwise_not" and target.dtype is dtypes.bool_
+    return _each("v0 == 0" if is_not else INTEGERS[name], sources, target, block)
+
+
+def _each(code: str, sources: Sequence[Operand], target: Operand, block: int) -> Launches:
+    """A kernel that computes the text from v0, v1... for each element.
+
+    A cast from int8 to float16 along two axes:
+
+        def kernel(x0, y0, n, n1, s0_0, s0_1):
             for i in range(cuda.grid(1), n, cuda.gridsize(1)):
-                v = x0[i // n1 * s0 + i % n1 * s1]
-                y0[i] = float16(v)
+                v0 = x0[i // n1 * s0_0 + i % n1 * s0_1]
+                y0[i] = float16(v0)
     """
-    assert source.shape == target.shape and is_contiguous(target.shape, target.strides)
-    names, numbers, place = [], [], "i"
-    if not is_contiguous(source.shape, source.strides):
-        place, rest = "", "i"
-        for axis in range(len(source.shape) - 1, -1, -1):
-            index = rest
-            if axis:
-                names.append(f"n{axis}")
-                numbers.append(source.shape[axis])
-                index, rest = f"{rest} % n{axis}", f"{rest} // n{axis}"
-            names.append(f"s{axis}")
-            numbers.append(source.strides[axis])
-            place += f"{' + ' if place else ''}{index} * s{axis}"
+    assert is_contiguous(target.shape, target.strides), target
+    numbers: dict[str, int] = {}
+    lines = [
+        f"v{k} = {_read(f'x{k}[{_place(k, source, target.shape, numbers)}]', source.dtype)}"
+        for k, source in enumerate(sources)
+    ]
+    *before, result = code.strip("\n").splitlines()
+    lines += [line[8:] for line in before]
+    result = result.strip()
+    lines.append(f"y0[i] = {result if target.dtype is dtypes.bool_ else _as(target, result)}")
+    pointers = [*(f"x{k}" for k in range(len(sources))), "y0"]
     text = "\n".join([
-        f"def kernel({', '.join(['x0', 'y0', 'n', *names])}):",
+        f"def kernel({', '.join([*pointers, 'n', *numbers])}):",
         "    for i in range(cuda.grid(1), n, cuda.gridsize(1)):",
-        f"        v = {_read(source.dtype)}",
-        f"        y0[i] = {_written(target.dtype, source.dtype)}",
+        *(f"        {line}" for line in lines),
         "",
-    ]).replace("PLACE", place)  # fmt: skip
-    pointers = [f"{_parameter(dtype)}*" for dtype in (source.dtype, target.dtype)]
-    function = Function(text, (*pointers, *["i64"] * (1 + len(numbers))), block)
+    ])  # fmt: skip
+    parameters = [f"{_parameter(x.dtype)}*" for x in (*sources, target)]
+    function = Function(text, (*parameters, *["i64"] * (1 + len(numbers))), block)
     n = math.prod(target.shape)
-    arguments = (Argument("view", 0), Argument("view", 1), n, *numbers)
-    return Launches((Launch(function, min(-(-n // block), BLOCKS), arguments),))
+    views = [Argument("view", k) for k in range(len(pointers))]
+    launch = Launch(function, min(-(-n // block), BLOCKS), (*views, n, *numbers.values()))
+    return Launches((launch,))
+
+
+def _place(k: int, source: Operand, shape: tuple[int, ...], numbers: dict[str, int]) -> str:
+    """Where element i of the result is read; lengths and strides go to `numbers`."""
+    extra = len(shape) - len(source.shape)
+    steps = [0 if n == 1 else s for n, s in zip(source.shape, source.strides, strict=True)]
+    steps = [0] * extra + steps
+    if source.shape == shape and is_contiguous(shape, source.strides):
+        return "i"
+    terms, rest = [], "i"
+    for axis in range(len(shape) - 1, -1, -1):
+        index = rest
+        if axis:
+            numbers[f"n{axis}"] = shape[axis]
+            index, rest = f"{rest} % n{axis}", f"{rest} // n{axis}"
+        numbers[f"s{k}_{axis}"] = steps[axis]
+        terms.append(f"{index} * s{k}_{axis}")
+    return " + ".join(reversed(terms)) or "0"
 
 
 def _parameter(dtype: DType) -> str:
     return dtype.kernel or _PARAMETERS[dtype.name]
 
 
-def _read(dtype: DType) -> str:
+def _read(text: str, dtype: DType) -> str:
     """An element in a dtype that is computed with."""
-    return "float32(x0[PLACE])" if dtype.name == "float16" else "x0[PLACE]"
+    return f"float32({text})" if dtype is dtypes.float16 else text
 
 
-def _written(dtype: DType, source: DType) -> str:
-    """The element v as it is stored."""
-    if dtype.name == "bool":
-        return "v != 0"
-    if source.is_floating_point and not dtype.is_floating_point:
-        return "int64(v)" if dtype.name == "int64" else f"{dtype.name}(int64(v))"
-    return f"{dtype.name}(v)"
+def _as(operand: Operand, text: str) -> str:
+    return f"{operand.dtype.name}({text})"

@@ -4,7 +4,7 @@
                     which costs their memory and leaves all multiplications to a library
     narrow dtypes   float16 in float32 and short integers in int32, cast before and behind: kernels
                     do not take them, and the result is the same
-    others          isinf of integers, bitwise_and of booleans, argmax of one number
+    others          isinf of integers, argmax of one number
 
 What an operation becomes fuses and shares memory with what is around it.  Start at `formed`.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from tapejit import dtypes
 from tapejit.build import Builder, Ref
-from tapejit.ops.comparison import logical_and, logical_not, logical_or, lt, ne
+from tapejit.ops.comparison import lt
 from tapejit.ops.copies import cast
 from tapejit.ops.correlation import output_lengths
 from tapejit.ops.linear import matmul, swap
@@ -67,7 +67,7 @@ def _form_of(kind, operands, has_blas=True) -> Callable | None:
         return OF_NUMBERS[name]
     if name in OF_INTEGERS and not operands[0].dtype.is_inexact:
         return OF_INTEGERS[name]
-    return OF_BOOLS.get(name) if operands[0].dtype is dtypes.bool_ else None
+    return None
 
 
 # ---------------------------------------------------------------- narrow dtypes
@@ -91,7 +91,7 @@ def _widened(kind, *operands):
     return cast(result, dtype=kind.aval.dtype.name)
 
 
-# ---------------------------------------------------------------- integers, booleans, numbers
+# ---------------------------------------------------------------- integers and numbers
 
 
 def _always(answer) -> Callable:
@@ -102,12 +102,6 @@ OF_INTEGERS = {
     "isinf": _always(False),
     "isfinite": _always(True),
     "signbit": lambda kind, x: lt(x, x.builder.literal(0, aval((), x.dtype))),
-}
-OF_BOOLS = {
-    "bitwise_and": lambda kind, x, y: logical_and(x, y),
-    "bitwise_or": lambda kind, x, y: logical_or(x, y),
-    "bitwise_xor": lambda kind, x, y: ne(x, y),
-    "bitwise_not": lambda kind, x: logical_not(x),
 }
 OF_NUMBERS = {"argmax": _always(0), "argmin": _always(0)}
 """Of arrays without axes."""

@@ -22,7 +22,8 @@ import numpy as np
 
 from tapejit.dtypes import DType
 from tapejit.plan import Buffer, KernelStep, LibraryStep, LoopStep, Plan, RowStep, View
-from tapejit.registry import Operand
+from tapejit.registry import Kind, Operand
+from tapejit.runtime.cuda.copies import INTEGERS
 from tapejit.runtime.cuda.libraries import CALLS
 from tapejit.schedule.loops import loop_step, takes, work_of
 from tapejit.schedule.pieces import pieces_of
@@ -66,6 +67,11 @@ class Steps(NamedTuple):
 def device_steps(plan: Plan) -> Steps:
     """Steps, and buffers, of a plan that was made for a device."""
     return _Steps(plan).run(plan)
+
+
+def is_of_integers(kind: Kind) -> bool:
+    """Whether a kernel of copies.py does it."""
+    return kind.op.name in INTEGERS and not kind.aval.dtype.is_inexact
 
 
 def operand_of(buffers: list[Buffer], view: View) -> Operand:
@@ -124,7 +130,7 @@ class _Steps:
         records = [self.buffers[view.buffer] for view in step.views]
         if all(r.role == "constant" or not math.prod(r.shape) for r in records):
             return [self.folded(step, records)]
-        if step.kind.op.name in CALLS:
+        if step.kind.op.name in CALLS or is_of_integers(step.kind):
             return [step]
         return self.copied(step) or self.by_loop(step) or [step]
 
@@ -235,6 +241,13 @@ def _view_as_complex(steps: _Steps, kind, views, target):
     return [Copy(views[0], _pairs(target), part)] if steps.dtype(views[0]) is part else []
 
 
+def _bits(steps: _Steps, kind, views, target):
+    dtype = kind.aval.dtype
+    if steps.dtype(views[0]).itemsize != dtype.itemsize:
+        return []
+    return [Copy(views[0], target, dtype)]
+
+
 def _conj(steps: _Steps, kind, views, target):
     return [] if kind.aval.dtype.is_complex else _same(steps, kind, views, target)
 
@@ -252,6 +265,7 @@ _COPIES = {
     "view_as_complex": _view_as_complex,
     "complex": _complex,
     "conj": _conj,
+    "bits": _bits,
 }
 """Operations that only take elements elsewhere -> (steps, kind, views, target) -> copies, or none
 where they do more.  Those that are written in pieces are schedule/pieces.py's."""
