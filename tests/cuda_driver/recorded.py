@@ -39,7 +39,7 @@ def kernel(x0, b0, y0, n0, n1):
     ("f32*", "bool*", "f64*", "i32", "i64"),
     64,
 )
-ILLEGAL_ADDRESS = 700
+ILLEGAL_ADDRESS, NOT_READY = 700, 600
 
 
 @pytest.fixture
@@ -379,7 +379,7 @@ def test_streams_events_and_threads(card):
     side.record_event(end)
     assert begin.elapsed_time(end) == 1.5 and end.query() and side.query()
     assert called(side.synchronize) == [f"cuStreamSynchronize {side.cuda_stream:#x}"]
-    DRIVER.recorder_fail(b"cuStreamQuery", 600, 1)  # not ready
+    DRIVER.recorder_fail(b"cuStreamQuery", NOT_READY, 1)
     assert not side.query()
 
 
@@ -393,6 +393,29 @@ def test_streams_of_other_libraries_stay_theirs(card):
     streams = [theirs]
     del theirs
     assert called(streams.clear) == [f"cuStreamDestroy {handle:#x}"]
+
+
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+def test_memory_goes_back_after_what_a_stream_that_has_gone_was_asked(card, whose):
+    held, theirs = [card.allocate(8)], tj.cuda.Stream()
+    side = tj.cuda.Stream() if whose == "ours" else tj.cuda.ExternalStream(theirs.cuda_stream)
+    handle = side.cuda_stream
+
+    def use():
+        nonlocal side
+        with tj.cuda.stream(side):
+            pass
+        del side
+
+    lines = called(use)
+    (event,) = re.findall(f"cuEventRecord (\\S+) stream={handle:#x}", "".join(lines))
+    assert (f"cuStreamDestroy {handle:#x}" in lines) == (whose == "ours")
+    DRIVER.recorder_fail(b"cuEventQuery", NOT_READY, 1)
+    lines = called(held.clear)
+    assert lines[-2:] == [f"cuStreamWaitEvent 0x1 event={event}", "cuMemFreeAsync stream=0x1"]
+    DRIVER.recorder_fail(b"", 0, 1)
+    held = [card.allocate(8)]
+    assert called(held.clear) == ["cuMemFreeAsync stream=0x1"]
 
 
 class Theirs:

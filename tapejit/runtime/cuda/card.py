@@ -97,6 +97,7 @@ class Card:
         self._current = _Current()
         self.default_stream = CardStream(self, LEGACY)
         self._used: weakref.WeakSet[CardStream] = weakref.WeakSet([self.default_stream])
+        self._left: list[CardEvent] = []  # the ends of streams that are used no more
         self._has_one_stream = True  # len(self._used) takes longer than an allocation
         self._staging = Staging(self)
         self._kernels: dict[Function, Callable[..., None]] = {}
@@ -217,6 +218,9 @@ class Card:
                     if other is not stream:
                         self._fence.record(other)
                         stream.wait(self._fence)
+                self._left = [end for end in self._left if not end.is_done()]
+                for end in self._left:
+                    stream.wait(end)
         self._enter()
         self._free(address, stream.handle)
 
@@ -319,9 +323,20 @@ class Card:
 
     @stream.setter
     def stream(self, stream: CardStream):
+        before, self._current.stream = self.stream, stream
+        stream.was_current = True
         self._used.add(stream)
         self._has_one_stream &= stream is self.default_stream
-        self._current.stream = stream
+        if not (before.is_ours or before in (stream, self.default_stream)):
+            self._used.discard(before)  # its owner may end it
+            self.leave(before)
+
+    def leave(self, stream: CardStream):
+        """Remember what was asked of a stream that may end now: memory goes back after it."""
+        end = self.new_event()
+        end.record(stream)
+        with self._lock:
+            self._left.append(end)
 
     def new_stream(self, priority: int = 0) -> CardStream:
         return CardStream.new(self, priority)
@@ -330,7 +345,7 @@ class Card:
         return CardStream(self, handle)
 
     def runs_only_in(self, handle: int) -> bool:
-        return all(stream.handle == handle for stream in list(self._used))
+        return not self._left and all(stream.handle == handle for stream in list(self._used))
 
     def number_of(self, address: int) -> int | None:
         self._enter()

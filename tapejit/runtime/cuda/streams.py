@@ -37,6 +37,8 @@ class CardStream:
 
     is_ours = False
     """Whether it is to be destroyed with this."""
+    was_current = False
+    """Whether it may have been asked to use memory."""
 
     def __init__(self, card: Card, handle: int):
         self.card, self.handle = card, handle
@@ -52,6 +54,9 @@ class CardStream:
 
     def __del__(self):
         if self.is_ours:
+            if self.was_current and is_driver_there():
+                with contextlib.suppress(LaunchError):
+                    self.card.leave(self)
             give_back(self.card, "cuStreamDestroy", self.handle)
 
     def __cuda_stream__(self):
