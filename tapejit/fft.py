@@ -16,7 +16,8 @@ from tapejit.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tapejit.ops.fourier import SCALES
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, legacy_name, wrap
+from tapejit.tensor.core import Tensor, apply, legacy_name
+from tapejit.tensor.creation import finish
 from tapejit.tensor.front import FUNCTIONS, named, offered
 
 __all__ = [
@@ -302,11 +303,11 @@ fft2, ifft2, rfft2, irfft2, hfft2, ihfft2 = map(
 # ---------------------------------------------------------------- frequencies
 
 
-def _frequencies(places, n, d, dtype, requires_grad):
+def _frequencies(places, n, d, dtype, requires_grad, device):
     dtype = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     if n < 0:
         raise ShapeError(f"fftfreq: {n} frequencies\n  try  a length that is not negative")
-    return wrap((places / (n * d or 1)).astype(dtype.dtype), dtype, tracked=bool(requires_grad))
+    return finish(places / (n * d or 1), dtype, requires_grad, device)
 
 
 def fftfreq(n, d=1.0, *, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -318,7 +319,7 @@ def fftfreq(n, d=1.0, *, dtype=None, device=None, requires_grad=False) -> Tensor
     """
     places = np.arange(n)
     return _frequencies(np.where(places < (n + 1) // 2, places, places - n), n, d, dtype,
-                        requires_grad)  # fmt: skip
+                        requires_grad, device)  # fmt: skip
 
 
 def rfftfreq(n, d=1.0, *, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -328,7 +329,7 @@ def rfftfreq(n, d=1.0, *, dtype=None, device=None, requires_grad=False) -> Tenso
     >>> tj.fft.rfftfreq(4)
     tensor([0.0000, 0.2500, 0.5000])
     """
-    return _frequencies(np.arange(n // 2 + 1), n, d, dtype, requires_grad)
+    return _frequencies(np.arange(n // 2 + 1), n, d, dtype, requires_grad, device)
 
 
 def _shifted(input, dim, sign):

@@ -125,7 +125,8 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False) ->
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     shape, dtype = input._aval.shape, input._aval.dtype.dtype
-    slopes = drawn(lambda g: np.asarray(g.uniform(lower, upper, shape), dtype))
+    device = input._aval.device
+    slopes = drawn(lambda g: np.asarray(g.uniform(lower, upper, shape), dtype), device=device)
 
     def pieces(x):
         return named(where(x > 0, x, x * slopes), "RreluWithNoiseFunctionalBackward0")
@@ -433,7 +434,8 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1) -> Tensor:
     tensor([1., 1.])
     """
     shape, dtype = logits._aval.shape, logits._aval.dtype.dtype
-    gumbels = drawn(lambda g: np.asarray(-np.log(g.standard_exponential(shape)), dtype))
+    sample = lambda g: np.asarray(-np.log(g.standard_exponential(shape)), dtype)  # noqa: E731
+    gumbels = drawn(sample, device=logits._aval.device)
     soft = reducing.softmax((logits + gumbels) / tau, dim)
     if not hard:
         return soft

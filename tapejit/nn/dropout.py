@@ -24,7 +24,8 @@ def _kept(input, shape, p, scale) -> Tensor:
     """`scale` with probability 1 - p, else 0, in the input's dtype."""
     dtype = input._aval.dtype.dtype
     precision = np.float64 if dtype.itemsize > 4 else np.float32
-    return drawn(lambda g: (g.random(shape, precision) >= p) * dtype.type(scale))
+    sample = lambda g: (g.random(shape, precision) >= p) * dtype.type(scale)  # noqa: E731
+    return drawn(sample, device=input._aval.device)
 
 
 def _channels(input):

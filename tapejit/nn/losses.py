@@ -18,6 +18,7 @@ from tapejit.errors import ArgumentError, DtypeError, SelectionError, ShapeError
 from tapejit.nn.activations import logsigmoid
 from tapejit.nn.calling import check_reduction, offered, reduced, reduction_of
 from tapejit.registry import OPS
+from tapejit.runtime.devices import on_host
 from tapejit.tensor import reducing
 from tapejit.tensor.arithmetic import where
 from tapejit.tensor.core import Tensor, apply, legacy_name
@@ -363,7 +364,7 @@ def counted(input, target, axis, ignore_index):
     is_counted = target != ignore_index
     inside = (target >= 0) & (target < n_classes)
     if not bool(read((inside | ~is_counted).all())):
-        values = np.asarray(target._value)
+        values = np.asarray(on_host(target._value))
         bad = values[(values != ignore_index) & ((values < 0) | (values >= n_classes))]
         raise SelectionError(f"Target {bad[0]} is out of bounds.")
     return is_counted, where(is_counted, target, 0)

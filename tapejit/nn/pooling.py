@@ -16,7 +16,7 @@ from tapejit.nn.calling import offered
 from tapejit.nn.windows import lengths_of, window_sums
 from tapejit.ops.pooling import adaptive_windows
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, apply, wrap
+from tapejit.tensor.core import Tensor, apply, data_beside
 from tapejit.tensor.front import FUNCTIONS, named
 
 # ---------------------------------------------------------------- windows
@@ -238,7 +238,7 @@ def _avg_pool(
         divisor = _divisor(input._aval.shape[-n:], attrs, count_include_pad)
     total = window_sums(input, *attrs)
     if isinstance(divisor, np.ndarray):
-        divisor = wrap(divisor.astype(input._aval.dtype.dtype))
+        divisor = data_beside(input, divisor.astype(input._aval.dtype.dtype))
     return named(total / divisor, f"AvgPool{n}DBackward0")
 
 
@@ -318,7 +318,7 @@ def _means(n, length, like):
     matrix = np.zeros((n, length), like._aval.dtype.dtype)
     for i, (start, end) in enumerate(adaptive_windows(n, length)):
         matrix[start:end, i] = 1.0 / (end - start)
-    return wrap(matrix)
+    return data_beside(like, matrix)
 
 
 @offered(top=True)
@@ -436,9 +436,9 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
     lengths = _unpooled_lengths(n, input, kernel_size, stride, padding, output_size)
     lead, size = input._aval.shape[:-n], math.prod(lengths)
     n_rows = math.prod(lead)
-    first = wrap(np.arange(n_rows).reshape(-1, 1) * size)
+    first = data_beside(input, np.arange(n_rows).reshape(-1, 1) * size)
     places = (indices.reshape(n_rows, -1) + first).reshape(-1)
-    zeros = FUNCTIONS["zeros"](n_rows * size, dtype=input.dtype)
+    zeros = input.new_zeros(n_rows * size)
     flat = apply(OPS["index_put"], (zeros, input.reshape(-1), places))
     return named(flat.reshape(*lead, *lengths), f"MaxUnpool{n}DBackward0")
 

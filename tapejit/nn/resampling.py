@@ -18,7 +18,7 @@ from tapejit.nn.windows import lengths_of, window_attributes, windows
 from tapejit.ops.correlation import output_lengths
 from tapejit.registry import OPS
 from tapejit.tensor import padding as paddings
-from tapejit.tensor.core import Tensor, apply, wrap
+from tapejit.tensor.core import Tensor, apply, data_beside
 from tapejit.tensor.front import named
 from tapejit.tensor.padding import picked
 
@@ -62,7 +62,7 @@ def _smooth(x, axis, length, ratio, align_corners, is_cubic):
     shape = [-1 if i == axis else 1 for i in range(x.ndim)]
     parts = [
         picked(x, axis, np.clip(begin + offset, 0, n - 1))
-        * wrap(weight.astype(x._aval.dtype.dtype).reshape(shape))
+        * data_beside(x, weight.astype(x._aval.dtype.dtype).reshape(shape))
         for offset, weight in enumerate(weights)
     ]
     return functools.reduce(operator.add, parts)

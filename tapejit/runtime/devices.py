@@ -13,6 +13,7 @@ import numpy as np
 
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.machine import Machine, machine
+from tapejit.schedule.views import view_of
 from tapejit.shapes import CPU
 
 MEMORY = (np.ndarray, DeviceArray)
@@ -76,6 +77,17 @@ def another(value: Any) -> Any:
     if isinstance(value, DeviceArray):
         return value.view(value.shape, value.strides)
     return value.view() if isinstance(value, np.ndarray) else value.dtype.type(value)
+
+
+def can_view(value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether memory can be seen in another shape, of as many elements, without a copy."""
+    if isinstance(value, DeviceArray):
+        return view_of("reshape", (), value.shape, (0, value.strides), shape) is not None
+    try:
+        value.view().reshape(shape, copy=False)
+    except ValueError:
+        return False
+    return True
 
 
 def layout(value: Any) -> tuple[int, tuple[int, ...]]:

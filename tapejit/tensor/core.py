@@ -619,6 +619,11 @@ def as_data(value) -> Tensor:
     return data
 
 
+def data_beside(x: Tensor, array) -> Tensor:
+    """An array or number of our own as data where a tensor lies."""
+    return wrap(moved(np.asarray(array)[()], x._aval.device))
+
+
 def from_array(array) -> Tensor:
     """An array or NumPy scalar as data, sharing memory where its layout allows.
 

@@ -13,7 +13,7 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.shapes import normalize_axes, normalize_axis
-from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.core import Tensor, as_data, data_beside
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.joining import cat
 from tapejit.tensor.ordering import argsort, searchsorted
@@ -208,7 +208,7 @@ def polyval(p, x) -> Tensor:
 def _polyder(p, m=1):
     for _ in range(m):
         n = p._aval.size - 1
-        p = narrow(p, 0, 0, n) * as_data(np.arange(n, 0, -1))
+        p = narrow(p, 0, 0, n) * data_beside(p, np.arange(n, 0, -1))
     return p
 
 
@@ -216,15 +216,15 @@ def _polyint(p: Any, m=1, k=None):
     constants = [0.0] * m if k is None else list(np.broadcast_to(k, (m,)))
     p = as_floats(p)
     for constant in constants:
-        p = p / as_data(np.arange(p._aval.size, 0, -1))
-        p = cat([p, FUNCTIONS["full"]((1,), float(constant), dtype=p.dtype)])
+        p = p / data_beside(p, np.arange(p._aval.size, 0, -1))
+        p = cat([p, p.new_full((1,), float(constant))])
     return p
 
 
 def _polyadd(a1, a2):
     a1, a2 = (_tensor(a).reshape(-1) for a in (a1, a2))
     n = max(a1._aval.size, a2._aval.size)
-    padded = [cat([FUNCTIONS["zeros"](n - a._aval.size, dtype=a.dtype), a]) for a in (a1, a2)]
+    padded = [cat([a.new_zeros(n - a._aval.size), a]) for a in (a1, a2)]
     return padded[0] + padded[1]
 
 

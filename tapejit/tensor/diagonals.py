@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tapejit.dtypes import as_dtype
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, wrap
+from tapejit.tensor.core import Tensor, apply, as_data
+from tapejit.tensor.creation import finish
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.inplace import view
 from tapejit.tensor.shaping import owned, ravel
@@ -190,7 +190,7 @@ def tril_indices(row, col=None, offset=0, *, dtype=None, device=None) -> Tensor:
     tensor([[0, 1, 1],
             [0, 0, 1]])
     """
-    return _places(np.tril_indices(row, offset, row if col is None else col), dtype)
+    return _places(np.tril_indices(row, offset, row if col is None else col), dtype, device)
 
 
 def triu_indices(row, col=None, offset=0, *, dtype=None, device=None) -> Tensor:
@@ -201,11 +201,11 @@ def triu_indices(row, col=None, offset=0, *, dtype=None, device=None) -> Tensor:
     tensor([[0, 0, 1],
             [0, 1, 1]])
     """
-    return _places(np.triu_indices(row, offset, row if col is None else col), dtype)
+    return _places(np.triu_indices(row, offset, row if col is None else col), dtype, device)
 
 
 FUNCTIONS["tril_indices"], FUNCTIONS["triu_indices"] = tril_indices, triu_indices
 
 
-def _places(places, dtype):
-    return wrap(np.stack(places).astype(np.int64 if dtype is None else as_dtype(dtype).dtype))
+def _places(places, dtype, device):
+    return finish(np.stack(places), np.int64 if dtype is None else dtype, False, device)

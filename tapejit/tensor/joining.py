@@ -9,7 +9,7 @@ import numpy as np
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, data_beside
 from tapejit.tensor.front import FOR_NUMPY, export, named
 from tapejit.tensor.repeating import atleast_1d, atleast_2d, atleast_3d, expand, several
 from tapejit.tensor.shaping import ravel, reshape, swap_axes, unsqueeze
@@ -267,4 +267,4 @@ def combinations(input, r=2, with_replacement=False) -> Tensor:
         raise ArgumentError(f"Expect a non-negative number, but got {r}")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     places = np.array(list(choose(range(input._aval.size), r)), np.int64)
-    return input[wrap(places.reshape(-1, r))] if r else input[:0]
+    return input[data_beside(input, places.reshape(-1, r))] if r else input[:0]

@@ -15,7 +15,7 @@ import numpy as np
 from tapejit.errors import ArgumentError, AxisError, ShapeError, TraceError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, wrap
+from tapejit.tensor.core import Tensor, apply, as_data
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 from tapejit.tensor.guards import read
 from tapejit.tensor.indexing import mask_places
@@ -89,7 +89,7 @@ def resize(a, new_shape):
     a, size = ravel(_tensor(a)), math.prod(shape)
     n = a._aval.size
     if not n or not size:
-        return wrap(np.zeros(shape, a._aval.dtype.dtype))
+        return a.new_zeros(shape)
     times = -(-size // n)
     return reshape(reshape(expand(a, (times, n)), (-1,))[:size], shape)
 

@@ -15,9 +15,9 @@ from tapejit.errors import ArgumentError, AxisError, DtypeError, SelectionError,
 from tapejit.registry import OPS
 from tapejit.runtime.devices import on_host
 from tapejit.shapes import normalize_axes, normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, data_beside, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
-from tapejit.tensor.guards import read
+from tapejit.tensor.guards import read, refuse_gpu
 from tapejit.tensor.joining import cat
 from tapejit.tensor.parts import narrow
 from tapejit.tensor.picking import gather, take
@@ -227,7 +227,9 @@ def mode(input, dim=-1, keepdim=False) -> Extreme:
     order = argsort(input, axis)
     ranked = gather(input, axis, order)
     n = input._aval.shape[axis]
-    places = as_data(np.arange(n)).reshape([-1 if i == axis else 1 for i in range(input.ndim)])
+    places = data_beside(input, np.arange(n)).reshape(
+        [-1 if i == axis else 1 for i in range(input.ndim)]
+    )
     # how long each run of equal elements is so far: the place less that of the run's begin
     changes = narrow(ranked, axis, 1, n - 1) != narrow(ranked, axis, 0, n - 1)
     begins = FUNCTIONS["where"](changes, narrow(places, axis, 1, n - 1), 0)
@@ -326,7 +328,7 @@ def _checked(name, q: Any, input) -> Any:
     """The quantiles as a tensor, in the dtype of the elements and within [0, 1]."""
     if not input._aval.dtype.is_floating_point:
         raise DtypeError(f"{name}() input tensor must be either float or double dtype")
-    q = q if isinstance(q, Tensor) else as_data(np.asarray(q, input._aval.dtype.dtype))
+    q = q if isinstance(q, Tensor) else data_beside(input, np.asarray(q, input._aval.dtype.dtype))
     values = on_host(q._value)
     if np.size(values) and not (np.min(values) >= 0 and np.max(values) <= 1):
         raise ArgumentError(f"{name}() q must be in the range [0, 1] but got {values}")
@@ -363,7 +365,7 @@ def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear") ->
 def _numpy_quantile(name, percent, skips_nan):
     def function(a, q, axis=None, method="linear", keepdims=False):
         a = as_floats(a)
-        q = q if isinstance(q, Tensor) else as_data(np.asarray(q))
+        q = q if isinstance(q, Tensor) else data_beside(a, q)
         return _quantile(name, a, q.to(a.dtype) / percent, axis, keepdims, method, skips_nan)
 
     return function
@@ -475,6 +477,7 @@ def unique(
     tensor([1, 2])
     """
     axis = None if dim is None else normalize_axis("unique", dim, input._aval.ndim)
+    refuse_gpu("unique", input)
     found = np.unique(read(input), True, True, True, axis)
     _, first, inverse, counts = found
     values = _at(input, first, axis)
@@ -497,6 +500,7 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
     tensor([1, 2, 1])
     """
     axis = None if dim is None else normalize_axis("unique_consecutive", dim, input._aval.ndim)
+    refuse_gpu("unique_consecutive", input)
     value = np.asarray(read(input))
     rows = value.reshape(-1, 1) if axis is None else np.moveaxis(value, axis, 0)
     rows = rows.reshape(len(rows), -1)
@@ -516,6 +520,7 @@ def _numpy_unique(
     ar, return_index=False, return_inverse=False, return_counts=False, axis=None, *,
     equal_nan=True, sorted=True,
 ):  # fmt: skip
+    refuse_gpu("unique", ar)
     found = np.unique(read(ar), True, True, True, axis, equal_nan=equal_nan)
     values = _at(ar, found[1], axis)
     asked = zip(found[1:], (return_index, return_inverse, return_counts), strict=True)

@@ -14,7 +14,7 @@ import numpy as np
 from tapejit.errors import ArgumentError, DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, number_as, wrap
+from tapejit.tensor.core import Tensor, apply, data_beside, number_as
 from tapejit.tensor.front import FOR_NUMPY, named
 from tapejit.tensor.joining import cat
 from tapejit.tensor.repeating import expand
@@ -30,7 +30,7 @@ def picked(x: Tensor, axis: int, places: np.ndarray) -> Tensor:
     """x[..., places, ...] for places known beforehand."""
     runs = _runs(places)
     if len(runs) > MOST_RUNS:
-        return x[(slice(None),) * axis + (wrap(places),)]
+        return x[(slice(None),) * axis + (data_beside(x, places),)]
     if not runs:
         return _run(x, axis, 0, 0, 1)
     parts = [_run(x, axis, *run) for run in runs]
@@ -77,7 +77,8 @@ def _constant(x: Tensor, widths, value) -> Tensor:
     starts = tuple(max(before, 0) for before, _ in widths)
     if isinstance(value, int | float) and not value:
         return apply(OPS["unslice"], (part,), (whole, starts, ones))
-    value = wrap(number_as(value, x._aval.dtype)) if not isinstance(value, Tensor) else value
+    if not isinstance(value, Tensor):
+        value = data_beside(x, number_as(value, x._aval.dtype))
     return apply(OPS["replace"], (expand(value, whole), part), (starts, ones))
 
 

@@ -10,9 +10,9 @@ from tapejit import dtypes
 from tapejit.errors import DtypeError, SelectionError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import CPU, broadcast, normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, number_as, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, data_beside, number_as, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
-from tapejit.tensor.guards import read
+from tapejit.tensor.guards import read, refuse_gpu
 from tapejit.tensor.indexing import mask_places
 from tapejit.tensor.shaping import ravel
 
@@ -146,7 +146,7 @@ def nonzero(input, *, as_tuple=False) -> Any:
     if as_tuple:
         return tuple(places)
     if not places:
-        return wrap(np.zeros((int(bool(mask)), 0), np.int64))
+        return data_beside(input, np.zeros((int(bool(mask)), 0), np.int64))
     return FUNCTIONS["stack"](places, 1)
 
 
@@ -163,6 +163,7 @@ def bincount(input, weights=None, minlength=0) -> Tensor:
     (tensor([1, 0, 2]), tensor([0.5000, 0.0000, 2.0000]))
     """
     input = input if isinstance(input, Tensor) else as_data(input)
+    refuse_gpu("bincount", input)
     counts = np.bincount(read(input), minlength=minlength)
     if weights is None:
         return wrap(counts)

@@ -20,7 +20,8 @@ import numpy as np
 from tapejit.errors import ArgumentError, DtypeError
 from tapejit.ops.movement import input_
 from tapejit.registry import kind
-from tapejit.tensor.core import Tensor, wrap
+from tapejit.shapes import CPU
+from tapejit.tensor.core import Tensor, to_place, wrap
 from tapejit.tensor.recording import state
 
 _MASK = (1 << 128) - 1
@@ -236,12 +237,19 @@ class Draw:
 
 
 def drawn(
-    sample: Callable[[np.random.Generator], Any], generator: Generator | None = None
+    sample: Callable[[np.random.Generator], Any],
+    generator: Generator | None = None,
+    device: str = CPU,
 ) -> Tensor:
     """A tensor of random numbers: `sample(stream)`, an array whose shape and dtype are fixed.
 
     sample  must depend on nothing but the stream and numbers that never change
+    device  where the tensor is to lie; the numbers, drawn by the host, are the same everywhere
     """
+    return to_place(_drawn(sample, generator), device)
+
+
+def _drawn(sample, generator):
     source = default_generator if generator is None else generator
     value = np.asarray(sample(source.stream))
     trace = state.parked

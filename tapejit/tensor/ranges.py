@@ -12,7 +12,7 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.errors import ArgumentError, ShapeError
-from tapejit.tensor.core import Tensor, as_data, wrap
+from tapejit.tensor.core import Tensor, as_data, data_beside
 from tapejit.tensor.creation import finish, named_dtype, publish
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.reducing import as_floats
@@ -46,9 +46,9 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
 
 def _beside(*values: Any) -> list[Any]:
     """Ends as tensors of floats; a Python number takes the dtype of the tensor beside it."""
-    known = [as_floats(v).dtype for v in values if isinstance(v, Tensor)]
+    known = [as_floats(v) for v in values if isinstance(v, Tensor)]
     return [
-        as_data(np.asarray(v, known[0].dtype))
+        data_beside(known[0], np.asarray(v, known[0].dtype.dtype))
         if known and type(v) in (int, float)
         else as_floats(v if isinstance(v, Tensor) else as_data(np.asarray(v)))
         for v in values
@@ -63,7 +63,7 @@ def _between(start: Any, end: Any, n: int, endpoint: bool = True) -> Tensor:
     pieces = max(n - 1 if endpoint else n, 1)
     share = np.asarray(np.arange(n) / pieces, dtype.dtype).reshape(n, *(1 for _ in shape))
     first, last = (v.to(dtype) for v in ends)
-    return first * wrap(1 - share) + last * wrap(share)
+    return first * data_beside(first, 1 - share) + last * data_beside(last, share)
 
 
 def _plain(*values) -> bool:

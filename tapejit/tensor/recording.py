@@ -353,7 +353,7 @@ _LISTED_ONLY = _reference_counts([object()])[0]
 def root(value):
     """The array that owns the memory of `value`."""
     if isinstance(value, DeviceArray):
-        return value if value.base is None else value.base
+        return value.base if isinstance(value.base, DeviceArray) else value
     while isinstance(value, np.ndarray):
         base = value.base
         if base is not None and not isinstance(base, np.ndarray):
@@ -367,14 +367,19 @@ def root(value):
 class Unnoted:
     """Memory reached through `.data`: changes there are the user's own affair, as in PyTorch."""
 
-    def __init__(self, array: np.ndarray):
+    def __init__(self, array: np.ndarray | DeviceArray):
         self.array = array
-        self.__array_interface__ = array.__array_interface__
+        if isinstance(array, np.ndarray):
+            self.__array_interface__ = array.__array_interface__
 
     @staticmethod
-    def view(array: np.ndarray) -> np.ndarray:
+    def view(array: np.ndarray | DeviceArray) -> np.ndarray | DeviceArray:
         """An array on the same memory whose changes are not noted against `array`."""
-        return np.asarray(Unnoted(array))
+        if isinstance(array, np.ndarray):
+            return np.asarray(Unnoted(array))
+        seen = array.view(array.shape, array.strides)
+        seen.base = Unnoted(array)
+        return seen
 
 
 # ---------------------------------------------------------------- the open recording

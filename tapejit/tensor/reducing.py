@@ -14,7 +14,7 @@ from tapejit.dtypes import as_dtype
 from tapejit.errors import SelectionError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis
-from tapejit.tensor.core import Tensor, apply, wrap
+from tapejit.tensor.core import Tensor, apply, data_beside
 from tapejit.tensor.docstrings import described
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.shaping import named, reshape
@@ -146,7 +146,7 @@ def _extreme(name):
             return named(result, f"{name.capitalize()}Backward1")
         axes = normalize_axes(name, dim, input._aval.ndim)
         if not axes:
-            return Extreme(reshape(input, ()), wrap(np.int64(0)))
+            return Extreme(reshape(input, ()), data_beside(input, np.int64(0)))
         return Extreme(apply(at, (input,), (axes, keep)), apply(argument, (input,), (axes, keep)))
 
     return export(name)(described(function, at, name))

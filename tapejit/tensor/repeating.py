@@ -8,7 +8,7 @@ from tapejit.errors import ArgumentError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast, normalize_axis
 from tapejit.tensor.attributes import Size
-from tapejit.tensor.core import Tensor, as_data, wrap
+from tapejit.tensor.core import Tensor, as_data, data_beside
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import view
@@ -164,7 +164,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None) -> Ten
             [2]])
     """
     if repeats is None:
-        return wrap(np.repeat(np.arange(input._aval.size), read(input)))
+        return data_beside(input, np.repeat(np.arange(input._aval.size), read(input)))
     if dim is None:
         input, dim = ravel(input), 0
     if input._aval.ndim == 0:
@@ -184,7 +184,9 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None) -> Ten
             f"repeats must have the same size as input along dim, but got repeats.size(0) = "
             f"{counts.size} and input.size({dim}) = {shape[dim]}"
         )
-    return input[(slice(None),) * dim + (wrap(np.repeat(np.arange(shape[dim]), counts)),)]
+    return input[
+        (slice(None),) * dim + (data_beside(input, np.repeat(np.arange(shape[dim]), counts)),)
+    ]
 
 
 FOR_NUMPY[np.repeat] = lambda a, repeats, axis=None: repeat_interleave(a, repeats, axis)

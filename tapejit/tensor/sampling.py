@@ -15,12 +15,11 @@ from tapejit import dtypes
 from tapejit.dtypes import DType
 from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
-from tapejit.runtime.devices import on_host
 from tapejit.tensor.attributes import place
 from tapejit.tensor.core import Tensor, new_leaf, to_place
 from tapejit.tensor.creation import lengths, named_dtype, publish
 from tapejit.tensor.front import FUNCTIONS, export, method
-from tapejit.tensor.guards import read
+from tapejit.tensor.guards import read, refuse_gpu
 from tapejit.tensor.inplace import change
 from tapejit.tensor.ordering import searchsorted, topk
 from tapejit.tensor.random import drawn
@@ -56,7 +55,7 @@ def _normal(shape, dtype: np.dtype):
 
 
 def _made(name, sample, dtype, generator, requires_grad, device=None) -> Tensor:
-    result = to_place(drawn(sample, generator), place(device))
+    result = drawn(sample, generator, place(device))
     if requires_grad:
         if not dtypes.from_numpy(dtype).is_inexact:
             raise NotDifferentiable(
@@ -274,11 +273,11 @@ def _check_probabilities(name, p: Any):
         raise ArgumentError(f"{name}: Expected p_in >= 0 && p_in <= 1 to be true, but got {p}")
 
 
-def _coins(p: Any, shape, generator) -> Tensor:
+def _coins(p: Any, shape, generator, device) -> Tensor:
     """True with probability p, in a shape."""
     kind = p._aval.dtype.dtype if isinstance(p, Tensor) else np.dtype(np.float64)
     kind = kind if kind in (np.float32, np.float64) else np.dtype(np.float32)
-    draws: Any = drawn(_uniform(tuple(shape), kind), generator)
+    draws: Any = drawn(_uniform(tuple(shape), kind), generator, device)
     return draws < p
 
 
@@ -294,7 +293,7 @@ def bernoulli(input, p=None, *, generator=None) -> Tensor:
         raise DtypeError(f"bernoulli: probabilities are floats, got {input.dtype}")
     chances = input.detach() if p is None else p
     _check_probabilities("bernoulli", chances)
-    return _coins(chances, input._aval.shape, generator).to(input.dtype)
+    return _coins(chances, input._aval.shape, generator, input._aval.device).to(input.dtype)
 
 
 @export("poisson", method=False)
@@ -307,15 +306,15 @@ def poisson(input, generator=None) -> Tensor:
     """
     if not input._aval.dtype.is_floating_point:
         raise DtypeError(f'"poisson" not implemented for {input.dtype}\n  try  .float()')
-    if np.any(np.asarray(on_host(input._value)) < 0):
+    refuse_gpu("poisson", input)
+    if np.any(np.asarray(input._value) < 0):
         raise ArgumentError("invalid Poisson rate, expected rate to be non-negative")
     if input._tracked and state.parked.is_trace:
         read(input)
         state.parked.impure = "draws numbers of rates that it computes (poisson)"
     kind = input._aval.dtype.dtype
-    rates = on_host(input._value)
-    drawn_there = drawn(lambda g: np.asarray(g.poisson(rates), kind), generator)
-    return to_place(drawn_there, input._aval.device)
+    rates = input._value
+    return drawn(lambda g: np.asarray(g.poisson(rates), kind), generator)
 
 
 @export("multinomial")
@@ -353,12 +352,13 @@ def multinomial(input, num_samples, replacement=False, *, generator=None) -> Ten
             )
         # the first to arrive of independent exponential clocks: Efraimidis and Spirakis 2006
         shape = input._aval.shape
-        waits = drawn(lambda g: g.standard_exponential(shape), generator)
+        waits = drawn(lambda g: g.standard_exponential(shape), generator, input._aval.device)
         return topk(weights / waits, num_samples, -1).indices
     shape = (*input._aval.shape[:-1], num_samples)
     heights = cumsum(weights.double(), -1)
     top = heights.narrow(-1, n - 1, 1)
-    places = searchsorted(heights, drawn(lambda g: g.random(shape), generator) * top, right=True)
+    shares = drawn(lambda g: g.random(shape), generator, input._aval.device)
+    places = searchsorted(heights, shares * top, right=True)
     # what is rounded up to the sum belongs to the last place that adds to it
     return FUNCTIONS["minimum"](places, searchsorted(heights, top))
 
@@ -368,7 +368,8 @@ def multinomial(input, num_samples, replacement=False, *, generator=None) -> Ten
 
 def _fill(x, source, name) -> Tensor:
     """Random numbers into x's memory."""
-    return change(x, OPS["copy_into"], (x, source.to(x.dtype)), name=f"{name}Backward0")
+    source = to_place(source, x._aval.device).to(x.dtype)
+    return change(x, OPS["copy_into"], (x, source), name=f"{name}Backward0")
 
 
 def _standard(x, method_name, generator) -> Any:
@@ -421,7 +422,7 @@ def bernoulli_(x, p=0.5, *, generator=None) -> Tensor:
     tensor([1., 1., 1.])
     """
     _check_probabilities("bernoulli_", p)
-    return _fill(x, _coins(p, x._aval.shape, generator), "Bernoulli")
+    return _fill(x, _coins(p, x._aval.shape, generator, x._aval.device), "Bernoulli")
 
 
 @method("exponential_")

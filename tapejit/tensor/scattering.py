@@ -15,7 +15,7 @@ from tapejit import dtypes
 from tapejit.errors import ArgumentError, DtypeError, SelectionError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast, normalize_axis
-from tapejit.tensor.core import Tensor, apply, legacy_name, number_as, wrap
+from tapejit.tensor.core import Tensor, apply, data_beside, legacy_name, number_as
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.indexing import combine_item
 from tapejit.tensor.inplace import in_place
@@ -64,7 +64,7 @@ def _check_same_dtype(name, x, src):
 def _scattered(name, x, dim, index, src, how, include_self=True):
     axis = normalize_axis(name, dim, x._aval.ndim)
     if not isinstance(src, Tensor):
-        src = expand(wrap(np.asarray(number_as(src, x._aval.dtype))), index._aval.shape)
+        src = expand(data_beside(x, number_as(src, x._aval.dtype)), index._aval.shape)
     _check_same_dtype(name, x, src)
     if not x._aval.ndim:
         x, index, src = (reshape(v, (-1,)) for v in (x, index, src))
@@ -158,10 +158,10 @@ def _combined(x, key, src, how, include_self=True) -> Tensor:
         return combine_item(x, key, src, how)
     counts: Any = None
     if not include_self or how == "mean":
-        zeros, ones = (wrap(np.asarray(number_as(n, x._aval.dtype))) for n in (0, 1))
+        zeros, ones = (data_beside(x, number_as(n, x._aval.dtype)) for n in (0, 1))
         counts = combine_item(expand(zeros, x._aval.shape), key, ones, "sum")
     if not include_self:
-        neutral = wrap(np.asarray(number_as(_neutral(x._aval.dtype, how), x._aval.dtype)))
+        neutral = data_beside(x, number_as(_neutral(x._aval.dtype, how), x._aval.dtype))
         x = FUNCTIONS["where"](counts > 0, neutral, x)
     result = combine_item(x, key, src, "sum" if how == "mean" else how)
     if how == "mean":
@@ -270,7 +270,7 @@ def index_fill(input, dim, index, value) -> Tensor:
     check_index("index_fill", index, input, axis, negative=True)
     variant = int(isinstance(value, Tensor))
     if not isinstance(value, Tensor):
-        value = wrap(np.asarray(number_as(value, input._aval.dtype)))
+        value = data_beside(input, number_as(value, input._aval.dtype))
     if not input._aval.ndim:
         return value.to(input.dtype) if index._aval.size else input.clone()
     key = (slice(None),) * axis + (reshape(index, (-1,)),)

@@ -13,7 +13,7 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import ArgumentError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
-from tapejit.runtime.devices import layout
+from tapejit.runtime.devices import can_view, layout
 from tapejit.shapes import normalize_axes, normalize_axis, resolve_reshape
 from tapejit.tensor.core import Tensor, apply, storage
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, attribute, export, named
@@ -77,14 +77,11 @@ def view_(x, *shape) -> Tensor:
     if dtype is not None:
         return _bits(x, dtype)
     target = resolve_reshape(numbers(shape), x._aval.size)
-    value = storage(x)
-    try:
-        value.view().reshape(target, copy=False)
-    except ValueError:
+    if not can_view(storage(x), target):
         raise ShapeError(
             "view size is not compatible with input tensor's size and stride (at least one "
             "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
-        ) from None
+        )
     read_layout(x)
     return reshaped(x, target, "ViewBackward0")
 

@@ -39,7 +39,7 @@ class DeviceArray:
         dtype: np.dtype,
         shape: tuple[int, ...],
         strides: tuple[int, ...],
-        base: DeviceArray | None = None,
+        base: Any = None,
     ):
         self.machine = machine
         self.memory = memory
@@ -51,7 +51,7 @@ class DeviceArray:
         self.strides = strides
         """In elements."""
         self.base = base
-        """The array that this is a view of."""
+        """The array that this is a view of, if it is one."""
 
     @staticmethod
     def empty(machine: Machine, shape: tuple[int, ...], dtype: np.dtype) -> DeviceArray:
@@ -137,12 +137,17 @@ class DeviceArray:
     # ------------------------------------------------------------ views and copies
 
     def view(
-        self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0
+        self,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        offset: int = 0,
+        dtype: np.dtype | None = None,
     ) -> DeviceArray:
-        """The same memory seen otherwise; strides and offset in elements."""
+        """The same memory seen otherwise; the offset in elements, strides in those of `dtype`."""
         address = self.address + offset * self.itemsize
-        base = self if self.base is None else self.base
-        return DeviceArray(self.machine, self.memory, address, self.dtype, shape, strides, base)
+        base = self.base if isinstance(self.base, DeviceArray) else self
+        dtype = self.dtype if dtype is None else dtype
+        return DeviceArray(self.machine, self.memory, address, dtype, shape, strides, base)
 
     def row_major(self) -> DeviceArray:
         """Itself, or a row-major copy."""

@@ -26,6 +26,8 @@ from tapejit.tape import Program
 KEPT = 4096
 """Programs of one row: some kilobytes each."""
 
+REINTERPRETED = frozenset({"bits", "view_as_real", "view_as_complex"})
+
 _PROGRAMS: Bounded[tuple, Callable] = Bounded(KEPT)
 
 
@@ -42,6 +44,10 @@ def evaluate(kind: Kind, operands: Sequence) -> Any:
         return operands[0]
     if name in VIEWS and isinstance(operands[0], DeviceArray):
         shared = _view(kind, operands[0])
+        if shared is not None:
+            return shared
+    if name in REINTERPRETED:
+        shared = _reinterpreted(kind, operands[0])
         if shared is not None:
             return shared
     if name == "clone":
@@ -64,6 +70,23 @@ def _view(kind, x):
     """The result as a view of the operand, where strides can say it."""
     place = view_of(kind.op.name, kind.attrs, x.shape, (0, x.strides), kind.aval.shape)
     return None if place is None else x.view(kind.aval.shape, place[1], place[0])
+
+
+def _reinterpreted(kind, x):
+    """The operand's memory as elements of another dtype; None where its strides are in the way."""
+    dtype, shape = kind.aval.dtype.dtype, kind.aval.shape
+    if dtype.itemsize == x.itemsize:
+        return x.view(shape, x.strides, 0, dtype)
+    if dtype.itemsize < x.itemsize:  # more of them, along the last axis of the result
+        times = x.itemsize // dtype.itemsize
+        outer = tuple(s * times for s in x.strides[: len(shape) - 1])
+        is_dense = len(shape) > x.ndim or x.strides[-1] == 1
+        return x.view(shape, (*outer, 1), 0, dtype) if is_dense else None
+    times = dtype.itemsize // x.itemsize
+    if x.strides[-1] != 1 or x.address % dtype.itemsize or any(s % times for s in x.strides[:-1]):
+        return None
+    strides = tuple(s // times for s in x.strides[:-1])
+    return x.view(shape, strides if len(shape) < x.ndim else (*strides, 1), 0, dtype)
 
 
 def _program(kind, avals):
