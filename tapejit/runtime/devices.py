@@ -14,7 +14,7 @@ import numpy as np
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.machine import Machine, machine
 from tapejit.schedule.views import view_of
-from tapejit.shapes import CPU
+from tapejit.shapes import CPU, Aval
 
 MEMORY = (np.ndarray, DeviceArray)
 """What can be shared and written to.  NumPy's scalars are 0-d results without memory."""
@@ -70,6 +70,11 @@ def zeros_like(value: Any) -> Any:
         return np.zeros(np.shape(value), value.dtype)[()]
     zero = DeviceArray.from_host(value.machine, np.zeros((), value.dtype))
     return zero.view(value.shape, (0,) * value.ndim).copy()
+
+
+def filled(known: Aval, number: float) -> Any:
+    """A value of equal elements, where its aval says."""
+    return moved(np.full(known.shape, number, known.dtype.dtype)[()], known.device)
 
 
 def another(value: Any) -> Any:

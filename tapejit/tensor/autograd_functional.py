@@ -6,8 +6,9 @@ import numpy as np
 
 from tapejit.errors import AutogradError
 from tapejit.registry import OPS
+from tapejit.runtime.devices import filled
 from tapejit.tensor import backward as engine
-from tapejit.tensor.core import Tensor, apply, wrap
+from tapejit.tensor.core import Tensor, apply, data_beside, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.modes import enable_grad
 
@@ -37,7 +38,7 @@ def _outputs(func, inputs, name):
 
 
 def _zeros(x):
-    return wrap(np.zeros(x._aval.shape, x._aval.dtype.dtype))
+    return wrap(filled(x._aval, 0))
 
 
 def _grads(outputs, inputs, seeds, create_graph, strict=False):
@@ -94,7 +95,7 @@ def _seeds(outputs, v, name):
                 f"The vector v can only be None if the user-provided function returns a single "
                 f"Tensor with a single element: {name}"
             )
-        return [wrap(np.ones(outputs[0]._aval.shape, outputs[0]._aval.dtype.dtype))]
+        return [wrap(filled(outputs[0]._aval, 1))]
     return list(_as_tuple(v)[1])
 
 
@@ -116,7 +117,7 @@ def jvp(func, inputs, v=None, create_graph=False, strict=False):
                     "The vector v can only be None if the input to the user-provided function is "
                     "a single Tensor with a single element."
                 )
-            v = wrap(np.ones(inputs[0]._aval.shape, inputs[0]._aval.dtype.dtype))
+            v = wrap(filled(inputs[0]._aval, 1))
         vectors = _as_tuple(v)[1]
         tuple_out, outputs = _outputs(func, inputs, "jvp")
         dummies = [_zeros(o).requires_grad_() for o in outputs]
@@ -157,7 +158,7 @@ def _rows(output, inputs, create_graph, strict):
     for i in range(output._aval.size):
         seed = np.zeros(output._aval.size, output._aval.dtype.dtype)
         seed[i] = 1
-        seeds = [wrap(seed.reshape(output._aval.shape))]
+        seeds = [data_beside(output, seed.reshape(output._aval.shape))]
         for column, gradient in zip(
             columns, _grads([output], inputs, seeds, create_graph, strict), strict=True
         ):
@@ -165,7 +166,7 @@ def _rows(output, inputs, create_graph, strict):
     for column, x in zip(columns, inputs, strict=True):
         shape = (*output._aval.shape, *x._aval.shape)
         if not column:
-            yield wrap(np.zeros(shape, x._aval.dtype.dtype))
+            yield x.new_zeros(shape)
         else:
             yield FUNCTIONS["stack"](column).reshape(shape)
 

@@ -26,7 +26,7 @@ from tapejit.locks import Lock
 from tapejit.registry import KINDS, OPS, infer_kind
 from tapejit.runtime import interpreter, reference
 from tapejit.runtime.compiled import compile_program
-from tapejit.runtime.devices import MEMORY, moved, owned
+from tapejit.runtime.devices import MEMORY, as_value, filled, owned
 from tapejit.runtime.eager import evaluate
 from tapejit.runtime.interpreter import Sweep
 from tapejit.simplify import simplify
@@ -270,7 +270,7 @@ def call_hooks(recording: Recording, row: int, gradient):
 
 
 def _through_hook(hook, gradient):
-    given = wrap(np.asarray(gradient)) if not isinstance(gradient, Tensor) else gradient
+    given = gradient if isinstance(gradient, Tensor) else wrap(as_value(gradient))
     answer = hook(given)
     if answer is None:
         return gradient
@@ -417,7 +417,7 @@ class Walk:
                 if not entry.slice[row] or row in silent:
                     continue
                 aval = recording.kind(row).aval
-                gradient = moved(np.zeros(aval.shape, aval.dtype.dtype)[()], aval.device)
+                gradient = filled(aval, 0)
             source: Any = recording.sources.get(row)
             if source is None:
                 self.note_target(recording, row, gradient)
@@ -494,7 +494,7 @@ _UNIT = _Unit()
 def _explicit(gradient, aval):
     if gradient is not _UNIT:
         return gradient
-    return moved(np.ones(aval.shape, aval.dtype.dtype)[()], aval.device)
+    return filled(aval, 1)
 
 
 # ---------------------------------------------------------------- entry points

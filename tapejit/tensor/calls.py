@@ -19,11 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from tapejit.errors import AutogradError, StaleTape
 from tapejit.registry import OPS, kind
-from tapejit.runtime.devices import another
+from tapejit.runtime.devices import another, filled
 from tapejit.shapes import Aval
 from tapejit.sites import user_site
 from tapejit.tape import dependent_rows
@@ -265,7 +263,7 @@ def fitted(given, target: Aval, describe: Callable[[str], str]) -> Tensor | None
 
 def zeros_like(target: Aval, tracked: bool = False) -> Tensor:
     """Zeros of a shape and dtype, as data or as a leaf."""
-    zeros = np.zeros(target.shape, target.dtype.dtype)[()]
+    zeros = filled(target, 0)
     return new_leaf(zeros, target.dtype) if tracked else wrap(zeros, target.dtype)
 
 

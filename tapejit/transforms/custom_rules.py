@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from tapejit.errors import AutogradError, NotDifferentiable, ShapeError, TraceError
+from tapejit.runtime.devices import filled
 from tapejit.tensor.calls import (
     FREED,
     Call,
@@ -585,7 +586,7 @@ def _fitted_one(owner, which, answer, target):
     if answer is None:
         return None
     if type(answer) in (int, float, complex):  # equal elements
-        return wrap(np.full(target.shape, answer, target.dtype.dtype)[()], target.dtype)
+        return wrap(filled(target, answer), target.dtype)
     answer = _as_tensor(answer)
     if not isinstance(answer, Tensor):
         raise TypeError(

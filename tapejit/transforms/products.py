@@ -9,7 +9,8 @@ import numpy as np
 
 from tapejit import autodiff
 from tapejit.errors import ShapeError
-from tapejit.runtime.devices import as_value, zeros_like
+from tapejit.runtime.devices import as_value, moved, zeros_like
+from tapejit.shapes import CPU
 from tapejit.tensor import backward as engine
 from tapejit.tensor.calls import Level
 from tapejit.tensor.core import Tensor, from_array, wrap
@@ -100,9 +101,7 @@ def _answer_jvp(recorded, results, leaves):
 
 def _tangent_tree(recorded, tangents, leaves):
     rows = iter(tangents)
-    zeros = [
-        next(rows) if isinstance(o, OutputRow) else np.zeros(np.shape(o)) for o in recorded.outputs
-    ]
+    zeros = [next(rows) if isinstance(o, OutputRow) else _unmoved(o) for o in recorded.outputs]
     is_numpy = uses_numpy(leaves)
     plain = all(type(x) is float for x in leaves)
     values = [
@@ -150,9 +149,15 @@ def inner_jvp(function, primals, tangents):
     return result, trees.unflatten(structure, pushed)
 
 
+def _unmoved(output):
+    """The tangent of a result that no direction reaches: zeros, where it lies."""
+    device = output._aval.device if isinstance(output, Tensor) else getattr(output, "device", CPU)
+    return moved(np.zeros(np.shape(output)), device)
+
+
 def _push_inner(output, aliases, directions, level):
     if not isinstance(output, Tensor) or not output.requires_grad:
-        return wrap(np.zeros(np.shape(output))[()])
+        return wrap(_unmoved(output)[()])
 
     def pull(cotangents):
         return engine.gradients_of(

@@ -16,6 +16,8 @@ import numpy as np
 from tapejit import autodiff
 from tapejit.autodiff import Sweep
 from tapejit.errors import NotDifferentiable
+from tapejit.runtime.cuda.arrays import DeviceArray
+from tapejit.runtime.devices import as_value, owned
 from tapejit.tape import dependent_rows, needed_rows
 from tapejit.tensor.calls import Level, calls_below
 from tapejit.tensor.core import Tensor, place, wrap
@@ -83,7 +85,8 @@ def _replayed(recorded, sweep: Sweep, seeds):
 
 
 def _seed(array, aval) -> Tensor:
-    return wrap(np.array(array, aval.dtype.dtype)[()], aval.dtype, tracked=True)
+    value = array if isinstance(array, DeviceArray) else np.asarray(array, aval.dtype.dtype)
+    return wrap(as_value(owned(value)), aval.dtype, tracked=True)
 
 
 class SeedsRead(NotDifferentiable):
