@@ -257,11 +257,32 @@ def test_transposes(shape, block):
 @pytest.mark.parametrize("length", [100, 700])
 def test_rows_longer_than_registers(length, monkeypatch):
     """They are read again for each loop."""
-    monkeypatch.setattr(kernels, "HELD", 2)
+    monkeypatch.setattr(kernels, "HELD", (1,))
     for function in test_rows.FUNCTIONS:
         a = aval((3, length), dtypes.float64)
         program = test_rows.value_and_gradient(function, a, a)
         assert agrees(program, test_rows.draw(program), 1e-10)
+
+
+@pytest.mark.parametrize("length", [3, 8, 17, 70])
+def test_several_rows_a_block(length, monkeypatch):
+    """As where there are many."""
+    monkeypatch.setattr(kernels, "FEW_BLOCKS", 0)
+    for function in (test_rows.softmax, test_rows.layer_norm, test_rows.logsumexp_flat):
+        a = aval((11, length), dtypes.float64)
+        program = test_rows.value_and_gradient(function, a, a)
+        assert agrees(program, test_rows.draw(program), 1e-10, 64)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_few_blocks_for_many_elements(seed, monkeypatch):
+    """Blocks and threads take one tile after the other."""
+    monkeypatch.setattr(kernels, "BLOCKS", 1 + seed % 2)
+    monkeypatch.setattr(kernels, "BLOCKS_THAT_ADD", 2)
+    rng = np.random.default_rng(seed)
+    kernel = random_kernel(rng, 1 + seed % 3, 9)
+    case = make_case(kernel, (*((13, 4)[: seed % 3]), 135), seed)
+    assert_same(run_case(case), expected(case))
 
 
 @pytest.mark.parametrize("block", [8, 32, 128])

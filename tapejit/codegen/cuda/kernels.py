@@ -30,6 +30,10 @@ ENOUGH = 16
 BLOCKS_THAT_ADD blocks of 256 threads are just enough for one."""
 TILE = 32
 """Rows of a tile where an operand lies across: a cache line of float32, read whole by a block."""
+FEW_BLOCKS = 256
+"""Blocks up to which a card is idle in part: rows then have all the lanes that they are worth."""
+LANE = 32
+"""Elements of a row that a lane may have where there are rows enough: few lanes fold faster."""
 LONGEST_SUM = 512
 """Numbers that one thread adds up in a row, about: errors grow with this, not with the length."""
 BATCH = 4
@@ -38,8 +42,8 @@ BATCH_WORDS = 32
 """Registers that they may take."""
 BATCH_WEIGHT = 160
 """What computing a batch may cost, in additions: its text is unrolled."""
-HELD = 16
-"""Elements of a row that a lane may hold."""
+HELD = (1, 2, 3, 4, 6, 8, 12, 16)
+"""How many elements of a row a lane may hold."""
 HELD_WORDS = 64
 """Registers that they may take."""
 HELD_WEIGHT = 1280
@@ -176,7 +180,7 @@ def _walk(
     if inner in reduced:
         nested = len(reduced) > 1 and lengths[-1] >= min(64, block)
         length = lengths[-1] if nested else n_reduced
-        lanes = next(n for n in (block, block // 8, block // 32, 1) if 0 < n <= max(length, 1))
+        lanes = _lanes(length, n_kept, block)
         if is_crossed:
             lanes = max(min(lanes, block // TILE), 1)
     else:
@@ -195,6 +199,15 @@ def _walk(
     batch = _batch(part, reduced, most)
     walk = Walk(kept, reduced, index, lanes, inner not in reduced, nested, splits > 1, batch=batch)
     return walk, splits
+
+
+def _lanes(length: int, rows: int, block: int) -> int:
+    """Lanes for each of so many rows."""
+    widths = [lanes for lanes in (block // 32, block // 8, block) if 0 < lanes <= length]
+    for lanes in widths:
+        if length <= LANE * lanes and rows * lanes >= FEW_BLOCKS * block:
+            return lanes
+    return max(widths, default=1)
 
 
 def _is_crossed(part: Part) -> bool:
@@ -239,9 +252,11 @@ def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> Walk:
     most = -(-length // streamed.lanes)
     batch = min(_batch(part, (len(outer),), most) for part in parts if part.lengths[-1] == length)
     streamed = streamed._replace(batch=batch)
+    rows = math.prod(longest.lengths[:-1])
     for lanes in [n for n in (block // 32, block // 8, block) if n]:
-        batch = _power(-(-length // lanes))
-        if batch > (HELD if lanes == block else HELD // 2) or batch * weight > HELD_WEIGHT:
+        batch = next((n for n in HELD if n * lanes >= length), 0)
+        is_idle = lanes < block and (batch == HELD[-1] or rows * lanes < FEW_BLOCKS * block)
+        if not batch or is_idle or batch * weight > HELD_WEIGHT:
             continue
         walk = streamed._replace(lanes=lanes, batch=batch, held=True)
         arrays = KernelText(parts, walk, block).local.values()
