@@ -15,18 +15,25 @@ import probing
 import pytest
 
 from tapejit import dtypes
+from tapejit.build import Builder
 from tapejit.codegen.cuda import loop_convolutions, loop_places, loop_scans
 from tapejit.codegen.cuda.launches import Launches
 from tapejit.codegen.cuda.loops import launches_of_loop
 from tapejit.codegen.cuda.texts import Recipe
+from tapejit.errors import AxisError
 from tapejit.plan import LoopStep, View
 from tapejit.registry import OPS, Operand, infer_kind
+from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.compiling import compile_ptx, link
+from tapejit.runtime.cuda.program import compile_for_device
+from tapejit.runtime.cuda.simulated import SimulatedMachine
 from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
 from tapejit.schedule.loops import loop_step, work_of
 from tapejit.schedule.views import contiguous
+from tapejit.tape import Program
 
 BLOCK = 4
+MACHINE = SimulatedMachine()
 LIBRARY = ("matmul",)
 """What a library does on a GPU."""
 FLOATS = ("float64", "float32")
@@ -144,8 +151,9 @@ def places(rng, shape, length, dtype="int64"):
     return rng.integers(-length, length, shape).astype(dtype)
 
 
-@pytest.mark.parametrize("n", (5, 17, 150), ids=("few", "some", "many"))
-@pytest.mark.parametrize("dtype", (*NUMBERS, "bool"))
+@pytest.mark.parametrize(
+    "n, dtype", [*itertools.product((5, 17), (*NUMBERS, "bool")), (150, "float32"), (150, "int64")]
+)
 def test_rows(n, dtype):
     rng = np.random.default_rng(n)
     shape = (7, 3)
@@ -204,6 +212,49 @@ def test_places_out_of_range(n, wrong):
         step = step_of(op, arrays, attrs)
         _, status = simulate(step, launches_of_loop(step, BLOCK), arrays)
         assert status != 0, op
+
+
+def on_machine(op, arrays, attrs):
+    """The value of a row, as a program of a simulated GPU."""
+    builder = Builder()
+    refs = [builder.input(known) for known in probing.avals_of(arrays)]
+    result = builder.emit(OPS[op], refs, attrs)
+    program = Program(builder.tape, [ref.row for ref in refs], [result.row])
+    found = compile_for_device(program, MACHINE)
+    return found([DeviceArray.from_host(MACHINE, x) for x in arrays])[0].to_host()
+
+
+SEVERAL = {  # shapes of the indices
+    "same": ((5,), (5,), (5,)),
+    "many": ((40,), (40,)),
+    "broadcast": ((2, 1), (3,)),
+    "one": ((2, 3),),
+}
+
+
+@pytest.mark.parametrize("shapes", SEVERAL.values(), ids=SEVERAL)
+def test_several_indices(shapes):
+    """Kernels know one, or two for some operations: the others become one (flat_places.py)."""
+    rng = np.random.default_rng(6)
+    lengths = (3, 5, 2)
+    x = rng.standard_normal(lengths)
+    rows = [places(rng, shape, n) for shape, n in zip(shapes, lengths, strict=False)]
+    inner = lengths[len(shapes) :]
+    whole = (*np.broadcast_shapes(*shapes), *inner)
+    y = rng.standard_normal(whole)
+    for op, arrays, attrs in (
+        ("index", [x], ()),
+        ("index_last", [x], ()),
+        ("index_add", [y], (lengths,)),
+        ("index_put", [x, y], ()),
+        ("index_put", [x, y[0]], ()),
+        ("index_combine", [x, y], ("amax",)),
+    ):
+        known = dict(zip(OPS[op].attributes, attrs, strict=True))
+        compare(on_machine(op, [*arrays, *rows], attrs), OPS[op].evaluate(*arrays, *rows, **known))
+    for wrong in (lengths[0], -lengths[0] - 1):
+        with pytest.raises(AxisError, match="index: an index is out of range"):
+            on_machine("index", [x, np.full_like(rows[0], wrong), *rows[1:]], ())
 
 
 # ---------------------------------------------------------------- order, scans, extremes

@@ -328,8 +328,8 @@ def _without_leading_ones(value, ndim):
 
 def _wrap_negative(index: Tensor, n: int, axis: int) -> Tensor:
     """An index array counted from the front, checked against the axis."""
-    if index._aval.device != CPU:  # looking would be waiting; loops notice places out of range
-        return FUNCTIONS["where"](index.lt(0), index + n, index)
+    if index._aval.device != CPU:  # looking would be waiting; loops wrap, and notice what is wrong
+        return index
     value = index._value
     if np.size(value) and not (np.min(value) >= -n and np.max(value) < n):
         bad = np.min(value) if np.min(value) < -n else np.max(value)

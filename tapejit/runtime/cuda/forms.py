@@ -4,6 +4,7 @@
                     which costs their memory and leaves all multiplications to a library
     narrow dtypes   float16 in float32 and short integers in int32, cast before and behind: kernels
                     do not take them, and the result is the same
+    places          of several indices as one (flat_places.py)
     others          isinf of integers, argmax of one number
 
 What an operation becomes fuses and shares memory with what is around it.  Start at `formed`.
@@ -22,6 +23,7 @@ from tapejit.ops.correlation import output_lengths
 from tapejit.ops.linear import matmul, swap
 from tapejit.ops.movement import permute, reshape, slice_, unslice
 from tapejit.ops.strided import strided, unstrided
+from tapejit.runtime.cuda.flat_places import at_flat_places, is_flattened
 from tapejit.schedule.loops import row_major, work_of
 from tapejit.shapes import aval
 from tapejit.tape import Program
@@ -63,6 +65,8 @@ def _form_of(kind, operands, has_blas=True) -> Callable | None:
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
     if family in WIDENED and any(x.dtype in WIDE for x in (*operands, kind.aval)):
         return _widened
+    if is_flattened(kind, operands):
+        return at_flat_places
     if name in OF_NUMBERS and not operands[0].ndim:
         return OF_NUMBERS[name]
     if name in OF_INTEGERS and not operands[0].dtype.is_inexact:
