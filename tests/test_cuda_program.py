@@ -1,4 +1,4 @@
-"""Programs on a simulated GPU against the row-by-row reference on the CPU.
+"""Programs on a simulated GPU, and on a card where there is one, against the CPU's reference.
 
 Programs are recorded from functions of tensors, with their reverse sweep behind them; the same
 arrays go to both.  Nothing here knows what kernels look like: their text has tests of its own.
@@ -20,9 +20,17 @@ from tapejit import config, dtypes
 from tapejit.autodiff import reverse
 from tapejit.build import Builder
 from tapejit.errors import AxisError, GpuUnavailable, LinAlgError, NoGpuForm
-from tapejit.registry import OPS
+from tapejit.registry import OPS, Operand
 from tapejit.runtime import reference
 from tapejit.runtime.cuda.arrays import DeviceArray, to_host_together
+from tapejit.runtime.cuda.compiling import compile_ptx, link
+from tapejit.runtime.cuda.copies import (
+    INTEGERS,
+    cast_launches,
+    copy_launches,
+    integer_launches,
+)
+from tapejit.runtime.cuda.machine import machine
 from tapejit.runtime.cuda.program import compile_for_device
 from tapejit.runtime.cuda.simulated import SimulatedMachine
 from tapejit.shapes import aval
@@ -33,6 +41,13 @@ from tapejit.transforms.trace import trace
 
 RANDOM = np.random.default_rng(7)
 MACHINE = SimulatedMachine()
+EVERYWHERE = pytest.mark.parametrize(
+    "where", ["simulated", pytest.param("card", marks=pytest.mark.gpu)]
+)
+
+
+def machine_at(where):
+    return MACHINE if where == "simulated" else machine(0)
 
 
 def normal(*shape, dtype=np.float64):
@@ -133,10 +148,11 @@ PROGRAMS = {
 }  # fmt: skip
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_value_and_slopes(name):
+def test_value_and_slopes(name, where):
     function, arrays, wrt = PROGRAMS[name]
-    check(*recorded(function, arrays, wrt))
+    check(*recorded(function, arrays, wrt), machine=machine_at(where))
 
 
 CONVOLUTIONS = [
@@ -149,9 +165,10 @@ CONVOLUTIONS = [
 ]
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("how", CONVOLUTIONS)
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 2)])
-def test_convolution(how, kernel):
+def test_convolution(how, kernel, where):
     how = dict(how)
 
     def loss(x, w, b, gy):
@@ -161,7 +178,7 @@ def test_convolution(how, kernel):
     c, o = how.pop("channels", (4, 4))
     groups = how.get("groups", 1)
     arrays = [normal(2, c, 5, 4), normal(o, c // groups, *kernel), normal(o), normal(2, o, 9, 8)]
-    check(*recorded(loss, arrays, (0, 1, 2)))
+    check(*recorded(loss, arrays, (0, 1, 2)), machine=machine_at(where))
 
 
 def test_transposed_convolution():
@@ -202,8 +219,9 @@ def may_lack(case):
     return any(name in NO_FORM.get(kind, ()) for kind in kinds)
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("family", sorted({op.family for op in probing.probed()}))
-def test_operations_of_a_family(family):
+def test_operations_of_a_family(family, where):
     found, listed = set(), set().union(*NO_FORM.values())
     members = [op for op in probing.probed() if op.family == family and op.name != "nonzero"]
     for op in members:
@@ -213,7 +231,7 @@ def test_operations_of_a_family(family):
             record = probing.recorded(case, arrays)
             program = simplify(Program(record.tape, record.inputs, [record.row]))
             try:
-                check(program, arrays)
+                check(program, arrays, machine=machine_at(where))
             except NoGpuForm:
                 assert may_lack(case), str(case)
                 found |= {op.name} & listed
@@ -256,9 +274,10 @@ SHAPES = [
 ]  # fmt: skip
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("left", LAYOUTS)
 @pytest.mark.parametrize("right", LAYOUTS)
-def test_products_of_all_layouts(left, right):
+def test_products_of_all_layouts(left, right, where):
     make = {
         "turned": lambda s: (*s[:-2], s[-1], s[-2]),
         "every other": lambda s: [2 * n for n in s],
@@ -271,15 +290,17 @@ def test_products_of_all_layouts(left, right):
         check(
             emitted(lambda x, y: [OPS["matmul"](LAYOUTS[left](x), LAYOUTS[right](y))], arrays),
             arrays,
+            machine=machine_at(where),
         )
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("dtype", ["float16", "float32", "complex64", "complex128"])
-def test_products_of_all_dtypes(dtype):
+def test_products_of_all_dtypes(dtype, where):
     arrays = [normal(3, 4).astype(dtype), normal(4, 2).astype(dtype)]
     if dtype.startswith("c"):
         arrays = [(x + 1j * normal(*x.shape)).astype(dtype) for x in arrays]
-    check(emitted(lambda x, y: [OPS["matmul"](x, y)], arrays), arrays)
+    check(emitted(lambda x, y: [OPS["matmul"](x, y)], arrays), arrays, machine=machine_at(where))
 
 
 CUDA_TYPES = {0: np.float32, 1: np.float64, 2: np.float16, 4: np.complex64, 5: np.complex128}
@@ -406,8 +427,9 @@ def test_views_and_inputs_as_results_are_copies():
     assert len({result.address for result in results}) == len(results)
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("dtype", "?bBhiledFD")
-def test_elements_of_any_dtype_are_moved(dtype):
+def test_elements_of_any_dtype_are_moved(dtype, where):
     x = (40 * normal(3, 4)).astype(dtype)
 
     def moved(x):
@@ -419,14 +441,15 @@ def test_elements_of_any_dtype_are_moved(dtype):
             ),
         ]
 
-    check(emitted(moved, [x]), [x])
+    check(emitted(moved, [x]), [x], machine=machine_at(where))
 
 
 DTYPES = "?bBhilefd"
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_casts_of_any_dtype(dtype):
+def test_casts_of_any_dtype(dtype, where):
     x = np.abs(20 * normal(3, 4)).astype(dtype)
     names = [dtypes.from_numpy(np.dtype(to)).name for to in DTYPES]
 
@@ -434,7 +457,7 @@ def test_casts_of_any_dtype(dtype):
         turned = OPS["permute"](x, axes=(1, 0))
         return [OPS["cast"](y, dtype=name) for name in names for y in (x, turned)]
 
-    check(emitted(cast, [x]), [x])
+    check(emitted(cast, [x]), [x], machine=machine_at(where))
 
 
 @pytest.mark.parametrize("dtype", "eFD")
@@ -608,6 +631,19 @@ def test_calls_at_the_same_addresses_are_replayed(monkeypatch):
     assert len(captured) == 1
 
 
+@pytest.mark.gpu
+def test_a_card_replays_what_it_saw():
+    function, arrays, wrt = PROGRAMS["perceptron"]
+    program, arrays = recorded(function, arrays, wrt)
+    found, given = compile_for_device(program, machine(0)), on_device(arrays, machine(0))
+    for k in range(6):
+        given[0][...] = arrays[0] * k
+        wanted = reference.run(program, [arrays[0] * k, *arrays[1:]])
+        for got, want in zip(found(given), wanted, strict=True):
+            compare(got.to_host(), np.asarray(want))
+    assert found._launch.graphs
+
+
 def test_threads_call_one_program():
     function, arrays, wrt = PROGRAMS["chain"]
     program, arrays = recorded(function, arrays, wrt)
@@ -667,3 +703,28 @@ def test_checked_programs_are_compared_with_the_cpu(monkeypatch):
     )
     with pytest.raises(AssertionError, match="the GPU and the reference differ in row"):
         found(on_device(arrays))
+
+
+# ---------------------------------------------------------------- machine code
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("name", [*INTEGERS, "f16", "i8", "complex"])
+def test_kernels_of_copies_compile(name):
+    def lying(dtype, strides=(1, 3)):
+        return Operand((3, 4), strides, dtype)
+
+    if name in INTEGERS:
+        dtype = dtypes.int32
+        sources = [lying(dtype)] * (1 if name == "bitwise_not" else 2)
+        launches = [integer_launches(name, sources, lying(dtype, (4, 1)), 256)]
+    elif name == "complex":
+        dtype = dtypes.complex128
+        launches = [copy_launches(lying(dtype), lying(dtype, (4, 1)), 256)]
+    else:
+        short = {"f16": dtypes.float16, "i8": dtypes.int8}[name]
+        pairs = [(short, dtypes.float32), (dtypes.float32, short)]
+        launches = [cast_launches(lying(a), lying(b, (4, 1)), 256) for a, b in pairs]
+    for launch in (launch for step in launches for launch in step.launches):
+        cubin = link(compile_ptx(launch.function, (8, 0)), (8, 0))
+        assert cubin.spills == cubin.stack == 0
