@@ -679,6 +679,26 @@ def test_an_index_out_of_range_is_an_error_of_the_next_copy():
     compare(result.to_host(), x[[0, 2]])
 
 
+def test_each_thread_is_told_of_its_own_errors():
+    x, bad = normal(3, 2), np.array([0, 3])
+    program = emitted(lambda x, i: [OPS["index"](x, i)], [x, bad])
+    wrong, right = (compile_for_device(program, MACHINE) for _ in range(2))
+    (result,) = wrong(on_device([x, bad]))
+    told = []
+
+    def elsewhere():
+        MACHINE.stream = MACHINE.new_stream()
+        (other,) = right(on_device([x, bad % 3]))
+        told.append(other.to_host())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    compare(told[0], x[[0, 0]])
+    with pytest.raises(AxisError):
+        result.to_host()
+
+
 def test_a_matrix_that_is_not_definite_is_an_error():
     good = np.array([[2.0, 1.0], [1.0, 2.0]])
     found = check(emitted(lambda x: [OPS["cholesky"](x)], [good]), [good])

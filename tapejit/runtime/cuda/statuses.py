@@ -24,23 +24,52 @@ from tapejit.sites import Site, describe_site, here
 N_SITES = 8
 """How many lines an error names."""
 
+SLOTS = 512
+"""Statuses of a block: one copy to the host looks at the loops of many programs."""
+
 _waiting: dict[tuple[int, int], dict[Statuses, dict[Site, None]]] = {}
 """By machine and stream: whose launches were not looked at, and the lines that asked for them."""
+_filling: dict[int, Block] = {}
+"""By machine: the block that has slots left."""
 _LOCK = Lock()
 
 
+class Block:
+    """Memory for statuses, one int64 each; all are 0 as long as nothing was refused."""
+
+    def __init__(self, machine: Machine, n_slots: int):
+        self.machine, self.n_slots, self.n_taken = machine, n_slots, 0
+        self.memory = machine.allocate(8 * n_slots)
+        self.clear(0, n_slots)
+        machine.synchronize()  # other threads' streams write to it
+
+    def clear(self, first: int, n: int) -> None:
+        """Forget what was refused."""
+        self.machine.copy_in(self.memory.address + 8 * first, np.zeros(n, np.int64))
+
+    def values(self) -> np.ndarray:
+        """All of them; waits for the stream."""
+        values = np.empty(self.n_slots, np.int64)
+        self.machine.copy_out(values, self.memory.address)
+        return values
+
+
 class Statuses:
-    """The statuses of a program's loops: one int64 each, 0 before the first call."""
+    """The statuses of a program's loops: a part of a block."""
 
     def __init__(self, machine: Machine, steps: list[LoopStep]):
         self.machine, self.steps = machine, steps
-        self.memory = machine.allocate(8 * len(steps))
-        machine.copy_in(self.memory.address, np.zeros(len(steps), np.int64))
-        machine.synchronize()  # other threads' streams write to them
+        with _LOCK:
+            block = _filling.get(id(machine))
+            if block is None or block.n_taken + len(steps) > block.n_slots:
+                block = _filling[id(machine)] = Block(machine, max(SLOTS, len(steps)))
+            self.block, self.first = block, block.n_taken
+            block.n_taken += len(steps)
 
     def address(self, step: LoopStep) -> int:
         """Of the status of one step."""
-        return self.memory.address + 8 * next(k for k, s in enumerate(self.steps) if s is step)
+        number = next(k for k, known in enumerate(self.steps) if known is step)
+        return self.block.memory.address + 8 * (self.first + number)
 
     def launched(self) -> None:
         """A call was made on the current stream."""
@@ -52,18 +81,16 @@ class Statuses:
         if here.site is not None and len(sites) < N_SITES:
             sites[here.site] = None
 
-    def error(self, sites: Iterable[Site]) -> TapejitError | None:
-        """What the first loop that refused has to say; waits for the stream.
+    def error(self, values: np.ndarray, sites: Iterable[Site]) -> TapejitError | None:
+        """What the first loop that refused has to say, if the block holds these values; once.
 
         sites  the lines that it was called at
         """
-        values = np.empty(len(self.steps), np.int64)
-        self.machine.copy_out(values, self.memory.address)
-        if not values.any():
+        refused = np.flatnonzero(values[self.first : self.first + len(self.steps)])
+        if not len(refused):
             return None
-        self.machine.copy_in(self.memory.address, np.zeros_like(values))
-        step = self.steps[int(np.flatnonzero(values)[0])]
-        return _error_of(step, self.machine.index, map(describe_site, sites))
+        self.block.clear(self.first, len(self.steps))
+        return _error_of(self.steps[refused[0]], self.machine.index, map(describe_site, sites))
 
 
 def check(machine: Machine, all_streams: bool = False) -> None:
@@ -80,7 +107,8 @@ def check(machine: Machine, all_streams: bool = False) -> None:
         return
     with _LOCK:
         waiting = [pair for key in keys for pair in _waiting.pop(key, {}).items()]
-    errors = [statuses.error(sites) for statuses, sites in waiting]
+    values = {block: block.values() for block in {statuses.block for statuses, _ in waiting}}
+    errors = [statuses.error(values[statuses.block], sites) for statuses, sites in waiting]
     for error in errors:
         if error is not None:
             raise error
