@@ -113,6 +113,9 @@ class Loop(NamedTuple):
     """Whether it takes an operand that lies so; None: row-major ones only.  Others are copied."""
     alone: Callable[..., Work | None] | None = None
     """As `work`, where no library can be called: in code that stands alone.  None: as there."""
+    device: Callable[..., Work | None] | None = None
+    """As `alone`, on a GPU, for kernels of codegen/cuda that no function of the CPU's is like:
+    `run` is "".  None: as there."""
     has_status: bool = False
     """Whether it may refuse: it writes something other than 0 to the status, an int64, and
     `evaluate` does the work again, or raises what is to be raised."""

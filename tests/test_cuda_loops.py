@@ -51,10 +51,10 @@ def step_of(op: str, arrays, attrs, views=None) -> LoopStep | None:
         Operand(view.shape, view.strides, dtypes.from_numpy(a.dtype))
         for view, a in zip(views, arrays, strict=True)
     )
-    if work_of(kind, operands, alone=True) is None:
+    if work_of(kind, operands, alone=True, device=True) is None:
         return None
     result = View(len(arrays), 0, kind.aval.shape, contiguous(kind.aval.shape))
-    return loop_step(kind, operands, (*views, result), alone=True)
+    return loop_step(kind, operands, (*views, result), alone=True, device=True)
 
 
 @functools.cache
@@ -299,6 +299,8 @@ def test_scans(shape, axis, dtype):
     check("cumprod", [near_one], axis)
     if dtype in FLOATS:
         check("recurrence", [x, near_one / 2], axis)
+        for case in (*cases, np.round(x) * 300):
+            check("logcumsumexp", [case.astype(dtype)], axis)
 
 
 @pytest.mark.parametrize("strides", ((-1, 12), (1, 12), (24, -2)))
@@ -497,7 +499,7 @@ def compiled_steps():
     )
     for op in ("sort", "argsort"):
         yield step_of(op, [x], (0, True))
-    for op in ("cumsum", "cumprod", "cumargmax", "cumargmin"):
+    for op in ("cumsum", "cumprod", "cumargmax", "cumargmin", "logcumsumexp"):
         yield step_of(op, [numbers(rng, (9000, 1), "float32")], (0,))
     yield step_of("argmax", [numbers(rng, (9000,), "float32")], ((0,), False))
 

@@ -212,6 +212,7 @@ logcumsumexp = operation(
     summary="Running log(sum(exp(x))) along an axis, without overflow.",
     infer=lambda avals, axis: avals[0],
     evaluate=lambda x, axis: np.logaddexp.accumulate(x, axis=axis),
+    loop=Loop(scans.never, reads=scans.reads, device=scans.device_work),
     attributes=("axis",),
     vjp=_logcumsumexp_vjp,
     jvp=_logcumsumexp_jvp,

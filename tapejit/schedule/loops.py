@@ -20,11 +20,14 @@ def row_major(aval: Aval) -> Operand:
     return Operand(aval.shape, contiguous(aval.shape), aval.dtype)
 
 
-def work_of(kind: Kind, operands: Iterable[Operand], alone: bool = False) -> Work | None:
+def work_of(
+    kind: Kind, operands: Iterable[Operand], alone: bool = False, device: bool = False
+) -> Work | None:
     """The work of an operation's loop; None where `evaluate` is to run: other dtypes than those of
     kernels, nothing to do, or the loop does not want it.
 
-    alone  where no library can be called
+    alone   where no library can be called
+    device  on a GPU
     """
     operands = tuple(operands)
     assert kind.op.loop is not None
@@ -34,6 +37,7 @@ def work_of(kind: Kind, operands: Iterable[Operand], alone: bool = False) -> Wor
         return None
     loop = kind.op.loop
     work = (loop.alone or loop.work) if alone else loop.work
+    work = loop.device or work if device else work
     return work(operands, row_major(kind.aval), **kind.attributes())
 
 
@@ -50,10 +54,14 @@ def takes(loop: Loop, operand: Operand) -> bool:
 
 
 def loop_step(
-    kind: Kind, operands: tuple[Operand, ...], views: tuple[View, ...], alone: bool = False
+    kind: Kind,
+    operands: tuple[Operand, ...],
+    views: tuple[View, ...],
+    alone: bool = False,
+    device: bool = False,
 ) -> LoopStep:
     """The step for operands that lie at `views`, the result's last."""
-    work = work_of(kind, operands, alone)
+    work = work_of(kind, operands, alone, device)
     assert work is not None and kind.op.loop is not None
     areas = [dtype for dtype, _ in work.scratch] + ["i64"] * kind.op.loop.has_status
     dtypes = (*(operand.dtype.kernel for operand in operands), kind.aval.dtype.kernel, *areas)

@@ -60,6 +60,14 @@ def multiply(x, at, step, a, b):
     return a * b
 
 
+def add_logs(x, at, step, a, b):
+    """log(exp(a) + exp(b))"""
+    if a == b:  # also infinities
+        return a + number(0.6931471805599453)
+    high, low = (a, b) if a > b else (b, a)
+    return high + math.log1p(math.exp(low - high))
+
+
 def place_of_larger(x, at, step, a, b):
     if a < 0 or b < 0:
         return max(a, b)
@@ -201,6 +209,13 @@ def cumprod(recipe: Recipe, step: LoopStep) -> None:
     number = number_of(recipe.views[-1].dtype)
     words = {"number": number, "join": multiply, "taken": number_at, "nothing": f"{number}(1)"}
     _scan(recipe, step, words, scan_lines)
+
+
+def logcumsumexp(recipe: Recipe, step: LoopStep) -> None:
+    """logcumsumexp"""
+    number = number_of(recipe.views[-1].dtype)
+    words = {"number": number, "join": add_logs, "taken": number_at}
+    _scan(recipe, step, {**words, "nothing": f"{number}(-math.inf)"}, scan_lines)
 
 
 def cumargmax(recipe: Recipe, step: LoopStep) -> None:

@@ -15,7 +15,7 @@ apart, an operation has kernels of its own:
 
     loop_places        index, index_add, index_put, index_last, index_combine, gather, scatter_add
     loop_sorting       sort, argsort, argkth
-    loop_scans         cumsum, cumprod, cumargmax, cumargmin, nonzero
+    loop_scans         cumsum, cumprod, logcumsumexp, cumargmax, cumargmin, nonzero
     loop_extremes      argmax, argmin
     loop_windows       max_pool_index, adaptive_max_index, unstrided
     loop_convolutions  convolution, convolution_input, convolution_weight
@@ -77,6 +77,7 @@ OWN: dict[str, Callable[[Recipe, LoopStep], None]] = {
     "recurrence": loop_scans.recurrence,
     "cumsum": loop_scans.cumsum,
     "cumprod": loop_scans.cumprod,
+    "logcumsumexp": loop_scans.logcumsumexp,
     "cumargmax": loop_scans.cumargmax,
     "cumargmin": loop_scans.cumargmin,
 }

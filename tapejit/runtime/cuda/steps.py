@@ -150,8 +150,8 @@ class _Steps:
         """The operation's loop, behind copies of operands that it does not take as they lie."""
         loop, views = step.kind.op.loop, [self.settled(view) for view in step.views]
         operands = [self.operand(view) for view in views]
-        work = None if loop is None else work_of(step.kind, operands, alone=True)
-        if loop is None or work is None or isinstance(work.run, str):
+        work = None if loop is None else work_of(step.kind, operands, alone=True, device=True)
+        if loop is None or work is None or (isinstance(work.run, str) and loop.device is None):
             return []
         copies: list[Step] = []
         for k, operand in enumerate(operands):
@@ -160,7 +160,10 @@ class _Steps:
                 copies.append(Copy(views[k], there, operand.dtype))
                 views[k], operands[k] = there, self.operand(there)
         views.append(self.whole(step.buffer))
-        return [*copies, loop_step(step.kind, tuple(operands), tuple(views), alone=True)]
+        return [
+            *copies,
+            loop_step(step.kind, tuple(operands), tuple(views), alone=True, device=True),
+        ]
 
     # ------------------------------------------------------------ elements elsewhere
 
