@@ -172,9 +172,12 @@ def _compile(program):
 
 def _compile_for(device, program):
     """A program on a GPU; row by row if values move between devices in the midst of it."""
-    from tapejit.runtime.cuda.edges import call_of  # not for who has no GPU
+    from tapejit.runtime.cuda.edges import compile_between  # not for who has no GPU
 
-    return Compiled(program, None, call_of(program, device) or _reference_call(program), "")
+    moving = compile_between(program, device)
+    if moving is None:
+        return Compiled(program, None, _reference_call(program), "")
+    return Compiled(program, moving.inner.plan, moving, moving.inner.source)
 
 
 # ---------------------------------------------------------------- the calling function

@@ -9,6 +9,7 @@ from tapejit.errors import TraceError
 from tapejit.plan import KernelStep, LibraryStep, LoopKernel, RowKernel, RowStep
 from tapejit.runtime.entry import Entries
 from tapejit.runtime.kernels import cell_of
+from tapejit.shapes import CPU, common_device
 from tapejit.transforms.dispatch import Transform
 from tapejit.transforms.nearest import describe_read, describe_signature
 from tapejit.transforms.paths import INTERPRETED, Path, Paths
@@ -22,12 +23,14 @@ class KernelReport:
     """Loads, operations and constants of its body."""
     inputs: int
     outputs: int
-    tier: int
-    """How its code was compiled: 0 at once, without LLVM's passes; 1 after it had proved hot."""
+    tier: int | None
+    """How its code was compiled: 0 at once, without LLVM's passes; 1 after it had proved hot.
+    None on a GPU."""
 
     def __str__(self):
         operands = f"{_count(self.inputs, 'input')}, {_count(self.outputs, 'output')}"
-        return f"kernel of {_count(self.nodes, 'node')}, {operands}, tier {self.tier}"
+        tier = "" if self.tier is None else f", tier {self.tier}"
+        return f"kernel of {_count(self.nodes, 'node')}, {operands}{tier}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +160,7 @@ def _report(signature: str, path: Path, calls: str) -> PathReport:
     return PathReport(
         signature=signature,
         rows=len(path.program.tape),
-        kernels=tuple(map(_kernel_report, kernels)),
+        kernels=tuple([_kernel_report(kernel, _is_on_cpu(path)) for kernel in kernels]),
         library_calls=len(steps) - len(kernels),
         how=how,
         reads=tuple(
@@ -171,9 +174,15 @@ def _report(signature: str, path: Path, calls: str) -> PathReport:
     )
 
 
-def _kernel_report(kernel: LoopKernel | RowKernel) -> KernelReport:
-    cell = cell_of(kernel)
-    tier = cell.tier if cell is not None else 0
+def _is_on_cpu(path):
+    program = path.program
+    ends = (*program.inputs, *program.outputs)
+    return common_device([program.tape.kind(row).aval for row in ends]) == CPU
+
+
+def _kernel_report(kernel: LoopKernel | RowKernel, is_on_cpu: bool) -> KernelReport:
+    cell = cell_of(kernel) if is_on_cpu else None
+    tier = cell.tier if cell is not None else 0 if is_on_cpu else None
     loops = kernel.loops
     return KernelReport(
         nodes=sum([len(loop.nodes) for loop in loops]),

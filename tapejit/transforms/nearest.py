@@ -91,8 +91,9 @@ def describe_signature(signature: tuple) -> str:
 
 def _describe_leaf(leaf) -> str:
     if isinstance(leaf, tuple):
-        *_, shape, dtype = leaf
-        return f"{dtype}{list(shape)}"
+        *kind, shape, dtype = leaf
+        where = f"@{kind[0]}" if kind and isinstance(kind[0], str) else ""
+        return f"{dtype}{list(shape)}{where}"
     return leaf.__name__ if isinstance(leaf, type) else repr(leaf)
 
 

@@ -7,10 +7,10 @@ between, there is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from tapejit.runtime.cuda.program import compile_for_device
+from tapejit.runtime.cuda.program import DeviceProgram, compile_for_device
 from tapejit.runtime.devices import machine_of, moved
 from tapejit.tape import Program, needed_rows, with_inputs
 
@@ -34,19 +34,25 @@ class Edges(NamedTuple):
     """Where each output is wanted."""
 
 
-def call_of(program: Program, device: str) -> Callable[[Sequence], list] | None:
-    """The program as one of a GPU and moves; None where a value moves in between."""
+class Moving:
+    """A program of a GPU between moves: call it with inputs that lie anywhere."""
+
+    def __init__(self, edges: Edges, inner: DeviceProgram):
+        self.edges, self.inner = edges, inner
+
+    def __call__(self, inputs: Sequence) -> list:
+        """The outputs, each where it is wanted."""
+        sources, outputs = self.edges.sources, self.edges.outputs
+        results = self.inner([moved(inputs[source.number], source.device) for source in sources])
+        return [moved(x, there) for x, there in zip(results, outputs, strict=True)]
+
+
+def compile_between(program: Program, device: str) -> Moving | None:
+    """The program as one of a GPU and moves; None where a value moves in the midst of it."""
     edges = edges_of(program)
     if edges is None:
         return None
-    call = compile_for_device(edges.program, machine_of(device))
-
-    def whole(inputs):
-        given = [moved(inputs[source.number], source.device) for source in edges.sources]
-        results = call(given)
-        return [moved(x, there) for x, there in zip(results, edges.outputs, strict=True)]
-
-    return whole
+    return Moving(edges, compile_for_device(edges.program, machine_of(device)))
 
 
 def edges_of(program: Program) -> Edges | None:
