@@ -6,18 +6,15 @@ is checked against the buffer that it belongs to.  Start there.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
+from cuda_machines import kernel_of
 
 from tapejit.codegen.cuda.kernels import launches_of
 from tapejit.codegen.cuda.launches import Argument, Function, Launches
 from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, RowStep, View
-from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
-
-kernel_of = functools.cache(Kernel)
-"""A function ready to be run, once for each text."""
+from tapejit.runtime.cuda.simulation import DTYPES, Pointer
 
 
 def run_plan(plan: Plan, inputs: list[np.ndarray], block: int = 8) -> list[np.ndarray]:
@@ -35,27 +32,19 @@ def run_launches(launches: Launches, views: tuple[View, ...], memory: list[np.nd
     """Run what a step is."""
     scratch = [_poisoned(n, DTYPES[dtype]) for dtype, n in launches.scratch]
     for function, grid, arguments in launches.launches:
-        names = kernel_of(function).run_thread.__code__.co_varnames
-        kernel_of(function).run(
-            grid,
-            [
-                _argument(name, parameter, argument, views, memory, scratch)
-                for name, parameter, argument in zip(
-                    names, function.parameters, arguments, strict=False
-                )
-            ],
-        )
+        given = zip(function.parameters, arguments, strict=True)
+        kernel_of(function).run(grid, [_argument(*one, views, memory, scratch) for one in given])
 
 
-def _argument(name, parameter, argument, views, memory, scratch):
+def _argument(parameter, argument, views, memory, scratch):
     if not isinstance(argument, Argument):
         return argument
     dtype = DTYPES[parameter[:-1]]
     if argument.role == "scratch":
-        return Pointer(name, scratch[argument.number])
+        return Pointer(argument.role, scratch[argument.number])
     view = views[argument.number]
-    assert memory[view.buffer].dtype.itemsize == np.dtype(dtype).itemsize, (name, parameter)
-    return Pointer(name, memory[view.buffer].view(dtype), view.offset)
+    assert memory[view.buffer].dtype.itemsize == np.dtype(dtype).itemsize, (argument, parameter)
+    return Pointer(f"view {argument.number}", memory[view.buffer].view(dtype), view.offset)
 
 
 def array_of(view: View, memory: list[np.ndarray]) -> np.ndarray:

@@ -7,12 +7,12 @@ numba-cuda and no GPU, no kernel spills, and those of float32 have no float64 in
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import numpy as np
 import probing
 import pytest
+from cuda_machines import kernel_of, machine_under_test
 
 from tapejit import dtypes
 from tapejit.build import Builder
@@ -26,14 +26,13 @@ from tapejit.registry import OPS, Operand, infer_kind
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.compiling import compile_ptx, link
 from tapejit.runtime.cuda.program import compile_for_device
-from tapejit.runtime.cuda.simulated import SimulatedMachine
-from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
+from tapejit.runtime.cuda.simulation import DTYPES, Pointer
 from tapejit.schedule.loops import loop_step, work_of
 from tapejit.schedule.views import contiguous
 from tapejit.tape import Program
 
 BLOCK = 4
-MACHINE = SimulatedMachine()
+MACHINE = machine_under_test()
 LIBRARY = ("matmul",)
 """What a library does on a GPU."""
 FLOATS = ("float64", "float32")
@@ -55,11 +54,6 @@ def step_of(op: str, arrays, attrs, views=None) -> LoopStep | None:
         return None
     result = View(len(arrays), 0, kind.aval.shape, contiguous(kind.aval.shape))
     return loop_step(kind, operands, (*views, result), alone=True, device=True)
-
-
-@functools.cache
-def kernel_of(function) -> Kernel:
-    return Kernel(function)
 
 
 def flat(array) -> np.ndarray:

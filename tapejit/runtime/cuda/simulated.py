@@ -22,7 +22,6 @@ from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import LaunchError, OutOfMemory
 from tapejit.locks import Lock
 from tapejit.runtime.cuda.machine import Launched, MemoryUse
-from tapejit.runtime.cuda.races import Races
 from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
 from tapejit.sites import here
 
@@ -221,9 +220,7 @@ class SimulatedMachine:
             self.places.append(launched)
             try:
                 with self._lock:
-                    races = Races(kernel.now)
-                    given = zip(names, parameters, arguments, strict=False)
-                    kernel.run(grid, [self._argument(*one, races) for one in given])
+                    kernel.run(grid, [*map(self._argument, names, parameters, arguments)])
             except Exception as error:
                 block, thread, _ = kernel.now.moment
                 where = "" if launched.place is None else f"\n  launched by {launched}"
@@ -234,7 +231,7 @@ class SimulatedMachine:
 
         return launch
 
-    def _argument(self, name, parameter, value, races):
+    def _argument(self, name, parameter, value):
         if not parameter.endswith("*"):
             return int(value)
         dtype = np.dtype(DTYPES[parameter[:-1]])
@@ -242,7 +239,7 @@ class SimulatedMachine:
         if start % dtype.itemsize:
             raise IndexError(f"{name}: its address is {start} bytes into {len(found)}: {dtype}")
         whole = found[: len(found) // dtype.itemsize * dtype.itemsize]
-        return Pointer(name, whole.view(dtype), start // dtype.itemsize, races)
+        return Pointer(name, whole.view(dtype), start // dtype.itemsize)
 
     # -------------------------------------------------------------------------- libraries
 

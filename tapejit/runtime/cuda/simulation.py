@@ -316,6 +316,10 @@ class Kernel:
 
     def run(self, grid: int, arguments: Sequence[Pointer | int]):
         """Run all blocks."""
+        races = Races(self.now)
+        for x in arguments:
+            if isinstance(x, Pointer):
+                x.races = races
         self.cuda.blockDim.x, self.cuda.gridDim.x = self.block, grid
         with np.errstate(all="ignore"):
             for block in self.blocks.of(grid):
