@@ -1,6 +1,7 @@
 """All that is tested of kernels on the simulated GPU, once more on a card.
 
-Not yet run on one.  Programs are in test_cuda_program.py.  In a process of their own: the machine is chosen when modules are imported.
+Not yet run on one.  In a process of their own: the machine is chosen when modules are imported.
+What programs compute there is in test_cuda_program.py.
 """
 
 from __future__ import annotations
