@@ -44,7 +44,7 @@ BATCH_WEIGHT = 160
 """What computing a batch may cost, in additions: its text is unrolled."""
 HELD = (1, 2, 3, 4, 6, 8, 12, 16)
 """How many elements of a row a lane may hold."""
-HELD_WORDS = 64
+HELD_WORDS = 48
 """Registers that they may take."""
 HELD_WEIGHT = 1280
 """What computing them may cost, in additions."""
@@ -184,9 +184,10 @@ def _walk(
         if is_crossed:
             lanes = max(min(lanes, block // TILE), 1)
     else:
-        lanes = block // min(max(block // 8, 1), _power(n_kept))
-        while lanes > 1 and n_reduced < 2 * lanes:
-            lanes //= 2
+        most = block // min(max(block // 8, 1), _power(n_kept))
+        lanes = 1
+        while lanes < most and n_reduced >= 4 * lanes and n_kept * lanes < FEW_BLOCKS * block:
+            lanes *= 2
     tiles = max(-(-n_kept // (block // lanes)), 1)
     splits = 1
     if can_split:
@@ -203,11 +204,18 @@ def _walk(
 
 def _lanes(length: int, rows: int, block: int) -> int:
     """Lanes for each of so many rows."""
-    widths = [lanes for lanes in (block // 32, block // 8, block) if 0 < lanes <= length]
+    widths = [lanes for lanes in _widths(length, block) if lanes <= length]
     for lanes in widths:
         if length <= LANE * lanes and rows * lanes >= FEW_BLOCKS * block:
             return lanes
     return max(widths, default=1)
+
+
+def _widths(length: int, block: int) -> list[int]:
+    """How many lanes a row may have: 32 of 256 threads at least, which read whole cache lines, if
+    it is so long."""
+    widths = (block // 8, block) if length >= block // 8 else (block // 32,)
+    return [lanes for lanes in widths if lanes]
 
 
 def _is_crossed(part: Part) -> bool:
@@ -253,10 +261,11 @@ def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> Walk:
     batch = min(_batch(part, (len(outer),), most) for part in parts if part.lengths[-1] == length)
     streamed = streamed._replace(batch=batch)
     rows = math.prod(longest.lengths[:-1])
-    for lanes in [n for n in (block // 32, block // 8, block) if n]:
+    widths = _widths(length, block)
+    for lanes in widths:
         batch = next((n for n in HELD if n * lanes >= length), 0)
-        is_idle = lanes < block and (batch == HELD[-1] or rows * lanes < FEW_BLOCKS * block)
-        if not batch or is_idle or batch * weight > HELD_WEIGHT:
+        is_idle = batch == HELD[-1] or rows * lanes < FEW_BLOCKS * block
+        if not batch or (is_idle and lanes < widths[-1]) or batch * weight > HELD_WEIGHT:
             continue
         walk = streamed._replace(lanes=lanes, batch=batch, held=True)
         arrays = KernelText(parts, walk, block).local.values()
