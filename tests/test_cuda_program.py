@@ -199,22 +199,21 @@ NO_FORM = {
     },
     "integers": {"convolution", "convolution_input", "convolution_weight", "matmul"},
     "bool": {"convolution", "convolution_input", "convolution_weight", "index_combine", "matmul"},
-    "float16": {"complex", "convolution_input", "view_as_complex"},
+    "float16": {"view_as_complex"},
+    "complex": {
+        "acos", "acosh", "asin", "asinh", "atan", "atanh", "cholesky", "cholesky_slope",
+        "cofactors", "cumprod", "det", "expm1", "index_combine", "inv", "lerp", "log1p", "lu",
+        "lu_inverse", "lu_permutation", "lu_solve", "nonzero", "prod", "recurrence",
+        "slogdet", "solve_triangular",
+    },
 }  # fmt: skip
-"""What raises NoGpuForm; of complex numbers all but moves, products and convolutions does."""
-HAVE_COMPLEX = {
-    "cat", "clone", "convolution", "convolution_weight", "detach", "expand", "flip", "imag",
-    "matmul", "permute", "put_strided", "real", "replace", "reshape", "slice", "strided",
-    "unslice", "view_as_real", "copy_into",
-}  # fmt: skip
+"""What raises NoGpuForm."""
 
 
 def may_lack(case):
     """Whether an operation is known to have no form for a dtype."""
     name, dtype = case.op.name, case.dtype
-    if dtype.is_complex and name not in HAVE_COMPLEX:
-        return True
-    kinds = ["any dtype", dtype.name]
+    kinds = ["any dtype", dtype.name, "complex" if dtype.is_complex else ""]
     kinds += ["integers"] * (not dtype.is_inexact and dtype is not dtypes.bool_)
     return any(name in NO_FORM.get(kind, ()) for kind in kinds)
 
@@ -473,6 +472,28 @@ def test_elements_are_put_elsewhere(dtype):
         ]  # fmt: skip
 
     check(emitted(moved, [x, part]), [x, part])
+
+
+def test_slopes_through_complex_numbers():
+    def loss(re, im, w):
+        z = tj.complex(re, im) @ tj.complex(w, w)
+        z = (z.exp() / (z * z + 2.0) + z.sqrt()).conj() * z[:, :1]
+        return (z.abs() ** 2).sum() + z.angle().sum()
+
+    arrays = [normal(3, 4), normal(3, 4), normal(4, 2)]
+    check(*recorded(loss, arrays, (0, 1, 2)))
+
+
+@pytest.mark.parametrize("dtype", "FD")
+def test_edges_of_complex_functions(dtype):
+    near = [0.0, -0.0, 1.0, -1.0, 2.5, -1e-3, 30.0, -30.0]
+    z = np.array([complex(a, b) for a in near for b in near]).astype(dtype)
+
+    def results(z):
+        names = ("sqrt", "tanh", "sin", "exp", "abs", "angle", "square", "log")
+        return [*(OPS[name](z) for name in names), OPS["div"](z, OPS["add"](z, 1e-3 + 2j))]
+
+    check(emitted(results, [z]), [z])
 
 
 def test_parts_of_complex_numbers():

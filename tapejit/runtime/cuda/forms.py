@@ -7,6 +7,8 @@
     places          of several indices as one (flat_places.py)
     others          isinf of integers, argmax of one number
 
+    complex         numbers as pairs of real ones (pairs.py)
+
 What an operation becomes fuses and shares memory with what is around it.  Start at `formed`.
 """
 
@@ -24,6 +26,7 @@ from tapejit.ops.linear import matmul, swap
 from tapejit.ops.movement import permute, reshape, slice_, unslice
 from tapejit.ops.strided import strided, unstrided
 from tapejit.runtime.cuda.flat_places import at_flat_places, is_flattened
+from tapejit.runtime.cuda.pairs import paired
 from tapejit.schedule.loops import row_major, work_of
 from tapejit.shapes import aval
 from tapejit.tape import Program
@@ -41,7 +44,7 @@ def formed(program: Program, has_blas: bool = True) -> Program:
     avals = [[kinds[x].aval for x in tape.operands(row)] for row in range(len(tape))]
     forms = [_form_of(kind, given, has_blas) for kind, given in zip(kinds, avals, strict=True)]
     if not any(forms):
-        return program
+        return paired(program)
     builder, refs = Builder(), []
     for row, (kind, form) in enumerate(zip(kinds, forms, strict=True)):
         operands = [refs[x] for x in tape.operands(row)]
@@ -53,7 +56,7 @@ def formed(program: Program, has_blas: bool = True) -> Program:
     inputs, outputs = (
         [refs[row].row for row in rows] for rows in (program.inputs, program.outputs)
     )
-    return Program(builder.tape, inputs, outputs)
+    return paired(Program(builder.tape, inputs, outputs))
 
 
 def _form_of(kind, operands, has_blas=True) -> Callable | None:
@@ -177,7 +180,12 @@ def _convolution_input(y, w, lengths, stride, padding, dilation, groups):
     padded = tuple(m + 2 * p for m, p in zip(lengths, padding, strict=True))
     view = _view_of_windows((n, c * groups), kernel, places, stride, dilation)
     shape = view.pop("shape")
-    x = unstrided(reshape(columns, shape=shape), shape=(n, c * groups, *padded), **view)
+    columns = reshape(columns, shape=shape)
+    if columns.dtype in WIDE:  # rounded once
+        columns = cast(columns, dtype=WIDE[columns.dtype])
+    x = unstrided(columns, shape=(n, c * groups, *padded), **view)
+    if x.dtype is not y.dtype:
+        x = cast(x, dtype=y.dtype.name)
     if not any(padding):
         return x
     whole = (n, c * groups, *lengths)
