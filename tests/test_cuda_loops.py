@@ -364,6 +364,17 @@ def test_places_of_what_is_not_zero(n):
                 check("nonzero", [case], int(count))
 
 
+def test_blocks_that_fit():
+    """Short lines are given blocks of fewer threads, whole warps."""
+    x = np.random.default_rng(0).standard_normal((2, 40)).astype(np.float32)
+    for op, *attrs in (("sort", 1, False), ("argmax", (1,), False), ("cumsum", 1)):
+        step = step_of(op, [x], attrs)
+        launches = launches_of_loop(step, 128)
+        assert {one.function.block for one in launches.launches} <= {32, 64}
+        got, _ = simulate(step, launches, [x])
+        compare(got, OPS[op].evaluate(x, **step.kind.attributes()))
+
+
 # ---------------------------------------------------------------- windows
 
 

@@ -10,10 +10,10 @@ so the kind of each variable is that of what is first assigned to it, and each f
 once for the kinds that it is called with.  The dtype of memory goes with its pointer.
 
 Statements: assignment, also of several; if, while, for over range, continue, return.  Expressions:
-+ - * / (of floats) // % | &, comparisons, and, or, not, `a if c else b`, min of integers, words of
-ops/loops/words.py, calls of functions of the same modules.  Of `and`, `or` and conditional
-expressions all parts are computed, so only what is computed anyway may read memory there.  A step
-of range that is no constant is positive.  Anything else is refused with its line.
++ - * / (of floats) // % | &, comparisons, and, or, not, `a if c else b`, min of integers, sqrt,
+calls of functions of the same modules.  Of `and`, `or` and conditional expressions all parts are
+computed, so only what is computed anyway may read memory there.  A step of range that is no
+constant is positive.  Anything else is refused with its line.
 
 Start at `emit_loop_functions`.  Code over words and addresses is codegen/words.py.
 """
@@ -414,8 +414,6 @@ class _Function:
             return self.emit(kind, f"call {kind} @llvm.sqrt.{suffix}({kind} {values[0].text})")
         if name == "wide":
             return self.converted(values[0], self.module.wide)
-        if name == "like":
-            return self.converted(values[1], values[0].kind)
         function = self.scope.get(name)
         if not isinstance(function, types.FunctionType):
             self.refuse(node, "unknown function")

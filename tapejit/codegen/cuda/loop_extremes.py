@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tapejit.codegen.cuda.loop_scans import LINES, SHORT
 from tapejit.codegen.cuda.loop_sorting import place_in
-from tapejit.codegen.cuda.texts import Recipe, number_of
+from tapejit.codegen.cuda.texts import Recipe, fitting, number_of
 from tapejit.codegen.cuda.words import BLOCK, candidate, cuda, int64, is_beyond, number
 from tapejit.plan import LoopStep
 
@@ -90,12 +90,13 @@ def _extreme(recipe, step, is_beyond):
         recipe.run_loop(step.work.run, [x, y], step.work.meta, lines)
         return
     words = {"number": number_of(x.dtype), "is_beyond": is_beyond}
-    tile = EACH * recipe.block
+    block = fitting(recipe.block, n // 2)
+    tile = EACH * block
     tiles = -(-n // tile)
     found = y if tiles == 1 else recipe.area("i64", tiles * lines)
     recipe.run_blocks(
         best_of_tiles, x, found, found, n, inner, n, tile, tiles, tiles * lines, n=tiles * lines,
-        candidate=any_place, **words,
+        block=block, candidate=any_place, **words,
     )  # fmt: skip
     if tiles > 1:
         recipe.run_blocks(

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tapejit.codegen.cuda.texts import Area, Recipe, number_of
+from tapejit.codegen.cuda.texts import WARP, Area, Recipe, number_of
 from tapejit.codegen.cuda.words import BLOCK, HIGH, WIDE, cuda, int64, number
 from tapejit.ops.loops.words import sqrt
 from tapejit.plan import LoopStep
 
-SMALL, WARP = 16, 32
+SMALL = 16
 
 # ---------------------------------------------------------------- factorizations
 

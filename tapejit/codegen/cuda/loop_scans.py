@@ -25,9 +25,8 @@ from typing import NamedTuple
 
 from tapejit.codegen.cuda.loop_places import begin, zero
 from tapejit.codegen.cuda.loop_sorting import place_in
-from tapejit.codegen.cuda.texts import Recipe, Word, integer_for, number_of
+from tapejit.codegen.cuda.texts import Recipe, Word, fitting, integer_for, number_of
 from tapejit.codegen.cuda.words import BLOCK, EACH, cuda, int64, join, nothing, number, taken
-from tapejit.ops.loops.recurrences import recurrence as along_columns
 from tapejit.ops.loops.scans import scan_rows
 from tapejit.plan import LoopStep, View
 
@@ -114,6 +113,18 @@ def add_lines(x, y, n, share, outer_step, inner_step, step, inner, lines):
                 lost += (value - grown) + total
             total = grown
             y[place_in(line, n, inner, i)] = total + lost
+
+
+def recur_lines(a, b, y, n, inner, lines):
+    """y[i] = a[i] + b[i] y[i-1]"""
+    for line in range(cuda.grid(1), lines, cuda.gridsize(1)):
+        first = place_in(line, n, inner, 0)
+        value = number(a[first])
+        y[first] = value
+        for i in range(1, n):
+            at = first + i * inner
+            value = a[at] + b[at] * value
+            y[at] = value
 
 
 def fold_tiles(x, given, totals, n, share, outer_step, inner_step, step, tiles, tasks):
@@ -229,9 +240,15 @@ def cumargmin(recipe: Recipe, step: LoopStep) -> None:
 
 
 def recurrence(recipe: Recipe, step: LoopStep) -> None:
-    """recurrence: a thread goes along each line."""
-    (n, inner, _), lines = step.work.meta, math.prod(step.views[-1].shape)
-    recipe.run_loop(along_columns, recipe.views, (n, inner, 1), lines // n)
+    """recurrence: a thread goes along each line.
+
+    No tiles: what a tile does to what comes before it is a product, which over- or underflows where
+    no element of the result does.
+    """
+    n, inner, _ = step.work.meta
+    lines = math.prod(step.views[-1].shape) // n
+    number = number_of(recipe.views[-1].dtype)
+    recipe.launch(recur_lines, *recipe.views, n, inner, lines, n=lines, number=number)
 
 
 def nonzero(recipe: Recipe, step: LoopStep) -> None:
@@ -267,21 +284,33 @@ def _scan_tiles(recipe, seen, x, given, y, inner, words):
     """Tiles of each line; totals of tiles are lines behind each other."""
     n, lines, share, *steps = seen
     each = 1
-    while each < MOST_EACH and each * recipe.block < n:
+    block = fitting(recipe.block, n)
+    while each < MOST_EACH and each * block < n:
         each *= 2
-    tiles = -(-n // (each * recipe.block))
+    tiles = -(-n // (each * block))
     tasks, before = tiles * lines, y
     words = {**words, "EACH": str(each)}
     if tiles > 1:
         totals, before = recipe.area(y.dtype, tasks), recipe.area(y.dtype, tasks)
         recipe.run_blocks(
-            fold_tiles, x, given, totals, n, share, *steps, tiles, tasks, n=tasks, **words
+            fold_tiles,
+            x,
+            given,
+            totals,
+            n,
+            share,
+            *steps,
+            tiles,
+            tasks,
+            n=tasks,
+            block=block,
+            **words,
         )
         totalled = {**words, "taken": total_of}
         _scan_tiles(recipe, seen._replace(n=tiles), x, totals, before, 1, totalled)
     recipe.run_blocks(
         scan_tiles, x, given, before, y, n, share, *steps, inner, int(tiles > 1), tiles, tasks,
-        n=tasks, **words,
+        n=tasks, block=block, **words,
     )  # fmt: skip
 
 

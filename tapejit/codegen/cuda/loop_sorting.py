@@ -10,7 +10,7 @@ A line is one row along the axis; in scratch lines lie behind each other.
 
 from __future__ import annotations
 
-from tapejit.codegen.cuda.texts import Area, Recipe, integer_for, number_of
+from tapejit.codegen.cuda.texts import Area, Recipe, fitting, integer_for, number_of
 from tapejit.codegen.cuda.words import BLOCK, cuda, is_before, number
 from tapejit.plan import LoopStep
 
@@ -97,16 +97,17 @@ def sort_lines(
         "number": number_of(x.dtype),
         "is_before": comes_after if is_descending else comes_before,
     }
-    tiles, size = -(-n // recipe.block), n * lines
+    block = fitting(recipe.block, n)
+    tiles, size = -(-n // block), n * lines
     widths = []
-    while recipe.block << len(widths) < n:
-        widths.append(recipe.block << len(widths))
+    while block << len(widths) < n:
+        widths.append(block << len(widths))
     spare = [(recipe.area(keys.dtype, size), recipe.area(order.dtype, size)) for _ in widths[:2]]
     steps = [spare[k % 2] for k in range(len(widths))] + [(keys, order)]
     places = [1] * len(widths) + [inner]
     recipe.run_blocks(
         sort_tiles, x, *steps[0], n, x_inner, places[0], tiles, tiles * lines, n=tiles * lines,
-        **words,
+        block=block, **words,
     )  # fmt: skip
     for k, width in enumerate(widths):
         recipe.launch(

@@ -9,13 +9,12 @@ The generic form is the function that the CPU compiles, word by word (texts.py):
         for unit in range(cuda.grid(1), units, cuda.gridsize(1)):
             searchsorted((a0, a1, a2,), (m0, m1, m2,), unit, unit + 1)
 
-That is all there is for searchsorted, a thread for each number to place, and for recurrence, a
-thread for each line.  Where a unit is too much for a thread, or threads would read memory far
-apart, an operation has kernels of its own:
+That is all there is for searchsorted, a thread for each number to place.  Where a unit is too much
+for a thread, or threads would read memory far apart, an operation has kernels of its own:
 
     loop_places        index, index_add, index_put, index_last, index_combine, gather, scatter_add
     loop_sorting       sort, argsort, argkth
-    loop_scans         cumsum, cumprod, logcumsumexp, cumargmax, cumargmin, nonzero
+    loop_scans         recurrence, cumsum, cumprod, logcumsumexp, cumargmax, cumargmin, nonzero
     loop_extremes      argmax, argmin
     loop_windows       max_pool_index, adaptive_max_index, unstrided
     loop_convolutions  convolution, convolution_input, convolution_weight

@@ -33,6 +33,8 @@ from tapejit.plan import LoopStep
 MOST_BLOCKS = 4096
 """Of a grid: a million threads, more than a card runs at the same time."""
 
+WARP = 32
+
 Word = str | Callable
 """What a word stands for: an expression of the text, or a function."""
 
@@ -173,3 +175,10 @@ def number_of(dtype: str) -> str:
 def integer_for(n: int) -> str:
     """The memory dtype of numbers below n."""
     return "i32" if n < 1 << 31 else "i64"
+
+
+def fitting(block: int, n: int) -> int:
+    """Threads of a block for n things: no half of it idle, but a warp at least."""
+    while block >= 2 * WARP and block // 2 >= n:
+        block //= 2
+    return block

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from tapejit.ops.loops.words import like, sqrt
+from tapejit.ops.loops.words import sqrt
 from tapejit.registry import Loop, Work
 
 SMALL = 24
@@ -168,9 +168,8 @@ def lu_permutation(args, meta, begin, end):
         for turn in range(few):
             j = few - 1 - turn if is_inverse else turn
             other = to + j
-            pivot = pivots[unit * few + j]
             for place in range(m):  # a pivot is a float, and no address
-                if pivot == like(pivot, place + 1):
+                if pivots[unit * few + j] == place + 1:
                     other = to + place
             kept = y[to + j]
             y[to + j] = y[other]
@@ -207,9 +206,8 @@ def solve_with(factors, here, y, to, n, m, turned):
 
 def swap_rows(pivots, at, j, y, to, n, m):
     """What pivot j did to the rows."""
-    pivot = pivots[at + j]
     for place in range(n):
-        if pivot == like(pivot, place + 1):
+        if pivots[at + j] == place + 1:
             for c in range(m):
                 kept = y[to + j * m + c]
                 y[to + j * m + c] = y[to + place * m + c]
@@ -251,7 +249,7 @@ def cofactors(args, meta, begin, end):
         for j in range(n):
             pivot = factors[here + j * n + j]
             row = factors[here + n * n + j]
-            factor = -pivot if row != like(row, j + 1) else pivot
+            factor = -pivot if row != j + 1 else pivot
             for i in range(n * n):
                 y[to + i] = y[to + i] * factor
 

@@ -13,8 +13,3 @@ def sqrt(x):
 def wide(x):
     """A number as sums keep it: float64 where the loop's result is floating-point, else int64."""
     return float(x) if isinstance(x, float | np.floating) else int(x)
-
-
-def like(x, n):
-    """The number n in the dtype of x."""
-    return type(x)(n)
