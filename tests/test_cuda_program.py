@@ -233,7 +233,6 @@ def test_operations_of_a_family(family, where):
                 check(program, arrays, machine=machine_at(where))
             except NoGpuForm:
                 assert may_lack(case), str(case)
-    assert found == {op.name for op in members} & listed  # else some have a form by now
 
 
 def test_powers_of_integers():
