@@ -8,7 +8,7 @@
      recorder_mute(yes)       take nothing down, to see what calls cost
      recorder_fail(f, e, n)   the n-th call of f from now on, and all later ones, answer e; 0 ends it
 
-   RECORDER_INIT, _VERSION, _DEVICES, _CAPABILITY (90), _MEMORY (bytes) set what there is.
+   RECORDER_INIT, _VERSION, _DEVICES, _CAPABILITY (90), _POOLS, _MEMORY (bytes) set what there is.
 
    Build:  gcc -shared -fPIC -Wl,-soname,libcuda.so.1 -o libcuda.so.1 driver.c -ldl               */
 
@@ -86,7 +86,10 @@ Status cuDeviceGetName(char *name, int n, int device) {
 Status cuDeviceGetUuid(void *uuid, int device) { memset(uuid, 7 + device, 16); return OK; }
 Status cuDeviceGetAttribute(int *value, int attribute, int device) {
     long capability = setting("RECORDER_CAPABILITY", 90);
-    *value = attribute == 75 ? capability / 10 : attribute == 76 ? capability % 10 : 1024;
+    *value = 1024;
+    if (attribute == 75) *value = capability / 10;
+    if (attribute == 76) *value = capability % 10;
+    if (attribute == 115) *value = setting("RECORDER_POOLS", 1);
     return OK;
 }
 Status cuDevicePrimaryCtxRetain(void **context, int device) {

@@ -531,6 +531,12 @@ def test_a_kernel_whose_parameters_are_not_as_packed(store, card):
         card.kernel(wrong)
 
 
+def test_a_driver_that_is_too_old_for_the_code(card):
+    DRIVER.recorder_fail(b"cuLibraryLoadData", 209, 1)
+    with pytest.raises(KernelError, match="recorder 0 does not load its code"):
+        card.kernel(SCALE._replace(block=160))
+
+
 # ------------------------------------------------------------------------------------ absences
 
 
@@ -541,6 +547,7 @@ def test_a_kernel_whose_parameters_are_not_as_packed(store, card):
         ("RECORDER_VERSION", "11040", "too_old", "is made for CUDA 11.4, the installed packages"),
         ("RECORDER_DEVICES", "0", "device", "there is no GPU"),
         ("RECORDER_CAPABILITY", "61", "too_old", "this card has compute capability 6.1; 7.5"),
+        ("RECORDER_POOLS", "0", "too_old", "no stream-ordered memory"),
     ],
 )
 def test_what_is_missing_is_said(unstarted, monkeypatch, setting, value, reason, words):
@@ -548,7 +555,7 @@ def test_what_is_missing_is_said(unstarted, monkeypatch, setting, value, reason,
     with pytest.raises(GpuUnavailable, match=re.escape(words)) as caught:
         Card(0)
     assert caught.value.reason == reason
-    assert tj.cuda.device_count() == (1 if setting == "RECORDER_CAPABILITY" else 0)
+    assert tj.cuda.device_count() == (reason == "too_old" and setting != "RECORDER_VERSION")
 
 
 def test_a_card_that_is_not_there(monkeypatch):

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from tapejit.bounded import Bounded
 from tapejit.codegen.cuda.launches import Function
 from tapejit.config import settings
 from tapejit.errors import KernelError, LaunchError, OutOfMemory
@@ -92,7 +93,9 @@ class Card:
         self.compute_capability = probe.compute_capability(self.driver, device)
         self.n_multiprocessors = probe.attribute(self.driver, device, "MULTIPROCESSOR_COUNT")
         self.is_only = self._check("cuDeviceGetCount", self.driver.cuDeviceGetCount()) == 1
-        self.context = self._check("", self.driver.cuDevicePrimaryCtxRetain(device))
+        self.context = self._check(
+            "cuDevicePrimaryCtxRetain", self.driver.cuDevicePrimaryCtxRetain(device)
+        )
         self.name = self.call("cuDeviceGetName", 256, device).split(b"\0")[0].decode()
         self._current = _Current()
         self.default_stream = CardStream(self, LEGACY)
@@ -100,7 +103,7 @@ class Card:
         self._left: list[CardEvent] = []  # the ends of streams that are used no more
         self._has_one_stream = True  # len(self._used) takes longer than an allocation
         self._staging = Staging(self)
-        self._kernels: dict[Function, Callable[..., None]] = {}
+        self._kernels: Bounded[Function, Callable[..., None]] = Bounded(settings.kernels)
         self._lock = Lock()
         self._compiling = Lock()
         self._pool = self._new_pool()
@@ -114,7 +117,7 @@ class Card:
     # ------------------------------------------------------------------ calls of the driver
 
     def call(self, function: str, *arguments) -> Any:
-        """What a function of the driver gives; errors.LaunchError, errors.OutOfMemory."""
+        """What a function of the driver gives; errors.LaunchError."""
         self._enter()
         return self._check(function, getattr(self.driver, function)(*arguments))
 
@@ -137,10 +140,10 @@ class Card:
     def _check(self, function: str, result: tuple) -> Any:
         status, *values = result
         if status:
-            raise self._error(function, status.name, int(status))
+            raise self._error(function, status.name)
         return values[0] if values else None
 
-    def _error(self, function: str, name: str, number: int = 0) -> Exception:
+    def _error(self, function: str, name: str) -> LaunchError:
         """What a status means, with the launches that may be the cause of it."""
         places = [str(one) for one in self.places if one.place is not None]
         if places and settings.blocking:
@@ -221,7 +224,10 @@ class Card:
                 self._left = [end for end in self._left if not end.is_done()]
                 for end in self._left:
                     stream.wait(end)
-        self._enter()
+        try:
+            self._enter()
+        except LaunchError:
+            return
         self._free(address, stream.handle)
 
     def memory_use(self) -> MemoryUse:
@@ -263,9 +269,11 @@ class Card:
 
     def kernel(self, function: Function) -> Callable[..., None]:
         with self._compiling:
-            if function not in self._kernels:
-                self._kernels[function] = self._launcher(function)
-            return self._kernels[function]
+            launch = self._kernels.get(function)
+            if launch is None:
+                launch = self._launcher(function)
+                self._kernels.put(function, launch)
+            return launch
 
     def _launcher(self, function: Function) -> Callable[..., None]:
         kernel = self._loaded(function)
@@ -291,9 +299,15 @@ class Card:
         """cuda.core's kernel; its parameters must be those that launches pack."""
         cubin = cubin_of(function, self.compute_capability)
         self._enter()
-        kernel = self.core.ObjectCode.from_cubin(cubin.code, name=cubin.entry).get_kernel(
-            cubin.entry
-        )
+        code = self.core.ObjectCode.from_cubin(cubin.code, name=cubin.entry)
+        try:
+            kernel = code.get_kernel(cubin.entry)
+        except Exception as error:  # cuda.core's own, in a private module
+            raise KernelError(
+                f"{cubin.entry}: {self.name} does not load its code: {error}\n"
+                "  try  a newer driver, or an older compiler: "
+                "pip install 'cuda-toolkit==13.0.*' 'nvidia-nvjitlink==13.0.*'"
+            ) from error
         needed = [4 if parameter == "i32" else 8 for parameter in function.parameters]
         try:
             found = [argument.size for argument in kernel.arguments_info]

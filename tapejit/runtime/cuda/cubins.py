@@ -33,7 +33,10 @@ def cubin_of(function: Function, compute_capability: tuple[int, int]) -> Cubin:
         cubin, made_by = unpack(kept)
         if compilers() in ("", made_by):
             return cubin
-    cubin = link(compile_ptx(function, compute_capability), compute_capability)
+    ptx = compile_ptx(function, compute_capability)
+    if settings.debug >= 5:
+        print(ptx, file=sys.stderr)
+    cubin = link(ptx, compute_capability)
     shared_store().put_later(key, pack(cubin, compilers()))
     if settings.debug >= 1:
         print(

@@ -62,6 +62,12 @@ def device(index: int) -> Any:
             f"device='cuda:{index}': this card has compute capability {_dotted(capability)}; "
             f"{_dotted(OLDEST_CARD)} (Turing, 2018) or newer is needed",
         )
+    if not attribute(cuda, found, "MEMORY_POOLS_SUPPORTED"):
+        raise GpuUnavailable(
+            "too_old",
+            f"device='cuda:{index}': this card, or its driver, has no stream-ordered memory, which "
+            "is needed (some virtual GPUs lack it)",
+        )
     return found
 
 
