@@ -26,7 +26,7 @@ from tapejit.locks import Lock
 from tapejit.registry import KINDS, OPS, infer_kind
 from tapejit.runtime import interpreter, reference
 from tapejit.runtime.compiled import compile_program
-from tapejit.runtime.devices import MEMORY, as_value, filled, owned
+from tapejit.runtime.devices import MEMORY, as_value, filled, moved, owned
 from tapejit.runtime.eager import evaluate
 from tapejit.runtime.interpreter import Sweep
 from tapejit.simplify import simplify
@@ -188,7 +188,11 @@ def run_sweep(recording: Recording, entry: SweepEntry, seeds: Sequence) -> list:
     reference.run_rows(
         sweep.tape, n, values, entry.needed, lambda row, g: call_hooks(recording, row, g)
     )
-    return [None if row < 0 else values[row] for row in sweep.results]
+    # literals are arrays of the host's until somebody looks at them
+    return [
+        None if row < 0 else moved(values[row], sweep.tape.kind(row).aval.device)
+        for row in sweep.results
+    ]
 
 
 def _run_compiled(recording, entry, seeds):
