@@ -22,6 +22,7 @@ from tapejit.build import Builder
 from tapejit.errors import AxisError, GpuUnavailable, LinAlgError, NoGpuForm
 from tapejit.registry import OPS, Operand
 from tapejit.runtime import reference
+from tapejit.runtime.cuda import spectra
 from tapejit.runtime.cuda.arrays import DeviceArray, to_host_together
 from tapejit.runtime.cuda.compiling import compile_ptx, link
 from tapejit.runtime.cuda.copies import (
@@ -192,9 +193,9 @@ def test_transposed_convolution():
 
 NO_FORM = {
     "any dtype": {
-        "beta", "betaln", "bits", "cholesky_info", "dft", "eig", "eigh", "eigvals", "eigvalsh",
-        "exponent_of", "gammainc", "gammainc_slope", "gammaincc", "irdft",
-        "lstsq", "matrix_exp", "nextafter", "pinv", "polygamma", "qr", "rdft", "refuse", "svd",
+        "beta", "betaln", "bits", "cholesky_info", "eig", "eigh", "eigvals", "eigvalsh",
+        "exponent_of", "gammainc", "gammainc_slope", "gammaincc",
+        "lstsq", "matrix_exp", "nextafter", "pinv", "polygamma", "qr",  "refuse", "svd",
         "svdvals", "to_device", "zeta",
     },
     "integers": {"convolution", "convolution_input", "convolution_weight", "matmul"},
@@ -400,6 +401,43 @@ def test_products_of_integers_have_no_form():
         NotImplementedError, match=r"cuda:0: matmul of int64\[2, 2\], int64\[2, 2\]"
     ):
         compile_for_device(emitted(lambda x, y: [OPS["matmul"](x, y)], arrays), MACHINE)
+
+
+# ---------------------------------------------------------------- Fourier transforms
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 13, 30, 54, 66])
+def test_transforms_of_any_length(n, monkeypatch):
+    if n != 66:  # cut in three or four
+        monkeypatch.setattr(spectra, "DIRECT", 3)
+
+    def results(x):
+        z = OPS["dft"](x, axes=(1,), inverse=False, scale="none")
+        half = OPS["rdft"](x, axes=(1,), scale="ortho", doubled=True)
+        return [
+            z, half, OPS["dft"](z, axes=(1, 0), inverse=True, scale="full"),
+            OPS["irdft"](half, axes=(0, 1), n=n, scale="full", halved=True),
+        ]  # fmt: skip
+
+    for dtype in ("f4", "f8"):
+        x = normal(2, n, dtype=dtype)
+        check(emitted(results, [x]), [x])
+
+
+def test_slopes_of_transforms():
+    def loss(x, h):
+        spectrum = tj.fft.rfft(x) * tj.fft.rfft(h)
+        return (tj.fft.irfft(spectrum, n=12) ** 2).sum() + spectrum.abs().sum()
+
+    check(*recorded(loss, [normal(3, 12), normal(12)], (0, 1)))
+
+
+def test_lengths_of_large_primes_have_no_form():
+    x = normal(2, 2053)
+    with pytest.raises(NoGpuForm, match="dft"):
+        compile_for_device(
+            emitted(lambda x: [OPS["dft"](x, axes=(1,), inverse=False, scale="none")], [x]), MACHINE
+        )
 
 
 # ---------------------------------------------------------------- results

@@ -7,6 +7,7 @@
     places          of several indices as one (flat_places.py)
     others          isinf of integers, argmax of one number
 
+    spectra         Fourier transforms as products (spectra.py)
     complex         numbers as pairs of real ones (pairs.py)
 
 What an operation becomes fuses and shares memory with what is around it.  Start at `formed`.
@@ -25,6 +26,7 @@ from tapejit.ops.correlation import output_lengths
 from tapejit.ops.linear import matmul, swap
 from tapejit.ops.movement import permute, reshape, slice_, unslice
 from tapejit.ops.strided import strided, unstrided
+from tapejit.runtime.cuda import spectra
 from tapejit.runtime.cuda.flat_places import at_flat_places, is_flattened
 from tapejit.runtime.cuda.pairs import paired
 from tapejit.schedule.loops import row_major, work_of
@@ -66,6 +68,8 @@ def _form_of(kind, operands, has_blas=True) -> Callable | None:
         return None
     if has_blas and name in CONVOLUTIONS and _is_product(kind, operands):
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
+    if has_blas and name in spectra.FORMS and spectra.has_form(kind, operands[0].shape):
+        return lambda kind, x: spectra.FORMS[name](kind, x, **kind.attributes())
     if family in WIDENED and any(x.dtype in WIDE for x in (*operands, kind.aval)):
         return _widened
     if is_flattened(kind, operands):
