@@ -184,6 +184,20 @@ def test_rows_are_held_in_registers(function, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_transpose_goes_through_shared_memory(dtype):
+    """Each element is loaded once, in the order in which it lies, and stored once."""
+    builder = Builder()
+    a, b = (builder.input(aval(s, DTYPES[dtype])) for s in ((3000, 500), (500, 3000)))
+    y = a * OPS["permute"](b, axes=(1, 0))
+    plan = schedule(Program(builder.tape, [a.row, b.row], [y.row]), device=True)
+    (found,) = functions_of(plan)
+    check(found, CARDS[-1])
+    _, cubin = compiled(found, CARDS[-1])
+    assert accesses(found, CARDS[-1]) == (8, 4) and cubin.shared >= 32 * 33 * int(dtype[1])
+    assert cubin.stack == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_long_programs_are_cut_before_registers_run_out(dtype):
     rng = np.random.default_rng(1)
     builder = Builder()

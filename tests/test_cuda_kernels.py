@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pytest
 import test_rows
-from cuda_plans import run_launches, run_plan
+from cuda_plans import functions_of, run_launches, run_plan
 from kernel_case import NUMPY, expected, make_case, result
 from probing import (
     cases,
@@ -238,20 +238,27 @@ def test_indices_of_64_bits(seed, monkeypatch):
     assert agrees(steps, test_rows.draw(steps, seed), 1e-10)
 
 
-@pytest.mark.parametrize("block", [8, 64, 256])
-@pytest.mark.parametrize("shape", [(40, 33), (2, 35, 70), (33, 5)])
-def test_transposes(shape, block):
-    """A sum of an array and one that lies across, and a copy."""
-    random = np.random.default_rng(0)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+@pytest.mark.parametrize("shape,block", [
+    ((40, 33), 8), ((2, 35, 70), 8), ((33, 7), 8), ((40, 33), 256), ((2, 3, 17, 20), 32),
+])  # fmt: skip
+def test_transposes(shape, block, dtype):
+    """Arrays that lie across, with one that does not, a number a row, and a total."""
+    dtype = dtypes.named(dtype)
     builder = Builder()
-    a = builder.input(aval(shape, dtypes.float32))
-    b = builder.input(aval((*shape[:-2], shape[-1], shape[-2]), dtypes.float32))
+    turned = (*shape[:-2], shape[-1], shape[-2])
     axes = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
-    across = OPS["permute"](b, axes=axes)
-    rows = [(a * 2.0 + across).row, (across * 0.5).row]
-    program = Program(builder.tape, [a.row, b.row], rows)
-    arrays = [random.normal(size=x.shape).astype(np.float32) for x in (a, b)]
+    shapes = (shape, turned, turned, (*shape[:-1], 1))
+    a, b, c, r = [builder.input(aval(s, dtype)) for s in shapes]
+    b, c = (OPS["permute"](x, axes=axes) for x in (b, c))
+    y = OPS["where"](OPS["lt"](a, b), c, OPS["expand"](r, shape=shape))
+    over = OPS["amax"](y, axes=tuple(range(len(shape))), keepdim=False)
+    program = Program(builder.tape, list(range(4)), [y.row, OPS["logical_not"](b).row, over.row])
+    random = np.random.default_rng(0)
+    arrays = [random.integers(0, 3, s).astype(dtype.dtype) for s in shapes]
     assert agrees(program, arrays, 1e-6, block)
+    found = functions_of(schedule(simplify(program), device=True), block)
+    assert any("tile" in function.source for function in found)
 
 
 @pytest.mark.parametrize("length", [100, 700])

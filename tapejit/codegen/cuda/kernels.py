@@ -15,6 +15,7 @@ import math
 
 from tapejit.codegen.cuda.launches import Argument, Launch, Launches
 from tapejit.codegen.cuda.text import KernelText, Part, Walk
+from tapejit.codegen.cuda.tiles import MOST, TiledText, edge_of, lies_across, n_tiles
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, RowStep, is_total
 from tapejit.schedule.templates import weight_of
 
@@ -28,8 +29,6 @@ BLOCKS_THAT_ADD = 4096
 ENOUGH = 16
 """Elements a thread from which more blocks are worth their partial results; those of
 BLOCKS_THAT_ADD blocks of 256 threads are just enough for one."""
-TILE = 32
-"""Rows of a tile where an operand lies across: a cache line of float32, read whole by a block."""
 FEW_BLOCKS = 256
 """Blocks up to which a card is idle in part: rows then have all the lanes that they are worth."""
 LANE = 32
@@ -48,6 +47,11 @@ HELD_WORDS = 48
 """Registers that they may take."""
 HELD_WEIGHT = 1280
 """What computing them may cost, in additions."""
+_HEAVY = frozenset([
+    "sin", "cos", "tan", "pow", "lgamma", "digamma", "trigamma", "erfcx", "erfinv", "erfcinv",
+    "bessel_i0", "bessel_i1", "bessel_i0e", "bessel_i1e", "bessel_j0", "bessel_j1",
+])  # fmt: skip
+"""Functions whose code is so long that LLVM does not unroll a loop around many of them."""
 SMALL_INDEX = 1 << 30
 """Elements that int32 indices reach, with room for steps beyond the end."""
 
@@ -168,10 +172,11 @@ def _walk(
     if kept is None:  # elementwise
         if len(lengths) == 1 or lengths[-1] < max(block // 32, 2):
             return Walk(tuple(axes), (), index, batch=_batch(part, tuple(axes), BATCH)), 1
-        kept = tuple(axes[:-1])
-        is_sum, is_crossed = False, _is_crossed(part)
+        if _is_tiled(part, block):
+            batch = edge_of(block) ** 2 // block
+            return Walk(tuple(axes), (), index, batch=batch, tiled=True), 1
+        kept, is_sum = tuple(axes[:-1]), False
     else:
-        is_crossed = False
         is_sum = any(output.reduce is not None for output in part.kernel.outputs)
     reduced = tuple([axis for axis in axes if axis not in kept])
     n_kept = math.prod([lengths[axis] for axis in kept])
@@ -181,8 +186,6 @@ def _walk(
         nested = len(reduced) > 1 and lengths[-1] >= min(64, block)
         length = lengths[-1] if nested else n_reduced
         lanes = _lanes(length, n_kept, block)
-        if is_crossed:
-            lanes = max(min(lanes, block // TILE), 1)
     else:
         most = block // min(max(block // 8, 1), _power(n_kept))
         lanes = 1
@@ -218,13 +221,13 @@ def _widths(length: int, block: int) -> list[int]:
     return [lanes for lanes in widths if lanes]
 
 
-def _is_crossed(part: Part) -> bool:
-    """Whether neighbours along the last axis but one are neighbours in some operand's memory, and
-    those along the last in another's: a transpose.  Then a block takes a tile of both axes, so
-    that what it reads and what it writes are whole cache lines."""
-    ends = {strides[-2:] for strides in part.strides}
-    across = any(outer == 1 and inner not in (0, 1) for outer, inner in ends)
-    return across and any(inner == 1 for _, inner in ends) and part.lengths[-2] >= TILE
+def _is_tiled(part: Part, block: int) -> bool:
+    """Whether operands lie across in an elementwise loop that is large enough for tiles."""
+    kernel, edge = part.kernel, edge_of(block)
+    n_across = sum(map(lies_across, part.strides[: len(kernel.inputs)]))
+    weight = sum(_weight(fn) for fn, _, _ in kernel.nodes) * edge * edge // block
+    is_large = min(part.lengths[-2:]) >= edge // 2
+    return 0 < n_across <= MOST and is_large and weight <= HELD_WEIGHT
 
 
 def _batch(part: Part, axes: tuple[int, ...], most: int) -> int:
@@ -239,11 +242,15 @@ def _batch(part: Part, axes: tuple[int, ...], most: int) -> int:
         else:
             is_value = fn not in ("literal", "index")
             moving.append(is_value and any(moving[x] for x in operands))
-            weight += moving[-1] * weight_of(fn)
+            weight += moving[-1] * _weight(fn)
     batch = min(BATCH, 1 << max(most, 1).bit_length() - 1)
     while batch > 1 and (batch * words > BATCH_WORDS or batch * weight > BATCH_WEIGHT):
         batch //= 2
     return batch if words else 1
+
+
+def _weight(fn):
+    return 64 if fn in _HEAVY else weight_of(fn)
 
 
 def _words(dtype):
@@ -255,7 +262,7 @@ def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> Walk:
     in registers where there are enough."""
     longest = max(parts, key=lambda part: part.lengths[-1])
     length = longest.lengths[-1]
-    weight = sum(weight_of(fn) for part in parts for fn, _, _ in part.kernel.nodes)
+    weight = sum(_weight(fn) for part in parts for fn, _, _ in part.kernel.nodes)
     streamed = _walk(longest, outer, block, can_split=False)[0]
     most = -(-length // streamed.lanes)
     batch = min(_batch(part, (len(outer),), most) for part in parts if part.lengths[-1] == length)
@@ -307,6 +314,11 @@ def _launch(
     n_kept = math.prod([lengths[axis] for axis in walk.kept])
     share = block // walk.lanes if walk.reduced else block * walk.batch
     items = -(-n_kept // share) * splits
+    numbers = {"splits": splits, "nk": n_kept}
+    if walk.tiled:
+        along_rows, numbers["tiles"] = n_tiles(parts[0], block)
+        items, numbers["nk"] = along_rows * numbers["tiles"], n_kept // lengths[-1]
+    numbers["items"] = items
     totals = [
         (number, j)
         for number, part in enumerate(parts)
@@ -337,8 +349,7 @@ def _launch(
             partials[number, j] = area = Argument("scratch", len(scratch))
             scratch.append((output.operand.dtype, math.prod(shape)))
             sums.append(_sum(output, shape, area, along, argument))
-    numbers = {"items": items, "splits": splits, "nk": n_kept}
-    text = KernelText(parts, walk, block, private)
+    text = (TiledText if walk.tiled else KernelText)(parts, walk, block, private)
     for part, loop in zip(parts, text.loops, strict=True):
         n_reduced = math.prod([part.lengths[axis] for axis in walk.reduced])
         numbers[f"nr{loop.tag}"] = n_reduced

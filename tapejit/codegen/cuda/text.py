@@ -79,6 +79,8 @@ class Walk(NamedTuple):
     """Elements that a thread meets at once."""
     held: bool = False
     """Whether they are all that a lane meets of a row."""
+    tiled: bool = False
+    """Whether blocks take tiles of the last two axes (tiles.py)."""
 
 
 SLOTS = 4
@@ -86,8 +88,8 @@ SLOTS = 4
 RADIX = 8
 """Partial results that a thread joins between two barriers, which cost more than that."""
 _NAME = re.compile(r"\b[a-z]+\d*(?:_\d+)?[a-z]*\b")
-_SHARED = CONVERSION | {"bool": "uint8"}
-_LOCAL = CONVERSION | {"bool": "boolean", "u8": "uint8", "u16": "uint16"}
+_SHARED = CONVERSION | {"bool": "uint8", "u8": "uint8", "u16": "uint16"}
+_LOCAL = _SHARED | {"bool": "boolean"}
 """Numba's names of dtypes in arrays; there are copies of other dtypes, by the size of elements."""
 
 THREAD, ROW, ELEMENT = range(3)
@@ -200,7 +202,7 @@ class KernelText:
         self.loops = [Loop(part, tag_of(n), walk) for n, part in enumerate(parts)]
         self.cast = CONVERSION[walk.index]
         self.groups = block // walk.lanes
-        self.shared: dict[str, str] = {}  # array -> its dtype
+        self.shared: dict[str, tuple[str, int]] = {}  # array -> its dtype and length
         self.local: dict[str, str] = {}
         if walk.held:
             self.hold(private)
@@ -218,8 +220,8 @@ class KernelText:
         """
         body = self.main()
         arrays = [
-            f"{name} = cuda.shared.array({self.block}, {_SHARED[dtype]})"
-            for name, dtype in sorted(self.shared.items())
+            f"{name} = cuda.shared.array({n}, {_SHARED[dtype]})"
+            for name, (dtype, n) in sorted(self.shared.items())
         ]
         arrays += [
             f"{name} = cuda.local.array({self.walk.batch}, {_LOCAL[dtype]})"
@@ -231,7 +233,7 @@ class KernelText:
         given = [known for known in given if known[0] in mentioned]
         names = ", ".join(name for name, _, _ in given)
         about = [line for name, line in self.about() if name in mentioned]
-        lines = [f"def kernel({names}):", *_indented([*about, *arrays, *body]), ""]
+        lines = [f"def kernel({names}):", *indented([*about, *arrays, *body]), ""]
         kernel = "\n".join(lines)
         helpers = definitions(kernel)
         parameters = tuple(dtype for _, dtype, _ in given)
@@ -393,7 +395,7 @@ class KernelText:
                 if j not in loop.unwritten
             }
         inside.append(f"item = {cast}(item + {cast}(cuda.gridDim.x))")
-        return [*lines, *_indented(inside)]
+        return [*lines, *indented(inside)]
 
     def read_from_memory(self, loop):
         """The buffers that a loop loads from."""
@@ -431,7 +433,7 @@ class KernelText:
             inside = self.indices(tuple(outer), name, loop)
             inside += self.elements(loop, (last,), "", "lane", f"n{last}{tag}", str(lanes))
             lines += [*guard, f"{name} = {cast}({begin})", f"while {name} < {end}:"]
-            lines += _indented([*inside, f"{name} = {cast}({name} + {step})"])
+            lines += indented([*inside, f"{name} = {cast}({name} + {step})"])
         else:
             end, guard = self.guarded(f"nr{tag}" if outer else f"n{last}{tag}", f"end{tag}")
             begin = f"split * {lanes} + lane" if walk.split else "lane"
@@ -452,7 +454,7 @@ class KernelText:
         ends = self.ends(loop)
         if not ends:
             return loop.nodes_at(ROW)
-        return [*loop.nodes_at(ROW), "if lane == 0:", *_indented(self.if_there(ends))]
+        return [*loop.nodes_at(ROW), "if lane == 0:", *indented(self.if_there(ends))]
 
     def elements(self, loop, axes, flat, begin, end, step, stride=None):
         """Lines that meet the elements begin, begin + step... before `end`.
@@ -465,8 +467,8 @@ class KernelText:
             flat = loop.index(axes[0])
         if walk.batch == 1 and not walk.held:
             lines = [f"{flat} = {cast}({begin})", f"while {flat} < {end}:"]
-            lines += _indented(self.indices(axes, flat, loop))
-            lines += _indented([*loop.nodes_at(ELEMENT), *self.ends(loop)])
+            lines += indented(self.indices(axes, flat, loop))
+            lines += indented([*loop.nodes_at(ELEMENT), *self.ends(loop)])
             return [*lines, f"    {flat} = {cast}({flat} + {stride or step})"]
         at, tag = f"at{loop.tag}", loop.tag
         start = f"lane + e * {walk.lanes}" if walk.held else f"batch{tag} + e * {_in_product(step)}"
@@ -482,18 +484,18 @@ class KernelText:
         nodes += [f"{name}[e] = {loop.value(i)}" for i, name in loop.held.items()]
         ends = self.ends(loop)
         if ends:
-            nodes += [f"if {at} < {end}:", *_indented(ends)]
+            nodes += [f"if {at} < {end}:", *indented(ends)]
         each = f"for e in range({walk.batch}):"
-        lines = [each, *_indented([*here, *loads])] if loads else []
+        lines = [each, *indented([*here, *loads])] if loads else []
         if nodes:
-            lines += [each, *_indented([*here, *nodes])]
+            lines += [each, *indented([*here, *nodes])]
         if walk.held:
             return lines
         more = stride or f"{_in_product(step)} * {walk.batch}"
         return [
             f"batch{tag} = {cast}({begin})",
             f"while batch{tag} < {end}:",
-            *_indented(lines),
+            *indented(lines),
             f"    batch{tag} = {cast}(batch{tag} + {more})",
         ]
 
@@ -533,7 +535,7 @@ class KernelText:
         for slot, (loop, j) in enumerate(values):
             dtype = loop.kernel.outputs[j].operand.dtype
             array = f"fold{slot}_{dtype}"
-            self.shared[array] = dtype
+            self.shared[array] = dtype, self.block
             arrays.append(array)
             puts.append(f"{array}[tid] = {name}{j}{loop.tag}")
             ends += leave(loop, j, f"w{j}{loop.tag}")
@@ -557,11 +559,11 @@ class KernelText:
             lines, told = [*lines, *told], []
         if lane == "lane":
             ends = self.if_there(ends)
-        return [*lines, f"if {lane} == 0:", *_indented([*told, *ends])] if ends else lines
+        return [*lines, f"if {lane} == 0:", *indented([*told, *ends])] if ends else lines
 
     def if_there(self, lines):
         """Lines for groups of lanes that have a kept index."""
-        return lines if self.groups == 1 or not lines else ["if k < nk:", *_indented(lines)]
+        return lines if self.groups == 1 or not lines else ["if k < nk:", *indented(lines)]
 
     def leave(self, loop, j, value):
         """Where a reduction over the reduced axes goes."""
@@ -594,5 +596,6 @@ def _joined(loop, j, array, first, distances):
     return text
 
 
-def _indented(lines, depth=1):
+def indented(lines, depth=1):
+    """Lines further to the right."""
     return [f"{'    ' * depth}{line}" for line in lines]
