@@ -20,6 +20,7 @@ Start at `Recipe`.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 from collections.abc import Callable, Mapping
@@ -38,23 +39,28 @@ WARP = 32
 Word = str | Callable
 """What a word stands for: an expression of the text, or a function."""
 
+Meanings = tuple[tuple[str, Word], ...]
+"""Of each word."""
+
 _WORDS = {*words.__annotations__, "sqrt", "wide"} - {"cuda", "int64"}
 _HOMES = ("tapejit.codegen.cuda.", "tapejit.ops.loops.")
 
 # ---------------------------------------------------------------- texts
 
 
-def text_of(kernel: Callable, meanings: Mapping[str, Word]) -> str:
+@functools.cache
+def text_of(kernel: Callable, meanings: Meanings) -> str:
     """The source of a kernel: what its words mean, the functions that it calls, itself."""
-    found = _Found(meanings)
+    found = _Found(dict(meanings))
     found.add(kernel)
     own = found.sources.pop(kernel)
     return found.text(own.replace(f"def {kernel.__name__}(", "def kernel(", 1))
 
 
-def text_of_loop(run: Callable, n_args: int, n_meta: int, meanings: Mapping[str, Word]) -> str:
+@functools.cache
+def text_of_loop(run: Callable, n_args: int, n_meta: int, meanings: Meanings) -> str:
     """The source of a kernel that runs a loop of ops/loops, one thread for each unit."""
-    found = _Found({"sqrt": "math.sqrt", **meanings})
+    found = _Found({"sqrt": "math.sqrt", **dict(meanings)})
     found.add(run)
     args, meta = [f"a{k}" for k in range(n_args)], [f"m{k}" for k in range(n_meta)]
     tuples = f"({', '.join(args)},), ({', '.join(meta)},)"
@@ -63,6 +69,14 @@ def text_of_loop(run: Callable, n_args: int, n_meta: int, meanings: Mapping[str,
         "    for unit in range(cuda.grid(1), units, cuda.gridsize(1)):\n"
         f"        {run.__name__}({tuples}, unit, unit + 1)\n"
     )
+
+
+@functools.cache
+def _source_of(function):
+    try:
+        return inspect.getsource(function)
+    except OSError as error:
+        raise KernelError(f"loops: no source of {function.__module__}: {error}") from error
 
 
 class _Found:
@@ -85,10 +99,7 @@ class _Found:
                     self.aliases[name] = value.__name__
             elif name in _WORDS or type(value) is int:
                 self.constants[name] = value
-        try:
-            self.sources[function] = inspect.getsource(function)
-        except OSError as error:
-            raise KernelError(f"loops: no source of {function.__module__}: {error}") from error
+        self.sources[function] = _source_of(function)
 
     def text(self, own: str) -> str:
         """All that was found, then the kernel."""
@@ -130,14 +141,17 @@ class Recipe:
 
     def launch(self, kernel: Callable, *arguments: Area | int, n: int, **meanings: Word) -> None:
         """One thread for each of n things."""
-        self.add(text_of(kernel, meanings), arguments, -(-n // self.block), self.block)
+        self.add(
+            text_of(kernel, tuple(meanings.items())), arguments, -(-n // self.block), self.block
+        )
 
     def run_blocks(
         self, kernel: Callable, *arguments: Area | int, n: int, block: int = 0, **meanings: Word
     ) -> None:
         """One block for each of n things, of fewer threads if `block` says so."""
         block = block or self.block
-        self.add(text_of(kernel, {"BLOCK": str(block), **meanings}), arguments, n, block)
+        words = (("BLOCK", str(block)), *meanings.items())
+        self.add(text_of(kernel, words), arguments, n, block)
 
     def run_loop(
         self,
@@ -152,7 +166,7 @@ class Recipe:
             raise NotImplementedError(
                 f"{self.name}: there is no form of it for GPUs\n  try  .cpu()"
             )
-        source = text_of_loop(run, len(args), len(meta), meanings)
+        source = text_of_loop(run, len(args), len(meta), tuple(meanings.items()))
         self.add(source, (*args, *meta, units), -(-units // self.block), self.block)
 
     def add(self, source: str, arguments: tuple[Area | int, ...], blocks: int, block: int) -> None:
