@@ -44,10 +44,9 @@ dft rdft irdft
 refuse
 matmul-int64 matmul-bool convolution-int64 convolution_input-int64 convolution_weight-int64
 bincount poisson unique unique_consecutive index_put-float32-2x3-2x1-2x1-2x1
-complex view_as_complex imag-complex128
+convolution-bool convolution_input-bool convolution_weight-bool index_combine-bool unstrided-bool
 """
-"""Operations, or with a dtype and shapes only cases of them: cases' names begin so.  Numbers that
-are complex have no arithmetic on a GPU."""
+"""Operations, or with a dtype and shapes only cases of them: cases' names begin so."""
 
 
 @pytest.fixture(params=GPUS)
@@ -87,13 +86,12 @@ def case_of(error: NoGpuForm) -> str:
 def operation_cases():
     """Those of float64, or of an operation's first dtype."""
     for op in probing.probed():
-        if op.name == "to_device":
-            continue
         known = probing.dtypes_of(op)
         first = dtypes.float64 if dtypes.float64 in known else known[0]
-        yield from probing.cases(
-            op, tuple(d for d in known if not d.is_complex) if FUZZ else (first,)
-        )
+        for case in probing.cases(op, known if FUZZ else (first,)):
+            # nowhere to go; and more places than there are
+            if op.name != "to_device" and (op.name, case.dtype.name) != ("nonzero", "bool"):
+                yield case
 
 
 def leaves(case, arrays, device):
@@ -231,7 +229,7 @@ def test_examples(name, device):
         got = values_in(EXAMPLES[name], device)
     except NoGpuForm as error:
         case = case_of(error)
-        assert has_no_form(case) or "complex" in case or "Tensor.c" in name, case
+        assert has_no_form(case), case
         return
     close(got, wanted)
 
@@ -239,6 +237,7 @@ def test_examples(name, device):
 # ---------------------------------------------------------------- random programs
 
 
+@pytest.mark.filterwarnings("ignore:tapejit. _both:RuntimeWarning")  # some change what they read
 @pytest.mark.parametrize("seed", range(FUZZ or 12))
 def test_random_programs(seed, device):
     """Of 3 to 30 operations: eagerly with backward, and value and gradients in one program."""
