@@ -19,7 +19,7 @@ import tapejit as tj
 from tapejit import config, dtypes
 from tapejit.autodiff import reverse
 from tapejit.build import Builder
-from tapejit.errors import AxisError, GpuUnavailable, LinAlgError, NoGpuForm
+from tapejit.errors import AxisError, GpuUnavailable, LaunchError, LinAlgError, NoGpuForm
 from tapejit.registry import OPS, Operand
 from tapejit.runtime import reference
 from tapejit.runtime.cuda import spectra
@@ -381,6 +381,8 @@ def test_cublas_is_told_what_its_manual_asks_for(monkeypatch):
             emitted(lambda x, y: [OPS["matmul"](x, LAYOUTS["turned"](y))], arrays), arrays,
             machine=machine,
         )  # fmt: skip
+    for name in ("perceptron", "cross entropy"):  # workspaces among other things in the arena
+        check(*recorded(*PROGRAMS[name]), machine=machine)
     assert cublas.calls.count("create") == 1
     last = [call for call in cublas.calls if call != "create"][:3]
     assert last == ["set_stream", "set_workspace", "gemm"]
@@ -388,7 +390,7 @@ def test_cublas_is_told_what_its_manual_asks_for(monkeypatch):
 
 def test_without_cublas_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "nvmath.bindings.cublas", None)
-    monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs.cublas", None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
     arrays = [np.ones((2, 2))] * 2
     with pytest.raises(GpuUnavailable, match="cuda13-blas") as caught:
         compile_for_device(emitted(lambda x, y: [OPS["matmul"](x, y)], arrays), MachineWithCublas())
@@ -686,6 +688,29 @@ def test_calls_at_the_same_addresses_are_replayed(monkeypatch):
         for _ in range(3):
             fresh(given)
     assert len(captured) == 1
+
+
+def test_a_capture_that_is_refused_is_said(monkeypatch):
+    machine = SimulatedMachine()
+    function, arrays, wrt = PROGRAMS["perceptron"]
+    program, arrays = recorded(function, arrays, wrt)
+    found, given = compile_for_device(program, machine), on_device(arrays, machine)
+
+    def refuse(run):
+        raise LaunchError("no capture today")
+
+    monkeypatch.setattr(machine, "capture", refuse)
+    found._launch.seen = AllSeen()
+    with pytest.warns(RuntimeWarning, match="one by one: no capture today"):
+        results = found(given)
+    for got, want in zip(results, reference.run(program, arrays), strict=True):
+        compare(got.to_host(), np.asarray(want))
+    found(given)  # said once
+
+
+class AllSeen(dict):
+    def get(self, key, default=None):
+        return True
 
 
 @pytest.mark.gpu

@@ -36,10 +36,10 @@ from tapejit.tape import Program
 # ---------------------------------------------------------------- the walk
 
 
-def formed(program: Program, has_blas: bool = True) -> Program:
+def formed(program: Program, has_blas: Callable[[], bool] = lambda: True) -> Program:
     """The same outputs by other operations, where `_form_of` has some.
 
-    has_blas  whether a library does matrix products
+    has_blas  whether a library does matrix products; asked where it matters, since that starts it
     """
     tape = program.tape
     kinds = [tape.kind(row) for row in range(len(tape))]
@@ -61,14 +61,14 @@ def formed(program: Program, has_blas: bool = True) -> Program:
     return paired(Program(builder.tape, inputs, outputs))
 
 
-def _form_of(kind, operands, has_blas=True) -> Callable | None:
+def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
     """(kind, *operands) -> the result; None for what stays as it is."""
     name, family = kind.op.name, kind.op.family
     if not kind.aval.size or not operands:
         return None
-    if has_blas and name in CONVOLUTIONS and _is_product(kind, operands):
+    if name in CONVOLUTIONS and _is_product(kind, operands) and has_blas():
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
-    if has_blas and name in spectra.FORMS and spectra.has_form(kind, operands[0].shape):
+    if name in spectra.FORMS and spectra.has_form(kind, operands[0].shape) and has_blas():
         return lambda kind, x: spectra.FORMS[name](kind, x, **kind.attributes())
     if family in WIDENED and any(x.dtype in WIDE for x in (*operands, kind.aval)):
         return _widened

@@ -7,11 +7,13 @@ made one by one, from then on they are replayed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from tapejit import config
 from tapejit.bounded import Bounded
+from tapejit.errors import LaunchError
 from tapejit.runtime.cuda.machine import Graph, Machine
 
 FEWEST = 3
@@ -29,12 +31,13 @@ class Graphs:
 
     def __init__(self, machine: Machine, launch: Callable[..., Any]):
         self.machine, self.launch = machine, launch
+        self.is_refused = False  # by the driver
         self.seen: Bounded[tuple[int, ...], bool] = Bounded(SEEN)
         self.graphs: Bounded[tuple[int, ...], Graph] = Bounded(KEPT)
 
     def __call__(self, *addresses: int) -> None:
         """Make the launches."""
-        if not config.settings.graphs or config.settings.blocking:
+        if self.is_refused or not config.settings.graphs or config.settings.blocking:
             self.launch(*addresses)
             return
         graph = self.graphs.get(addresses)
@@ -43,6 +46,16 @@ class Graphs:
                 self.seen.put(addresses, True)
                 self.launch(*addresses)
                 return
-            graph = self.machine.capture(lambda: self.launch(*addresses))
+            try:
+                graph = self.machine.capture(lambda: self.launch(*addresses))
+            except LaunchError as error:
+                self.is_refused = True
+                warnings.warn(
+                    f"tapejit: kernels are launched one by one: {error}",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+                self.launch(*addresses)
+                return
             self.graphs.put(addresses, graph)
         graph.launch()

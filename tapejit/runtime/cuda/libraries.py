@@ -142,11 +142,16 @@ def _matmul(machine, kind, operands, result):
 
     def run(addresses):
         x, y, z, workspace = addresses
+        workspace = -(-workspace // WORKSPACE_ALIGNMENT) * WORKSPACE_ALIGNMENT
         for dx, dy, dz in offsets:
             blas.gemm(gemm, y + dy, x + dx, z + dz, workspace)
 
-    return Call(run, (blas.workspace_bytes,), blas.is_capturable)
+    room = blas.workspace_bytes + WORKSPACE_ALIGNMENT if blas.workspace_bytes else 0
+    return Call(run, (room,), blas.is_capturable)
 
+
+WORKSPACE_ALIGNMENT = 256
+"""What cuBLAS asks for; the arena's places have less."""
 
 FLOATS = frozenset(
     {dtypes.float16, dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128}
@@ -218,6 +223,8 @@ def _start_cublas() -> tuple[Any, ...]:
     reasons = []
     for module, set_stream, set_workspace, gemm in _BINDINGS:
         try:
+            if module.startswith("cupy"):
+                import_module("cupy")  # which finds the library
             cublas = import_module(module)
             handle = cublas.create()
         except ImportError as error:
@@ -269,7 +276,7 @@ _LIBRARIES: dict[int, Blas] = {}
 
 
 def has_blas(machine: Machine) -> bool:
-    """Whether there is a library for a machine."""
+    """Whether there is a library for a machine; it is started if so."""
     try:
         blas_of(machine)
     except GpuUnavailable:

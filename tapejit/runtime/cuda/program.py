@@ -22,6 +22,7 @@ caller's; kernels' text (codegen/cuda), and what libraries do (libraries.py).
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -98,7 +99,8 @@ def compile_for_device(program: Program, machine: Machine) -> DeviceProgram:
     if config.settings.check >= 1:
         verify_program(program, "simplification")
     try:
-        plan = schedule(formed(program, libraries.has_blas(machine)), device=True)
+        formed_program = formed(program, functools.partial(libraries.has_blas, machine))
+        plan = schedule(formed_program, device=True)
     except KernelError as error:
         raise NoGpuForm(f"cuda: {error}") from None
     found = _Writer(program, plan, machine).write()
