@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 
 from tapejit.codegen.cuda.launches import Argument, Launch, Launches
-from tapejit.codegen.cuda.text import KernelText, Part, Walk
+from tapejit.codegen.cuda.text import KernelText
 from tapejit.codegen.cuda.tiles import MOST, TiledText, edge_of, lies_across, n_tiles
+from tapejit.codegen.cuda.values import Part, Walk
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, RowStep, is_total
 from tapejit.schedule.templates import weight_of
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 
-from tapejit.codegen.cuda.text import ELEMENT, KernelText, Part, indented
+from tapejit.codegen.cuda.text import KernelText, indented
+from tapejit.codegen.cuda.values import ELEMENT, Part
 
 MOST = 4
 """Operands that lie across, at most: each has a tile in shared memory."""
