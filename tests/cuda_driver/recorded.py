@@ -573,6 +573,22 @@ def test_a_compiler_that_is_missing(store, card, monkeypatch):
     assert caught.value.reason == "toolchain"
 
 
+EXIT = """
+import builtins
+import tapejit as tj
+from tapejit.runtime.cuda.machine import machine
+held = [tj.ones(3, device="cuda"), tj.cuda.Stream(), tj.cuda.current_stream().record_event()]
+held += [machine(0).capture(lambda: None), held]
+builtins.held = held
+"""
+
+
+def test_nothing_is_said_at_the_end_of_a_process(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    found = fresh_process(EXIT)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 def test_a_forked_child_is_refused(card):
     memory = card.allocate(8)
     child = os.fork()

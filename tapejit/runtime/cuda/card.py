@@ -75,8 +75,8 @@ class CardMemory:
     def __init__(self, card: Card, address: int, n_bytes: int, stream: CardStream):
         self.card, self.address, self.n_bytes, self.stream = card, address, n_bytes, stream
 
-    def __del__(self):
-        if is_driver_there():
+    def __del__(self, is_there=is_driver_there):
+        if is_there():
             self.card._release(self.address, self.n_bytes, self.stream)
 
 

@@ -20,14 +20,17 @@ LEGACY = 1
 """The driver's handle of the stream that every blocking stream waits for, and that waits for it."""
 
 
-def is_driver_there() -> bool:
-    """Whether handles can still be given back: not at the interpreter's end, not after a fork."""
-    return not sys.is_finalizing() and not is_driver_lost()
+def is_driver_there(is_finalizing=sys.is_finalizing, is_lost=is_driver_lost) -> bool:
+    """Whether handles can still be given back: not at the interpreter's end, not after a fork.
+
+    Defaults here, and of `__del__`, are there still when a module's names have gone.
+    """
+    return not is_finalizing() and not is_lost()
 
 
-def give_back(card: Card, function: str, handle: int):
+def give_back(card: Card, function: str, handle: int, is_there=is_driver_there):
     """Destroy what a handle stands for; a card that has failed refuses, and nobody can mend it."""
-    if is_driver_there():
+    if is_there():
         with contextlib.suppress(LaunchError):
             card.call(function, handle)
 
@@ -52,9 +55,9 @@ class CardStream:
         made.is_ours = True
         return made
 
-    def __del__(self):
+    def __del__(self, give_back=give_back, is_there=is_driver_there):
         if self.is_ours:
-            if self.was_current and is_driver_there():
+            if self.was_current and is_there():
                 with contextlib.suppress(LaunchError):
                     self.card.leave(self)
             give_back(self.card, "cuStreamDestroy", self.handle)
@@ -82,7 +85,7 @@ class CardEvent:
         self.card = card
         self.handle = int(card.call("cuEventCreate", flag))
 
-    def __del__(self):
+    def __del__(self, give_back=give_back):
         if hasattr(self, "handle"):
             give_back(self.card, "cuEventDestroy", self.handle)
 
@@ -109,7 +112,7 @@ class CardGraph:
         finally:
             card.call("cuGraphDestroy", graph)
 
-    def __del__(self):
+    def __del__(self, give_back=give_back):
         if hasattr(self, "handle"):
             give_back(self.card, "cuGraphExecDestroy", self.handle)
 
