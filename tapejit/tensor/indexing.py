@@ -442,6 +442,7 @@ def _set_advanced(x, entries, value, name):
     plan = _plan(target, [e for e in entries if not isinstance(e, int)], entries)
     check_writable(target)
     moved = _to_front(target, plan)
+    value = to_place(value, x._aval.device) if not value._aval.ndim else value
     value = _value_to_front(value, plan, moved._aval.shape[len(plan.indices) :])
     value = _in_dtype(value, x._aval.dtype)
     memory = check_memory(moved)

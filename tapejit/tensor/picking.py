@@ -10,7 +10,7 @@ from tapejit import dtypes
 from tapejit.errors import DtypeError, SelectionError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import CPU, broadcast, normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, data_beside, number_as, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, data_beside, number_as, to_place, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.guards import read, refuse_gpu
 from tapejit.tensor.indexing import mask_places
@@ -30,7 +30,7 @@ def gather(input, dim, index) -> Tensor:
             [3.]])
     """
     axis = normalize_axis("gather", dim, input._aval.ndim)
-    check_index("gather", index, input, axis)
+    index = checked_index("gather", index, input, axis)
     if index._aval.ndim != input._aval.ndim:
         raise ShapeError("Index tensor must have the same number of dimensions as input tensor")
     if not input._aval.ndim:
@@ -44,25 +44,29 @@ def gather(input, dim, index) -> Tensor:
     return apply(OPS["gather"], (input, index), (axis,))
 
 
-def check_index(name: str, index, x: Tensor, axis: int, negative: bool = False) -> None:
-    """Raise unless all indices are integers within the axis of x.
+def checked_index(name: str, index, x: Tensor, axis: int, negative: bool = False) -> Tensor:
+    """The indices where x is; raise unless all are integers within its axis.
+
+    On a GPU a loop finds those out of range, later: looking here would be waiting for it.
 
     negative  whether they may count from the end
     """
     if not isinstance(index, Tensor) or index._aval.dtype.category != dtypes.INTEGER:
         raise DtypeError(f"{name}(): Expected dtype int64 for index")
-    if index._aval.device != CPU:  # looking would be waiting; loops notice places out of range
-        return
+    n = x._aval.shape[axis] if x._aval.ndim else 1
+    if x._aval.device != CPU:
+        index = to_place(index, x._aval.device)
+        return index if negative else FUNCTIONS["where"](index.lt(0), n, index)
     value = index._value
     if index._tracked and not negative:
         read(apply(OPS["all"], (index >= 0,), (tuple(range(index._aval.ndim)), False)))
-    n = x._aval.shape[axis] if x._aval.ndim else 1
     lowest = -n if negative else 0
     if np.size(value) and (np.min(value) < lowest or np.max(value) >= n):
         bad = int(np.max(value) if np.max(value) >= n else np.min(value))
         raise SelectionError(
             f"index {bad} is out of bounds for dimension {axis} with size {n}: {name}"
         )
+    return index
 
 
 @export("index_select")
@@ -75,7 +79,7 @@ def index_select(input, dim, index) -> Tensor:
             [4, 4, 3]])
     """
     axis = normalize_axis("index_select", dim, input._aval.ndim)
-    check_index("index_select", index, input, axis)
+    index = checked_index("index_select", index, input, axis)
     key = (slice(None),) * axis + (index.reshape(-1),)
     return named(input[key], "IndexSelectBackward0")
 

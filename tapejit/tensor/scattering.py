@@ -19,7 +19,7 @@ from tapejit.tensor.core import Tensor, apply, data_beside, legacy_name, number_
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.indexing import combine_item
 from tapejit.tensor.inplace import in_place
-from tapejit.tensor.picking import check_index, gather, nonzero
+from tapejit.tensor.picking import checked_index, gather, nonzero
 from tapejit.tensor.repeating import expand
 from tapejit.tensor.shaping import ravel, reshape
 
@@ -30,7 +30,7 @@ REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 
 def _scatter_places(name, x, axis, index, src):
     """(x, key, source) of a scatter: the place of every element of `index`."""
-    check_index(name, index, x, axis)
+    index = checked_index(name, index, x, axis)
     shape = index._aval.shape
     if x._aval.ndim != len(shape) or src._aval.ndim != len(shape):
         raise ShapeError(
@@ -178,7 +178,7 @@ def _combined(x, key, src, how, include_self=True) -> Tensor:
 def _axis_places(name, x, dim, index, source):
     """(key, source) of operations with one index per part along an axis."""
     axis = normalize_axis(name, dim, x._aval.ndim)
-    check_index(name, index, x, axis)
+    index = checked_index(name, index, x, axis)
     if index._aval.ndim > 1:
         raise SelectionError(f"{name}(): Index is supposed to be a vector, got {index._aval.ndim}D")
     index = reshape(index, (-1,))
@@ -267,7 +267,7 @@ def index_fill(input, dim, index, value) -> Tensor:
             f"{value._aval.ndim} dimension(s)."
         )
     axis = normalize_axis("index_fill", dim, input._aval.ndim)
-    check_index("index_fill", index, input, axis, negative=True)
+    index = checked_index("index_fill", index, input, axis, negative=True)
     variant = int(isinstance(value, Tensor))
     if not isinstance(value, Tensor):
         value = data_beside(input, number_as(value, input._aval.dtype))
@@ -303,7 +303,7 @@ def put(input, index, source, accumulate=False) -> Tensor:
     tensor([[0., 5.],
             [0., 6.]])
     """
-    check_index("put", index, ravel(input), 0, negative=True)
+    index = checked_index("put", index, ravel(input), 0, negative=True)
     if index._aval.size != source._aval.size:
         raise SelectionError(
             "put_(): Expected source and index to have the same number of elements, but got "

@@ -42,6 +42,10 @@ def evaluate(kind: Kind, operands: Sequence) -> Any:
         return moved(operands[0], kind.aval.device)
     if name == "detach":
         return operands[0]
+    if not kind.aval.size:
+        return DeviceArray.empty(
+            machine_of(kind.aval.device), kind.aval.shape, kind.aval.dtype.dtype
+        )
     if name in VIEWS and isinstance(operands[0], DeviceArray):
         shared = _view(kind, operands[0])
         if shared is not None:

@@ -74,6 +74,8 @@ def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
         return _widened
     if is_flattened(kind, operands):
         return at_flat_places
+    if name in ALONG and _goes_beyond(kind, operands):
+        return ALONG[name]
     if name in OF_NUMBERS and not operands[0].ndim:
         return OF_NUMBERS[name]
     if name in OF_INTEGERS and not operands[0].dtype.is_inexact:
@@ -116,6 +118,41 @@ OF_INTEGERS = {
 }
 OF_NUMBERS = {"argmax": _always(0), "argmin": _always(0)}
 """Of arrays without axes."""
+
+# ---------------------------------------------------------------- places along an axis
+
+
+def _goes_beyond(kind, operands):
+    """Whether, off its axis, an array of gather or scatter_add is longer than its indices."""
+    index = operands[1].shape
+    whole = kind.aval.shape if kind.op.name == "scatter_add" else operands[0].shape
+    axis = kind.attributes()["axis"]
+    return any(n != m for i, (n, m) in enumerate(zip(index, whole, strict=True)) if i != axis)
+
+
+def _within(index, shape, axis):
+    """The window of an array of this shape that indices along an axis reach: starts, ..., steps."""
+    lengths = tuple(
+        n if i == axis else m for i, (n, m) in enumerate(zip(shape, index, strict=True))
+    )
+    return (0,) * len(shape), lengths, (1,) * len(shape)
+
+
+def _gather(kind, x, index):
+    starts, lengths, steps = _within(index.shape, x.shape, kind.attributes()["axis"])
+    part = slice_(x, starts=starts, lengths=lengths, steps=steps)
+    return kind.op(part, index, **kind.attributes())
+
+
+def _scatter_add(kind, x, index):
+    axis, shape = kind.attributes()["axis"], kind.aval.shape
+    starts, lengths, steps = _within(index.shape, shape, axis)
+    part = slice_(x, starts=starts, lengths=index.shape, steps=steps)
+    added = kind.op(part, index, shape=lengths, axis=axis)
+    return unslice(added, shape=shape, starts=starts, steps=steps)
+
+
+ALONG = {"gather": _gather, "scatter_add": _scatter_add}
 
 # ---------------------------------------------------------------- convolutions
 
