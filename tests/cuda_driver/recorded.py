@@ -12,18 +12,24 @@ import re
 import subprocess
 import sys
 import threading
+import zlib
 
 import numpy as np
+import probing
 import pytest
 
 import tapejit as tj
 from tapejit import config
 from tapejit.cache import shared_store
 from tapejit.codegen.cuda.launches import Function
-from tapejit.errors import GpuUnavailable, KernelError, LaunchError, OutOfMemory
+from tapejit.errors import GpuUnavailable, KernelError, LaunchError, NoGpuForm, OutOfMemory
 from tapejit.runtime.cuda import compiling, cubins, graphs, machine, probe
+from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.card import BLOCK, Card
+from tapejit.runtime.cuda.program import compile_for_device
 from tapejit.runtime.cuda.staging import PIECE_BYTES, RING_BYTES, Staging
+from tapejit.simplify import simplify
+from tapejit.tape import Program
 
 DRIVER = ctypes.CDLL("libcuda.so.1")
 DRIVER.recorder_text.restype = ctypes.c_char_p
@@ -284,6 +290,31 @@ def test_a_gradient_is_one_launch_and_nothing_comes_back():
     assert gradient.shape == (1000,) and value.shape == ()
     (copy,) = called(lambda: gradient.cpu(), "cuMemcpy")
     assert copy == "cuMemcpyDtoHAsync 4000 stream=0x1"
+
+
+def test_programs_of_the_register_are_compiled_and_launched(card):
+    """One in 50 of the probes' (TAPEJIT_FUZZ=all: all of them, some minutes), always the same."""
+    share = 1 if os.environ.get("TAPEJIT_FUZZ") == "all" else 50
+    cases = [case for op in probing.probed() for case in probing.cases(op)]
+    n_launches = 0
+    for case in cases:
+        if zlib.crc32(str(case).encode()) % share or case.op.name == "nonzero":
+            continue
+        arrays = probing.inputs_of(case)
+        record = probing.recorded(case, arrays)
+        program = simplify(Program(record.tape, record.inputs, [record.row]))
+        try:
+            run = compile_for_device(program, card)
+        except NoGpuForm:
+            continue
+        except GpuUnavailable as missing:
+            assert case.op.name == "matmul" and "cuBLAS" in str(missing)
+            continue
+        given = [DeviceArray.from_host(card, x) if np.ndim(x) else x for x in arrays]
+        lines = called(lambda run=run, given=given: run(given))
+        n_launches += sum(line.startswith("cuLaunchKernelEx") for line in lines)
+        assert not [line for line in lines if "DtoH" in line or "Synchronize" in line], str(case)
+    assert n_launches >= 15
 
 
 def test_steps_whose_addresses_repeat_are_graphs():
