@@ -86,7 +86,7 @@ convolution = operation(
     summary="Products of a kernel with the windows of an input, summed over input channels.",
     infer=_infer,
     evaluate=correlation.output,
-    loop=Loop(convolutions.convolution_work),
+    loop=Loop(convolutions.convolution_work, device=convolutions.device_work),
     attributes=ATTRIBUTES,
     vjp=lambda gy, x, w, y, **attrs: (
         convolution_input(gy, conjugate(w), lengths=x.shape[2:], **attrs),
@@ -103,7 +103,7 @@ convolution_input = operation(
     summary="The transpose of a convolution in its input: a transposed convolution.",
     infer=_infer_input,
     evaluate=correlation.input,
-    loop=Loop(convolutions.input_work),
+    loop=Loop(convolutions.input_work, device=convolutions.device_work),
     attributes=("lengths", *ATTRIBUTES),
     vjp=lambda gx, y, w, x, lengths, **attrs: (
         convolution(gx, conjugate(w), **attrs),
@@ -126,7 +126,7 @@ convolution_weight = operation(
     summary="The transpose of a convolution in its weight.",
     infer=_infer_weight,
     evaluate=correlation.weight,
-    loop=Loop(convolutions.weight_work),
+    loop=Loop(convolutions.weight_work, device=convolutions.device_work),
     attributes=("kernel", *ATTRIBUTES),
     vjp=lambda gw, y, x, w, kernel, **attrs: (
         convolution(conjugate(x), gw, **attrs),
