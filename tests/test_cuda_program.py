@@ -566,6 +566,22 @@ def test_results_without_axes_share_memory_and_come_in_one_transfer():
 REDUCED = ("sum", "amax", "prod")
 
 
+def test_what_decides_in_python_comes_in_one_transfer(monkeypatch):
+    @tj.jit
+    def bounded(x):
+        return x * 2 if x.sum() > 0 and x.amax() < 100 and (x * x).sum() > 0.1 else x
+
+    with config.set(cuda="simulator"):
+        x, gpu = tj.tensor([1.0, 2.0], device="cuda"), machine(0)
+        bounded(x)
+        sizes, copy_out = [], gpu.copy_out
+        monkeypatch.setattr(gpu, "copy_out", lambda *to: sizes.append(to) or copy_out(*to))
+        bounded(x)
+        assert len(sizes) == 1
+        monkeypatch.undo()
+        assert bounded(x).tolist() == [2.0, 4.0] and bounded(-x).tolist() == [-1.0, -2.0]
+
+
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 4)])
 def test_arrays_without_elements(shape):
     x = np.empty(shape)

@@ -7,11 +7,12 @@ Names of devices are those of avals: "cpu", "cuda:0".  The only ways from a GPU 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tapejit.runtime.cuda.arrays import DeviceArray
+from tapejit.runtime.cuda.arrays import DeviceArray, to_host_together
 from tapejit.runtime.cuda.machine import Machine, machine
 from tapejit.schedule.views import view_of
 from tapejit.shapes import CPU, Aval
@@ -44,6 +45,15 @@ current = _Current()
 def on_host(value: Any) -> Any:
     """A value as NumPy has it; a copy, which waits for the GPU, if it lies there."""
     return value.to_host()[()] if isinstance(value, DeviceArray) else value
+
+
+def all_on_host(values: Sequence) -> list:
+    """`on_host` of each; one transfer brings what a program's call left beside each other."""
+    if not any(isinstance(value, DeviceArray) for value in values):
+        return list(values)
+    arrays = [value for value in values if isinstance(value, DeviceArray)]
+    found = iter(to_host_together(arrays))
+    return [next(found)[()] if isinstance(value, DeviceArray) else value for value in values]
 
 
 def moved(value: Any, device: str) -> Any:

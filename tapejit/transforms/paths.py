@@ -24,7 +24,7 @@ from tapejit.config import settings
 from tapejit.locks import Lock
 from tapejit.runtime import reference
 from tapejit.runtime.compiled import Compiled, checked, compile_program
-from tapejit.runtime.devices import on_host
+from tapejit.runtime.devices import all_on_host, on_host
 from tapejit.runtime.interpreter import Output, interpret
 from tapejit.simplify import simplify
 from tapejit.tape import Program, Tape
@@ -246,8 +246,10 @@ class Path:
             inputs = [*inputs, *(_held(x) for _, x in self.captures)]
         compiled = self.made.compiled
         outputs = reference.run(self.program, inputs) if compiled is None else compiled(inputs)
+        if not self.guards:
+            return outputs
         n = len(outputs) - len(self.guards)
-        return [*outputs[:n], *map(on_host, outputs[n:])]
+        return [*outputs[:n], *all_on_host(outputs[n:])]
 
     def whole(self) -> Whole:
         """The path as a tape; what is captured is what it is now."""

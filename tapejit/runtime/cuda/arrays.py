@@ -191,6 +191,11 @@ class DeviceArray:
 # ---------------------------------------------------------------- copies
 
 
+TOGETHER = 1 << 16
+"""Bytes, those between arrays among them, that are copied in one transfer rather than in several:
+as long as that takes to begin."""
+
+
 def to_host_together(arrays: Sequence[DeviceArray]) -> list[np.ndarray]:
     """NumPy copies of row-major arrays on one machine: one transfer for those that share memory.
 
@@ -201,12 +206,13 @@ def to_host_together(arrays: Sequence[DeviceArray]) -> list[np.ndarray]:
     for k, array in enumerate(arrays):
         groups.setdefault(id(array.memory), []).append(k)
     for members in groups.values():
-        if len(members) == 1 or not all(arrays[k].is_row_major for k in members):
+        first = min(arrays[k].address for k in members)
+        last = max(arrays[k].address + arrays[k].nbytes for k in members)
+        is_short = len(members) > 1 and last - first <= TOGETHER
+        if not (is_short and all(arrays[k].is_row_major for k in members)):
             for k in members:
                 found[k] = arrays[k].to_host()
             continue
-        first = min(arrays[k].address for k in members)
-        last = max(arrays[k].address + arrays[k].nbytes for k in members)
         packed = np.empty(last - first, np.uint8)
         arrays[members[0]].machine.copy_out(packed, first)
         for k in members:
