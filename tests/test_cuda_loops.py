@@ -313,6 +313,17 @@ def test_sums_where_operands_lie(strides):
                 compare(got, np.cumsum(seen, axis, dtype=np.float32))
 
 
+@pytest.mark.parametrize("axis", (0, 1, 2))
+def test_lines_several_steps_apart(axis):
+    memory = np.random.default_rng(1).standard_normal(400).astype(np.float32)
+    shape, strides = (3, 4, 5), (100, 7, 1)
+    x = np.lib.stride_tricks.as_strided(memory, shape, [4 * s for s in strides])
+    for op in ("cumsum", "logcumsumexp"):
+        step = step_of(op, [x], (axis,), [View(0, 0, shape, strides)])
+        got, _ = _simulate_at(step, launches_of_loop(step, BLOCK), memory, 0)
+        compare(got, OPS[op].evaluate(x, axis=axis))
+
+
 def _simulate_at(step, launches, memory, offset):
     """As `simulate`, the operand beginning at an offset."""
     operand = Pointer("x", memory, offset)

@@ -7,7 +7,8 @@ goes along each.  Else lines are cut into tiles of EACH elements for each thread
     scan_tiles     of those totals: the same again, of 2048 times fewer
     scan_tiles     of the elements, begun with the totals before the tile
 
-so an element is read twice and written once, and no block waits for another.
+so an element is read twice and written once, and no block waits for another.  An operand whose
+lines are several steps apart is copied first.
 
 Sums of float32 stay float32 on a GPU, where the CPU's are float64: those of tiles are sums of sums,
 whose error grows with the logarithm of the length; what a thread adds up along a line is
@@ -25,10 +26,11 @@ from typing import NamedTuple
 
 from tapejit.codegen.cuda.loop_places import begin, zero
 from tapejit.codegen.cuda.loop_sorting import place_in
+from tapejit.codegen.cuda.loop_windows import put_elements
 from tapejit.codegen.cuda.texts import Recipe, Word, fitting, integer_for, number_of
 from tapejit.codegen.cuda.words import BLOCK, EACH, cuda, int64, join, nothing, number, taken
-from tapejit.ops.loops.scans import scan_rows
 from tapejit.plan import LoopStep, View
+from tapejit.schedule.views import contiguous
 
 MOST_EACH = 8
 """Elements of a tile for each thread."""
@@ -270,10 +272,11 @@ def _scan(
     x, y = recipe.views
     axis = step.kind.attributes()["axis"]
     seen = _lines(step.views[0], axis)
-    if seen is None:  # several steps outside the axis: rows as the CPU walks them
-        meta, lines = _meta(step.views, axis)
-        recipe.run_loop(scan_rows, [x, y], meta, lines, wide=words["number"])
-    elif seen.n <= SHORT or (seen.lines >= LINES and abs(seen.inner_step) == 1 < seen.inner):
+    if seen is None:
+        x, view = _row_major(recipe, x, step.views[0])
+        seen = _lines(view, axis)
+        assert seen is not None
+    if seen.n <= SHORT or (seen.lines >= LINES and abs(seen.inner_step) == 1 < seen.inner):
         n, lines, inner, *steps = seen
         recipe.launch(along, x, y, n, inner, *steps, inner, lines, n=lines, **words)
     else:
@@ -293,19 +296,9 @@ def _scan_tiles(recipe, seen, x, given, y, inner, words):
     if tiles > 1:
         totals, before = recipe.area(y.dtype, tasks), recipe.area(y.dtype, tasks)
         recipe.run_blocks(
-            fold_tiles,
-            x,
-            given,
-            totals,
-            n,
-            share,
-            *steps,
-            tiles,
-            tasks,
-            n=tasks,
-            block=block,
+            fold_tiles, x, given, totals, n, share, *steps, tiles, tasks, n=tasks, block=block,
             **words,
-        )
+        )  # fmt: skip
         totalled = {**words, "taken": total_of}
         _scan_tiles(recipe, seen._replace(n=tiles), x, totals, before, 1, totalled)
     recipe.run_blocks(
@@ -339,9 +332,11 @@ def _folded(shape, strides):
     return length, step
 
 
-def _meta(views, axis):
-    """What scan_rows is told: the axis last."""
-    axes = list(zip(views[0].shape, views[0].strides, views[1].strides, strict=True))
-    along = axes.pop(axis)
-    lines = math.prod(n for n, _, _ in axes)
-    return (*along, len(axes), *(number for other in axes for number in other)), lines
+def _row_major(recipe, x, view):
+    """A copy of an operand, and its view."""
+    strides, size = contiguous(view.shape), math.prod(view.shape)
+    there = recipe.area(x.dtype, size)
+    axes = zip(view.shape, view.strides, strides, strict=True)
+    meta = (0, len(strides), *(number for axis in axes for number in axis))
+    recipe.run_loop(put_elements, [x, there], meta, size)
+    return there, view._replace(strides=strides)
