@@ -281,6 +281,19 @@ def test_several_rows_a_block(length, monkeypatch):
         assert agrees(program, test_rows.draw(program), 1e-10, 64)
 
 
+def test_row_kernels_of_many_loops():
+    """Names of loops are letters: none makes a word of Python."""
+    a = aval((3, 20), dtypes.float64)
+
+    def chain(x, c):
+        for _ in range(30):
+            x = test_rows.by_hand(x, c) + x
+        return x
+
+    program = test_rows.value_and_gradient(chain, a, a)
+    assert agrees(program, test_rows.draw(program), 1e-9)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_few_blocks_for_many_elements(seed, monkeypatch):
     """Blocks and threads take one tile after the other."""

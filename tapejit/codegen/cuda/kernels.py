@@ -354,7 +354,7 @@ def _launch(
     for part, loop in zip(parts, text.loops, strict=True):
         n_reduced = math.prod([part.lengths[axis] for axis in walk.reduced])
         numbers[f"nr{loop.tag}"] = n_reduced
-        numbers[f"no{loop.tag}"] = n_reduced // max(part.lengths[-1], 1)
+        numbers[f"nouter{loop.tag}"] = n_reduced // max(part.lengths[-1], 1)
     function, arguments = text.function(numbers, partials)
     launches = [Launch(function, grid, arguments)]
     for part in sums:

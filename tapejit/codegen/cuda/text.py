@@ -245,7 +245,8 @@ class KernelText:
             inside += self.indices(walk.kept, "k", self.loops[0])
         else:
             inside.append(f"k = {cast}({tile} * {groups} + row)")
-            inside.append(f"near_k = k if k < nk else {cast}(0)")
+            # behind the end, the block's own first: others' rows are being written
+            inside.append(f"near_k = k if k < nk else {cast}({tile} * {groups})")
             inside += self.indices(walk.kept, "near_k", self.loops[0])
         written: set = set()
         for loop in self.loops:
@@ -294,7 +295,7 @@ class KernelText:
         if walk.nested:
             name, cast = f"outer{tag}", self.cast
             begin, step = ("split", "splits") if walk.split else ("0", "1")
-            end, guard = self.guarded(f"no{tag}", f"end_{name}")
+            end, guard = self.guarded(f"nouter{tag}", f"end_{name}")
             inside = self.indices(tuple(outer), name, loop)
             inside += self.elements(loop, (last,), "", "lane", f"n{last}{tag}", str(lanes))
             lines += [*guard, f"{name} = {cast}({begin})", f"while {name} < {end}:"]

@@ -98,9 +98,9 @@ class TiledText(KernelText):
             f"{fast} = int32(slot & {edge - 1})",
             f"{slow} = int32(slot >> {edge.bit_length() - 1})",
             f"k = {cast}(first_row + row)",
-            f"near_k = k if k < nk else {cast}(0)",
+            "near_k = k if k < nk else first_row",
             f"{i} = {cast}(first_column + column)",
-            f"{i} = {i} if {i} < n{last} else {cast}(0)",
+            f"{i} = {i} if {i} < n{last} else first_column",
             *self.indices(tuple(range(last)), "near_k", loop),
         ]
         return [f"for e in range({self.walk.batch}):", *indented([*here, *lines])]
