@@ -179,11 +179,14 @@ def _elementwise(builder, kind, operands):
     rule = IDENTITIES.get(kind.op.name)
     if rule is not None:
         result = rule(bare, numbers)
-        if result is not None:
+        if result is not None and _lies_there(result, kind.aval):
             return _expanded(result, kind.aval)
     if kind.op.expression is None:
         return Ref(builder, builder.add(kind, tuple(x.row for x in operands)), kind.aval)
-    return _expanded(builder.emit(kind.op, bare, kind.attrs), kind.aval)
+    made = builder.emit(kind.op, bare, kind.attrs)
+    if made.aval.device != kind.aval.device:  # its place was that of a broadcast number
+        return Ref(builder, builder.add(kind, tuple(x.row for x in operands)), kind.aval)
+    return _expanded(made, kind.aval)
 
 
 def _unexpanded(x):
@@ -193,12 +196,17 @@ def _unexpanded(x):
     if kind.op.name == "expand":
         return x.builder.ref(tape.left[x.row])
     if kind.op.name == "literal" and kind.aval.ndim:
-        return x.builder.literal(kind.attrs[0], aval((), kind.aval.dtype))
+        return x.builder.literal(kind.attrs[0], aval((), kind.aval.dtype, kind.aval.device))
     return x
 
 
+def _lies_there(x, target: Aval) -> bool:
+    """Whether a value may stand for one on a GPU: the CPU's numbers would take it there."""
+    return x.aval.device == target.device or literal_of(x) is not None
+
+
 def _expanded(x, target: Aval):
-    if x.shape == target.shape:
+    if x.shape == target.shape and x.aval.device == target.device:
         return x
     number = literal_of(x)
     if number is not None:

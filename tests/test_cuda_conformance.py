@@ -482,6 +482,28 @@ def test_training(is_compiled, device):
     assert history[-1] < history[0]
 
 
+def test_derivatives_lie_where_their_arguments_do(device):
+    """Also where they are made of numbers alone, which lie on the CPU."""
+
+    def f(x, b):
+        return {
+            "constant": tj.grad(lambda x: (x * 3.0).sum())(x),
+            "given": tj.grad(lambda p: (p["x"] * p["b"]).sum())({"x": x, "b": 2.0})["x"],
+            "captured": tj.value_and_grad(lambda x: (b * -x).sum())(x),
+            "jacobian": tj.jacobian(lambda x: x * b)(x),
+            "jacfwd": tj.jacfwd(lambda x: x * b)(x),
+            "hessian": tj.hessian(lambda x: (x * x * b).sum())(x),
+            "vjp": tj.vjp(lambda x: x * b, x)[1](tj.ones_like(x)),
+            "vmap": tj.vmap(tj.grad(lambda x: x * 2.0))(x),
+            "none": tj.grad(lambda x: (x.detach() + b).sum())(x),
+            "floor": tj.grad(lambda x: x.floor().sum())(x),
+            "square": tj.autograd.grad((x.requires_grad_() * b).sum(), x, create_graph=True),
+        }
+
+    number = tj.tensor(2.0, dtype=tj.float64)
+    agree(lambda x: f(x, number), device, Y)
+
+
 def test_hooks_and_accumulation(device):
     def f(x):
         x.requires_grad_()

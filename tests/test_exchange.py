@@ -177,6 +177,8 @@ def test_arguments_of_transforms(kind):
     assert slope.device == tj.device("cuda:1")
     assert host(tj.jit(lambda x: x.T @ x)(foreign)).shape == (2, 2)
     assert tj.jacobian(lambda x: x[0] * 2)(foreign).shape == (2, 3, 2)
+    (both,) = tj.vjp(lambda x: x * 2, foreign)[1](foreign)
+    assert both.device == tj.device("cuda:1")
     inner = tj.grad(lambda x: tj.grad(f)(x, 1.0).sum())(foreign)
     np.testing.assert_allclose(host(inner), -np.sin(known + 0.5), rtol=1e-12)
 
@@ -187,6 +189,10 @@ def test_operands_are_taken_and_never_frozen(kind):
     x = tj.ones(3, dtype=tj.float64, device="cuda", requires_grad=True)
     (x * foreign).sum().backward()
     np.testing.assert_array_equal(host(x.grad), numbers(3))
+    y = tj.zeros(3, dtype=tj.float64, device="cuda")
+    y[1:] = kind(numbers(2))
+    assert y.tolist() == [0.0, 1.0, 2.0] and (y @ foreign).item() == 8.0
+    assert y[kind(np.array([2, 0]))].tolist() == [2.0, 0.0]
     f = tj.grad(lambda x: (x * foreign).sum())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # it is recorded at every call

@@ -612,6 +612,8 @@ def as_data(value) -> Tensor:
     An array that a program goes on writing to (``buffer[:] = ...`` in a loop) would otherwise
     change under the rows that read it, and with them the derivative.
     """
+    if not isinstance(value, np.ndarray | np.generic | Tensor) and is_on_gpu(value):
+        return from_gpu(value)
     # subok keeps a masked array or matrix what it is, for from_array to refuse
     data = from_array(np.array(value, subok=True)[()])
     if state.parked.device != CPU and data._aval.ndim:

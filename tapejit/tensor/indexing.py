@@ -18,6 +18,7 @@ import numpy as np
 from tapejit.dtypes import BOOL, INTEGER, uint8
 from tapejit.errors import AxisError, DtypeError, ShapeError
 from tapejit.registry import OPS, infer_kind
+from tapejit.runtime.cuda.exchange import is_on_gpu
 from tapejit.runtime.devices import on_host
 from tapejit.runtime.eager import evaluate
 from tapejit.shapes import CPU, broadcast
@@ -72,6 +73,8 @@ def _entry(entry):
         return _tensor_entry(entry)
     if entry is None or entry is Ellipsis or isinstance(entry, slice):
         return entry
+    if not isinstance(entry, int) and is_on_gpu(entry):
+        return _tensor_entry(as_data(entry))
     try:
         return entry.__index__()
     except AttributeError:
@@ -389,7 +392,7 @@ def _plain_value(value, dtype) -> Tensor:
     if isinstance(value, bool | int | float | complex):
         check_range(value, dtype)
         return wrap(np.asarray(number_as(value, dtype)))
-    if not isinstance(value, np.ndarray | np.generic):
+    if not isinstance(value, np.ndarray | np.generic) and not is_on_gpu(value):
         return wrap(np.asarray(value, dtype.dtype))
     value = as_data(value)
     fits = value._aval.dtype.category <= dtype.category

@@ -207,7 +207,7 @@ def _check_size(tape, depends, n):
 
 def _identity(builder: Builder, one: Aval, start: int, n: int) -> Ref:
     """Unit vectors: row i has a 1 at the element i - start, if there is one."""
-    like = builder.literal(0.0, aval((), dtypes.float64))
+    like = builder.literal(0.0, aval((), dtypes.float64, one.device))
     shape = (n, one.size)
     places = iota(like, shape=shape, axis=0)
     elements = iota(like, shape=shape, axis=1)
