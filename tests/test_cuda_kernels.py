@@ -287,7 +287,7 @@ def test_row_kernels_of_many_loops():
 
     def chain(x, c):
         for _ in range(30):
-            x = test_rows.by_hand(x, c) + x
+            x = OPS["where"](OPS["logical_not"](x < c), test_rows.by_hand(x, c) + x, x)
         return x
 
     program = test_rows.value_and_gradient(chain, a, a)
