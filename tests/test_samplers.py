@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import functools
+import signal
 import threading
 
 import numpy as np
@@ -464,7 +465,15 @@ def test_parameters_of_any_form(start, shapes):
     assert type(samples.parameters) is (type(start) if type(start) is not float else np.ndarray)
 
 
-def test_interrupted_runs_give_what_they_have():
+@pytest.fixture
+def interrupts():
+    """Ctrl-C arrives, also where this process was started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupted_runs_give_what_they_have(interrupts):
     threading.Timer(0.3, _thread.interrupt_main).start()
     with pytest.warns(RuntimeWarning, match=r"interrupted; 2 chains have \d+ of 3000000 draws"):
         samples = samplers.nuts(
@@ -474,7 +483,7 @@ def test_interrupted_runs_give_what_they_have():
     assert np.all(np.isfinite(samples.positions))
 
 
-def test_interrupted_warm_up():
+def test_interrupted_warm_up(interrupts):
     threading.Timer(0.2, _thread.interrupt_main).start()
     with pytest.raises(KeyboardInterrupt):
         samplers.nuts(written("correlated"), seed=1, tune=3_000_000, chains=4, cores=2)
