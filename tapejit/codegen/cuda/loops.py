@@ -96,6 +96,8 @@ def launches_of_loop(step: LoopStep, block: int) -> Launches:
 def run_units(recipe: Recipe, step: LoopStep) -> None:
     """The generic form: one thread for each unit."""
     work = step.work
+    if work.finish is not None:
+        raise NotImplementedError(f"{recipe.name}: what runs behind all units has no generic form")
     args: list[Area] = [*recipe.views, *(recipe.area(*area) for area in work.scratch)]
     args += [recipe.status] * step.loop.has_status
     result = recipe.views[-1].dtype
