@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from tapejit.errors import ArgumentError, OutOfMemory
 from tapejit.runtime.cuda import statuses
-from tapejit.runtime.cuda.machine import Machine, count, machine
+from tapejit.runtime.cuda.machine import Machine
+from tapejit.runtime.cuda.machines import count, machine
 from tapejit.runtime.devices import current
 from tapejit.tensor.attributes import Device
 

@@ -10,7 +10,8 @@ import os
 
 from tapejit import config
 from tapejit.codegen.cuda.launches import Function
-from tapejit.runtime.cuda.machine import Machine, machine
+from tapejit.runtime.cuda.machine import Machine
+from tapejit.runtime.cuda.machines import machine
 from tapejit.runtime.cuda.simulated import SimulatedMachine
 from tapejit.runtime.cuda.simulation import Kernel, Pointer
 

@@ -31,7 +31,7 @@ from tapejit.runtime.cuda.copies import (
     copy_launches,
     integer_launches,
 )
-from tapejit.runtime.cuda.machine import machine
+from tapejit.runtime.cuda.machines import machine
 from tapejit.runtime.cuda.program import compile_for_device
 from tapejit.runtime.cuda.simulated import SimulatedMachine
 from tapejit.shapes import aval

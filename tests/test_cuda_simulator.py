@@ -13,7 +13,7 @@ import pytest
 from tapejit import config
 from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import GpuUnavailable, LaunchError, OutOfMemory
-from tapejit.runtime.cuda.machine import machine
+from tapejit.runtime.cuda.machines import machine
 from tapejit.runtime.cuda.simulated import SimulatedMachine
 from tapejit.runtime.cuda.simulation import _Math
 

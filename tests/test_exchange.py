@@ -16,7 +16,7 @@ import pytest
 import tapejit as tj
 from tapejit.errors import ArgumentError, AutogradError, DeviceError, DtypeError
 from tapejit.runtime.cuda import dlpack
-from tapejit.runtime.cuda.machine import machine
+from tapejit.runtime.cuda.machines import machine
 from tapejit.runtime.cuda.simulated import SimulatedEvent, SimulatedMachine, SimulatedStream
 
 DTYPES = ["float32", "float64", "float16", "int8", "int32", "int64", "uint8", "bool"]

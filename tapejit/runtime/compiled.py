@@ -39,6 +39,7 @@ from tapejit.errors import KernelError
 from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, RowStep, View, is_total
 from tapejit.pretty import program_text
 from tapejit.runtime import kernels, loops, reference
+from tapejit.runtime.agreement import agree
 from tapejit.runtime.blocks import is_pooled, take
 from tapejit.runtime.devices import as_value
 from tapejit.runtime.kernels import statistics
@@ -506,10 +507,6 @@ def _reference_call(program):
     return call
 
 
-TOLERANCE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
-TOLERANCE |= {np.dtype(np.complex128): 1e-6, np.dtype(np.complex64): 1e-3}
-
-
 def checked(program: Program, call: Callable) -> Callable:
     """A call that compares each output with the reference."""
 
@@ -526,16 +523,3 @@ def checked(program: Program, call: Callable) -> Callable:
         return results
 
     return compare
-
-
-def agree(got, want):
-    """Equal within the dtype's tolerance, relative to the largest finite element."""
-    if got.shape != want.shape or got.dtype != want.dtype:
-        return False
-    tolerance = TOLERANCE.get(want.dtype, 0.0)
-    if not tolerance:
-        return bool(np.array_equal(got, want))
-    finite = np.abs(want[np.isfinite(want)])
-    scale = finite.max() if finite.size else 0.0
-    with np.errstate(all="ignore"):
-        return bool(np.allclose(got, want, tolerance, tolerance * scale, equal_nan=True))

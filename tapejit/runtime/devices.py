@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tapejit.runtime.cuda.arrays import DeviceArray, to_host_together
-from tapejit.runtime.cuda.machine import Machine, machine
+from tapejit.runtime.cuda.machine import Machine
+from tapejit.runtime.cuda.machines import machine
 from tapejit.schedule.views import view_of
 from tapejit.shapes import CPU, Aval
 

@@ -13,14 +13,9 @@ import numpy as np
 
 from tapejit.registry import Kind
 from tapejit.runtime.devices import moved
+from tapejit.runtime.literals import literal_value
 from tapejit.shapes import CPU
 from tapejit.tape import Program, Tape, needed_rows
-
-
-def literal_value(kind: Kind) -> np.ndarray | np.generic:
-    """The array of a literal row, without memory of its own (strides 0)."""
-    number = kind.aval.dtype.dtype.type(kind.attrs[0])
-    return number if kind.aval.ndim == 0 else np.broadcast_to(number, kind.aval.shape)
 
 
 def run_row(tape: Tape, row: int, values):

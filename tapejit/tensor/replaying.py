@@ -15,6 +15,7 @@ import numpy as np
 from tapejit.autodiff import Sweep
 from tapejit.registry import OPS, Kind
 from tapejit.runtime import reference
+from tapejit.runtime.literals import literal_value
 from tapejit.tape import needed_rows
 from tapejit.tensor.calls import Call
 from tapejit.tensor.core import Tensor, record, wrap
@@ -108,7 +109,7 @@ class _Values:
 
 def _literal(recording, kind):
     """A literal as a tensor; a trace keeps it a literal, which folds."""
-    result = wrap(reference.literal_value(kind), kind.aval.dtype)
+    result = wrap(literal_value(kind), kind.aval.dtype)
     if recording.is_trace:
         row = recording.add(kind, (), result._value, None)
         result._tape, result._row, result._stamp = recording, row, recording.stamp

@@ -12,6 +12,7 @@ import numpy as np
 
 from tapejit.registry import OPS, Kind
 from tapejit.runtime import reference
+from tapejit.runtime.literals import literal_value
 from tapejit.tape import Tape, needed_rows
 from tapejit.tensor.core import CONSTANT, Tensor, record, wrap
 from tapejit.tensor.guards import read
@@ -48,7 +49,7 @@ def _replayed(kind: Kind, operands: list[Tensor], site) -> Tensor:
 
 def literal(kind: Kind) -> Tensor:
     """Equal numbers: a row of the trace, whose structure they are part of; outside one, data."""
-    value, trace = reference.literal_value(kind), state.parked
+    value, trace = literal_value(kind), state.parked
     if not trace.is_trace or state.recording is None:
         return wrap(value, kind.aval.dtype)
     result = wrap(value, kind.aval.dtype, tracked=True)

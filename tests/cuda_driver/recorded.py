@@ -23,7 +23,7 @@ from tapejit import config
 from tapejit.cache import shared_store
 from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import GpuUnavailable, KernelError, LaunchError, NoGpuForm, OutOfMemory
-from tapejit.runtime.cuda import compiling, cubins, graphs, machine, probe
+from tapejit.runtime.cuda import compiling, cubins, graphs, machines, probe
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.card import BLOCK, Card
 from tapejit.runtime.cuda.program import compile_for_device
@@ -51,7 +51,7 @@ ILLEGAL_ADDRESS, NOT_READY = 700, 600
 @pytest.fixture
 def card():
     """The one that everybody shares, with nothing launched yet."""
-    found = machine.machine(0)
+    found = machines.machine(0)
     found.places.clear()
     return found
 
@@ -319,7 +319,7 @@ def test_programs_of_the_register_are_compiled_and_launched(card):
 
 def test_steps_whose_addresses_repeat_are_graphs():
     made = []
-    step = graphs.Graphs(machine.machine(0), lambda *addresses: made.append(addresses))
+    step = graphs.Graphs(machines.machine(0), lambda *addresses: made.append(addresses))
     step(1, 2)
     step(1, 2)
     assert called(lambda: step(1, 2)) == called(lambda: step(1, 2))
@@ -500,9 +500,9 @@ WARM = """
 import sys
 sys.modules["numba"] = sys.modules["numba_cuda"] = None
 from recorded import SCALE, called
-from tapejit.runtime.cuda import cubins, machine
+from tapejit.runtime.cuda import cubins, machines
 cubins.COMPILERS = ()
-launch = machine.machine(0).kernel(SCALE)
+launch = machines.machine(0).kernel(SCALE)
 print(called(lambda: launch(1, [1, 2, 3, 4, 5])))
 assert not any(name.startswith("numba.") for name in sys.modules)
 """
@@ -607,7 +607,7 @@ def test_a_compiler_that_is_missing(store, card, monkeypatch):
 EXIT = """
 import builtins
 import tapejit as tj
-from tapejit.runtime.cuda.machine import machine
+from tapejit.runtime.cuda.machines import machine
 held = [tj.ones(3, device="cuda"), tj.cuda.Stream(), tj.cuda.current_stream().record_event()]
 held += [machine(0).capture(lambda: None), held]
 builtins.held = held

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tapejit.runtime.compiled import agree
+from tapejit.runtime.agreement import agree
 from tapejit.runtime.cuda.arrays import DeviceArray
-from tapejit.runtime.reference import literal_value
+from tapejit.runtime.literals import literal_value
 from tapejit.tape import Program, needed_rows
 
 

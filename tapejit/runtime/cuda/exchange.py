@@ -24,7 +24,8 @@ from tapejit.dtypes import from_numpy
 from tapejit.errors import DeviceError, DtypeError, LaunchError
 from tapejit.runtime.cuda import dlpack
 from tapejit.runtime.cuda.arrays import DeviceArray
-from tapejit.runtime.cuda.machine import Machine, machine
+from tapejit.runtime.cuda.machine import Machine
+from tapejit.runtime.cuda.machines import machine
 from tapejit.schedule.views import contiguous
 
 DEFAULT_STREAM = 1

@@ -1,4 +1,4 @@
-"""What a GPU can do, for whoever runs programs on it: `Machine`; and which there are: `machine`.
+"""What a GPU can do, for whoever runs programs on it: `Machine`.  Which there are: machines.py.
 
 There are two kinds: a card, through CUDA's driver (card.py), and a simulated one, whose memory is
 the host's and whose kernels run as Python text (simulated.py).  All that is asked of a machine is
@@ -14,9 +14,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tapejit.codegen.cuda.launches import Function
-from tapejit.config import settings
-from tapejit.errors import GpuUnavailable
-from tapejit.locks import Lock
 from tapejit.sites import Site, describe_site
 
 Place = Any
@@ -185,46 +182,3 @@ class Machine(Protocol):
     def release_kept(self) -> None:
         """Give memory that is kept for reuse back to the device."""
         ...
-
-
-# ------------------------------------------------------------------------------------ which
-
-_MACHINES: dict[tuple[str, int], Machine] = {}
-_LOCK = Lock()
-
-
-def machine(index: int = 0) -> Machine:
-    """The GPU of this number; errors.GpuUnavailable where there is none."""
-    found = _MACHINES.get((settings.cuda, index))
-    if found is not None:
-        return found
-    with _LOCK:
-        if (settings.cuda, index) not in _MACHINES:
-            _MACHINES[settings.cuda, index] = _made(index)
-        return _MACHINES[settings.cuda, index]
-
-
-def count() -> int:
-    """The number of GPUs; 0 if none can be used, whatever is missing."""
-    if settings.cuda == "simulator":
-        from tapejit.runtime.cuda.simulated import COUNT
-
-        return COUNT
-    from tapejit.runtime.cuda.probe import count_devices
-
-    return count_devices()
-
-
-def _made(index: int) -> Machine:
-    if settings.cuda == "simulator":
-        from tapejit.runtime.cuda.simulated import COUNT, SimulatedMachine
-
-        if not 0 <= index < COUNT:
-            raise GpuUnavailable(
-                "device",
-                f"device='cuda:{index}': there are {COUNT} simulated GPUs, 0 to {COUNT - 1}",
-            )
-        return SimulatedMachine(index)
-    from tapejit.runtime.cuda.card import Card
-
-    return Card(index)
