@@ -152,6 +152,19 @@ def _infer_solve(avals, **attrs):
     return aval((*batch, *b.shape[-2:]), b.dtype)
 
 
+def _matrix_slope(gb, y, is_adjoint):
+    """The cotangent of a from that of b, where a y = b, or a^H y = b."""
+    return -matmul(y, adjoint(gb)) if is_adjoint else -matmul(gb, adjoint(y))
+
+
+def _right_side(ta, tb, y, is_adjoint):
+    """tb - ta y, for which the tangent of y solves; None stands for zero."""
+    if ta is None:
+        return tb
+    change = -matmul(adjoint(ta) if is_adjoint else ta, y)
+    return change if tb is None else tb + change
+
+
 def _kept(x, is_upper, unit):
     """The elements that a solve with one triangle reads."""
     return upper(x, int(unit)) if is_upper else lower(x, -int(unit))
@@ -160,17 +173,14 @@ def _kept(x, is_upper, unit):
 def _triangular_vjp(gy, a, b, y, **attrs):
     is_upper, is_adjoint, unit = attrs["upper"], attrs["adjoint"], attrs["unit"]
     gb = solve_triangular(a, gy, upper=is_upper, adjoint=not is_adjoint, unit=unit)
-    ga = -matmul(y, adjoint(gb)) if is_adjoint else -matmul(gb, adjoint(y))
-    return _kept(ga, is_upper, unit), gb
+    return _kept(_matrix_slope(gb, y, is_adjoint), is_upper, unit), gb
 
 
 def _triangular_jvp(tangents, a, b, y, **attrs):
     ta, tb = tangents
     if ta is not None:
         ta = _kept(ta, attrs["upper"], attrs["unit"])
-        change = -matmul(adjoint(ta) if attrs["adjoint"] else ta, y)
-        tb = change if tb is None else tb + change
-    return solve_triangular(a, tb, **attrs)
+    return solve_triangular(a, _right_side(ta, tb, y, attrs["adjoint"]), **attrs)
 
 
 solve_triangular = operation(
@@ -333,16 +343,13 @@ lu_permutation = operation(
 
 def _solve_vjp(gy, a, factors, b, y, **attrs):
     gb = lu_solve(a, factors, gy, adjoint=not attrs["adjoint"], name="")
-    ga = -matmul(y, adjoint(gb)) if attrs["adjoint"] else -matmul(gb, adjoint(y))
-    return ga, None, gb
+    return _matrix_slope(gb, y, attrs["adjoint"]), None, gb
 
 
 def _solve_jvp(tangents, a, factors, b, y, **attrs):
     ta, _, tb = tangents
-    if ta is not None:
-        change = -matmul(adjoint(ta) if attrs["adjoint"] else ta, y)
-        tb = change if tb is None else tb + change
-    return None if tb is None else lu_solve(a, factors, tb, **attrs)
+    change = _right_side(ta, tb, y, attrs["adjoint"])
+    return None if change is None else lu_solve(a, factors, change, **attrs)
 
 
 SOLVED = (
@@ -372,6 +379,13 @@ lu_solve = operation(
         tolerance=1e-5,
     ),
 )
+
+
+def _around(y, g):
+    """-y g y: how an inverse y changes where its matrix changes by g."""
+    return -matmul(matmul(y, g), y)
+
+
 inv = operation(
     "inv",
     "linalg",
@@ -379,8 +393,8 @@ inv = operation(
     infer=lambda avals: avals[0],
     evaluate=lapack.inverse,
     loop=factorizations.loop(factorizations.inverse_work, has_status=True),
-    vjp=lambda gy, x, y: (-matmul(matmul(adjoint(y), gy), adjoint(y)),),
-    jvp=lambda tangents, x, y: -matmul(matmul(y, tangents[0]), y),
+    vjp=lambda gy, x, y: (_around(adjoint(y), gy),),
+    jvp=lambda tangents, x, y: _around(y, tangents[0]),
     complex=True,
     grad_name="LinalgInvExBackward0",
     note="A singular matrix raises LinAlgError.",
@@ -390,12 +404,8 @@ inv = operation(
 )
 
 
-def _inverse_vjp(gy, a, factors, y, name):
-    return -matmul(matmul(adjoint(y), gy), adjoint(y)), None
-
-
-def _inverse_jvp(tangents, a, factors, y, name):
-    return None if tangents[0] is None else -matmul(matmul(y, tangents[0]), y)
+def _lu_inverse_jvp(tangents, a, factors, y, name):
+    return None if tangents[0] is None else _around(y, tangents[0])
 
 
 lu_inverse = operation(
@@ -406,8 +416,8 @@ lu_inverse = operation(
     evaluate=lapack.lu_inverse,
     loop=factorizations.loop(factorizations.lu_inverse_work, has_status=True),
     attributes=("name",),
-    vjp=_inverse_vjp,
-    jvp=_inverse_jvp,
+    vjp=lambda gy, a, factors, y, name: (_around(adjoint(y), gy), None),
+    jvp=_lu_inverse_jvp,
     complex=True,
     rule="promote",
     grad_name="LinalgInvExBackward0",

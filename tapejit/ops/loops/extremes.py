@@ -17,30 +17,25 @@ SHORT = 2048
 
 
 def argmax(args, meta, begin, end):
-    """A unit is an element of the result."""
     x, y = args
-    n, inner = meta[0], meta[1]
-    for unit in range(begin, end):
-        first = unit // inner * n * inner + unit % inner
-        best, place = x[first], 0
-        for i in range(1, n):
-            value = x[first + i * inner]
-            is_better = (value > best) | ((value != value) & (best == best))
-            best = value if is_better else best
-            place = i if is_better else place
-        y[unit] = place
+    first_extremes(x, y, meta, begin, end, 1)
 
 
 def argmin(args, meta, begin, end):
-    """A unit is an element of the result."""
     x, y = args
+    first_extremes(x, y, meta, begin, end, 0)
+
+
+def first_extremes(x, y, meta, begin, end, is_max):
+    """A unit is an element of the result."""
     n, inner = meta[0], meta[1]
     for unit in range(begin, end):
         first = unit // inner * n * inner + unit % inner
         best, place = x[first], 0
         for i in range(1, n):
             value = x[first + i * inner]
-            is_better = (value < best) | ((value != value) & (best == best))
+            is_beyond = value > best if is_max else value < best
+            is_better = is_beyond | ((value != value) & (best == best))
             best = value if is_better else best
             place = i if is_better else place
         y[unit] = place

@@ -21,6 +21,18 @@ from tapejit.registry import Work
 COLUMNS = 256
 """Elements of a row that one unit adds to."""
 
+# ---------------------------------------------------------------- one place
+
+
+def from_start(place, length):
+    """A place, one counted from the end brought to where it counts from the start."""
+    return place + length if place < 0 else place
+
+
+def is_outside(at, length):
+    return at < 0 or at >= length
+
+
 # ---------------------------------------------------------------- rows, one index
 
 
@@ -32,10 +44,8 @@ def read_rows(args, meta, begin, end):
             status[0] = 1
         return
     for i in range(begin, end):
-        at = places[i]
-        if at < 0:
-            at += length
-        if at < 0 or at >= length:
+        at = from_start(places[i], length)
+        if is_outside(at, length):
             status[0] = 1
         else:
             for j in range(inner):
@@ -46,9 +56,8 @@ def read_elements(x, first, length, places, y, begin, end):
     """y[i] = x[first + places[i]]; whether a place is out of range."""
     wrong = 0
     for i in range(begin, end):
-        at = places[i]
-        at = at + length if at < 0 else at
-        is_wrong = at < 0 or at >= length
+        at = from_start(places[i], length)
+        is_wrong = is_outside(at, length)
         wrong |= is_wrong
         y[i] = x[first + (0 if is_wrong else at)]
     return wrong
@@ -60,9 +69,8 @@ def add_elements(x, places, begin, end, y, first, length):
         y[i] = 0
     wrong = 0
     for i in range(begin, end):
-        at = places[i]
-        at = at + length if at < 0 else at
-        if at < 0 or at >= length:
+        at = from_start(places[i], length)
+        if is_outside(at, length):
             wrong = 1
         else:
             y[first + at] += x[i]
@@ -83,10 +91,8 @@ def add_rows(args, meta, begin, end):
             for j in range(i * inner + first, i * inner + last):
                 y[j] = 0
         for i in range(count):
-            at = places[i]
-            if at < 0:
-                at += length
-            if at < 0 or at >= length:
+            at = from_start(places[i], length)
+            if is_outside(at, length):
                 status[0] = 1
             else:
                 for j in range(first, last):
@@ -103,10 +109,8 @@ def put_rows(args, meta, begin, end):
             for j in range(i * inner + first, i * inner + last):
                 y[j] = x[j]
         for i in range(count):
-            at = places[i]
-            if at < 0:
-                at += length
-            if at < 0 or at >= length:
+            at = from_start(places[i], length)
+            if is_outside(at, length):
                 status[0] = 1
             else:
                 for j in range(first, last):
@@ -118,18 +122,14 @@ def read_last_rows(args, meta, begin, end):
     x, places, y, writer, status = args
     count, length, inner = meta[0], meta[1], meta[2]
     for i in range(count):
-        at = places[i]
-        if at < 0:
-            at += length
-        if at < 0 or at >= length:
+        at = from_start(places[i], length)
+        if is_outside(at, length):
             status[0] = 1
         else:
             writer[at] = i
     for i in range(count):
-        at = places[i]
-        if at < 0:
-            at += length
-        if at >= 0 and at < length:
+        at = from_start(places[i], length)
+        if not is_outside(at, length):
             if writer[at] == i:
                 for j in range(inner):
                     y[i * inner + j] = x[at * inner + j]
@@ -149,10 +149,8 @@ def combine_rows(args, meta, begin, end):
             for j in range(i * inner + first, i * inner + last):
                 y[j] = x[j]
         for i in range(count):
-            at = places[i]
-            if at < 0:
-                at += length
-            if at < 0 or at >= length:
+            at = from_start(places[i], length)
+            if is_outside(at, length):
                 status[0] = 1
             elif how == 0:
                 for j in range(first, last):
@@ -176,12 +174,8 @@ def read_pairs(args, meta, begin, end):
     x, rows, columns, y, status = args
     length, width, inner = meta[0], meta[1], meta[2]
     for i in range(begin, end):
-        row, column = rows[i], columns[i]
-        if row < 0:
-            row += length
-        if column < 0:
-            column += width
-        if row < 0 or row >= length or column < 0 or column >= width:
+        row, column = from_start(rows[i], length), from_start(columns[i], width)
+        if is_outside(row, length) | is_outside(column, width):
             status[0] = 1
         else:
             at = (row * width + column) * inner
@@ -196,12 +190,8 @@ def add_pairs(args, meta, begin, end):
         for j in range(length * width * inner):
             y[j] = 0
         for i in range(count):
-            row, column = rows[i], columns[i]
-            if row < 0:
-                row += length
-            if column < 0:
-                column += width
-            if row < 0 or row >= length or column < 0 or column >= width:
+            row, column = from_start(rows[i], length), from_start(columns[i], width)
+            if is_outside(row, length) | is_outside(column, width):
                 status[0] = 1
             else:
                 at = (row * width + column) * inner
@@ -292,10 +282,8 @@ def gather(args, meta, begin, end):
     for unit in range(begin, end):
         outer = unit // n
         for j in range(inner):
-            at = places[unit * inner + j]
-            if at < 0:
-                at += length
-            if at < 0 or at >= length:
+            at = from_start(places[unit * inner + j], length)
+            if is_outside(at, length):
                 status[0] = 1
             else:
                 y[unit * inner + j] = x[(outer * length + at) * inner + j]
@@ -320,10 +308,8 @@ def scatter_add(args, meta, begin, end):
                 y[j] = 0
         for i in range(outer * n, (outer + 1) * n):
             for j in range(first, last):
-                at = places[i * inner + j]
-                if at < 0:
-                    at += length
-                if at < 0 or at >= length:
+                at = from_start(places[i * inner + j], length)
+                if is_outside(at, length):
                     status[0] = 1
                 else:
                     y[(outer * length + at) * inner + j] += x[i * inner + j]

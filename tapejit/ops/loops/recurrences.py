@@ -22,9 +22,9 @@ def recurrence(args, meta, begin, end):
     n, inner, width = meta[0], meta[1], meta[2]
     blocks = (inner + width - 1) // width
     for unit in range(begin, end):
-        outer = unit // blocks
-        first = outer * n * inner + (unit - outer * blocks) * width
-        count = min(width, inner - (unit - outer * blocks) * width)
+        column = unit % blocks * width
+        first = unit // blocks * n * inner + column
+        count = min(width, inner - column)
         for j in range(first, first + count):
             y[j] = a[j]
         for i in range(1, n):
@@ -67,45 +67,28 @@ def cumprod_columns(args, meta, begin, end):
 
 def cumargmax(args, meta, begin, end):
     x, y = args
-    n, inner, width = meta[0], meta[1], meta[2]
-    blocks = (inner + width - 1) // width
-    for unit in range(begin, end):
-        outer = unit // blocks
-        first = outer * n * inner + (unit - outer * blocks) * width
-        count = min(width, inner - (unit - outer * blocks) * width)
-        # a NaN is above all; `!=` finds it
-        if inner == 1:
-            best, known = 0, x[first]
-            for i in range(n):
-                value = x[first + i]
-                if value >= known or value != value:
-                    best, known = i, value
-                y[first + i] = best
-        else:
-            for j in range(first, first + count):
-                y[j] = 0
-            for i in range(1, n):
-                for j in range(first, first + count):
-                    at = j + i * inner
-                    best = y[at - inner]
-                    value = x[at]
-                    y[at] = i if value >= x[j + best * inner] or value != value else best
+    last_extremes(x, y, meta, begin, end, 1)
 
 
 def cumargmin(args, meta, begin, end):
     x, y = args
+    last_extremes(x, y, meta, begin, end, 0)
+
+
+def last_extremes(x, y, meta, begin, end, is_max):
+    """Where the last largest or smallest so far is; a NaN is beyond all, and `!=` finds it."""
     n, inner, width = meta[0], meta[1], meta[2]
     blocks = (inner + width - 1) // width
     for unit in range(begin, end):
-        outer = unit // blocks
-        first = outer * n * inner + (unit - outer * blocks) * width
-        count = min(width, inner - (unit - outer * blocks) * width)
-        # a NaN is above all; `!=` finds it
+        column = unit % blocks * width
+        first = unit // blocks * n * inner + column
+        count = min(width, inner - column)
         if inner == 1:
             best, known = 0, x[first]
             for i in range(n):
                 value = x[first + i]
-                if value <= known or value != value:
+                is_beyond = value >= known if is_max else value <= known
+                if is_beyond or value != value:
                     best, known = i, value
                 y[first + i] = best
         else:
@@ -115,8 +98,9 @@ def cumargmin(args, meta, begin, end):
                 for j in range(first, first + count):
                     at = j + i * inner
                     best = y[at - inner]
-                    value = x[at]
-                    y[at] = i if value <= x[j + best * inner] or value != value else best
+                    value, known = x[at], x[j + best * inner]
+                    is_beyond = value >= known if is_max else value <= known
+                    y[at] = i if is_beyond or value != value else best
 
 
 # ---------------------------------------------------------------- their work
