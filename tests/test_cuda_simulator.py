@@ -156,6 +156,74 @@ def kernel(x0, b0, n0):
     assert off(gpu, count, np.int64) == 4
 
 
+def test_functions_of_the_device_that_wait(gpu):
+    """Also under another name, and called by one another."""
+    text = """
+@cuda.jit(device=True, inline="always")
+def whole(x):
+    x = x + cuda.shfl_xor_sync(0xffffffff, x, 2)
+    return x + cuda.shfl_xor_sync(0xffffffff, x, 1)
+
+@cuda.jit(device=True, inline="always")
+def put(shared, t, x):
+    shared[t] = combine(x)
+    cuda.syncthreads()
+
+combine = whole
+
+def kernel(x0, y0):
+    shared = cuda.shared.array(8, float64)
+    t = cuda.threadIdx.x
+    put(shared, t, x0[t])
+    y0[t] = shared[7 - t] + whole(x0[t]) / 8
+"""
+    x, y = np.arange(8.0), gpu.allocate(64)
+    run(gpu, text, on(gpu, x), y)
+    np.testing.assert_array_equal(off(gpu, y, float), [22.75] * 4 + [8.75] * 4)
+
+
+SHUFFLES = {
+    "sync(0xffffffff, x, 3)": lambda t: t - t % 32 + 3,
+    "xor_sync(0xffffffff, x, 5)": lambda t: t ^ 5,
+    "up_sync(0xffffffff, x, 3)": lambda t: np.where(t % 32 >= 3, t - 3, t),
+    "down_sync(0xffffffff, x, 9)": lambda t: np.where(t % 32 < 23, t + 9, t),
+}
+
+
+@pytest.mark.parametrize("word", SHUFFLES)
+def test_shuffles(gpu, word):
+    """Within each warp of 32 threads; twice, as a warp may go ahead of another."""
+    text = f"""
+def kernel(x0, y0):
+    t = cuda.threadIdx.x
+    x = x0[t]
+    for turn in range(2):
+        x = x0[t] + 100 * cuda.shfl_{word}
+    y0[t] = x
+"""
+    threads = np.arange(64)
+    x, y = threads.astype(float), gpu.allocate(512)
+    run(gpu, text, on(gpu, x), y, block=64)
+    source = SHUFFLES[word](threads)
+    once = x + 100 * x[source]
+    np.testing.assert_array_equal(off(gpu, y, float), x + 100 * once[source])
+
+
+def test_shuffles_of_some_lanes(gpu):
+    """Each half of a warp on its own way."""
+    text = """
+def kernel(x0, y0):
+    t = cuda.threadIdx.x
+    if t < 4:
+        y0[t] = cuda.shfl_xor_sync(0x0000000f, x0[t], 1)
+    else:
+        y0[t] = cuda.shfl_down_sync(0x000000f0, x0[t], 0)
+"""
+    x, y = np.arange(8.0), gpu.allocate(64)
+    run(gpu, text, on(gpu, x), y)
+    np.testing.assert_array_equal(off(gpu, y, float), [1, 0, 3, 2, 4, 5, 6, 7])
+
+
 NUMBAS = """
 import math, sys
 import numpy as np
@@ -233,17 +301,38 @@ def kernel(x0, y0):
         run(gpu, text, memory, memory)
 
 
-def test_a_barrier_in_a_function_is_refused(gpu):
-    text = """
-@cuda.jit(device=True)
-def wait():
-    cuda.syncthreads()
+XOR = "v = cuda.shfl_xor_sync(0xff, v, 1)"
+BAD_SHUFFLES = {
+    "some threads do not come": (
+        f"if t != 5:\n        {XOR}",
+        r"line 5: not all threads of mask 0xff come to it, but to \['its end'\]",
+    ),
+    "some wait at a barrier": (
+        f"if t < 4:\n        {XOR}\n    else:\n        cuda.syncthreads()",
+        r"come to it, but to \['line 7'\]",
+    ),
+    "two shuffles": (f"if t < 4:\n        {XOR}\n    else:\n        {XOR}", "come to it, but to"),
+    "a mask without the thread": (
+        "v = cuda.shfl_xor_sync(0x7f, v, 0)",
+        "thread 7 is not in its own mask 0x7f",
+    ),
+    "a value of nobody": (
+        "v = cuda.shfl_xor_sync(0xff, v, 8)",
+        r"asks thread \d+, which is not in mask 0xff",
+    ),
+    "a value of another group": (
+        "v = cuda.shfl_down_sync(0x0f if t < 4 else 0xf0, v, 1)",
+        "thread 3 asks thread 4|thread 7 asks thread 8",
+    ),
+}
 
-def kernel(x0, y0):
-    wait()
-"""
-    memory = gpu.allocate(8)
-    with pytest.raises(LaunchError, match="must be a statement of the kernel itself"):
+
+@pytest.mark.parametrize("name", BAD_SHUFFLES)
+def test_shuffles_that_a_card_does_not_define(gpu, name):
+    lines, words = BAD_SHUFFLES[name]
+    text = f"def kernel(x0, y0):\n    t = cuda.threadIdx.x\n    v = x0[t]\n    {lines}\n"
+    memory = on(gpu, np.zeros(8))
+    with pytest.raises(LaunchError, match=words):
         run(gpu, text, memory, memory)
 
 

@@ -1,27 +1,30 @@
 """Kernels in text run as Python: what a GPU's threads do, one thread after another.
 
 The one idea: a thread is a generator.  `cuda.syncthreads()` becomes a `yield`, and a block runs
-each of its threads to its next barrier, then all of them to the one after.  Numba's own simulator
-has an operating system's thread for each, 0.1 ms a piece; here one costs a microsecond, nothing
-depends on timing, and mistakes that a card forgives, or hides, are errors:
+each of its threads to its next barrier, then all of them to the one after; shuffles are the same
+within a warp (warps.py).  Numba's own simulator has an operating system's thread for each, 0.1 ms
+a piece, and no shuffles; here one costs a microsecond, nothing depends on timing, and mistakes
+that a card forgives, or hides, are errors:
 
     addresses   pointers know their allocation: an index outside it, before or behind, is refused
     barriers    all threads of a block must come to the same one
+    shuffles    all lanes of the mask must come to the same one, and read from one of them
     races       an element that one thread changes and another reads or changes, in no order, is
                 refused (races.py); and blocks, and threads between barriers, run in one order and
                 then in the other
     memory      that nobody has written holds NaN, or -1
 
 Numbers are NumPy's scalars, so float32 rounds as float32 and x / 0 is infinity; `math` and
-`cuda.libdevice` are NumPy's and SciPy's functions.  What is not here: warps (shuffles, votes),
-the card's last bits, overflow of 32-bit indices.
+`cuda.libdevice` are NumPy's and SciPy's functions.  What is not here: votes, the card's last bits,
+overflow of 32-bit indices.
 
 Start at `Kernel`.
 """
 
 from __future__ import annotations
 
-import ast
+import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -32,6 +35,7 @@ import numpy as np
 from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import LaunchError
 from tapejit.runtime.cuda.races import Now, Races
+from tapejit.runtime.cuda.warps import WARP, run_warp, with_waits
 
 DTYPES = {
     "f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.uint8,
@@ -267,25 +271,6 @@ class Cuda:
     def threadfence():
         pass
 
-    @staticmethod
-    def syncthreads():
-        raise SyntaxError("cuda.syncthreads() must be a statement of the kernel itself")
-
-
-class _Barriers(ast.NodeTransformer):
-    """`cuda.syncthreads()` as `yield` of its line; in `kernel` only, not in functions inside."""
-
-    def visit_FunctionDef(self, node):
-        if node.name == "kernel":
-            self.generic_visit(node)
-        return node
-
-    def visit_Expr(self, node):
-        if isinstance(node.value, ast.Call) and ast.unparse(node.value) == "cuda.syncthreads()":
-            wait = ast.Expr(ast.Yield(ast.Constant(node.lineno)))
-            return ast.fix_missing_locations(ast.copy_location(wait, node))
-        return node
-
 
 class _Turning:
     """An order that is the other one each time."""
@@ -303,15 +288,13 @@ class Kernel:
     """A function, ready to be run: `run(grid, arguments)`, arguments being pointers and ints."""
 
     def __init__(self, function: Function):
-        tree = ast.parse(function.source)
-        tree.body = [_Barriers().visit(node) for node in tree.body]
         self.cuda = Cuda()
         scope: dict[str, Any] = {"cuda": self.cuda, "math": _Math(), **WORDS}
-        exec(compile(tree, "<kernel of a GPU>", "exec"), scope)
+        exec(compile(with_waits(function.source), "<kernel of a GPU>", "exec"), scope)
         self.run_thread = scope["kernel"]
-        self.has_barriers = bool(self.run_thread.__code__.co_flags & 0x20)  # a generator
+        self.does_wait = inspect.isgeneratorfunction(self.run_thread)
         self.block = function.block
-        self.blocks, self.threads = _Turning(), _Turning()
+        self.blocks, self.threads, self.lanes = _Turning(), _Turning(), _Turning()
         self.now = Now()
 
     def run(self, grid: int, arguments: Sequence[Pointer | int]):
@@ -325,7 +308,7 @@ class Kernel:
             for block in self.blocks.of(grid):
                 self.cuda.blockIdx.x = block
                 self.cuda.shared = _Shared(self.now)
-                if self.has_barriers:
+                if self.does_wait:
                     self._run_with_barriers(arguments)
                 else:
                     for thread in self.threads.of(self.block):
@@ -341,13 +324,14 @@ class Kernel:
     def _run_with_barriers(self, arguments):
         threads = [self.run_thread(*arguments) for _ in range(self.block)]
         asked = [0] * self.block
+        n_warps = -(-self.block // WARP)
         for interval in itertools.count():
-            reached = {}
-            for thread in self.threads.of(self.block):
-                self._enter(thread, interval, asked[thread])
-                reached[thread] = next(threads[thread], None)
-                asked[thread] = self.cuda.shared.asked
-            lines = set(reached.values())
+            go_on = functools.partial(self._go_on, threads, asked, interval)
+            lines = set()
+            for warp in self.threads.of(n_warps):
+                first = warp * WARP
+                lanes = self.lanes.of(min(WARP, self.block - first))
+                lines |= run_warp([first + lane for lane in lanes], go_on)
             if len(lines) > 1:
                 ends = {"its end" if line is None else f"line {line}" for line in lines}
                 raise LaunchError(
@@ -355,3 +339,13 @@ class Kernel:
                 )
             if lines == {None}:
                 return
+
+    def _go_on(self, threads, asked, interval, thread, given):
+        """Run a thread to its next wait; what that is, None at its end."""
+        self._enter(thread, interval, asked[thread])
+        try:
+            return threads[thread].send(given)
+        except StopIteration:
+            return None
+        finally:
+            asked[thread] = self.cuda.shared.asked
