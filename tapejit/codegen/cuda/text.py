@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import re
 
+from tapejit.codegen.cuda.folds import SLOTS, Folds
 from tapejit.codegen.cuda.functions import definitions
 from tapejit.codegen.cuda.launches import Argument, Function
 from tapejit.codegen.cuda.values import ELEMENT, ROW, THREAD, Loop, Part, Walk
@@ -44,10 +45,6 @@ from tapejit.plan import is_total
 
 # ---------------------------------------------------------------- data
 
-SLOTS = 4
-"""Shared arrays of each dtype: so many reductions are folded at once."""
-RADIX = 8
-"""Partial results that a thread joins between two barriers, which cost more than that."""
 _NAME = re.compile(r"\b[a-z]+\d*(?:_\d+)?[a-z]*\b")
 _SHARED = CONVERSION | {"bool": "uint8", "u8": "uint8", "u16": "uint16"}
 _LOCAL = _SHARED | {"bool": "boolean"}
@@ -68,6 +65,7 @@ class KernelText:
         self.cast = CONVERSION[walk.index]
         self.groups = block // walk.lanes
         self.shared: dict[str, tuple[str, int]] = {}  # array -> its dtype and length
+        self.folds = Folds(block, self.shared)
         self.local: dict[str, str] = {}
         if walk.held:
             self.hold(private)
@@ -203,7 +201,8 @@ class KernelText:
         lines += [_start(loop, "total", j) for loop, j in totals]
         lines += self.all_items() if self.walk.reduced else self.flat()
         first = [f"first = {self.cast}(cuda.blockIdx.x)"] if totals else []
-        lines += self.folded(totals, "total", self.block, 1, "tid", lambda loop, j, value: [
+        values = [(loop, j, f"total{j}{loop.tag}") for loop, j in totals]
+        lines += self.folded(values, self.block, 1, "tid", lambda loop, j, value: [
             f"part{j}{loop.tag}[first] = {value}"
         ])  # fmt: skip
         return [*first, *lines]
@@ -260,6 +259,8 @@ class KernelText:
                 for j in range(len(loop.kernel.outputs))
                 if j not in loop.unwritten
             }
+        if self.folds.is_odd_since(0):
+            inside.append("cuda.syncthreads()")
         inside.append(f"item = {cast}(item + {cast}(cuda.gridDim.x))")
         return [*lines, *indented(inside)]
 
@@ -305,9 +306,9 @@ class KernelText:
             begin = f"split * {lanes} + lane" if walk.split else "lane"
             step = f"splits * {lanes}" if walk.split else str(lanes)
             lines += guard + self.elements(loop, walk.reduced, f"r{tag}", begin, end, step)
-        loops = [(loop, j) for j in loop.reductions()]
+        sums = [(loop, j, f"sum{j}{tag}") for j in loop.reductions()]
         stride = self.groups if walk.lanes_apart else 1
-        return [*lines, *self.folded(loops, "sum", lanes, stride, "lane", self.leave)]
+        return [*lines, *self.folded(sums, lanes, stride, "lane", self.leave)]
 
     def guarded(self, end, name):
         """The end of a walk, and the lines that it needs: none beyond the last kept index."""
@@ -380,52 +381,25 @@ class KernelText:
 
     # ------------------------------------------------------------ reductions
 
-    def folded(self, values, name, lanes, stride, lane, leave):
-        """Lines that join each of these values over groups of `lanes` threads, `stride` apart;
-        the first of each group leaves the result."""
+    def folded(self, values, lanes, stride, member, leave):
+        """Lines that join values over groups of `lanes` threads, `stride` apart; the first of
+        each group, whose `member` is 0, leaves the results."""
         lines: list[str] = []
-        if lanes == 1:
-            for loop, j in values:
-                lines += leave(loop, j, f"{name}{j}{loop.tag}")
-            lines = self.if_there(lines)
-            if self.walk.held:
-                lines += [f"w{j}{loop.tag} = {name}{j}{loop.tag}" for loop, j in values]
-            return lines
+        is_told = self.walk.held and member == "lane"  # all lanes
         for at in range(0, len(values), SLOTS):
-            lines += self.fold(values[at : at + SLOTS], name, lanes, stride, lane, leave)
+            some = values[at : at + SLOTS]
+            joins, results = self.folds.join(some, lanes, stride)
+            lines += joins
+            if is_told:
+                lines, results = [*lines, *results], []
+            ends = [line for loop, j, _ in some for line in leave(loop, j, f"w{j}{loop.tag}")]
+            if member == "lane":
+                ends = self.if_there(ends)
+            if lanes == 1:
+                lines += [*results, *ends]
+            elif ends:
+                lines += [f"if {member} == 0:", *indented([*results, *ends])]
         return lines
-
-    def fold(self, values, name, lanes, stride, lane, leave):
-        """The same for as many as there are shared arrays."""
-        arrays, puts, ends = [], [], []
-        for slot, (loop, j) in enumerate(values):
-            dtype = loop.kernel.outputs[j].operand.dtype
-            array = f"fold{slot}_{dtype}"
-            self.shared[array] = dtype, self.block
-            arrays.append(array)
-            puts.append(f"{array}[tid] = {name}{j}{loop.tag}")
-            ends += leave(loop, j, f"w{j}{loop.tag}")
-        lines = ["cuda.syncthreads()", *puts, "cuda.syncthreads()"]
-        while lanes > RADIX:
-            n, lanes = RADIX, lanes // RADIX
-            lines.append(f"if {lane} < {lanes}:")
-            for array, (loop, j) in zip(arrays, values, strict=True):
-                joined = _joined(
-                    loop, j, array, "tid", range(0, n * lanes * stride, lanes * stride)
-                )
-                lines.append(f"    {array}[tid] = {joined}")
-            lines.append("cuda.syncthreads()")
-        is_told = self.walk.held and lane == "lane"
-        first = "tid" if not is_told else "" if self.groups == 1 else "tid - lane"
-        told = []
-        for array, (loop, j) in zip(arrays, values, strict=True):
-            joined = _joined(loop, j, array, first, range(0, lanes * stride, stride))
-            told.append(f"w{j}{loop.tag} = {joined}")
-        if is_told:  # all lanes join what is left
-            lines, told = [*lines, *told], []
-        if lane == "lane":
-            ends = self.if_there(ends)
-        return [*lines, f"if {lane} == 0:", *indented([*told, *ends])] if ends else lines
 
     def if_there(self, lines):
         """Lines for groups of lanes that have a kept index."""
@@ -447,19 +421,6 @@ def _start(loop, name, j):
 
 def _in_product(text):
     return f"({text})" if "*" in text else text
-
-
-def _joined(loop, j, array, first, distances):
-    """Text that joins the elements of a shared array at some distances from the first."""
-    output = loop.kernel.outputs[j]
-    text = ""
-    for distance in distances:
-        place = " + ".join([part for part in (first, str(distance) if distance else "") if part])
-        element = f"{array}[{place or 0}]"
-        if output.operand.dtype == "bool":
-            element = f"({element} != 0)"
-        text = loop.join(output, text, element) if text else element
-    return text
 
 
 def indented(lines, depth=1):
