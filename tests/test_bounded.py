@@ -20,7 +20,7 @@ from tapejit.bounded import Bounded
 from tapejit.registry import KINDS, OPS, kind
 from tapejit.shapes import aval
 from tapejit.tape import Tape
-from tapejit.tensor import backward
+from tapejit.tensor import sweeps
 from tapejit.transforms import paths
 
 pytestmark = pytest.mark.usefixtures("thawed")
@@ -84,7 +84,7 @@ def small(monkeypatch):
 
 
 def test_slices_in_a_loop_leave_no_kinds(small, monkeypatch):
-    monkeypatch.setattr(backward, "_sweeps", Bounded(50))
+    monkeypatch.setattr(sweeps, "_sweeps", Bounded(50))
     x = tj.tensor(np.arange(500.0), requires_grad=True)
     sizes = []
     for i in range(450):
@@ -207,7 +207,7 @@ def test_shapes_of_a_function_are_bounded_and_quick(monkeypatch):
 
 
 def test_a_structure_that_was_forgotten_is_derived_again(monkeypatch):
-    monkeypatch.setattr(backward, "_sweeps", Bounded(4))
+    monkeypatch.setattr(sweeps, "_sweeps", Bounded(4))
     for _ in range(2):
         for n in range(1, 12):
             x = tj.tensor(1.1, requires_grad=True)
@@ -216,7 +216,7 @@ def test_a_structure_that_was_forgotten_is_derived_again(monkeypatch):
                 y = y * x
             y.backward()
             assert x.grad.item() == pytest.approx((n + 1) * 1.1**n, rel=1e-6)
-            assert len(backward._sweeps) <= 4
+            assert len(sweeps._sweeps) <= 4
 
 
 def test_a_function_that_dies_takes_its_paths_along():

@@ -221,7 +221,7 @@ def test_a_chain_whose_slopes_read_the_results():
 def test_values_dropped_and_compiled(monkeypatch):
     """The same chain met often, so compiled: dropped values are recomputed from the inputs."""
     monkeypatch.setattr(recording, "BYTES_BEFORE_SWEEP", 1 << 16)
-    monkeypatch.setattr(sys.modules["tapejit.tensor.backward"], "MOST_SIGHTINGS", 3)
+    monkeypatch.setattr(sys.modules["tapejit.tensor.sweeps"], "MOST_SIGHTINGS", 3)
     x = tj.tensor(np.linspace(0.1, 1.0, 1 << 14), requires_grad=True)
     gradients = []
     for _ in range(8):
@@ -298,7 +298,7 @@ def test_everything_goes_with_the_last_tensor():
 def test_a_dropped_value_that_only_recomputing_reads(monkeypatch):
     """exp's slope reads its result, the compiled sweep the sum below it: row by row then."""
     monkeypatch.setattr(recording, "BYTES_BEFORE_SWEEP", 1)
-    monkeypatch.setattr(sys.modules["tapejit.tensor.backward"], "MOST_SIGHTINGS", 3)
+    monkeypatch.setattr(sys.modules["tapejit.tensor.sweeps"], "MOST_SIGHTINGS", 3)
     x = tj.tensor(np.linspace(0.0, 1.0, 1 << 17).reshape(2, -1), requires_grad=True)
     for drop in (False,) * 6 + (True,) * 2:
         recording.open_new()
@@ -314,7 +314,7 @@ def test_a_dropped_value_that_only_recomputing_reads(monkeypatch):
 
 def test_data_changes_after_which_saved_values_count(monkeypatch):
     """`.data` leaves no note; the slopes are then of the values that were saved, as in torch."""
-    monkeypatch.setattr(sys.modules["tapejit.tensor.backward"], "MOST_SIGHTINGS", 3)
+    monkeypatch.setattr(sys.modules["tapejit.tensor.sweeps"], "MOST_SIGHTINGS", 3)
     x = tj.tensor([0.5, 1.0], dtype=tj.float64, requires_grad=True)
     for _ in range(8):
         y = x.exp()

@@ -21,12 +21,11 @@ from tapejit.tensor.core import (
     apply,
     as_data,
     as_operand,
-    binary_method,
     check_range,
     common_dtype,
-    unary_method,
 )
 from tapejit.tensor.docstrings import described
+from tapejit.tensor.elementwise import binary_method, unary_method
 from tapejit.tensor.front import (
     FOR_NUMPY,
     FUNCTIONS,

@@ -15,7 +15,8 @@ from tapejit import dtypes
 from tapejit.errors import DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.runtime.devices import layout
-from tapejit.tensor.core import Tensor, apply, legacy_name, unary_method
+from tapejit.tensor.core import Tensor, apply, legacy_name
+from tapejit.tensor.elementwise import unary_method
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, attribute, export, named
 from tapejit.tensor.inplace import view
 
