@@ -7,9 +7,11 @@ rules did, and an outer derivative is of that (`tensor.calls`, levels).
 
 Tensors that require grad have no level: for them the rule holds in every derivative.  There, and
 in traces whose derivative is not being taken, the function runs now and the rule where somebody
-asks (`_Late`).
+asks (`without_level`).
 
 Zero cotangents and tangents are given to rules as zeros, never as symbols.
+
+Start at `_Ruled.__call__`.  How arguments and answers are taken apart is rule_values.py.
 """
 
 from __future__ import annotations
@@ -18,27 +20,22 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import numpy as np
-
-from tapejit.errors import AutogradError, NotDifferentiable, ShapeError, TraceError
-from tapejit.runtime.devices import filled
-from tapejit.tensor.calls import (
-    FREED,
-    Call,
-    Saved,
-    fitted,
-    level_of,
-    record_call,
-    rows_of,
-    zeros_like,
-)
-from tapejit.tensor.core import Tensor, as_operand, wrap
+from tapejit.errors import NotDifferentiable
+from tapejit.tensor.calls import Call, level_of, record_call, zeros_like
+from tapejit.tensor.core import Tensor
 from tapejit.tensor.modes import enable_grad, no_grad
 from tapejit.tensor.recording import state
 from tapejit.tensor.transposing import Linear, transposed
 from tapejit.transforms import trees
+from tapejit.transforms.rule_values import (
+    CallArguments,
+    CallResults,
+    Kept,
+    check_alike,
+    fitted_to,
+    matched,
+)
 
 # ---------------------------------------------------------------- what both have in common
 
@@ -71,13 +68,13 @@ class _Ruled:
                 f"No {self.kind} defined for {self!r} using def{self.kind.lower()}."
             )
         args = self.positional(args, kwargs)
-        call = _Arguments(self, args)
-        if not call.tensors or not state.grad_enabled:
+        arguments = CallArguments(self, args)
+        if not arguments.tensors or not state.grad_enabled:
             return self.without_rule(args)
-        level = level_of(call.tensors)
+        level = level_of(arguments.tensors)
         if level is not None:
-            return self.in_level(call, level)
-        return self.without_level(call)
+            return self.in_level(arguments, level)
+        return self.without_level(arguments)
 
     def without_rule(self, args):
         """The function itself: no argument has a derivative."""
@@ -119,193 +116,6 @@ class _Ruled:
     without_level: Callable
 
 
-class _Arguments:
-    """The arguments of a call, taken apart: tensors of a derivative, and all the rest."""
-
-    def __init__(self, owner: _Ruled, args: tuple):
-        n = len(args)
-        self.owner = owner
-        self.fixed = {i % n for i in owner.nondiff_argnums if -n <= i < n}
-        self.args = args
-        leaves: list = []
-        self.structures = []
-        self.spans = []
-        for i, arg in enumerate(args):
-            start = len(leaves)
-            if i in self.fixed:
-                self.check_fixed(i, arg)
-                continue
-            self.structures.append(trees.flatten(arg, leaves))
-            self.spans.append((start, len(leaves)))
-        self.leaves = leaves
-        self.places = [
-            i
-            for i, x in enumerate(leaves)
-            if isinstance(x, Tensor) and x._tracked and x._aval.dtype.is_inexact
-        ]
-        self.tensors = [leaves[i] for i in self.places]
-        self.avals = [x._aval for x in self.tensors]
-
-    def check_fixed(self, i, arg):
-        leaves: list = []
-        try:
-            trees.flatten(arg, leaves)
-        except TraceError:
-            return  # any object may be one
-        if any(isinstance(x, Tensor) and x._tracked for x in leaves):
-            raise TraceError(
-                f"{self.owner!r}: argument {i} is among nondiff_argnums, and a derivative is being "
-                "taken by what it is made of\n  try  it as an ordinary argument, with None as its "
-                "cotangent"
-            )
-
-    def nested(self, tensors: Sequence) -> list:
-        """The differentiable arguments with these tensors in place."""
-        leaves = list(self.leaves)
-        for i, x in zip(self.places, tensors, strict=True):
-            leaves[i] = x
-        return self.built(leaves)
-
-    def built(self, leaves: Sequence) -> list:
-        """The differentiable arguments with these leaves."""
-        spans = zip(self.structures, self.spans, strict=True)
-        return [trees.unflatten(structure, leaves[a:b]) for structure, (a, b) in spans]
-
-    def all(self, tensors: Sequence) -> list:
-        """All arguments with these tensors in place."""
-        parts = iter(self.nested(tensors))
-        return [x if i in self.fixed else next(parts) for i, x in enumerate(self.args)]
-
-    def let_go(self):
-        """Forget the tensors: this is kept beside the tape, which they hold."""
-        self.tensors = []
-        self.leaves = [None if i in self.places else x for i, x in enumerate(self.leaves)]
-        self.args = tuple([x if i in self.fixed else None for i, x in enumerate(self.args)])
-
-    @property
-    def static(self) -> list:
-        """The arguments named by nondiff_argnums."""
-        return [x for i, x in enumerate(self.args) if i in self.fixed]
-
-    def of_tree(self, answers: Sequence) -> list:
-        """Per tensor what `answers`, nested as the differentiable arguments, has for it."""
-        found: list = []
-        for i, (structure, answer) in enumerate(zip(self.structures, answers, strict=True)):
-            found += matched(self.owner, structure, answer, f"argument {i}")
-        return [found[i] for i in self.places]
-
-    def nested_tangents(self, tensors: Sequence) -> list:
-        """Tangents of the differentiable arguments: zeros for what is no tensor of a derivative."""
-        leaves: list = [_zero_of(x) for x in self.leaves]
-        for i, x in zip(self.places, tensors, strict=True):
-            leaves[i] = x
-        return self.built(leaves)
-
-
-def matched(owner, structure, answer, what) -> list:
-    """The leaves of an answer that is nested as a structure; None stands for none of them."""
-    if isinstance(structure, trees.Static):
-        return []
-    if structure == trees.LEAF:
-        return [answer]
-    children = structure.children
-    parts = [None] * len(children) if answer is None else _children(structure, answer)
-    if len(parts) != len(children):
-        raise TypeError(
-            f"{owner!r}: the rule's answer for {what} is nested differently from that\n"
-            f"  got  {answer!r}"
-        )
-    return [
-        leaf
-        for part, child in zip(parts, children, strict=True)
-        for leaf in matched(owner, child, part, what)
-    ]
-
-
-def _zero_of(x):
-    """A zero tangent of an argument leaf that no derivative is taken by."""
-    if isinstance(x, Tensor):
-        return zeros_like(x._aval)
-    return 0.0 if isinstance(x, float) else np.zeros(np.shape(x), getattr(x, "dtype", None))[()]
-
-
-def _children(node, answer):
-    """What a container holds, in the order of a structure of its kind; [] if it is no such."""
-    if isinstance(answer, dict):
-        return [answer[name] for name in node.names if name in answer]
-    if isinstance(answer, tuple | list):
-        return list(answer)
-    return [getattr(answer, name) for name in node.names if hasattr(answer, name)]
-
-
-def _as_tensor(x) -> Any:
-    """A leaf of a rule's answer as a tensor."""
-    if x is None or isinstance(x, Tensor):
-        return x
-    if isinstance(x, bool | int | float | complex | np.ndarray | np.generic):
-        operand = as_operand(np.asarray(x)[()] if isinstance(x, np.ndarray) else x)
-        return operand if isinstance(operand, Tensor) else wrap(np.asarray(operand)[()])
-    return x
-
-
-class _Results:
-    """What a function returned, taken apart: tensors with a derivative, and all the rest."""
-
-    def __init__(self, value):
-        leaves: list = []
-        self.structure = trees.flatten(value, leaves)
-        self.leaves: list[Any] = [_as_tensor(x) for x in leaves]
-        self.places = [i for i, x in enumerate(self.leaves) if x._aval.dtype.is_inexact]
-        self.tensors = [self.leaves[i] for i in self.places]
-        self.avals = [x._aval for x in self.tensors]
-        self.others = {i: x._aval for i, x in enumerate(self.leaves) if i not in self.places}
-
-    def nested(self, tensors: Sequence):
-        """The result with these tensors in place."""
-        return self.filled(tensors, self.leaves)
-
-    def tangents(self, tensors: Sequence):
-        """Cotangents nested as the result; zeros where there is none."""
-        given = [
-            zeros_like(a) if x is None else x for a, x in zip(self.avals, tensors, strict=True)
-        ]
-        return self.filled(given, {i: zeros_like(a) for i, a in self.others.items()})
-
-    def filled(self, tensors, others):
-        n = len(self.avals) + len(self.others)
-        at = dict(zip(self.places, tensors, strict=True))
-        return trees.unflatten(self.structure, [at[i] if i in at else others[i] for i in range(n)])
-
-    def let_go(self):
-        """Forget the tensors: this is kept beside the tape, which they hold."""
-        self.tensors = []
-        self.leaves = []
-
-
-class _Kept:
-    """Anything nested, with its tensors kept for a rule."""
-
-    def __init__(self, value, recording):
-        leaves: list = []
-        try:
-            self.structure = trees.flatten(value, leaves)
-        except TraceError:  # an object of the user's own
-            self.structure, leaves = trees.LEAF, [value]
-        self.leaves: Any = [Saved(x, recording) if isinstance(x, Tensor) else x for x in leaves]
-        self.rows = rows_of(self.leaves)
-
-    def get(self, recording):
-        """The same with its tensors."""
-        if self.leaves is None:
-            raise AutogradError(FREED)
-        leaves = [x.get(recording) if isinstance(x, Saved) else x for x in self.leaves]
-        return trees.unflatten(self.structure, leaves)
-
-    def free(self):
-        """Let the tensors go, after a backward."""
-        self.leaves = None
-
-
 class _running_rule:
     """Inside a rule, calls that no level asks for run their function now and the rule when asked.
 
@@ -329,6 +139,14 @@ def _recorded(owner, call, arguments, results):
     results.let_go()
     arguments.let_go()
     return answer
+
+
+def _check_zeros(owner, symbolic_zeros):
+    if symbolic_zeros:
+        raise NotDifferentiable(
+            f"{owner!r}: zero tangents and cotangents are given to rules as zeros\n"
+            "  try  symbolic_zeros=False; what multiplies zeros costs little once compiled"
+        )
 
 
 # ---------------------------------------------------------------- custom_vjp
@@ -385,12 +203,12 @@ class custom_vjp(_Ruled):
             return self.with_residual(arguments, arguments.tensors, None)
         tape = state.recording
         with no_grad():
-            results = _Results(self.fun(*arguments.all(arguments.tensors)))
-        primals = _Kept(arguments.tensors, tape)
+            results = CallResults(self.fun(*arguments.all(arguments.tensors)))
+        primals = Kept(arguments.tensors, tape)
 
         def pull(recording, cotangents):
             again, residual = self.forward(arguments, primals.get(recording))
-            _check_structure(self, results, again)
+            check_alike(self, results, again)
             return self.backward(arguments, results, residual, cotangents)
 
         return _recorded(self, self.call(None, pull, results, primals), arguments, results)
@@ -400,7 +218,7 @@ class custom_vjp(_Ruled):
         results, residual = self.forward(arguments, primals)
         if level is not None:
             self.check_closed(any(level.depends(x) for x in results.tensors))
-        kept = _Kept(residual, state.recording)
+        kept = Kept(residual, state.recording)
 
         def pull(recording, cotangents):
             return self.backward(arguments, results, kept.get(recording), cotangents)
@@ -422,20 +240,20 @@ class custom_vjp(_Ruled):
             pair = fwd(*arguments.all(primals))
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(f"{self!r}: fwd must return a pair (result, residual)\n  got  {pair!r}")
-        return _Results(pair[0]), pair[1]
+        return CallResults(pair[0]), pair[1]
 
     def backward(self, arguments, results, residual, cotangents):
         """What `bwd` gives: a cotangent or None per tensor."""
         _, _, bwd = self.__tapejit_functions__
         with _running_rule():
-            answers = bwd(*arguments.static, residual, results.tangents(cotangents))
+            answers = bwd(*arguments.static, residual, results.nested_cotangents(cotangents))
         n = len(arguments.structures)
         if not isinstance(answers, tuple | list) or len(answers) != n:
             raise TypeError(
                 f"{self!r}: bwd must return a tuple with one cotangent per argument, {n} here; "
                 f"None stands for zeros\n  got  {answers!r}"
             )
-        return _fitted(self, "bwd", arguments.of_tree(answers), arguments.avals)
+        return fitted_to(self, "bwd", arguments.of_tree(answers), arguments.avals)
 
 
 # ---------------------------------------------------------------- custom_jvp
@@ -500,7 +318,7 @@ class custom_jvp(_Ruled):
     def in_level(self, arguments, level):
         """A call in a derivative that is being taken: the rule runs now, on unknown tangents."""
         primals = [level.primal_of(x) for x in arguments.tensors]
-        kept = _Kept(primals, state.recording)
+        kept = Kept(primals, state.recording)
         found: list = []
 
         def tangents(directions):
@@ -524,13 +342,13 @@ class custom_jvp(_Ruled):
 
     def without_level(self, arguments):
         """A call on tensors that require grad, or in a trace that takes no derivative now."""
-        kept = _Kept(arguments.tensors, state.recording)
+        kept = Kept(arguments.tensors, state.recording)
         with no_grad():
-            results = _Results(self.fun(*arguments.all(arguments.tensors)))
+            results = CallResults(self.fun(*arguments.all(arguments.tensors)))
 
         def push(recording, directions):
             again, answers = self.along(arguments, kept.get(recording), directions)
-            _check_structure(self, results, again)
+            check_alike(self, results, again)
             return answers
 
         def pull(recording, cotangents):
@@ -556,10 +374,10 @@ class custom_jvp(_Ruled):
             raise TypeError(
                 f"{self!r}: the rule must return a pair (result, tangent)\n  got  {pair!r}"
             )
-        results = _Results(pair[0])
+        results = CallResults(pair[0])
         leaves = matched(self, results.structure, pair[1], "the result")
         answers = [leaves[i] for i in results.places]
-        return results, _fitted(self, "the rule", answers, results.avals)
+        return results, fitted_to(self, "the rule", answers, results.avals)
 
 
 def _sum_of(x, y):
@@ -569,50 +387,3 @@ def _sum_of(x, y):
     structure = trees.flatten(x, left)
     trees.flatten(y, right)
     return trees.unflatten(structure, [a + b for a, b in zip(left, right, strict=True)])
-
-
-# ---------------------------------------------------------------- what rules return
-
-
-def _fitted(owner, who, answers, avals):
-    """Answers of a rule in the dtypes that they must have; None stays None."""
-    return [
-        _fitted_one(owner, f"{who} for tensor {i}", answer, target)
-        for i, (answer, target) in enumerate(zip(answers, avals, strict=True))
-    ]
-
-
-def _fitted_one(owner, which, answer, target):
-    if answer is None:
-        return None
-    if type(answer) in (int, float, complex):  # equal elements
-        return wrap(filled(target, answer), target.dtype)
-    answer = _as_tensor(answer)
-    if not isinstance(answer, Tensor):
-        raise TypeError(
-            f"{owner!r}: what {which} gives is no tensor, array or number\n"
-            f"  got  {type(answer).__name__}"
-        )
-    if answer._aval.shape != target.shape:
-        raise ShapeError(
-            f"{owner!r}: what {which} gives must have the shape of that\n"
-            f"  got  {answer._aval} for {target}"
-        )
-    return fitted(answer, target, str)
-
-
-def _check_structure(owner, results, again):
-    if (results.structure, results.avals) != (again.structure, again.avals):
-        raise ShapeError(
-            f"{owner!r}: the rule's result differs from the function's\n"
-            f"  function  {results.avals} in {results.structure}\n"
-            f"  rule      {again.avals} in {again.structure}"
-        )
-
-
-def _check_zeros(owner, symbolic_zeros):
-    if symbolic_zeros:
-        raise NotDifferentiable(
-            f"{owner!r}: zero tangents and cotangents are given to rules as zeros\n"
-            "  try  symbolic_zeros=False; what multiplies zeros costs little once compiled"
-        )
