@@ -21,14 +21,8 @@ import tapejit as tj
 from tapejit.errors import KernelError, TraceError
 from tapejit.runtime import freestanding
 from tapejit.runtime.freestanding import REFUSED, WORK_TOO_SMALL
-from tapejit.transforms.native.functions import (
-    Array,
-    Constant,
-    NativeFunction,
-    Number,
-    Result,
-    Static,
-)
+from tapejit.transforms.native.functions import NativeFunction
+from tapejit.transforms.native.records import Array, Constant, Number, Result, Static
 
 BIG = np.ones(600_000)
 N_PROGRAMS = int(os.environ.get("TAPEJIT_FUZZ", "15"))

@@ -42,7 +42,7 @@ from tapejit.interop.numba_typing import (
     kinds_in,
 )
 from tapejit.runtime.freestanding import Freestanding
-from tapejit.transforms.native.functions import (
+from tapejit.transforms.native.records import (
     Array,
     Constant,
     Number,

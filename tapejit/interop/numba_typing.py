@@ -30,10 +30,10 @@ from numba.core.typing.templates import signature
 from numba.core.typing.typeof import typeof
 from numba.np.numpy_support import from_dtype
 
-from tapejit.transforms.native.functions import (
+from tapejit.transforms.native.functions import NativeFunction
+from tapejit.transforms.native.records import (
     Array,
     Constant,
-    NativeFunction,
     Number,
     Result,
     Static,

@@ -42,22 +42,22 @@ def gemv(
 
 
 def tile11(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64) -> None:
-    """Dot products of 1 and 1 rows (codegen/dots.py)."""
+    """Dot products of 1 and 1 rows (codegen/tiles.py)."""
     ...
 
 
 def tile14(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64) -> None:
-    """Dot products of 1 and 4 rows (codegen/dots.py)."""
+    """Dot products of 1 and 4 rows (codegen/tiles.py)."""
     ...
 
 
 def tile41(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64) -> None:
-    """Dot products of 4 and 1 rows (codegen/dots.py)."""
+    """Dot products of 4 and 1 rows (codegen/tiles.py)."""
     ...
 
 
 def tile44(x: ptr, x_step: i64, y: ptr, y_step: i64, z: ptr, z_step: i64, k: i64) -> None:
-    """Dot products of 4 and 4 rows (codegen/dots.py)."""
+    """Dot products of 4 and 4 rows (codegen/tiles.py)."""
     ...
 
 

@@ -21,7 +21,7 @@ from tapejit.tensor.attributes import place
 from tapejit.tensor.core import Tensor
 from tapejit.transforms import trees
 from tapejit.transforms.destinations import taker
-from tapejit.transforms.dispatch import as_function
+from tapejit.transforms.wrapping import as_function
 
 
 def on_device(call: Callable, function: Callable, device: Any) -> Callable:

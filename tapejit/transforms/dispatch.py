@@ -9,8 +9,6 @@ tensors in, tensors out; Python floats count as float64.
 
 from __future__ import annotations
 
-import functools
-import types
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -26,7 +24,7 @@ from tapejit.shapes import Aval
 from tapejit.tensor.core import Tensor, apply, from_array, new_leaf, wrap
 from tapejit.tensor.recording import state
 from tapejit.transforms import trees
-from tapejit.transforms.destinations import Out, taker
+from tapejit.transforms.destinations import Out
 from tapejit.transforms.entering import Slot, enter_path
 from tapejit.transforms.paths import HEAVY, Path, Paths
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
@@ -201,28 +199,6 @@ class Transform:
         )  # fmt: skip
 
 
-def entering(
-    function: Callable, entries: Entries, call: Callable[[tuple, dict, Out | None], Any]
-) -> Callable:
-    """The callable that users get: a native call if there is a record for it, else `call`."""
-    enter = entries.enter
-    take_out = taker(function)
-
-    def entered(*args, **kwargs):
-        nonlocal enter
-        answer = enter(args, kwargs)
-        if answer is None:
-            n = len(kwargs)
-            out = take_out(kwargs)
-            if out is None and len(kwargs) < n:  # out=None
-                return entered(*args, **kwargs)
-            answer = call(args, kwargs, out)
-            enter = entries.enter
-        return answer
-
-    return entered
-
-
 def remembered(function: Callable, name: str, make: Callable[[Callable], Transform]) -> Any:
     """What `make` made of the function, kept on it, so that it lives as long as the function."""
     kept = getattr(function, "__dict__", None)
@@ -238,46 +214,6 @@ def remembered(function: Callable, name: str, make: Callable[[Callable], Transfo
 
 def no_seeds(trace: Trace) -> tuple:
     return ()
-
-
-Prepare = Callable[[tuple, dict], tuple[Transform, Callable[[Trace, list, list], Any]]]
-"""What a wrapper would do with a call: which transform, and what the answer is made of."""
-
-
-def as_function(wrapper, function, prepare: Prepare | None = None):
-    """Let the wrapper look like the function it stands for, and be made native."""
-    try:
-        # what a Numba dispatcher has in its dictionary is its compiler's
-        own = ("__dict__",) if isinstance(function, types.FunctionType) else ()
-        functools.update_wrapper(wrapper, function, updated=own)
-    except AttributeError:
-        wrapper.__wrapped__ = function
-
-    wrapper.numba = ToNative(wrapper, prepare)
-    return wrapper
-
-
-class ToNative:
-    """The `numba` of a wrapper: the function for arguments like these, for Numba and C."""
-
-    __tapejit_cache__ = True  # what the function reads is found by looking at it; not at this
-
-    def __init__(self, wrapper: Callable, prepare: Prepare | None):
-        self.wrapper, self.prepare = wrapper, prepare
-
-    def __call__(self, *args, **kwargs):
-        """A NativeFunction for arguments like these."""
-        from tapejit.transforms.native.functions import native  # which stands on this module
-
-        return native(self.wrapper, args, kwargs)
-
-
-def preparation_of(function: Callable) -> Prepare | None:
-    """The `prepare` of a wrapper; None of any other function, one that wraps it included."""
-    made = getattr(function, "numba", None)
-    if isinstance(made, ToNative) and made.wrapper is function:
-        return made.prepare
-    return None
 
 
 def rebuild(recorded: Trace, results, leaves):

@@ -20,9 +20,7 @@ from tapejit.transforms.dispatch import (
     Transform,
     Transforms,
     array_of,
-    as_function,
     check_real,
-    entering,
     is_inner,
     leave,
     rebuild,
@@ -32,6 +30,7 @@ from tapejit.transforms.dispatch import (
 )
 from tapejit.transforms.paths import Derived, Gradient
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
+from tapejit.transforms.wrapping import as_function, entering
 
 # ---------------------------------------------------------------- jit
 

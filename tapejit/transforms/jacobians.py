@@ -29,8 +29,6 @@ from tapejit.transforms.dispatch import (
     Transform,
     Transforms,
     array_of,
-    as_function,
-    entering,
     is_inner,
     leave,
     rebuild,
@@ -49,6 +47,7 @@ from tapejit.transforms.jacobian_rows import (
 from tapejit.transforms.paths import Derived
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 from tapejit.transforms.vmap import over_samples
+from tapejit.transforms.wrapping import as_function, entering
 
 
 def jacobian(

@@ -29,11 +29,11 @@ from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.random import drawn
 from tapejit.tensor.recording import root, state
 from tapejit.transforms import trees
-from tapejit.transforms.dispatch import as_function
 from tapejit.transforms.gradients import jit
 from tapejit.transforms.paths import reads_of
 from tapejit.transforms.replay import captured, guard, pass_on, replay
 from tapejit.transforms.trace import OutputRow, Trace, trace
+from tapejit.transforms.wrapping import as_function
 
 # ---------------------------------------------------------------- the public function
 

@@ -4,7 +4,7 @@ What `NativeFunction` offers is made here, from its one LLVM text and a few prin
 
     native(x)                       `Caller`: as `g(x)`, without Python in between once known
     native.address, native.ctypes   the C function itself, as runtime/freestanding.py tells it
-    native.low_level_callable()     transforms/low_level.py
+    native.low_level_callable()     low_level.py
 
 Memory of code is given back when nobody can reach it.  So what holds a pointer holds the code: a
 ctypes function, a LowLevelCallable through it, a record of a call.  A bare address can hold
@@ -34,13 +34,14 @@ from tapejit.tensor.core import from_array
 from tapejit.transforms import trees
 from tapejit.transforms.destinations import Out
 from tapejit.transforms.entering import Inputs, Output, Places, Slot, build
-from tapejit.transforms.native.functions import (
+from tapejit.transforms.native.records import (
     Array,
     Constant,
-    NativeFunction,
+    NativeCode,
     Number,
     Result,
     Static,
+    leaves_of,
 )
 
 # ---------------------------------------------------------------- machine code
@@ -65,7 +66,7 @@ def address_of(code: Freestanding) -> int:
 # ---------------------------------------------------------------- ctypes
 
 
-def ctypes_function(native: NativeFunction) -> Any:
+def ctypes_function(native: NativeCode) -> Any:
     """The C function for ctypes: takes NumPy arrays, which are checked, or pointers."""
     code = native.code
     pointers = [_pointer_to(dtype, shape, False) for dtype, shape in code.inputs]
@@ -108,8 +109,9 @@ def _pointer_to(dtype, shape, is_written):
 class Caller:
     """Calls of one native function from Python: natively where a record is there, else here."""
 
-    def __init__(self, native: NativeFunction):
+    def __init__(self, native: NativeCode):
         self.native = native
+        self.function = ctypes_function(native)
         self.entries = Entries()
         self.takes_out = "out" not in native.keywords
 
@@ -151,7 +153,7 @@ class Caller:
         memory = np.empty(n_bytes + 64, np.uint8)
         work = -(-data_of(memory) // 64) * 64
         addresses = [array.ctypes.data for array in (*arrays, *outputs)]
-        status = native.ctypes(*addresses, work, n_bytes)
+        status = self.function(*addresses, work, n_bytes)
         if status:
             error = GuardError if status > 0 else ArgumentError
             raise error(f"{native.__name__}: {message_of(native.code, status)}")
@@ -183,9 +185,8 @@ class Caller:
         given = inputs.read_keywords(kwargs, out, remaining)
         slots = [Slot(i, dtype, shape) for i, (dtype, shape) in enumerate(code.outputs)]
         value = fill(self.native.answer, slots)
-        if not all(
-            result.is_number for result in results_in(self.native.answer) if not result.shape
-        ):
+        results = [leaf for leaf in leaves_of(self.native.answer) if isinstance(leaf, Result)]
+        if any(not result.shape and not result.is_number for result in results):
             raise NotNative("arrays without axes")
         places = Places(writer, inputs, value, given, out) if out is not None else None
         step = make_record(self.cell, 1, ())
@@ -252,16 +253,6 @@ def fill(template, outputs: Sequence):
         return template.value
     names, items = trees.parts_of(template) or ((), ())
     return trees.put_together(type(template), names, [fill(x, outputs) for x in items])
-
-
-def results_in(template) -> list[Result]:
-    """All that is computed of an answer, in order."""
-    if isinstance(template, Result):
-        return [template]
-    if isinstance(template, Constant):
-        return []
-    _, items = trees.parts_of(template) or ((), ())
-    return [result for item in items for result in results_in(item)]
 
 
 def _arrays_in(answer) -> list[np.ndarray]:

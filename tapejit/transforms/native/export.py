@@ -25,14 +25,14 @@ from tapejit.runtime.freestanding import Freestanding
 from tapejit.runtime.native import Host, compile_object, host
 from tapejit.transforms import trees
 from tapejit.transforms.native.c_side import message_of
-from tapejit.transforms.native.functions import (
+from tapejit.transforms.native.functions import NativeFunction, native
+from tapejit.transforms.native.records import (
     Array,
     Constant,
-    NativeFunction,
+    NativeCode,
     Number,
     Result,
     Static,
-    native,
 )
 
 # ---------------------------------------------------------------- data
@@ -214,7 +214,7 @@ _RESERVED = frozenset(_WORDS.split())
 """Words of C and C++, macros of its headers, what objects ask for, and parameters of all."""
 
 
-def _inputs(f, made: NativeFunction, name: str) -> list[_Parameter]:
+def _inputs(f, made: NativeCode, name: str) -> list[_Parameter]:
     """Numbers by value, arrays by address; what is part of the function is none."""
     found: list[_Parameter] = []
     for i, template in enumerate(made.arguments):
@@ -235,7 +235,7 @@ def _names_of(f, n: int) -> list[str]:
     return [names[i] if i < len(names) else f"x{i}" for i in range(n)]
 
 
-def _outputs(made: NativeFunction) -> list[_Parameter]:
+def _outputs(made: NativeCode) -> list[_Parameter]:
     return _leaves(made.answer, "y", "answer")
 
 
@@ -331,7 +331,7 @@ def work_bytes_of(code: Freestanding) -> int:
 # ---------------------------------------------------------------- the header
 
 
-def _header(made: NativeFunction, parameters, name: str, file: str) -> str:
+def _header(made: NativeCode, parameters, name: str, file: str) -> str:
     upper = name.upper()
     sizes = [
         f"#define {upper}_{p.name.upper()}_SIZE {int(np.prod(p.shape))}"

@@ -15,12 +15,11 @@ Start at `native`.  Who calls it: Python and C in this file, Numba in `interop.n
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,8 +29,17 @@ from tapejit.runtime.native import Host
 from tapejit.tape import Program
 from tapejit.tensor.core import Tensor
 from tapejit.transforms import trees
-from tapejit.transforms.dispatch import Transform, no_seeds, preparation_of, rebuild
+from tapejit.transforms.dispatch import Transform, no_seeds, rebuild
 from tapejit.transforms.entering import Slot
+from tapejit.transforms.native.records import (
+    Array,
+    Constant,
+    NativeCode,
+    Number,
+    Result,
+    Static,
+    classes_of,
+)
 from tapejit.transforms.nearest import describe_read
 from tapejit.transforms.paths import Derived, Path, Whole
 from tapejit.transforms.trace import OutputRow, Trace
@@ -39,43 +47,7 @@ from tapejit.transforms.trace import OutputRow, Trace
 # ---------------------------------------------------------------- data
 
 
-class Number(NamedTuple):
-    """An argument that is one number."""
-
-    dtype: np.dtype
-
-
-class Array(NamedTuple):
-    """An argument that is an array."""
-
-    dtype: np.dtype
-    shape: tuple[int, ...]
-
-
-class Static(NamedTuple):
-    """An argument that is part of the function: it must be equal to this one."""
-
-    value: Any
-
-
-class Result(NamedTuple):
-    """A part of the answer that is computed."""
-
-    number: int
-    """Which output of the code it is."""
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    is_number: bool
-    """A number, not an array; of shape ()."""
-
-
-class Constant(NamedTuple):
-    """A part of the answer that is always the same."""
-
-    value: Any
-
-
-class NativeFunction:
+class NativeFunction(NativeCode):
     """A function as self-contained machine code.  Made by the `numba` method of what `jit`, `grad`,
     `value_and_grad`, `jacobian` and `hessian` return.
     """
@@ -85,18 +57,14 @@ class NativeFunction:
     """All that there are."""
 
     def __init__(self, name: str, code: Freestanding, arguments: tuple, keywords: dict, answer):
-        self.__name__ = name
-        self.code = code
-        self.arguments = arguments
-        self.keywords = keywords
-        self.answer = answer
+        super().__init__(name, code, arguments, keywords, answer)
         self.alive.add(self)
 
     @functools.cached_property
     def identity(self) -> str:
         """A hash of all that a caller compiles in: code, nesting, words of failures."""
         nested = (self.arguments, self.keywords, self.answer)
-        parts = self.code.symbol, self.code.failures, nested, [_classes(x) for x in nested]
+        parts = self.code.symbol, self.code.failures, nested, [classes_of(x) for x in nested]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
     def __reduce__(self):
@@ -115,7 +83,7 @@ class NativeFunction:
 
     @functools.cached_property
     def _caller(self):
-        from tapejit.transforms.native.c_side import Caller  # which stands on this module
+        from tapejit.transforms.native.c_side import Caller
 
         return Caller(self)
 
@@ -177,56 +145,33 @@ class NativeFunction:
 
         return low_level_callable(self, output, index, user_data, signature)
 
-    def __repr__(self):
-        given = [*map(_text, self.arguments)]
-        given += [f"{name}={_text(value)}" for name, value in self.keywords.items()]
-        return f"<native {self.__name__}({', '.join(given)}) -> {_text(self.answer)}>"
+
+# ---------------------------------------------------------------- asking for one
 
 
-def _text(part) -> str:
-    """A part of a signature, as people write it."""
-    if isinstance(part, Number):
-        return str(part.dtype)
-    if isinstance(part, Array | Result):
-        return f"{part.dtype}{list(part.shape)}" if part.shape else str(part.dtype)
-    if isinstance(part, Static | Constant):
-        return repr(part.value)
-    if isinstance(part, dict):
-        return f"{{{', '.join(f'{name!r}: {_text(x)}' for name, x in part.items())}}}"
-    inner = ", ".join(map(_text, part))
-    return f"[{inner}]" if isinstance(part, list) else f"({inner})"
+Prepare = Callable[[tuple, dict], tuple[Transform, Callable[[Trace, list, list], Any]]]
+"""What a wrapper would do with a call: which transform, and what the answer is made of."""
 
 
-# ---------------------------------------------------------------- nesting
+class ToNative:
+    """The `numba` of a wrapper: the function for arguments like these, for Numba and C."""
+
+    __tapejit_cache__ = True  # what the function reads is found by looking at it; not at this
+
+    def __init__(self, wrapper: Callable, prepare: Prepare | None):
+        self.wrapper, self.prepare = wrapper, prepare
+
+    def __call__(self, *args, **kwargs):
+        """A NativeFunction for arguments like these."""
+        return native(self.wrapper, args, kwargs)
 
 
-def parts_of(tree) -> list[tuple[Any, Any]] | None:
-    """The parts of arguments or an answer with their names or numbers; None for a leaf."""
-    if isinstance(tree, Number | Array | Static | Result | Constant):
-        return None
-    if isinstance(tree, dict):
-        return list(tree.items())
-    if dataclasses.is_dataclass(tree):
-        return [(f.name, getattr(tree, f.name)) for f in dataclasses.fields(tree) if f.init]
-    return list(zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True))
-
-
-def names_of(tree) -> tuple | None:
-    """What names the parts of a container that is no plain tuple or list."""
-    is_plain = isinstance(tree, tuple | list) and not hasattr(tree, "_fields")
-    return None if is_plain else tuple(name for name, _ in parts_of(tree) or ())
-
-
-def leaves_of(tree) -> list:
-    """All leaves of arguments or an answer, in order."""
-    parts = parts_of(tree)
-    return [tree] if parts is None else [leaf for _, part in parts for leaf in leaves_of(part)]
-
-
-def _classes(tree) -> list:
-    kind = type(tree)
-    own = (kind.__module__, kind.__qualname__)
-    return [own, *(_classes(part) for _, part in parts_of(tree) or ())]
+def preparation_of(function: Callable) -> Prepare | None:
+    """The `prepare` of a wrapper; None of any other function, one that wraps it included."""
+    made = getattr(function, "numba", None)
+    if isinstance(made, ToNative) and made.wrapper is function:
+        return made.prepare
+    return None
 
 
 # ---------------------------------------------------------------- making one

@@ -22,7 +22,7 @@ import numpy as np
 
 from tapejit.errors import ArgumentError, DtypeError, KernelError
 from tapejit.transforms.native.c_side import c_function, check_array, library_of
-from tapejit.transforms.native.functions import Array, NativeFunction
+from tapejit.transforms.native.records import Array, NativeCode
 
 
 class _Signature(NamedTuple):
@@ -59,7 +59,7 @@ MAX_STACK = 1 << 16
 
 
 def low_level_callable(
-    native: NativeFunction, output: int, index: int | tuple[int, ...], user_data: Any,
+    native: NativeCode, output: int, index: int | tuple[int, ...], user_data: Any,
     signature: str | None,
 ) -> Any:  # fmt: skip
     """A scipy.LowLevelCallable of one number of the answer."""

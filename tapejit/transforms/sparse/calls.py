@@ -31,7 +31,6 @@ from tapejit.transforms.dispatch import (
     Transform,
     Transforms,
     array_of,
-    as_function,
     is_recorded,
     no_seeds,
     scalar_output,
@@ -42,6 +41,7 @@ from tapejit.transforms.sparse.patterns import Patterns, counts, evaluated, matr
 from tapejit.transforms.sparse.programs import Compressed, Part, Problem
 from tapejit.transforms.sparse.short_axes import without_short_axes
 from tapejit.transforms.trace import OutputRow, Trace
+from tapejit.transforms.wrapping import as_function
 
 KEPT = 8
 """Sets of index values that a path keeps programs for."""
