@@ -29,7 +29,7 @@ from tapejit import dtypes
 from tapejit.autodiff import reverse
 from tapejit.build import Builder
 from tapejit.codegen import scalar_math
-from tapejit.codegen.cuda import functions, kernels
+from tapejit.codegen.cuda import functions, kernels, launches
 from tapejit.codegen.cuda.kernels import launches_of
 from tapejit.errors import KernelError
 from tapejit.expressions import FUNCTIONS, MATH, PREDICATES
@@ -229,7 +229,7 @@ def test_reductions(reduce, dtype, steps, kept, shape):
 @pytest.mark.parametrize("seed", range(12))
 def test_indices_of_64_bits(seed, monkeypatch):
     """As for arrays that int32 does not reach."""
-    monkeypatch.setattr(kernels, "SMALL_INDEX", 1)
+    monkeypatch.setattr(launches, "SMALL_INDEX", 1)
     rng = np.random.default_rng(seed)
     kernel = random_kernel(rng, 1 + seed % 3, 9)
     case = make_case(kernel, (*((3, 4)[: seed % 3]), 35), seed)

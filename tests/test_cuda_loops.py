@@ -8,6 +8,7 @@ numba-cuda and no GPU, no kernel spills, and those of float32 have no float64 in
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import probing
@@ -16,19 +17,22 @@ from cuda_machines import kernel_of, machine_under_test
 
 from tapejit import dtypes
 from tapejit.build import Builder
-from tapejit.codegen.cuda import loop_convolutions, loop_places, loop_scans
-from tapejit.codegen.cuda.launches import Launches
+from tapejit.codegen.cuda import launches, loop_convolutions, loop_places, loop_scans
+from tapejit.codegen.cuda.indices import text_of
+from tapejit.codegen.cuda.launches import SMALL_INDEX, Function, Launches
 from tapejit.codegen.cuda.loops import launches_of_loop
 from tapejit.codegen.cuda.texts import Recipe
+from tapejit.codegen.cuda.words import cuda
 from tapejit.errors import AxisError
 from tapejit.plan import LoopStep, View
 from tapejit.registry import OPS, Operand, infer_kind
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.compiling import compile_ptx, link
 from tapejit.runtime.cuda.program import compile_for_device
-from tapejit.runtime.cuda.simulation import DTYPES, Pointer
-from tapejit.schedule.loops import loop_step, work_of
+from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
+from tapejit.schedule.loops import loop_step, row_major, work_of
 from tapejit.schedule.views import contiguous
+from tapejit.shapes import aval
 from tapejit.tape import Program
 
 BLOCK = 4
@@ -481,6 +485,114 @@ def test_refused_matrices():
         assert status != 0, op
 
 
+# ---------------------------------------------------------------- indices
+
+
+def larger_places(x, y, n, inner, size):
+    """A kernel: `rest` is data, `at` is an index."""
+    for i in range(cuda.grid(1), size, cuda.gridsize(1)):
+        rest = y[i] + n
+        at, is_near = 0, False
+        for k in range(i // inner, n):
+            at += k % inner
+            is_near = is_near or rest > k * 2
+        x[at * inner + 1] = y[rest] if is_near else -at
+
+
+LARGER_PLACES = """\
+index = int32
+unsigned = uint32
+
+def kernel(x, y, n, inner, size):
+    \"""A kernel: `rest` is data, `at` is an index.\"""
+    end_i = size
+    i = index(cuda.grid(1))
+    while i < end_i:
+        rest = y[i] + n
+        at, is_near = (index(0), False)
+        end_k = n
+        k = index(unsigned(i) // unsigned(inner))
+        while k < end_k:
+            at = index(at + index(unsigned(k) % unsigned(inner)))
+            is_near = is_near or rest > index(k * 2)
+            k = index(k + 1)
+        x[index(at * inner + 1)] = y[rest] if is_near else index(-at)
+        i = index(i + index(cuda.gridsize(1)))
+"""
+
+
+def test_what_is_an_index():
+    assert text_of(larger_places, 2, (), "i32") == LARGER_PLACES
+    wide = LARGER_PLACES.replace("= int32", "= int64").replace("uint32", "uint64")
+    assert text_of(larger_places, 2, (), "i64") == wide
+
+
+def numbers_of(step):
+    """The dtypes of the numbers that a step's kernels are given."""
+    parameters = [p for one in launches_of_loop(step, BLOCK).launches for p in one.function[1]]
+    return {p for p in parameters if "*" not in p}
+
+
+def test_indices_are_wide_where_there_is_much():
+    """Elements, a view's strides, scratch memory, or what is in between."""
+
+    def widths(op, shapes, *attrs, strides=None):
+        kinds = dtypes.float32, dtypes.int64
+        given = tuple(aval(*one) for one in zip(shapes, kinds, strict=False))
+        kind = infer_kind(OPS[op], given, attrs)
+        operands = list(map(row_major, given))
+        if strides:
+            operands[0] = operands[0]._replace(strides=strides)
+        lying = enumerate([*operands, row_major(kind.aval)])
+        views = tuple(View(k, 0, x.shape, x.strides) for k, x in lying)
+        return numbers_of(loop_step(kind, tuple(operands), views, alone=True, device=True))
+
+    edge = SMALL_INDEX
+    assert widths("gather", ((edge - 1,), (4,)), 0) == {"i32"}
+    assert widths("gather", ((edge,), (4,)), 0) == {"i64"}
+    assert widths("gather", ((4,), (2**31,)), 0) == {"i64"}
+    assert widths("index", ((2**16, 2**15), (3,))) == {"i64"}
+    assert widths("index_add", ((2**16, 3), (2**16,)), (2**14, 3)) == {"i32"}
+    assert widths("index_add", ((1, 3), (1,)), (2**30, 3)) == {"i64"}
+    assert widths("cumsum", ((3, 4),), 1, strides=(2**20, 1)) == {"i32"}
+    assert widths("cumsum", ((3, 4),), 1, strides=(1, -(2**29))) == {"i64"}
+    assert widths("sort", ((2**14, 2**17),), 1, False) == {"i64"}
+    assert widths("argmax", ((2**14, 2**17),), (1,), False) == {"i64"}
+    assert widths("adaptive_max_index", ((1, 1, 2**15),), (2**14,)) == {"i32"}
+    assert widths("adaptive_max_index", ((1, 1, 2**17),), (2**14,)) == {"i64"}
+
+
+def test_wide_indices(monkeypatch):
+    """The other text of the same kernels."""
+    monkeypatch.setattr(launches, "SMALL_INDEX", 0)
+    rng = np.random.default_rng(8)
+    x, rows = numbers(rng, (20, 3), "float32"), places(rng, 20, 7)
+    assert numbers_of(step_of("index_add", [x, rows], ((7, 3),))) == {"i64"}
+    check("index_add", [x, rows], (7, 3))
+    check("index_put", [x[:7].copy(), x, rows])
+    check("gather", [x[:7].copy(), places(rng, (9, 3), 7)], 0)
+    check("sort", [x], 0, False)
+    check("argmax", [numbers(rng, (200,), "float64")], (0,), False)
+    for op in ("cumsum", "cumargmax", "logcumsumexp"):
+        check(op, [numbers(rng, (3, 40), "float64")], 1)
+    check("nonzero", [numbers(rng, (20,), "int32")], 5)
+    check("searchsorted", [np.sort(x[:, 0]), x], False)
+    for case in ("image", "reversed", "diagonals"):
+        shape, starts, steps, seen = WINDOWS[case]
+        check("unstrided", [numbers(rng, seen, "int64")], shape, starts, steps)
+    shape, kernel, *attrs = CONVOLUTIONS["groups"]
+    check("convolution", [numbers(rng, shape, "float32"), numbers(rng, kernel, "float32")], *attrs)
+    a = rng.standard_normal((2, 5, 5)) + 3 * np.eye(5)
+    check("inv", [a], tolerance=1e-11)
+
+
+def test_indices_that_do_not_fit_are_found():
+    """By the simulator."""
+    kernel = Kernel(Function("index = int32\ndef kernel(y, n):\n    y[index(n * n)] = 0", (), 1))
+    with pytest.raises(OverflowError, match=r"an index of 4294967296: .* int32 does not hold it"):
+        kernel.run(1, [Pointer("y", np.zeros(3)), 2**16])
+
+
 # ---------------------------------------------------------------- what has no form
 
 
@@ -521,7 +633,8 @@ def compiled_steps():
 
 @pytest.mark.compiler
 def test_compiled(monkeypatch):
-    """No kernel spills, on a card of either kind, and those of float32 know no float64."""
+    """No kernel spills, on a card of either kind; those of float32 know no float64, and no index
+    is divided as 64 bits."""
     functions = [one.function for step in compiled_steps() for one in _launches(step)]
     monkeypatch.setattr(loop_places, "LINES", 1)
     x = np.ones((20, 2), np.float32)
@@ -530,6 +643,7 @@ def test_compiled(monkeypatch):
     for function, card in zip(dict.fromkeys(functions), itertools.cycle(((8, 0), (9, 0)))):
         ptx = compile_ptx(function, card)
         assert ".f64" not in ptx, function.source
+        assert not re.search(r"\b(?:div|rem)\.[su]64", ptx), function.source
         cubin = link(ptx, card)
         assert cubin.spills == 0 and cubin.stack == 0, function.source
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from tapejit.codegen.cuda.launches import Argument, Launch, Launches
+from tapejit.codegen.cuda.launches import Argument, Launch, Launches, index_for, span_of
 from tapejit.codegen.cuda.text import KernelText
 from tapejit.codegen.cuda.tiles import MOST, TiledText, edge_of, lies_across, n_tiles
 from tapejit.codegen.cuda.values import Part, Walk
@@ -53,8 +53,6 @@ _HEAVY = frozenset([
     "bessel_i0", "bessel_i1", "bessel_i0e", "bessel_i1e", "bessel_j0", "bessel_j1",
 ])  # fmt: skip
 """Functions whose code is so long that LLVM does not unroll a loop around many of them."""
-SMALL_INDEX = 1 << 30
-"""Elements that int32 indices reach, with room for steps beyond the end."""
 
 # ---------------------------------------------------------------- steps
 
@@ -284,12 +282,8 @@ def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> Walk:
 
 def _index(part: Part) -> str:
     """The width of index arithmetic."""
-    spans = [
-        sum(abs(s) * (n - 1) for s, n in zip(strides, part.lengths, strict=True))
-        for strides in part.strides
-    ]
-    largest = max([math.prod(part.lengths), *spans])
-    return "i32" if largest < SMALL_INDEX else "i64"
+    spans = [span_of(part.lengths, strides) for strides in part.strides]
+    return index_for([math.prod(part.lengths), *spans])
 
 
 def _power(n: int) -> int:

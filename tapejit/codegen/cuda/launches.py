@@ -13,7 +13,25 @@ never on the card, so a sum has the same bits everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
+
+SMALL_INDEX = 1 << 30
+"""Elements that int32 indices reach, with room for steps beyond the end."""
+
+
+def index_for(extents: Iterable[int]) -> str:
+    """The dtype of index arithmetic where nothing reaches beyond these.
+
+    >>> index_for([1000, -(2**29)]), index_for([1000, 2**30])
+    ('i32', 'i64')
+    """
+    return "i32" if max(map(abs, extents), default=0) < SMALL_INDEX else "i64"
+
+
+def span_of(shape: Iterable[int], strides: Iterable[int]) -> int:
+    """How far apart elements of a view may lie."""
+    return sum(abs(step) * (n - 1) for n, step in zip(shape, strides, strict=True))
 
 
 class Function(NamedTuple):

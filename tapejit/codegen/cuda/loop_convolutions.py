@@ -33,9 +33,7 @@ from tapejit.codegen.cuda.words import (
     RIGHT,
     SIDE,
     WIDE,
-    count,
     cuda,
-    int64,
     left_at,
     number,
     put_at,
@@ -53,18 +51,13 @@ SHARED_BY, LEAST = 256, 512
 # ---------------------------------------------------------------- look-ups
 
 
-def divided(a, b):
-    """Of numbers that are not negative; an unsigned division takes half the instructions."""
-    return int64(count(a) // count(b))
-
-
 def seen(x, group, window, tap, sizes):
     """What a window sees at a tap; in the padding 0."""
     (_, groups, channels, _), n, o, k, s, p, d = sizes
-    line, plane = divided(window, o[2]), divided(window, o[1] * o[2])
-    image = divided(plane, o[0])
-    tap_line, tap_plane = divided(tap, k[2]), divided(tap, k[1] * k[2])
-    channel = divided(tap_plane, k[0])
+    line, plane = window // o[2], window // (o[1] * o[2])
+    image = plane // o[0]
+    tap_line, tap_plane = tap // k[2], tap // (k[1] * k[2])
+    channel = tap_plane // k[0]
     i = (plane - image * o[0]) * s[0] - p[0] + (tap_plane - channel * k[0]) * d[0]
     j = (line - plane * o[1]) * s[1] - p[1] + (tap_line - tap_plane * k[1]) * d[1]
     l = (window - line * o[2]) * s[2] - p[2] + (tap - tap_line * k[2]) * d[2]
@@ -82,16 +75,16 @@ def seen_at(x, group, tap, window, sizes):
 def seeing(y, group, tap, place, sizes):
     """The window that sees a place at a tap, of y; 0 where there is none."""
     (_, groups, _, rows), n, o, k, s, p, d = sizes
-    line, plane = divided(place, n[2]), divided(place, n[1] * n[2])
-    image = divided(plane, n[0])
-    tap_line, tap_plane = divided(tap, k[2]), divided(tap, k[1] * k[2])
-    row = divided(tap_plane, k[0])
+    line, plane = place // n[2], place // (n[1] * n[2])
+    image = plane // n[0]
+    tap_line, tap_plane = tap // k[2], tap // (k[1] * k[2])
+    row = tap_plane // k[0]
     i = plane - image * n[0] + p[0] - (tap_plane - row * k[0]) * d[0]
     j = line - plane * n[1] + p[1] - (tap_line - tap_plane * k[1]) * d[1]
     l = place - line * n[2] + p[2] - (tap - tap_line * k[2]) * d[2]
     value = number(0)
     if i >= 0 and j >= 0 and l >= 0:
-        u, v, w = divided(i, s[0]), divided(j, s[1]), divided(l, s[2])
+        u, v, w = i // s[0], j // s[1], l // s[2]
         is_begun = u * s[0] == i and v * s[1] == j and w * s[2] == l
         if is_begun and u < o[0] and v < o[1] and w < o[2]:
             at = (image * groups + group) * rows + row
@@ -111,7 +104,7 @@ def weight_turned(w, group, channel, tap, sizes):
     """Taps of all the result's channels."""
     (_, _, channels, rows), _, _, k, _, _, _ = sizes
     n_taps = k[0] * k[1] * k[2]
-    row = divided(tap, n_taps)
+    row = tap // n_taps
     at = (group * rows + row) * channels + channel
     return w[at * n_taps + tap - row * n_taps]
 
@@ -119,14 +112,14 @@ def weight_turned(w, group, channel, tap, sizes):
 def place_of_result(group, row, window, sizes):
     (_, groups, _, rows), _, o, _, _, _, _ = sizes
     size = o[0] * o[1] * o[2]
-    image = divided(window, size)
+    image = window // size
     return ((image * groups + group) * rows + row) * size + window - image * size
 
 
 def place_of_input(group, channel, place, sizes):
     (_, groups, channels, _), n, _, _, _, _, _ = sizes
     size = n[0] * n[1] * n[2]
-    image = divided(place, size)
+    image = place // size
     return ((image * groups + group) * channels + channel) * size + place - image * size
 
 
@@ -258,15 +251,14 @@ def _multiply(
     parts = max(min(SHARED_BY // tiles, k // LEAST), 1)
     part = -(-k // parts // DEPTH) * DEPTH
     size = groups * m * n
+    recipe.extents += [n + 2 * p for n, p in zip(sizes[4:7], sizes[16:19], strict=True)]
     target = z if parts == 1 else recipe.area(z.dtype, parts * size)
     number = number_of(z.dtype)
-    most = max(max(n, k) * max(1, *sizes[13:16]), m)
     recipe.run_blocks(
         multiply, a, b, target, *sizes, m, n, k, parts, part, size, tiles * parts,
         n=tiles * parts, number=number, left_at=left, right_at=right, put_at=place,
         WIDE=str(wide), HIGH=str(high), SIDE=str(side), LEFT=str(DEPTH * high * side),
         RIGHT=str(DEPTH * wide * side), OWN=str(side * side),
-        count="uint32" if most < 1 << 32 else "uint64",
     )  # fmt: skip
     if parts > 1:
         recipe.launch(add_parts, target, z, parts, size, n=size, number=number)

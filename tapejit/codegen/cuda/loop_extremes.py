@@ -10,7 +10,7 @@ from __future__ import annotations
 from tapejit.codegen.cuda.loop_scans import LINES, SHORT
 from tapejit.codegen.cuda.loop_sorting import place_in
 from tapejit.codegen.cuda.texts import Recipe, fitting, number_of
-from tapejit.codegen.cuda.words import BLOCK, candidate, cuda, int64, is_beyond, number
+from tapejit.codegen.cuda.words import BLOCK, candidate, cuda, index, is_beyond, number
 from tapejit.plan import LoopStep
 
 EACH = 16
@@ -28,22 +28,22 @@ def is_smaller(a, b):
 
 
 def any_place(given, i, place):
-    return int64(place)
+    return place
 
 
 def given_place(given, i, place):
-    return given[i]
+    return index(given[i])
 
 
 def best_of_tiles(x, given, y, n, inner, count, tile, tiles, tasks):
     """The places of the best of each line's candidates, `tile` at a time."""
     values = cuda.shared.array(BLOCK, number)
-    places = cuda.shared.array(BLOCK, int64)
+    places = cuda.shared.array(BLOCK, index)
     thread = cuda.threadIdx.x
     for task in range(cuda.blockIdx.x, tasks, cuda.gridDim.x):
         line = task // tiles
         start = (task - line * tiles) * tile
-        best, value = int64(-1), number(0)
+        best, value = -1, number(0)
         for i in range(start + thread, min(start + tile, count), BLOCK):
             place = candidate(given, line * count + i, i)
             other = number(x[place_in(line, n, inner, place)])
@@ -56,7 +56,7 @@ def best_of_tiles(x, given, y, n, inner, count, tile, tiles, tasks):
             half = (distance + 1) // 2
             cuda.syncthreads()
             if thread + half < distance:
-                place, other = places[thread + half], values[thread + half]
+                place, other = index(places[thread + half]), values[thread + half]
                 if place >= 0 and (
                     best < 0
                     or is_beyond(other, value)

@@ -23,7 +23,7 @@ import math
 
 from tapejit.codegen.cuda.loop_sorting import sort_lines
 from tapejit.codegen.cuda.texts import Recipe, integer_for, number_of
-from tapejit.codegen.cuda.words import begun, combine, cuda, int64, number
+from tapejit.codegen.cuda.words import begun, combine, cuda, index, int64, number
 from tapejit.plan import LoopStep
 
 FEW = 16
@@ -53,7 +53,7 @@ def place_of(rows, columns, k, length, width, status):
     if is_wrong:
         status[0] = 1
         at = int64(-1)
-    return at
+    return index(at)
 
 
 def read_rows(x, rows, columns, y, status, length, width, inner, size):
@@ -152,18 +152,18 @@ def fold_chunks(x, keys, order, y, heads, count, inner, tasks):
         chunk = task // inner
         j = task - chunk * inner
         start = chunk * CHUNK
-        key = keys[start]
+        key = index(keys[start])
         is_own = True
         if start > 0:
             is_own = keys[start - 1] != key
-        total = number(x[order[start] * inner + j])
+        total = number(x[index(order[start]) * inner + j])
         for i in range(start + 1, min(start + CHUNK, count)):
-            value = number(x[order[i] * inner + j])
+            value = number(x[index(order[i]) * inner + j])
             if keys[i] == key:
                 total = combine(total, value)
             else:
                 leave(y, heads, key * inner + j, task, is_own, total)
-                key, total, is_own = keys[i], value, True
+                key, total, is_own = index(keys[i]), value, True
         leave(y, heads, key * inner + j, task, is_own, total)
 
 
@@ -182,7 +182,7 @@ def fold_heads(keys, y, heads, count, inner, tasks):
         behind = start + CHUNK
         goes_on = False
         if behind < count:
-            key = keys[behind]
+            key = index(keys[behind])
             begins_here = start == 0 or keys[start] != key or keys[start - 1] != key
             goes_on = key >= 0 and keys[behind - 1] == key and begins_here
         if goes_on:
@@ -202,18 +202,18 @@ def read_last(x, keys, order, y, count, inner, size):
     for task in range(cuda.grid(1), size, cuda.gridsize(1)):
         i = task // inner
         j = task - i * inner
-        key = keys[i]
+        key = index(keys[i])
         is_last = True
         if i + 1 < count:
             is_last = keys[i + 1] != key
         if key >= 0:
-            y[order[i] * inner + j] = number(x[key * inner + j]) if is_last else number(0)
+            y[index(order[i]) * inner + j] = number(x[key * inner + j]) if is_last else number(0)
 
 
 # ---------------------------------------------------------------- launches
 
 
-def index(recipe: Recipe, step: LoopStep) -> None:
+def read(recipe: Recipe, step: LoopStep) -> None:
     """index: one or two index arrays."""
     (x, *_), (length, *width, inner) = recipe.views, step.work.meta
     size = math.prod(step.views[-1].shape)

@@ -28,7 +28,7 @@ from tapejit.codegen.cuda.loop_places import begin, zero
 from tapejit.codegen.cuda.loop_sorting import place_in
 from tapejit.codegen.cuda.loop_windows import put_elements
 from tapejit.codegen.cuda.texts import Recipe, Word, fitting, integer_for, number_of
-from tapejit.codegen.cuda.words import BLOCK, EACH, cuda, int64, join, nothing, number, taken
+from tapejit.codegen.cuda.words import BLOCK, EACH, cuda, index, join, nothing, number, taken
 from tapejit.plan import LoopStep, View
 from tapejit.schedule.views import contiguous
 
@@ -46,7 +46,7 @@ def number_at(x, at, step, given, i, place):
 
 
 def own_place(x, at, step, given, i, place):
-    return int64(place)
+    return place
 
 
 def total_of(x, at, step, given, i, place):
@@ -84,7 +84,7 @@ def place_of_smaller(x, at, step, a, b):
 
 
 def one_if_set(x, at, step, given, i, place):
-    return int64(x[at + place * step] != 0)
+    return index(x[at + place * step] != 0)
 
 
 # ---------------------------------------------------------------- kernels
@@ -144,7 +144,7 @@ def fold_tiles(x, given, totals, n, share, outer_step, inner_step, step, tiles, 
         while distance < BLOCK:
             cuda.syncthreads()
             if thread % (2 * distance) == 0 and thread + distance < BLOCK:
-                total = join(x, at, step, total, shared[thread + distance])
+                total = join(x, at, step, total, number(shared[thread + distance]))
                 shared[thread] = total
             distance *= 2
         if thread == 0:
@@ -171,7 +171,7 @@ def scan_tiles(
             cuda.syncthreads()
             left = nothing
             if thread >= distance:
-                left = shared[thread - distance]
+                left = number(shared[thread - distance])
             cuda.syncthreads()
             total = join(x, at, step, left, total)
             shared[thread] = total
@@ -179,7 +179,7 @@ def scan_tiles(
         cuda.syncthreads()
         total = nothing
         if thread > 0:
-            total = shared[thread - 1]
+            total = number(shared[thread - 1])
         if has_before and tile > 0:
             total = join(x, at, step, number(before[task - 1]), total)
         for i in range(start, min(start + EACH, n)):
@@ -257,13 +257,13 @@ def nonzero(recipe: Recipe, step: LoopStep) -> None:
     """nonzero: how many there are up to each element says where its place goes."""
     (x, y), (n, count) = recipe.views, step.work.meta
     ranks = recipe.area(integer_for(n + 1), n)
-    words = {"number": "int64", "join": add, "taken": one_if_set, "nothing": "int64(0)"}
+    words = {"number": "index", "join": add, "taken": one_if_set, "nothing": "index(0)"}
     _scan_tiles(recipe, _Lines(n, 1, 1, 0, 0, 1), x, x, ranks, 1, words)
     recipe.launch(begin, y, y, count, n=count, number="int64", begun=zero)
     recipe.launch(write_places, x, ranks, y, n, count, n=n)
 
 
-_PLACES: dict[str, Word] = {"number": "int64", "taken": own_place, "nothing": "int64(-1)"}
+_PLACES: dict[str, Word] = {"number": "index", "taken": own_place, "nothing": "index(-1)"}
 
 
 def _scan(

@@ -45,7 +45,10 @@ def largest_of_windows(
 
 def pool(recipe: Recipe, step: LoopStep) -> None:
     """max_pool_index, adaptive_max_index"""
-    size = math.prod(step.views[1].shape)
+    size, meta = math.prod(step.views[1].shape), step.work.meta
+    for axis in range(0, len(meta), 6):
+        n, windows, kernel, _, padding, _ = meta[axis : axis + 6]
+        recipe.extents.append(n + 2 * padding if kernel else n * (windows + 1))
     recipe.launch(largest_of_windows, *recipe.views, *step.work.meta, size, n=size)
 
 
@@ -85,14 +88,14 @@ def gather_elements(args, meta, begin, end):
                 walked = meta[here + 2]
                 length, step, stride = meta[here + 3], meta[here + 4], meta[here + 5]
                 here += 6
-                for _ in range(walked):
+                for _axis in range(walked):
                     i = walk % meta[here]
                     walk = walk // meta[here]
                     rest -= i * meta[here + 1]
                     at += i * meta[here + 2]
                     here += 3
-                i = rest // step
-                if i * step != rest or i < 0 or i >= length:
+                i = abs(rest) // abs(step)
+                if i * step != rest or i >= length:
                     is_hit = 0
                 at += i * stride
             if is_hit > 0:

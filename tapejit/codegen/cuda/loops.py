@@ -45,7 +45,7 @@ from tapejit.codegen.cuda.texts import Area, Recipe, number_of
 from tapejit.plan import LoopStep
 
 OWN: dict[str, Callable[[Recipe, LoopStep], None]] = {
-    "index": loop_places.index,
+    "index": loop_places.read,
     "index_add": loop_places.index_add,
     "index_put": loop_places.index_put,
     "index_last": loop_places.index_last,

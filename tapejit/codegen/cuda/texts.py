@@ -1,11 +1,12 @@
-"""Kernels that are written as Python functions: their texts, and launches of them.
+"""Launches of kernels that are written as Python functions.
 
 The one idea: a kernel is a plain function over pointers and numbers, of the Python subset that
-numba.cuda compiles, and so is what it calls.  Its text is the functions' own source, behind what
-the words of words.py mean this time:
+numba.cuda compiles, and so is what it calls.  Its text (indices.py) is the functions' own source,
+behind what the words of words.py mean this time:
 
     BLOCK = 256
     number = float32
+    index = int32
 
     @cuda.jit(device=True, inline="always")
     def place_of(rows, columns, k, length, width, status):
@@ -13,7 +14,8 @@ the words of words.py mean this time:
     def kernel(x, places, y, status, length, n, inner, size):
         ...
 
-What is called is inlined by Numba: other device functions ask for a device while they compile.
+All of a step's kernels have indices of one width, which is known when all are: int32, unless
+something reaches too far for that.
 
 Start at `Recipe`.
 """
@@ -21,94 +23,26 @@ Start at `Recipe`.
 from __future__ import annotations
 
 import functools
-import inspect
-import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
-from tapejit.codegen.cuda import words
-from tapejit.codegen.cuda.launches import Argument, Function, Launch, Launches
-from tapejit.errors import KernelError
+from tapejit.codegen.cuda.indices import Meanings, Word, text_of, text_of_loop
+from tapejit.codegen.cuda.launches import (
+    Argument,
+    Function,
+    Launch,
+    Launches,
+    index_for,
+    span_of,
+)  # fmt: skip
 from tapejit.plan import LoopStep
+
+__all__ = ["Area", "Recipe", "Word", "fitting", "integer_for", "number_of"]
 
 MOST_BLOCKS = 4096
 """Of a grid: a million threads, more than a card runs at the same time."""
 
 WARP = 32
-
-Word = str | Callable
-"""What a word stands for: an expression of the text, or a function."""
-
-Meanings = tuple[tuple[str, Word], ...]
-"""Of each word."""
-
-_WORDS = {*words.__annotations__, "sqrt", "wide"} - {"cuda", "int64"}
-_HOMES = ("tapejit.codegen.cuda.", "tapejit.ops.loops.")
-
-# ---------------------------------------------------------------- texts
-
-
-@functools.cache
-def text_of(kernel: Callable, meanings: Meanings) -> str:
-    """The source of a kernel: what its words mean, the functions that it calls, itself."""
-    found = _Found(dict(meanings))
-    found.add(kernel)
-    own = found.sources.pop(kernel)
-    return found.text(own.replace(f"def {kernel.__name__}(", "def kernel(", 1))
-
-
-@functools.cache
-def text_of_loop(run: Callable, n_args: int, n_meta: int, meanings: Meanings) -> str:
-    """The source of a kernel that runs a loop of ops/loops, one thread for each unit."""
-    found = _Found({"sqrt": "math.sqrt", **dict(meanings)})
-    found.add(run)
-    args, meta = [f"a{k}" for k in range(n_args)], [f"m{k}" for k in range(n_meta)]
-    tuples = f"({', '.join(args)},), ({', '.join(meta)},)"
-    return found.text(
-        f"def kernel({', '.join([*args, *meta])}, units):\n"
-        "    for unit in range(cuda.grid(1), units, cuda.gridsize(1)):\n"
-        f"        {run.__name__}({tuples}, unit, unit + 1)\n"
-    )
-
-
-@functools.cache
-def _source_of(function):
-    try:
-        return inspect.getsource(function)
-    except OSError as error:
-        raise KernelError(f"loops: no source of {function.__module__}: {error}") from error
-
-
-class _Found:
-    """What a kernel reaches: constants, and functions before those that call them."""
-
-    def __init__(self, meanings: Mapping[str, Word]):
-        self.meanings = meanings
-        self.constants: dict[str, object] = {}
-        self.aliases: dict[str, str] = {}
-        self.sources: dict[Callable, str] = {}
-
-    def add(self, function):
-        if function in self.sources:
-            return
-        for name in function.__code__.co_names:
-            value = self.meanings[name] if name in _WORDS else function.__globals__.get(name)
-            if isinstance(value, types.FunctionType) and value.__module__.startswith(_HOMES):
-                self.add(value)
-                if value.__name__ != name:
-                    self.aliases[name] = value.__name__
-            elif name in _WORDS or type(value) is int:
-                self.constants[name] = value
-        self.sources[function] = _source_of(function)
-
-    def text(self, own: str) -> str:
-        """All that was found, then the kernel."""
-        constants = [f"{name} = {value}" for name, value in self.constants.items()]
-        called = self.sources.values()
-        helpers = [f'@cuda.jit(device=True, inline="always")\n{source}' for source in called]
-        aliases = [f"{name} = {meaning}" for name, meaning in self.aliases.items()]
-        return "\n".join([*constants, "", *helpers, *aliases, "", own])
-
 
 # ---------------------------------------------------------------- launches
 
@@ -118,6 +52,16 @@ class Area(NamedTuple):
 
     dtype: str
     argument: Argument
+
+
+class _Made(NamedTuple):
+    """A launch whose indices have no width yet."""
+
+    text: Callable[[str], str]
+    """Of the width."""
+    arguments: tuple[Area | int, ...]
+    blocks: int
+    block: int
 
 
 class Recipe:
@@ -131,8 +75,10 @@ class Recipe:
             for k, dtype in enumerate(step.dtypes[: len(step.views)])
         ]
         self.status = Area("i64", Argument("status", 0))
-        self.launches: list[Launch] = []
+        self.made: list[_Made] = []
         self.scratch: list[tuple[str, int]] = []
+        self.extents = [span_of(view.shape, view.strides) for view in step.views]
+        """What indices reach, besides numbers that kernels are given and scratch areas."""
 
     def area(self, dtype: str, n: int) -> Area:
         """A scratch area of n elements."""
@@ -141,9 +87,7 @@ class Recipe:
 
     def launch(self, kernel: Callable, *arguments: Area | int, n: int, **meanings: Word) -> None:
         """One thread for each of n things."""
-        self.add(
-            text_of(kernel, tuple(meanings.items())), arguments, -(-n // self.block), self.block
-        )
+        self._add(kernel, arguments, tuple(meanings.items()), -(-n // self.block), self.block)
 
     def run_blocks(
         self, kernel: Callable, *arguments: Area | int, n: int, block: int = 0, **meanings: Word
@@ -151,7 +95,7 @@ class Recipe:
         """One block for each of n things, of fewer threads if `block` says so."""
         block = block or self.block
         words = (("BLOCK", str(block)), *meanings.items())
-        self.add(text_of(kernel, words), arguments, n, block)
+        self._add(kernel, arguments, words, n, block)
 
     def run_loop(
         self,
@@ -166,19 +110,32 @@ class Recipe:
             raise NotImplementedError(
                 f"{self.name}: there is no form of it for GPUs\n  try  .cpu()"
             )
-        source = text_of_loop(run, len(args), len(meta), tuple(meanings.items()))
-        self.add(source, (*args, *meta, units), -(-units // self.block), self.block)
+        words = tuple(meanings.items())
+        text = functools.partial(text_of_loop, run, len(args), len(meta), words)
+        made = _Made(text, (*args, *meta, units), -(-units // self.block), self.block)
+        self.made.append(made)
 
-    def add(self, source: str, arguments: tuple[Area | int, ...], blocks: int, block: int) -> None:
-        """A launch of a text."""
-        parameters = tuple("i64" if isinstance(a, int) else f"{a.dtype}*" for a in arguments)
-        given = tuple(a if isinstance(a, int) else a.argument for a in arguments)
-        function = Function(source, parameters, block)
-        self.launches.append(Launch(function, max(min(blocks, MOST_BLOCKS), 1), given))
+    def _add(self, kernel, arguments, words: Meanings, blocks: int, block: int):
+        n_pointers = sum(isinstance(one, Area) for one in arguments)
+        text = functools.partial(text_of, kernel, n_pointers, words)
+        self.made.append(_Made(text, arguments, blocks, block))
 
     def done(self) -> Launches:
         """The step."""
-        return Launches(tuple(self.launches), tuple(self.scratch))
+        index = index_for([*self.extents, *(n for _, n in self.scratch), *self._numbers()])
+        launches = [_launch(made, index) for made in self.made]
+        return Launches(tuple(launches), tuple(self.scratch))
+
+    def _numbers(self):
+        """Those that kernels are given."""
+        return (one for made in self.made for one in made.arguments if isinstance(one, int))
+
+
+def _launch(made: _Made, index: str) -> Launch:
+    parameters = [index if isinstance(a, int) else f"{a.dtype}*" for a in made.arguments]
+    given = [a if isinstance(a, int) else a.argument for a in made.arguments]
+    function = Function(made.text(index), tuple(parameters), made.block)
+    return Launch(function, max(min(made.blocks, MOST_BLOCKS), 1), tuple(given))
 
 
 def number_of(dtype: str) -> str:

@@ -17,6 +17,9 @@ cuda: Any = None
 int64: Any = None
 """A number as an int64."""
 
+index: Any = None
+"""A number as an index: an int32, or an int64 where there are more elements (indices.py)."""
+
 BLOCK: int = 0
 """Threads of a block."""
 
@@ -61,9 +64,6 @@ LEFT: int = 0
 RIGHT: int = 0
 OWN: int = 0
 """Numbers in the tiles of both operands, and in what one thread computes."""
-
-count: Any = None
-"""A number as an unsigned one that is as wide as needed."""
 
 left_at: Any = None
 right_at: Any = None

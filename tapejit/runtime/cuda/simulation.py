@@ -16,7 +16,7 @@ that a card forgives, or hides, are errors:
 
 Numbers are NumPy's scalars, so float32 rounds as float32 and x / 0 is infinity; `math` and
 `cuda.libdevice` are NumPy's and SciPy's functions.  What is not here: votes, the card's last bits,
-overflow of 32-bit indices.
+overflow of numbers that a text calls int32; what it calls indices is checked.
 
 Start at `Kernel`.
 """
@@ -272,6 +272,20 @@ class Cuda:
         pass
 
 
+def _checked(range_: np.iinfo) -> Callable[[Any], int]:
+    """What makes a number an index of a dtype, which must hold it."""
+    least, largest = range_.min, range_.max
+
+    def index(number):
+        number = int(number)
+        if not least <= number <= largest:
+            raise OverflowError(f"an index of {number}: a text's {range_.dtype} does not hold it")
+        return number
+
+    index.dtype = range_.dtype  # as NumPy asks for it, where it names what an array holds
+    return index
+
+
 class _Turning:
     """An order that is the other one each time."""
 
@@ -291,6 +305,8 @@ class Kernel:
         self.cuda = Cuda()
         scope: dict[str, Any] = {"cuda": self.cuda, "math": _Math(), **WORDS}
         exec(compile(with_waits(function.source), "<kernel of a GPU>", "exec"), scope)
+        if "index" in scope:
+            scope["index"] = _checked(np.iinfo(scope["index"]))
         self.run_thread = scope["kernel"]
         self.does_wait = inspect.isgeneratorfunction(self.run_thread)
         self.block = function.block
