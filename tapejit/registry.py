@@ -116,6 +116,8 @@ class Loop(NamedTuple):
     device: Callable[..., Work | None] | None = None
     """As `alone`, on a GPU, for kernels of codegen/cuda that no function of the CPU's is like:
     `run` is "".  None: as there."""
+    complex: bool = False
+    """Whether its kernels on a GPU take complex numbers too: a CPU's never do."""
     has_status: bool = False
     """Whether it may refuse: it writes something other than 0 to the status, an int64, and
     `evaluate` does the work again, or raises what is to be raised."""

@@ -41,11 +41,6 @@ beta betaln exponent_of gammainc gammainc_slope gammaincc nextafter polygamma tr
 cholesky_info eig eigh eigvals eigvalsh lstsq matrix_exp pinv qr svd svdvals
 refuse bincount poisson unique unique_consecutive
 matmul-int64 matmul-bool
-convolution-bool convolution_input-bool convolution_weight-bool index_combine-bool
-unstrided-bool-2x3-shape=(3,4)
-lerp-complex128 expm1-complex128 log1p-complex128 asin-complex128 acos-complex128 atan-complex128
-asinh-complex128 acosh-complex128 atanh-complex128 prod-complex128 cumprod-complex128
-recurrence-complex128 nonzero-complex128 index_combine-complex128
 cholesky-complex128 cholesky_slope-complex128 solve_triangular-complex128 lu-complex128
 lu_permutation-complex128 lu_solve-complex128 inv-complex128 lu_inverse-complex128 det-complex128
 cofactors-complex128 slogdet-complex128

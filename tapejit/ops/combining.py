@@ -93,7 +93,7 @@ index_combine = operation(
     summary="A tensor with elements multiplied in, or extremes kept, at places [i, j, ...].",
     infer=lambda avals, how: avals[0],
     evaluate=_run,
-    loop=Loop(places.combine_work, has_status=True),
+    loop=Loop(places.combine_work, complex=True, has_status=True),
     attributes=("how",),
     vjp=_vjp,
     jvp=_jvp,

@@ -63,7 +63,7 @@ def _angle_slope(x):
 
 def _run_angle(x):
     if x.dtype.kind == "c":
-        return np.where(np.isnan(x), x.real, np.angle(x)).astype(x.real.dtype)[()]
+        return np.angle(x)
     return np.where(np.isnan(x), x, np.where(x < 0, np.pi, 0.0)).astype(x.dtype)[()]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tapejit.dtypes import DType
 from tapejit.plan import KernelStep, LoopKernel, LoopStep, Node, Output, View
 from tapejit.plan import Operand as Walk
 from tapejit.registry import Kind, Loop, Operand, Work
@@ -31,14 +32,21 @@ def work_of(
     """
     operands = tuple(operands)
     assert kind.op.loop is not None
-    if not (kind.aval.size and kind.aval.dtype.kernel):
-        return None
-    if not all(operand.dtype.kernel and all(operand.shape) for operand in operands):
-        return None
     loop = kind.op.loop
+    if not (kind.aval.size and _memory_dtype(loop, kind.aval.dtype, device)):
+        return None
+    if not all(_memory_dtype(loop, x.dtype, device) and all(x.shape) for x in operands):
+        return None
     work = (loop.alone or loop.work) if alone else loop.work
     work = loop.device or work if device else work
     return work(operands, row_major(kind.aval), **kind.attributes())
+
+
+def _memory_dtype(loop: Loop, dtype: DType, device: bool) -> str | None:
+    """The name that kernels know a dtype by."""
+    if dtype.is_complex and device and loop.complex:
+        return {"complex64": "c64", "complex128": "c128"}[dtype.name]
+    return dtype.kernel
 
 
 def is_loop(work: Work | None, device: bool) -> bool:
@@ -63,9 +71,11 @@ def loop_step(
     """The step for operands that lie at `views`, the result's last."""
     work = work_of(kind, operands, alone, device)
     assert work is not None and kind.op.loop is not None
-    areas = [dtype for dtype, _ in work.scratch] + ["i64"] * kind.op.loop.has_status
-    dtypes = (*(operand.dtype.kernel for operand in operands), kind.aval.dtype.kernel, *areas)
-    return LoopStep(kind, work, dtypes, views)
+    loop = kind.op.loop
+    seen = (*(operand.dtype for operand in operands), kind.aval.dtype)
+    areas = [dtype for dtype, _ in work.scratch] + ["i64"] * loop.has_status
+    dtypes = [name for dtype in seen if (name := _memory_dtype(loop, dtype, device))]
+    return LoopStep(kind, work, (*dtypes, *areas), views)
 
 
 def copy_step(view: View, dtype: str, buffer: int) -> KernelStep:

@@ -45,6 +45,7 @@ class Function(NamedTuple):
     parameters: tuple[str, ...]
     """Of each parameter: "f64", "f32", "i64", "i32" or "bool" with "*" behind it for a pointer;
     "i32" or "i64" for a number.  Elements of "bool*" are uint8, 0 or 1: read `x0[i] != 0`.
+    Loops that take complex numbers have "c64*" and "c128*".
     Elements that are only moved or cast may be "u8*", "u16*", "i8*", "i16*" or "f16*"."""
     block: int
     """Threads of a block."""

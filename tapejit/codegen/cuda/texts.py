@@ -138,9 +138,12 @@ def _launch(made: _Made, index: str) -> Launch:
     return Launch(function, max(min(made.blocks, MOST_BLOCKS), 1), tuple(given))
 
 
+_NUMBERS = {"f32": "float32", "f64": "float64", "c64": "complex64", "c128": "complex128"}
+
+
 def number_of(dtype: str) -> str:
     """What numbers of a memory dtype are computed in."""
-    return {"f32": "float32", "f64": "float64"}.get(dtype, "int64")
+    return _NUMBERS.get(dtype, "int64")
 
 
 def integer_for(n: int) -> str:

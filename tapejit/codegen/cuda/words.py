@@ -24,7 +24,7 @@ BLOCK: int = 0
 """Threads of a block."""
 
 number: Any = None
-"""What is computed in: float32 and float64 stay what they are, all else is int64."""
+"""What is computed in: floats and complex numbers stay what they are, all else is int64."""
 
 combine: Any = None
 """combine(a, b): two numbers as one, associative."""

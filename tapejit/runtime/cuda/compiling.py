@@ -26,13 +26,14 @@ from tapejit.errors import GpuUnavailable, KernelError
 
 WORDS = (
     "float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8",
-    "boolean", "float16",
+    "boolean", "float16", "complex64", "complex128",
 )  # fmt: skip
 """Numba's names of types that texts may use."""
 
 _TYPES = {
     "f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32", "bool": "uint8",
     "u8": "uint8", "u16": "uint16", "i8": "int8", "i16": "int16", "f16": "float16",
+    "c64": "complex64", "c128": "complex128",
 }  # fmt: skip
 _ENTRY = re.compile(r"\.visible \.entry (\w+)\s*\(")
 _COUNTED = re.compile(r"\b(?:_cudapy_\w+|_ZN\w+?)(?=_param_\d+\b|\b)")

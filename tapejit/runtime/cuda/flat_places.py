@@ -27,11 +27,18 @@ ARRAYS = {"index": 1, "index_add": 1, "index_last": 1, "index_put": 2, "index_co
 def is_flattened(kind: Kind, operands: Sequence[Aval]) -> bool:
     """Whether an operation at places has no loop as it is, but has one at flat places."""
     name = kind.op.name
-    if name not in ARRAYS or any(x.dtype.kernel is None or not x.size for x in operands):
+    if name not in ARRAYS or not all(x.size for x in operands):
+        return False
+    if any(x.dtype.kernel is None for x in operands) and not _is_of_complex(kind):
         return False
     if not all(x.dtype.kernel in ("i64", "i32") for x in operands[ARRAYS[name] :]):
         return False
-    return work_of(kind, map(row_major, operands), alone=True) is None
+    return work_of(kind, map(row_major, operands), alone=True, device=True) is None
+
+
+def _is_of_complex(kind):
+    """Whether its loop takes complex numbers; other operations do each part."""
+    return kind.aval.dtype.is_complex and kind.op.loop.complex
 
 
 def at_flat_places(kind: Kind, *operands: Ref) -> Ref:

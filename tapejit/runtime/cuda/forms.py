@@ -2,8 +2,8 @@
 
     convolutions    of many channels as matrix products: windows are copied into a matrix (im2col),
                     which costs their memory and leaves all multiplications to a library
-    narrow dtypes   float16 in float32 and short integers in int32, cast before and behind: kernels
-                    do not take them, and the result is the same
+    narrow dtypes   float16 in float32, short integers and at times truth values in int32, cast
+                    before and behind: kernels do not take them, and the result is the same
     places          of several indices as one (flat_places.py)
     others          isinf of integers, argmax of one number
 
@@ -41,12 +41,18 @@ def formed(program: Program, has_blas: Callable[[], bool] = lambda: True) -> Pro
 
     has_blas  whether a library does matrix products; asked where it matters, since that starts it
     """
+    found = _formed(program, has_blas)
+    apart = paired(found)
+    return found if apart is found else _formed(apart, has_blas)
+
+
+def _formed(program, has_blas):
     tape = program.tape
     kinds = [tape.kind(row) for row in range(len(tape))]
     avals = [[kinds[x].aval for x in tape.operands(row)] for row in range(len(tape))]
     forms = [_form_of(kind, given, has_blas) for kind, given in zip(kinds, avals, strict=True)]
     if not any(forms):
-        return paired(program)
+        return program
     builder, refs = Builder(), []
     for row, (kind, form) in enumerate(zip(kinds, forms, strict=True)):
         operands = [refs[x] for x in tape.operands(row)]
@@ -58,19 +64,19 @@ def formed(program: Program, has_blas: Callable[[], bool] = lambda: True) -> Pro
     inputs, outputs = (
         [refs[row].row for row in rows] for rows in (program.inputs, program.outputs)
     )
-    return paired(Program(builder.tape, inputs, outputs))
+    return Program(builder.tape, inputs, outputs)
 
 
 def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
     """(kind, *operands) -> the result; None for what stays as it is."""
-    name, family = kind.op.name, kind.op.family
+    name = kind.op.name
     if not kind.aval.size or not operands:
         return None
     if name in CONVOLUTIONS and _is_product(kind, operands) and has_blas():
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
     if name in spectra.FORMS and spectra.has_form(kind, operands[0].shape) and has_blas():
         return lambda kind, x: spectra.FORMS[name](kind, x, **kind.attributes())
-    if family in WIDENED and any(x.dtype in WIDE for x in (*operands, kind.aval)):
+    if any(_wide(kind.op, x.dtype) for x in (*operands, kind.aval)):
         return _widened
     if is_flattened(kind, operands):
         return at_flat_places
@@ -88,13 +94,31 @@ def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
 WIDE = {
     dtypes.float16: "float32", dtypes.int16: "int32", dtypes.int8: "int32", dtypes.uint8: "int32"
 }  # fmt: skip
-WIDENED = ("elementwise", "reduction", "scan", "rows", "indexing", "pooling")
+WIDENED = (
+    "elementwise", "reduction", "scan", "rows", "indexing", "pooling", "convolution"
+)  # fmt: skip
 """Families that compute, or choose: the others take elements elsewhere, or have their own forms."""
+
+
+COUNTED = {
+    "convolution", "convolution_input", "convolution_weight", "unstrided", "index_combine", "clamp",
+    "step", "heaviside", "relu", "sign", "floor", "ceil", "trunc", "round",
+}  # fmt: skip
+"""What takes truth values as 0 and 1; what is not 0 in the end is true."""
+
+
+def _wide(op, dtype):
+    """What an operation computes in, in the place of this dtype; None where it may stay."""
+    if dtype is dtypes.bool_:
+        return "int32" if op.name in COUNTED else None
+    return WIDE.get(dtype) if op.family in WIDENED or op.name == "unstrided" else None
 
 
 def _widened(kind, *operands):
     """In a dtype that kernels take; the result is rounded, or wraps around, once."""
-    wide = [cast(x, dtype=WIDE[x.dtype]) if x.dtype in WIDE else x for x in operands]
+    wide = [
+        x if (dtype := _wide(kind.op, x.dtype)) is None else cast(x, dtype=dtype) for x in operands
+    ]
     result = kind.op(*wide, **kind.attributes())
     form = _form_of(result.builder.tape.kind(result.row), [x.aval for x in wide])
     if form is not None:  # isinf of short integers

@@ -9,7 +9,7 @@ import numpy as np
 from tapejit.codegen.cuda.launches import Launches
 from tapejit.runtime.cuda.machine import Machine
 
-BYTES = {"bool": 1, "i32": 4, "f32": 4, "i64": 8, "f64": 8}
+BYTES = {"bool": 1, "i32": 4, "f32": 4, "i64": 8, "f64": 8, "c64": 8, "c128": 16}
 
 
 def run_launches(machine: Machine, step: Launches, addresses: Sequence[int]) -> None:

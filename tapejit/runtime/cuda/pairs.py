@@ -6,8 +6,9 @@
     joined  inputs, outputs, operands of matrix products, and what is only moved
 
 Parts are taken from an array and joined again by copies (steps.py), at the ends of what is computed
-between; there everything is real, and fuses.  What has no rule here stays as it was, and has no
-form.  Sources: Smith 1962 (division); Kahan 1987, Branch cuts (square root).
+between; there everything is real, and fuses.  Functions of numbers are in pair_functions.py.  What
+has no rule here stays as it was: loops that take complex numbers (registry.Loop), libraries' calls,
+and what has no form.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from tapejit.build import Builder, Ref
 from tapejit.dtypes import named
 from tapejit.registry import OPS, Kind
+from tapejit.runtime.cuda.pair_functions import FUNCTIONS
 from tapejit.shapes import aval
 from tapejit.tape import Program
 
@@ -129,86 +131,14 @@ def _rule(function: Callable) -> Callable:
     return rule
 
 
-def _mul(p, q):
-    (a, b), (c, d) = p, q
-    return a * c - b * d, a * d + b * c
+def _truth(x: Value) -> Ref:
+    """Whether elements are not 0."""
+    return OPS["logical_or"](*(OPS["ne"](part, 0.0) for part in x.parts))
 
 
-def _div(p, q):
-    """Scaled by the larger part of the divisor."""
-    (a, b), (c, d) = p, q
-    is_wide = OPS["abs"](c) >= OPS["abs"](d)
-    large, small = OPS["where"](is_wide, c, d), OPS["where"](is_wide, d, c)
-    ratio = small / large
-    scale = large + small * ratio
-    wide = ((a + b * ratio) / scale, (b - a * ratio) / scale)
-    tall = ((a * ratio + b) / scale, (b * ratio - a) / scale)
-    return tuple([OPS["where"](is_wide, x, y) for x, y in zip(wide, tall, strict=True)])
-
-
-def _one(x):
-    return x.builder.literal(1, aval((), x.dtype, x.aval.device))
-
-
-def _reciprocal(p):
-    return _div((_one(p[0]), 0.0 * _one(p[0])), p)
-
-
-def _exp(p):
-    a, b = p
-    size = OPS["exp"](a)
-    return size * OPS["cos"](b), OPS["where"](OPS["eq"](b, 0.0), b, size * OPS["sin"](b))
-
-
-def _log(p):
-    a, b = p
-    return OPS["log"](OPS["hypot"](a, b)), OPS["atan2"](b, a)
-
-
-def _sqrt(p):
-    """The root of the size and the real part, without cancellation."""
-    a, b = p
-    root = OPS["sqrt"](0.5 * (OPS["hypot"](a, b) + OPS["abs"](a)))
-    other = OPS["where"](OPS["eq"](root, 0.0), 0.0 * b, 0.5 * b / root)
-    is_right = a >= 0.0
-    turned = OPS["copysign"](root, b)
-    return OPS["where"](is_right, root, OPS["abs"](other)), OPS["where"](is_right, other, turned)
-
-
-def _pow(p, q):
-    """0 to the power of 0 is 1, to other powers 0."""
-    a, b = _exp(_mul(q, _log(p)))
-    of_zero = OPS["logical_and"](OPS["eq"](p[0], 0.0), OPS["eq"](p[1], 0.0))
-    by_zero = OPS["logical_and"](OPS["eq"](q[0], 0.0), OPS["eq"](q[1], 0.0))
-    at_zero = OPS["where"](by_zero, _one(p[0]), 0.0 * _one(p[0]))
-    return OPS["where"](of_zero, at_zero, a), OPS["where"](of_zero, 0.0, b)
-
-
-def _tanh(p):
-    """From tanh of the one and tan of the other part: nothing overflows."""
-    t, v = OPS["tanh"](p[0]), OPS["tan"](p[1])
-    scale, slope = 1.0 + t * t * v * v, OPS["reciprocal"](OPS["cosh"](p[0]))
-    return t * (1.0 + v * v) / scale, v * slope * slope / scale
-
-
-def _tan(p):
-    re, im = _tanh((-p[1], p[0]))
-    return im, -re
-
-
-def _sigmoid(p):
-    a, b = _exp((-p[0], -p[1]))
-    return _reciprocal((1.0 + a, b))
-
-
-def _scaled(function: Callable, factor: float) -> Callable:
-    return _rule(lambda p: tuple([factor * x for x in function(p)]))
-
-
-def _some(kind, x):
-    """any and all, of what is not 0."""
-    is_set = OPS["logical_or"](*(OPS["ne"](part, 0.0) for part in x.parts))
-    return Value(kind.op(is_set, **kind.attributes()))
+def _of_truths(kind, *operands):
+    """What asks of each element only whether it is 0."""
+    return Value(kind.op(*map(_truth, operands), **kind.attributes()))
 
 
 def _where(kind, condition, x, y):
@@ -219,7 +149,7 @@ def _where(kind, condition, x, y):
 def _cast(kind, x):
     dtype = kind.aval.dtype
     if dtype.name == "bool":
-        return Value(OPS["logical_or"](*(OPS["ne"](part, 0.0) for part in x.parts)))
+        return Value(_truth(x))
     to = dtype.to_real().name
     a, b = (part if part.dtype is named(to) else OPS["cast"](part, dtype=to) for part in x.parts)
     if not dtype.is_complex:
@@ -245,42 +175,54 @@ def _complex(kind, x, y):
     return Value(None, (parts[0], parts[1]))
 
 
-RULES: dict[str, Callable[..., Value]] = {
-    "add": _rule(lambda p, q: (p[0] + q[0], p[1] + q[1])),
-    "sub": _rule(lambda p, q: (p[0] - q[0], p[1] - q[1])),
-    "mul": _rule(_mul),
-    "div": _rule(_div),
-    "neg": _rule(lambda p: (-p[0], -p[1])),
-    "conj": _rule(lambda p: (p[0], -p[1])),
-    "square": _rule(lambda p: (p[0] * p[0] - p[1] * p[1], 2.0 * p[0] * p[1])),
-    "reciprocal": _rule(_reciprocal),
-    "abs": _rule(lambda p: OPS["hypot"](*p)),
-    "angle": _rule(lambda p: OPS["atan2"](p[1], p[0])),
-    "exp": _rule(_exp),
-    "log": _rule(_log),
-    "sqrt": _rule(_sqrt),
-    "rsqrt": _rule(lambda p: _reciprocal(_sqrt(p))),
-    "sin": _rule(lambda p: (
-        OPS["sin"](p[0]) * OPS["cosh"](p[1]), OPS["cos"](p[0]) * OPS["sinh"](p[1])
-    )),
-    "cos": _rule(lambda p: (
-        OPS["cos"](p[0]) * OPS["cosh"](p[1]), -OPS["sin"](p[0]) * OPS["sinh"](p[1])
-    )),
-    "sinh": _rule(lambda p: (
-        OPS["sinh"](p[0]) * OPS["cos"](p[1]), OPS["cosh"](p[0]) * OPS["sin"](p[1])
-    )),
-    "cosh": _rule(lambda p: (
-        OPS["cosh"](p[0]) * OPS["cos"](p[1]), OPS["sinh"](p[0]) * OPS["sin"](p[1])
-    )),
-    "exp2": _rule(lambda p: _exp((math.log(2.0) * p[0], math.log(2.0) * p[1]))),
-    "log2": _scaled(_log, 1.0 / math.log(2.0)),
-    "log10": _scaled(_log, 1.0 / math.log(10.0)),
-    "pow": _rule(_pow),
-    "tan": _rule(_tan),
-    "tanh": _rule(_tanh),
-    "sigmoid": _rule(_sigmoid),
-    "any": _some,
-    "all": _some,
+def _prod(kind, x):
+    """Products of halves, and of their halves: as many kernels as the length has digits."""
+    axes = kind.attributes()["axes"]
+    order = (*(a for a in range(x.parts[0].ndim) if a not in axes), *axes)
+    lines = []
+    for part in x.parts:
+        line = OPS["permute"](part, axes=order)
+        kept = line.shape[: len(order) - len(axes)]
+        n = math.prod(line.shape[len(kept) :])
+        lines.append(OPS["reshape"](line, shape=(*kept, n)))
+    if not n:
+        one = kind.op(x.parts[0], **kind.attributes())
+        return Value(None, (one, 0.0 * one))
+    re, im = _product_along(lines, n)
+    return Value(None, tuple(OPS["reshape"](y, shape=kind.aval.shape) for y in (re, im)))
+
+
+def _product_along(p, n):
+    """The product of the last axis' n numbers."""
+
+    def cut(start, length):
+        return tuple(_last(x, start, length) for x in p)
+
+    left = []
+    while n > 1:
+        if n % 2:
+            left.append(cut(n - 1, 1))
+        n //= 2
+        p = FUNCTIONS["mul"](cut(0, n), cut(n, n))
+    for rest in left:
+        p = FUNCTIONS["mul"](p, rest)
+    return p
+
+
+def _last(x, start, length):
+    """A part of the last axis."""
+    starts, lengths = (0,) * (x.ndim - 1), x.shape[:-1]
+    return OPS["slice"](x, starts=(*starts, start), lengths=(*lengths, length), steps=(1,) * x.ndim)
+
+
+RULES: dict[str, Callable[..., Value]] = {name: _rule(f) for name, f in FUNCTIONS.items()} | {
+    "any": _of_truths,
+    "all": _of_truths,
+    "nonzero": _of_truths,
+    "logical_and": _of_truths,
+    "logical_or": _of_truths,
+    "logical_xor": _of_truths,
+    "logical_not": _of_truths,
     "eq": _rule(lambda p, q: OPS["logical_and"](OPS["eq"](p[0], q[0]), OPS["eq"](p[1], q[1]))),
     "ne": _rule(lambda p, q: OPS["logical_or"](OPS["ne"](p[0], q[0]), OPS["ne"](p[1], q[1]))),
     "isnan": _of_both("isnan", "logical_or"),
@@ -291,5 +233,6 @@ RULES: dict[str, Callable[..., Value]] = {
     "real": _rule(lambda p: p[0]),
     "imag": _rule(lambda p: p[1]),
     "complex": _complex,
-}  # fmt: skip
+    "prod": _prod,
+}
 """(kind, *operands) -> the result."""

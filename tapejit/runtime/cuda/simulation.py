@@ -40,12 +40,14 @@ from tapejit.runtime.cuda.warps import WARP, run_warp, with_waits
 DTYPES = {
     "f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.uint8,
     "u8": np.uint8, "u16": np.uint16, "i8": np.int8, "i16": np.int16, "f16": np.float16,
+    "c64": np.complex64, "c128": np.complex128,
 }  # fmt: skip
 WORDS = {
     "float64": np.float64, "float32": np.float32, "float16": np.float16,
     "int64": np.int64, "int32": np.int32,
     "uint64": np.uint64, "uint32": np.uint32, "int16": np.int16, "uint16": np.uint16,
     "int8": np.int8, "uint8": np.uint8, "boolean": np.bool_,
+    "complex64": np.complex64, "complex128": np.complex128,
 }  # fmt: skip
 """Numba's types, by the names that a text knows them by."""
 
