@@ -48,7 +48,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _TOUCH_AFTER_S = 24 * 3600  # an entry in use gets a new date once a day, not at every read
 _STALE_AFTER_S = 3600  # a temporary file this old was left by a process that died
 
-# ------------------------------------------------------------------------------------ the frame
+# ---------------------------------------------------------------- the frame
 
 
 def frame(key: str, payload: bytes) -> bytes:
@@ -76,7 +76,7 @@ def _is_head(key: str, head: bytes, size: int) -> bool:
     return n_key == len(key) and size == _HEAD_BYTES + n_key + n_payload
 
 
-# -------------------------------------------------------------------------------- the directory
+# ---------------------------------------------------------------- the directory
 
 
 def default_directory() -> Path:
@@ -130,7 +130,7 @@ def _warn_once(directory: Path, error: Exception):
         )
 
 
-# ------------------------------------------------------------------------------------ the writer
+# ---------------------------------------------------------------- the writer
 
 
 class _Writer:
@@ -186,7 +186,7 @@ _WRITER = _Writer()
 atexit.register(_WRITER.flush)
 
 
-# ------------------------------------------------------------------------------------ the store
+# ---------------------------------------------------------------- the store
 
 
 class ObjectStore:

@@ -50,7 +50,7 @@ __all__ = [
 
 OutOfMemoryError = OutOfMemory
 
-# ------------------------------------------------------------------------------------ devices
+# ---------------------------------------------------------------- devices
 
 
 def is_available() -> bool:
@@ -199,7 +199,7 @@ def _machine(device: int | str | Device | None) -> Machine:
     return machine(_index(device))
 
 
-# ------------------------------------------------------------------------------------ memory
+# ---------------------------------------------------------------- memory
 
 
 def memory_allocated(device: int | str | Device | None = None) -> int:
@@ -272,7 +272,7 @@ def mem_get_info(device: int | str | Device | None = None) -> tuple[int, int]:
     return use.free, use.total
 
 
-# ------------------------------------------------------------------------------------ streams
+# ---------------------------------------------------------------- streams
 
 
 class Stream:

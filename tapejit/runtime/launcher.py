@@ -53,7 +53,7 @@ ndarray's data pointer the first thing after it."""
 
 _METH_FASTCALL = 0x0080
 
-# ---------------------------------------------------------------------------- cells and records
+# ---------------------------------------------------------------- cells and records
 
 LONG = 1
 """A flag: the step takes long enough to give the GIL away meanwhile, and perhaps for threads."""
@@ -127,7 +127,7 @@ def record_for(
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------------- running, in IR
+# ---------------------------------------------------------------- running, in IR
 
 _FIELDS = f"""\
   %cell = load ptr, ptr %record
@@ -223,7 +223,7 @@ def _long_run():
     return native.compile_cached(pool.text() + _LONG_TEXT, exports, imports, tier=1)
 
 
-# ---------------------------------------------------------------------------- the entry, in IR
+# ---------------------------------------------------------------- the entry, in IR
 
 _ENTRY = r"""
 @Ndarray = external global i8
@@ -294,7 +294,7 @@ def _entry_text() -> str:
     return RUN_TEXT + text
 
 
-# ------------------------------------------------------------------------- the entry, compiled
+# ---------------------------------------------------------------- the entry, compiled
 
 
 class _MethodDef(ctypes.Structure):
@@ -348,7 +348,7 @@ def _new_launcher() -> Callable[[object], Callable]:
     return builtins_of(library, "launch", "Run one kernel on arrays.")
 
 
-# ----------------------------------------------------------------------------------- launchers
+# ---------------------------------------------------------------- launchers
 
 
 def make_launcher(record: Record) -> Callable[..., None]:

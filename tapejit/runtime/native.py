@@ -97,7 +97,7 @@ class NativeLibrary:
             self._tracker.close()
 
 
-# ------------------------------------------------------------------------------------- the host
+# ---------------------------------------------------------------- the host
 
 
 @once
@@ -172,7 +172,7 @@ def machine(target: Host, tier: int):
         )
 
 
-# ------------------------------------------------------------------------------ text to object
+# ---------------------------------------------------------------- text to object
 
 
 def compile_object(
@@ -299,7 +299,7 @@ def _first_lines(error: Exception, count: int = 4) -> str:
     return "\n  ".join(line[:300] for line in lines[:count])
 
 
-# ----------------------------------------------------------------------------- object to memory
+# ---------------------------------------------------------------- object to memory
 
 
 class _Linker:
@@ -355,7 +355,7 @@ def python_addresses(*names: str) -> dict[str, int]:
     return {name: ctypes.cast(f, ctypes.c_void_p).value or 0 for name, f in functions}
 
 
-# -------------------------------------------------------------------------------- through disk
+# ---------------------------------------------------------------- through disk
 
 
 def content_key(ir_text: str, tier: int = 0) -> str:

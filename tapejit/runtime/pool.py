@@ -37,7 +37,7 @@ from tapejit.errors import ConfigError
 from tapejit.locks import once
 from tapejit.runtime.native import python_addresses
 
-# ---------------------------------------------------------------------------- the state
+# ---------------------------------------------------------------- the state
 
 MAX_THREADS = 256
 
@@ -56,7 +56,7 @@ _PLACES = {
     "started": 384, "limit": 392, "ask": 400, "done": 408,  # workers, threads, Numba's number, lock
 }  # fmt: skip
 
-# ---------------------------------------------------------------------------- the pool, in IR
+# ---------------------------------------------------------------- the pool, in IR
 
 # what a waiting loop tells the processor; intrinsics, since inline assembly needs a parser
 _X86, _ARM = "@llvm.x86.sse2.pause()", "@llvm.aarch64.hint(i32 1)"
@@ -340,7 +340,7 @@ def text() -> str:
     return filled
 
 
-# ---------------------------------------------------------------------------- the pool, in Python
+# ---------------------------------------------------------------- the pool, in Python
 
 
 class _State:
@@ -436,7 +436,7 @@ def imports() -> dict[str, int]:
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------------- for people
+# ---------------------------------------------------------------- for people
 
 
 def set_num_threads(n: int) -> None:

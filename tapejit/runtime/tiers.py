@@ -72,7 +72,7 @@ def _size(kernel):
     return sum([len(loop.nodes) for loop in kernel.loops])
 
 
-# ---------------------------------------------------------------------------- the text
+# ---------------------------------------------------------------- the text
 
 
 def emit(kernel: LoopKernel | RowKernel) -> tuple[str, LoopText, bool]:
@@ -100,7 +100,7 @@ def emit(kernel: LoopKernel | RowKernel) -> tuple[str, LoopText, bool]:
     return "\n".join([*lines, ""]), text, True
 
 
-# ---------------------------------------------------------------------------- from tier 0 to 1
+# ---------------------------------------------------------------- from tier 0 to 1
 
 _COMPILING = Lock()
 """The background thread, and whoever calls `promote` besides, compile one at a time."""

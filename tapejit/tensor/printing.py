@@ -42,7 +42,7 @@ LARGEST_PLAIN = 1.0e8
 SMALLEST_PLAIN = 1.0e-4
 
 
-# ---- options -----------------------------------------------------------------------------------
+# ---------------------------------------------------------------- options
 
 
 @dataclass
@@ -110,7 +110,7 @@ def set_printoptions(
     _options.sci_mode = sci_mode
 
 
-# ---- one element -------------------------------------------------------------------------------
+# ---------------------------------------------------------------- one element
 
 
 def _float_style(values: np.ndarray) -> tuple[Callable[[float], str], int]:
@@ -172,7 +172,7 @@ def _write_complex(picked: np.ndarray) -> tuple[list[str], int]:
     return texts, width + other + 1
 
 
-# ---- rows --------------------------------------------------------------------------------------
+# ---------------------------------------------------------------- rows
 
 
 def _pick(array: np.ndarray, edge: int) -> np.ndarray:
@@ -236,7 +236,7 @@ def _add_suffixes(body: str, suffixes: list[str]) -> str:
     return text + ")"
 
 
-# ---- the doors ---------------------------------------------------------------------------------
+# ---------------------------------------------------------------- the doors
 
 
 def format_tensor(

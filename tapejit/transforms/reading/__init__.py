@@ -5,6 +5,7 @@ calls      what each kind of call may read
 contents   deep snapshots of lists, dicts, objects; methods by name
 ledger     the shared state of one analysis
 frames     the abstract machine that walks bytecode
+values     what it knows of each value: fresh, captured, or exactly this object
 guards     the checks, compiled into one small function
 snapshot   leaves and shallow records
 trust      lists of pure, impure and writing names

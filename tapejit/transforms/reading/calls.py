@@ -19,16 +19,7 @@ import numpy as np
 from tapejit.errors import TraceError
 from tapejit.numba_code.names import python_body
 from tapejit.transforms.reading import snapshot, trust
-from tapejit.transforms.reading.frames import (
-    FRESH,
-    HOLDS,
-    PART,
-    VIEWER,
-    Frame,
-    Inner,
-    Known,
-    NotUnderstood,
-)
+from tapejit.transforms.reading.frames import Frame, NotUnderstood
 from tapejit.transforms.reading.ledger import (
     C_FUNCTIONS,
     RULES,
@@ -37,6 +28,7 @@ from tapejit.transforms.reading.ledger import (
     find_in_classes,
 )
 from tapejit.transforms.reading.snapshot import MISSING, is_leaf
+from tapejit.transforms.reading.values import FRESH, HOLDS, PART, VIEWER, Inner, Known
 
 MAX_FRAMES = 2_000
 CACHED = type(functools.lru_cache(abs))
@@ -45,7 +37,7 @@ CACHED = type(functools.lru_cache(abs))
 class Calls(Ledger):
     """The part of the analyst that follows calls."""
 
-    # ---- calls -----------------------------------------------------------------------------
+    # ------------------------------------------------------------ calls
 
     def call(self, callee, args, keywords, frame, missing=PART):
         """What a call returns; `args` None: unknown arguments, each `missing`."""
@@ -311,7 +303,7 @@ class Calls(Ledger):
             self.add_class(cls, rank, made=rank is not PART)
         return rank
 
-    # ---- Python functions ------------------------------------------------------------------
+    # ------------------------------------------------------------ Python functions
 
     def run_function(self, function, label, args, keywords, missing, owner=None):
         """Walk through a Python function; returns what it may return."""

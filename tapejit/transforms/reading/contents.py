@@ -20,7 +20,6 @@ import numpy as np
 
 from tapejit.numba_code.names import python_body
 from tapejit.transforms.reading import snapshot, trust
-from tapejit.transforms.reading.frames import FRESH, HOLDS, PART, Known
 from tapejit.transforms.reading.ledger import (
     C_FUNCTIONS,
     RULES,
@@ -31,6 +30,7 @@ from tapejit.transforms.reading.ledger import (
 )
 from tapejit.transforms.reading.snapshot import MISSING, is_leaf
 from tapejit.transforms.reading.trust import words
+from tapejit.transforms.reading.values import FRESH, HOLDS, PART, Known
 
 MAX_NODES = 10_000
 
@@ -54,7 +54,7 @@ MAKERS = frozenset(["__init__", "__new__", "__post_init__"])
 class Contents(Ledger):
     """The part of the analyst that looks into captured objects."""
 
-    # ---- classes whose instances are about -------------------------------------------------
+    # ------------------------------------------------------------ classes whose instances are about
 
     def add_class(self, cls, rank, made=False):
         """Methods of this class, by the names the code uses, may run on something of this rank."""
@@ -101,7 +101,7 @@ class Contents(Ledger):
             else:
                 self.visit(function, label)
 
-    # ---- deep snapshots --------------------------------------------------------------------
+    # ------------------------------------------------------------ deep snapshots
 
     def escape(self, known, frame):
         """A captured object goes where the walk cannot follow: everything in it may be read."""

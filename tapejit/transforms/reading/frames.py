@@ -1,16 +1,8 @@
 """Walking through one code object's bytecode, following where captured values go.
 
-An abstract machine: it runs every instruction of every path on *abstract values* and tells its
-`analyst` (`reads.Analyst`) what is loaded, called and written.  An abstract value is one of
-
-    FRESH       made in this run, an argument, or immutable: nothing to guard
-    HOLDS       a container made in this run that may hold captured objects
-    PART        a captured object, or one inside a captured object; its deep snapshot is guarded
-    Known(v)    exactly this captured object, reached by a guarded path
-
-`Known` is what keeps guards narrow: `cfg.model.lr` guards three steps of a path instead of all of
-`cfg`, also through locals (`m = cfg.model`) and `self`.  Where a `Known` goes out of sight it
-*escapes*: the analyst takes a deep snapshot of it.
+An abstract machine: it runs every instruction of every path on abstract values (values.py) and
+tells its `analyst` (`reads.Analyst`) what is loaded, called and written.  Where a `Known` goes out
+of sight it *escapes*: the analyst takes a deep snapshot of it.
 
 Start at `Frame.run`; `SIMPLE` is the table of instructions that only move values.  Locals are
 flow-insensitive (one value per name, joined over all stores), the stack is followed exactly;
@@ -25,10 +17,21 @@ import sys
 from functools import lru_cache
 from operator import attrgetter
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 from tapejit.transforms.reading.snapshot import is_leaf
 from tapejit.transforms.reading.trust import MUTATORS, VIEWERS, words
+from tapejit.transforms.reading.values import (
+    FRESH,
+    HOLDS,
+    NULL,
+    PART,
+    VIEWER,
+    Inner,
+    Known,
+    Local,
+    Mark,
+)
 
 NEW_CALLS = sys.version_info >= (3, 13)  # callable below its self slot, not above
 MAX_PASSES = 30
@@ -38,56 +41,7 @@ class NotUnderstood(Exception):
     """The code does something that this analysis cannot follow; the text says what."""
 
 
-# ---- abstract values ---------------------------------------------------------------------------
-
-
-class Mark:
-    """FRESH, HOLDS, PART and NULL: values of which only the rank matters."""
-
-    def __init__(self, name, rank):
-        self.name, self.rank = name, rank
-
-    def __repr__(self):
-        return self.name
-
-
-NULL = Mark("NULL", 0)
-FRESH = Mark("FRESH", 0)
-HOLDS = Mark("HOLDS", 1)
-PART = Mark("PART", 2)
-VIEWER = Mark("VIEWER", 2)  # a method of a PART that gives out what is inside
-
-
-class Known:
-    """Exactly this object; `label` says how the code got to it."""
-
-    def __init__(self, value, label):
-        self.value, self.label = value, label
-
-    def __repr__(self):
-        return f"Known({self.label})"
-
-
-class Inner(Mark):
-    """A function made in this run, of code nested in the function's own; fresh, but followed."""
-
-    def __init__(self, code, owner):
-        super().__init__(f"Inner({code.co_name})", 0)
-        self.code, self.owner = code, owner
-        self.result: Any = FRESH
-        n = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 12) * 2
-        # where it is called out of sight, a def's parameters are taken for fresh; a lambda's or
-        # comprehension's may be elements of captured lists (map, sorted, for ... in self.layers)
-        start = PART if code.co_name.startswith("<") else FRESH
-        self.parameters = dict.fromkeys(code.co_varnames[:n], start)
-        self.called = False
-
-
-class Local(NamedTuple):
-    """A variable shared between a function and those nested in it: its cell is new in each run."""
-
-    name: str
-    owner: Any  # a Frame
+# ---------------------------------------------------------------- instructions
 
 
 @lru_cache(maxsize=512)  # 17 KB each, and it keeps functions' code alive
@@ -146,7 +100,7 @@ def _goes_back(step) -> bool:
     return "BACKWARD" in step.opname
 
 
-# ---- the machine -------------------------------------------------------------------------------
+# ---------------------------------------------------------------- the machine
 
 
 class Frame:
@@ -266,7 +220,7 @@ class Frame:
         """A new container of these."""
         return FRESH if self.worst(values) is FRESH else HOLDS
 
-    # ---- one instruction -----------------------------------------------------------------------
+    # ------------------------------------------------------------ one instruction
 
     def step(self, ins, stack):
         name = ins.opname
@@ -327,7 +281,7 @@ class Frame:
         stack.append(NULL)
         return stack
 
-    # ---- names ---------------------------------------------------------------------------------
+    # ------------------------------------------------------------ names
 
     def do_LOAD_CONST(self, ins, stack):
         value = ins.argval
@@ -425,7 +379,7 @@ class Frame:
         self.fail(f"deletes the global '{ins.argval}'")
         return stack
 
-    # ---- attributes and items ------------------------------------------------------------------
+    # ------------------------------------------------------------ attributes and items
 
     def attribute(self, base, name):
         """What `base.name` is."""
@@ -536,7 +490,7 @@ class Frame:
         stack.append(self.worst([names, cls, subject]))
         return stack
 
-    # ---- building ------------------------------------------------------------------------------
+    # ------------------------------------------------------------ building
 
     def build(self, stack, count):
         popped = [stack.pop() for _ in range(count)]
@@ -597,7 +551,7 @@ class Frame:
         stack.append(self.holder([left, right]))
         return stack
 
-    # ---- functions and calls -------------------------------------------------------------------
+    # ------------------------------------------------------------ functions and calls
 
     def do_MAKE_FUNCTION(self, ins, stack):
         code = stack.pop()

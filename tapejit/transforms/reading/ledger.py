@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from tapejit.transforms.reading import trust
-from tapejit.transforms.reading.frames import FRESH, Frame, Known
+from tapejit.transforms.reading.frames import Frame
 from tapejit.transforms.reading.guards import Check
 from tapejit.transforms.reading.snapshot import MISSING, is_leaf
+from tapejit.transforms.reading.values import FRESH, Known
 
 C_FUNCTIONS = (
     types.BuiltinFunctionType,

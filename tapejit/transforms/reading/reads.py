@@ -35,10 +35,11 @@ import numpy as np
 from tapejit.transforms.reading import snapshot, trust
 from tapejit.transforms.reading.calls import Calls
 from tapejit.transforms.reading.contents import Contents
-from tapejit.transforms.reading.frames import FRESH, PART, VIEWER, Known, NotUnderstood
+from tapejit.transforms.reading.frames import NotUnderstood
 from tapejit.transforms.reading.guards import Guards
 from tapejit.transforms.reading.ledger import C_FUNCTIONS, RULES, find_in_classes
 from tapejit.transforms.reading.snapshot import MISSING, is_leaf
+from tapejit.transforms.reading.values import FRESH, PART, VIEWER, Known
 
 
 def take(function, is_tensor, array_of=None, contents=True) -> Guards:
@@ -75,7 +76,7 @@ class Analyst(Calls, Contents):
         except RecursionError:
             self.fail("functions call each other too deeply to follow")
 
-    # ---- names -----------------------------------------------------------------------------
+    # ------------------------------------------------------------ names
 
     def read_global(self, function, name, frame):
         space, builtin = function.__globals__, function.__builtins__
@@ -118,7 +119,7 @@ class Analyst(Calls, Contents):
             self.fail(f"{frame.place()}: imports {name}")
         return FRESH
 
-    # ---- attributes ------------------------------------------------------------------------
+    # ------------------------------------------------------------ attributes
 
     def read_attribute(self, base, name, frame):
         """`base.name` for a Known base: guarded by the narrowest check that settles it."""
@@ -295,7 +296,7 @@ class Analyst(Calls, Contents):
             self.check(f"{{o}}.{name}", value, got, label)
         return self.known(got, label)
 
-    # ---- items -----------------------------------------------------------------------------
+    # ------------------------------------------------------------ items
 
     def read_item(self, base, key, frame):
         """An element of a captured container: `base[key]`, or any of them if key is None."""

@@ -138,7 +138,7 @@ class _Body:
         line = getattr(node, "lineno", code.co_firstlineno)
         return NotLowered(f"{what}\n  at   {code.co_filename}:{line} ({code.co_name})")
 
-    # ---- statements
+    # ------------------------------------------------------------ statements
 
     def block(self, statements: list, scope: dict) -> Any:
         """What a function's body returns."""
@@ -265,7 +265,7 @@ class _Body:
             self.run(statement.body, scope)
         return _NOTHING
 
-    # ---- expressions
+    # ------------------------------------------------------------ expressions
 
     def value(self, node, scope) -> Any:
         """The value of an expression: a Node, or what Python has for it."""
