@@ -239,3 +239,8 @@ class Plan(NamedTuple):
 def is_total(output: Output) -> bool:
     """Whether an output is a reduction over all axes of its loop."""
     return output.reduce is not None and not output.operand.steps.strip("0")
+
+
+def is_kept_reduction(output: Output) -> bool:
+    """Whether an output is a reduction that has elements: over some axes of its loop."""
+    return output.reduce is not None and not is_total(output)

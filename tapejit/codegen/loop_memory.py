@@ -7,12 +7,13 @@ first.  Names that the loop provides:
                 the tail of a loop moves to a padded buffer; then the loop index of every axis
     %arg3 %s3_0 %n0   data pointer of operand 3, its stride along axis 0, length of axis 0
 
-A bool is an i8 here, 0 or 1; loop_ir.py turns it into an i1 and back.
+A bool is an i8 here, 0 or 1; loop_body.py turns it into an i1 and back.
 """
 
 from __future__ import annotations
 
 from tapejit.codegen.vector_ops import MEMORY, SIZE, memory_vector
+from tapejit.plan import is_total
 
 # ---------------------------------------------------------------- arguments
 
@@ -20,14 +21,6 @@ from tapejit.codegen.vector_ops import MEMORY, SIZE, memory_vector
 def operands_of(kernel):
     """Inputs, then outputs: the order of `args` and of the strides in `meta`."""
     return (*kernel.inputs, *(output.operand for output in kernel.outputs))
-
-
-def is_total(output) -> bool:
-    return output.reduce is not None and "1" not in output.operand.steps.replace("s", "1")
-
-
-def is_kept_reduction(output) -> bool:
-    return output.reduce is not None and not is_total(output)
 
 
 def read_arguments(kernel, numbers=None):
@@ -57,6 +50,16 @@ def _element(name, kind, array, position):
 
 
 # ---------------------------------------------------------------- slots of %state
+
+
+def slot_of_axis(kernel, axis) -> int:
+    """Where the loop index of an axis is, behind base and stride of each operand."""
+    return 2 * len(operands_of(kernel)) + axis
+
+
+def slot_of_count(kernel) -> int:
+    """Where the number of elements along the inner axis is, for users' functions."""
+    return slot_of_axis(kernel, kernel.rank)
 
 
 def load_slot(result, kind, number):

@@ -9,13 +9,9 @@ The order of every sum is fixed here and depends on sizes only, never on threads
 
 from __future__ import annotations
 
-from tapejit.codegen.loop_memory import (
-    is_kept_reduction,
-    is_total,
-    read_arguments,
-)
+from tapejit.codegen.loop_memory import read_arguments
 from tapejit.codegen.vector_ops import MEMORY, combine, memory_vector, neutral
-from tapejit.plan import BLOCK
+from tapejit.plan import BLOCK, is_kept_reduction, is_total
 
 # ---------------------------------------------------------------- combining
 

@@ -39,10 +39,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from tapejit.codegen.loop_memory import is_kept_reduction, is_total
 from tapejit.codegen.row_ir import parameter_places
 from tapejit.codegen.value_text import CONVERSION, Values, tag_of
-from tapejit.plan import BLOCK, LINKED, LoopKernel, RowKernel
+from tapejit.plan import BLOCK, LINKED, LoopKernel, RowKernel, is_kept_reduction, is_total
 
 # ---------------------------------------------------------------- data
 

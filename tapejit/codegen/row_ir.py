@@ -12,8 +12,8 @@ A turn is as many rows as stay in cache, so a call of a loop (about 15 ns) is no
 from __future__ import annotations
 
 from tapejit.codegen.loop_ir import LoopText, emit_loop
-from tapejit.codegen.loop_memory import is_total, operands_of
-from tapejit.plan import LoopKernel, RowKernel
+from tapejit.codegen.loop_memory import operands_of
+from tapejit.plan import LoopKernel, RowKernel, is_total
 
 
 def emit_kernel(kernel: LoopKernel | RowKernel, name: str) -> LoopText:

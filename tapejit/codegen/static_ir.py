@@ -23,8 +23,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tapejit.codegen import vectormath
-from tapejit.codegen.loop_ir import lanes_of
-from tapejit.codegen.loop_memory import is_total, operands_of
+from tapejit.codegen.loop_body import lanes_of
+from tapejit.codegen.loop_memory import operands_of
 from tapejit.codegen.vector_ops import (
     MEMORY,
     SIZE,
@@ -37,7 +37,7 @@ from tapejit.codegen.vector_ops import (
 )
 from tapejit.errors import KernelError
 from tapejit.expressions import FUNCTIONS
-from tapejit.plan import LINKED, KernelStep, RowStep
+from tapejit.plan import LINKED, KernelStep, RowStep, is_total
 
 NO_PLACES: Mapping[int, int] = {}
 STRAIGHT = 400
