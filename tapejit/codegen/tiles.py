@@ -16,6 +16,7 @@ Start at `emit_dots`, for runtime/blas_code.py, and `emit_tiles`, for loops in P
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 from tapejit.ops.loops import tiles
 
@@ -23,7 +24,68 @@ ROWS = tiles.DOTS
 """16 sums and 8 loads for them: 24 of the 32 registers of AVX-512."""
 
 _BYTES = {"float": 4, "double": 8}
-_LETTER = {"float": "f32", "double": "f64"}
+_DTYPE = {"float": "f32", "double": "f64"}
+
+
+class _Vectors(NamedTuple):
+    """Numbers of one type in registers of one width, and the lines that work on them."""
+
+    real: str
+    lanes: int
+
+    @classmethod
+    def of(cls, real: str, vector_bytes: int) -> _Vectors:
+        return cls(real, vector_bytes // _BYTES[real])
+
+    @property
+    def kind(self) -> str:
+        return f"<{self.lanes} x {self.real}>"
+
+    @property
+    def suffix(self) -> str:
+        """What LLVM's functions of such vectors end with."""
+        return f"v{self.lanes}{_DTYPE[self.real]}"
+
+    @property
+    def bytes(self) -> int:
+        """Of one number: what vectors in memory are aligned to."""
+        return _BYTES[self.real]
+
+    def address(self, result: str, base: str, at: str | int) -> str:
+        return f"  {result} = getelementptr {self.real}, ptr {base}, i64 {at}"
+
+    def load(self, result: str, place: str) -> str:
+        return f"  {result} = load {self.kind}, ptr {place}, align {self.bytes}"
+
+    def store(self, value: str, place: str) -> str:
+        return f"  store {self.kind} {value}, ptr {place}, align {self.bytes}"
+
+    def mask(self) -> list[str]:
+        """%mask: the lanes of which there are %left."""
+        lanes, numbers = self.lanes, ", ".join(f"i64 {i}" for i in range(self.lanes))
+        return [
+            f"  %one = insertelement <{lanes} x i64> poison, i64 %left, i64 0",
+            f"  %all = shufflevector <{lanes} x i64> %one, <{lanes} x i64> poison, "
+            f"<{lanes} x i32> zeroinitializer",
+            f"  %mask = icmp slt <{lanes} x i64> <{numbers}>, %all",
+        ]
+
+    def load_masked(self, result: str, place: str) -> str:
+        """As `load`; lanes that %mask leaves out are 0."""
+        return (
+            f"  {result} = call {self.kind} @llvm.masked.load.{self.suffix}.p0(ptr {place}, "
+            f"i32 {self.bytes}, <{self.lanes} x i1> %mask, {self.kind} zeroinitializer)"
+        )
+
+    def fma(self, result: str, x: str, y: str, z: str) -> str:
+        """Fused where the processor has an instruction for it: elsewhere `llvm.fma` calls libm."""
+        operands = f"{self.kind} {x}, {self.kind} {y}, {self.kind} {z}"
+        return f"  {result} = call {self.kind} @llvm.fmuladd.{self.suffix}({operands})"
+
+    def sum_so_far(self, result: str, one: tuple[int, int]) -> str:
+        """The sum of a row and a column: 0, or what the loop has added up."""
+        r, s = one
+        return f"  {result}{r}_{s} = phi {self.kind} [zeroinitializer, %entry], [%t{r}_{s}, %loop]"
 
 
 def symbol(name: str, dtype: str) -> str:
@@ -46,49 +108,42 @@ define void @NAME(ptr %x, i64 %x_at, i64 %x_step, ptr %y, i64 %y_at, ptr %places
 
 def emit_dots(real: str, vector_bytes: int) -> str:
     """The tiles of dot products of ROWS rows, or one, of each operand."""
-    lanes, vector, suffix = _vectors(real, vector_bytes)
+    of = _Vectors.of(real, vector_bytes)
     sizes = itertools.product((1, ROWS), repeat=2)
-    head = _declarations(real, vector_bytes)
-    return head + "".join(_dots(m, n, real, lanes, vector, suffix, False) for m, n in sizes)
+    return _declarations(of) + "".join(_dots(of, m, n, False) for m, n in sizes)
 
 
 def emit_tiles(real: str, vector_bytes: int) -> str:
     """What loops call."""
-    lanes, vector, suffix = _vectors(real, vector_bytes)
-    parts = [_declarations(real, vector_bytes)]
+    of = _Vectors.of(real, vector_bytes)
+    parts = [_declarations(of)]
     for name, n in (("dot_tile", ROWS), ("dot_one", 1)):
-        parts.append(_dots(n, n, real, lanes, vector, suffix, True))
-        text = _DOT.replace("NAME", symbol(name, _LETTER[real])).replace("TILE", f"places{n}{n}")
+        parts.append(_dots(of, n, n, True))
+        text = _DOT.replace("NAME", symbol(name, _DTYPE[real])).replace("TILE", f"places{n}{n}")
         parts.append(text.replace("REAL", real))
-    parts.append(_product(real, vector_bytes))
+    parts.append(_product(of))
     return "".join(parts)
 
 
-def _vectors(real, vector_bytes):
-    lanes = vector_bytes // _BYTES[real]
-    return lanes, f"<{lanes} x {real}>", f"v{lanes}{_LETTER[real]}"
-
-
-def _declarations(real, vector_bytes):
-    lanes, vector, suffix = _vectors(real, vector_bytes)
+def _declarations(of):
+    vector, mask, suffix = of.kind, f"<{of.lanes} x i1>", of.suffix
     return (
         f"declare {vector} @llvm.fmuladd.{suffix}({vector}, {vector}, {vector})\n"
-        f"declare {vector} @llvm.masked.load.{suffix}.p0(ptr, i32, <{lanes} x i1>, {vector})\n"
-        f"declare {real} @llvm.vector.reduce.fadd.{suffix}({real}, {vector})\n"
+        f"declare {vector} @llvm.masked.load.{suffix}.p0(ptr, i32, {mask}, {vector})\n"
+        f"declare {of.real} @llvm.vector.reduce.fadd.{suffix}({of.real}, {vector})\n"
     )
 
 
 # ---------------------------------------------------------------- products
 
 
-def _product(real, vector_bytes):
+def _product(of):
     """All rows and columns of the tile where 32 registers hold the sums, else in parts."""
-    lanes, vector, suffix = _vectors(real, vector_bytes)
-    columns = tiles.COLUMNS[_LETTER[real]]
-    rows = tiles.ROWS if vector_bytes == 64 else tiles.ROWS // 2
-    wide = 3 * lanes
+    columns = tiles.COLUMNS[_DTYPE[of.real]]
+    rows = tiles.ROWS if of.lanes * of.bytes == 64 else tiles.ROWS // 2
+    wide = 3 * of.lanes
     lines = [
-        f"define void @{symbol('product_tile', _LETTER[real])}(ptr %a, i64 %a_at, ptr %b, "
+        f"define void @{symbol('product_tile', _DTYPE[of.real])}(ptr %a, i64 %a_at, ptr %b, "
         "i64 %b_at, ptr %places, i64 %places_at, i64 %k, ptr %z, i64 %z_at, i64 %z_step) "
         "nounwind {",
         "  %pp = getelementptr i64, ptr %places, i64 %places_at",
@@ -102,23 +157,23 @@ def _product(real, vector_bytes):
             f"  %down{part} = mul i64 %z_step, {r}",
             f"  %over{part} = add i64 %down{part}, {j}",
             f"  %z_at{part} = add i64 %z_at, %over{part}",
-            f"  %pa{part} = getelementptr {real}, ptr %a, i64 %a_at{part}",
-            f"  %pb{part} = getelementptr {real}, ptr %b, i64 %b_at{part}",
-            f"  %pz{part} = getelementptr {real}, ptr %z, i64 %z_at{part}",
+            of.address(f"%pa{part}", "%a", f"%a_at{part}"),
+            of.address(f"%pb{part}", "%b", f"%b_at{part}"),
+            of.address(f"%pz{part}", "%z", f"%z_at{part}"),
             f"  call void @part(ptr %pa{part}, ptr %pb{part}, ptr %pp, i64 %k, ptr %pz{part}, "
             "i64 %z_step)",
         ]
     lines += ["  ret void", "}", ""]
-    return _part(rows, 3, real, lanes, vector, suffix) + "\n".join(lines)
+    return _part(of, rows, 3) + "\n".join(lines)
 
 
 def emit_blocks(real: str, vector_bytes: int) -> str:
     """Products of matrices: 8 rows or 1, of up to 3 vectors, and what packs operands."""
-    lanes, vector, suffix = _vectors(real, vector_bytes)
+    of = _Vectors.of(real, vector_bytes)
     sizes = itertools.product((1, tiles.ROWS), (1, 2, 3))
-    parts = [_part(m, n, real, lanes, vector, suffix, is_block=True) for m, n in sizes]
-    for name, rows in (("turn_rows", tiles.ROWS), ("turn_lanes", lanes)):
-        parts.append(_turn(name, rows, real, lanes, vector, suffix))
+    parts = [_part(of, m, n, is_block=True) for m, n in sizes]
+    for name, rows in (("turn_rows", tiles.ROWS), ("turn_lanes", of.lanes)):
+        parts.append(_turn(of, name, rows))
     facts = {"REAL": real, "ROWS": str(tiles.ROWS), "BYTES": str(_BYTES[real])}
     packing = _PACKING
     for name, fact in facts.items():
@@ -162,64 +217,39 @@ done:
 """
 
 
-def _turn(name, rows, real, lanes, vector, suffix):
+def _turn(of, name, rows):
     """A function that writes k columns of some rows of x as rows of z: z_step apart, or without
-    gaps where they are not vectors.  k is rounded up to whole vectors, with zeros.
-
-    Interleaving rows i and i + rows / 2, for all i, moves the first bit of an element's place to
-    its end; log2(rows) times, and all bits of the row's number are behind the column's.
-    """
+    gaps where they are not vectors.  k is rounded up to whole vectors, with zeros."""
+    is_apart = rows == of.lanes
     lines = [
         f"define internal void @{name}(ptr %x, i64 %x_step, i64 %k, ptr %z, i64 %z_step) "
         "nounwind {",
         "entry:",
     ]
     for r in range(rows):
-        lines += [
-            f"  %x_at{r} = mul i64 %x_step, {r}",
-            f"  %x{r} = getelementptr {real}, ptr %x, i64 %x_at{r}",
-        ]
+        lines += [f"  %x_at{r} = mul i64 %x_step, {r}", of.address(f"%x{r}", "%x", f"%x_at{r}")]
     lines += [
         "  br label %loop",
         "loop:",
         "  %i = phi i64 [0, %entry], [%next, %loop]",
         "  %left = sub i64 %k, %i",
-        f"  %one = insertelement <{lanes} x i64> poison, i64 %left, i64 0",
-        f"  %all = shufflevector <{lanes} x i64> %one, <{lanes} x i64> poison, "
-        f"<{lanes} x i32> zeroinitializer",
-        f"  %mask = icmp slt <{lanes} x i64> <{', '.join(f'i64 {i}' for i in range(lanes))}>, %all",
+        *of.mask(),
     ]
-    now = [f"%v0_{r}" for r in range(rows)]
     for r in range(rows):
-        lines += [
-            f"  %p{r} = getelementptr {real}, ptr %x{r}, i64 %i",
-            f"  {now[r]} = call {vector} @llvm.masked.load.{suffix}.p0(ptr %p{r}, "
-            f"i32 {_BYTES[real]}, <{lanes} x i1> %mask, {vector} zeroinitializer)",
-        ]
-    half = lanes // 2
-    for step in range(1, rows.bit_length()):
-        turned = [f"%v{step}_{r}" for r in range(rows)]
-        for r in range(rows):
-            first = r % 2 * half
-            places = [place for i in range(half) for place in (first + i, lanes + first + i)]
-            lines.append(
-                f"  {turned[r]} = shufflevector {vector} {now[r // 2]}, "
-                f"{vector} {now[rows // 2 + r // 2]}, "
-                f"<{lanes} x i32> <{', '.join(f'i32 {p}' for p in places)}>"
-            )
-        now = turned
-    step = "%z_step" if rows == lanes else str(rows)
-    lines.append(f"  %z_at = mul i64 %i, {step}")
+        lines += [of.address(f"%p{r}", f"%x{r}", "%i"), of.load_masked(f"%v0_{r}", f"%p{r}")]
+    turned, names = _interleaved(of, rows)
+    lines += turned
+    lines.append(f"  %z_at = mul i64 %i, {'%z_step' if is_apart else rows}")
     for r in range(rows):
-        down = f"mul i64 %z_step, {r}" if rows == lanes else f"add i64 0, {r * lanes}"
+        down = f"mul i64 %z_step, {r}" if is_apart else f"add i64 0, {r * of.lanes}"
         lines += [
             f"  %down{r} = {down}",
             f"  %to{r} = add i64 %z_at, %down{r}",
-            f"  %pz{r} = getelementptr {real}, ptr %z, i64 %to{r}",
-            f"  store {vector} {now[r]}, ptr %pz{r}, align {_BYTES[real]}",
+            of.address(f"%pz{r}", "%z", f"%to{r}"),
+            of.store(names[r], f"%pz{r}"),
         ]
     lines += [
-        f"  %next = add i64 %i, {lanes}",
+        f"  %next = add i64 %i, {of.lanes}",
         "  %more = icmp slt i64 %next, %k",
         "  br i1 %more, label %loop, label %done",
         "done:",
@@ -227,7 +257,29 @@ def _turn(name, rows, real, lanes, vector, suffix):
     return "\n".join([*lines, "  ret void", "}", ""])
 
 
-def _part(m, n, real, lanes, vector, suffix, is_block=False):
+def _interleaved(of, rows):
+    """Lines that transpose %v0_0, %v0_1..., and the names of the results.
+
+    Interleaving rows i and i + rows / 2, for all i, moves the first bit of an element's place to
+    its end; log2(rows) times, and all bits of the row's number are behind the column's.
+    """
+    lines, names = [], [f"%v0_{r}" for r in range(rows)]
+    half = of.lanes // 2
+    for step in range(1, rows.bit_length()):
+        turned = [f"%v{step}_{r}" for r in range(rows)]
+        for r in range(rows):
+            first = r % 2 * half
+            places = [place for i in range(half) for place in (first + i, of.lanes + first + i)]
+            lines.append(
+                f"  {turned[r]} = shufflevector {of.kind} {names[r // 2]}, "
+                f"{of.kind} {names[rows // 2 + r // 2]}, "
+                f"<{of.lanes} x i32> <{', '.join(f'i32 {p}' for p in places)}>"
+            )
+        names = turned
+    return lines, names
+
+
+def _part(of, m, n, is_block=False):
     """m rows of n vectors.  a has tiles.ROWS numbers for each k, rows of b are at places; in a
     block, both are matrices with steps."""
     sums = list(itertools.product(range(m), range(n)))
@@ -241,153 +293,147 @@ def _part(m, n, real, lanes, vector, suffix, is_block=False):
     for r in range(m):
         lines += [
             f"  %row_at{r} = mul i64 {'%a_row' if is_block else 1}, {r}",
-            f"  %a_row{r} = getelementptr {real}, ptr %a, i64 %row_at{r}",
+            of.address(f"%a_row{r}", "%a", f"%row_at{r}"),
         ]
     lines += [
         "  br label %loop",
         "loop:",
         "  %i = phi i64 [0, %entry], [%next, %loop]",
-    ]
-    lines += [
-        f"  %s{r}_{s} = phi {vector} [zeroinitializer, %entry], [%t{r}_{s}, %loop]" for r, s in sums
-    ]
-    if is_block:
-        lines.append("  %place = mul i64 %i, %b_k")
-    else:
-        lines += [
-            "  %place_at = getelementptr i64, ptr %places, i64 %i",
-            "  %place = load i64, ptr %place_at",
-        ]
-    lines += [
-        f"  %row = getelementptr {real}, ptr %b, i64 %place",
+        *(of.sum_so_far("%s", one) for one in sums),
+        *_row_of_b(of, is_block),
         f"  %first = mul i64 %i, {'%a_k' if is_block else tiles.ROWS}",
-    ]
-    for s in range(n):
-        lines += [
-            f"  %pb{s} = getelementptr {real}, ptr %row, i64 {s * lanes}",
-            f"  %b{s} = load {vector}, ptr %pb{s}, align {_BYTES[real]}",
-        ]
-    for r in range(m):
-        lines += [
-            f"  %pa{r} = getelementptr {real}, ptr %a_row{r}, i64 %first",
-            f"  %n{r} = load {real}, ptr %pa{r}",
-            f"  %o{r} = insertelement {vector} poison, {real} %n{r}, i64 0",
-            f"  %a{r} = shufflevector {vector} %o{r}, {vector} poison, "
-            f"<{lanes} x i32> zeroinitializer",
-        ]
-    lines += [_fma(f"%t{r}_{s}", f"%a{r}", f"%b{s}", f"%s{r}_{s}", vector, suffix) for r, s in sums]
-    lines += [
+        *_vectors_of_b(of, n),
+        *_numbers_of_a(of, m),
+        *(of.fma(f"%t{r}_{s}", f"%a{r}", f"%b{s}", f"%s{r}_{s}") for r, s in sums),
         "  %next = add i64 %i, 1",
         "  %more = icmp slt i64 %next, %k",
         "  br i1 %more, label %loop, label %done",
         "done:",
     ]
     for r in range(m):
-        lines += [
-            f"  %down{r} = mul i64 %z_step, {r}",
-            f"  %z{r} = getelementptr {real}, ptr %z, i64 %down{r}",
-        ]
+        lines += [f"  %down{r} = mul i64 %z_step, {r}", of.address(f"%z{r}", "%z", f"%down{r}")]
     for r, s in sums:
         lines += [
-            f"  %pz{r}_{s} = getelementptr {real}, ptr %z{r}, i64 {s * lanes}",
-            f"  store {vector} %t{r}_{s}, ptr %pz{r}_{s}, align {_BYTES[real]}",
+            of.address(f"%pz{r}_{s}", f"%z{r}", s * of.lanes),
+            of.store(f"%t{r}_{s}", f"%pz{r}_{s}"),
         ]
     return "\n".join([*lines, "  ret void", "}", ""])
+
+
+def _row_of_b(of, is_block):
+    """%row: where row %i of b begins."""
+    if is_block:
+        return ["  %place = mul i64 %i, %b_k", of.address("%row", "%b", "%place")]
+    return [
+        "  %place_at = getelementptr i64, ptr %places, i64 %i",
+        "  %place = load i64, ptr %place_at",
+        of.address("%row", "%b", "%place"),
+    ]
+
+
+def _vectors_of_b(of, n):
+    lines = []
+    for s in range(n):
+        lines += [of.address(f"%pb{s}", "%row", s * of.lanes), of.load(f"%b{s}", f"%pb{s}")]
+    return lines
+
+
+def _numbers_of_a(of, m):
+    """One number of each row in all lanes."""
+    lines = []
+    for r in range(m):
+        lines += [
+            of.address(f"%pa{r}", f"%a_row{r}", "%first"),
+            f"  %n{r} = load {of.real}, ptr %pa{r}",
+            f"  %o{r} = insertelement {of.kind} poison, {of.real} %n{r}, i64 0",
+            f"  %a{r} = shufflevector {of.kind} %o{r}, {of.kind} poison, "
+            f"<{of.lanes} x i32> zeroinitializer",
+        ]
+    return lines
 
 
 # ---------------------------------------------------------------- dot products
 
 
-def _dots(m, n, real, lanes, vector, suffix, has_places):
+def _dots(of, m, n, has_places):
     """Rows of y a step apart; or at places, and the sums are added to z."""
     sums = list(itertools.product(range(m), range(n)))
+    rows = [*(f"x{r}" for r in range(m)), *(f"y{s}" for s in range(n))]
     name, apart = ("places", "ptr %places") if has_places else ("tile", "i64 %y_step")
     lines = [
         f"define internal void @{name}{m}{n}(ptr %x, i64 %x_step, ptr %y, {apart}, ptr %z, "
         "i64 %z_step, i64 %k) nounwind {",
         "entry:",
-        f"  %whole = and i64 %k, {-lanes}",
-    ]
-    for name, count in (("x", m), ("y", n)):
-        for r in range(count):
-            if name == "y" and has_places:
-                lines += [
-                    f"  %place{r} = getelementptr i64, ptr %places, i64 {r}",
-                    f"  %y_at{r} = load i64, ptr %place{r}",
-                ]
-            else:
-                lines.append(f"  %{name}_at{r} = mul i64 %{name}_step, {r}")
-            lines.append(f"  %{name}{r} = getelementptr {real}, ptr %{name}, i64 %{name}_at{r}")
-    lines += [
+        f"  %whole = and i64 %k, {-of.lanes}",
+        *_beginnings(of, m, n, has_places),
         "  %has_whole = icmp sgt i64 %whole, 0",
         "  br i1 %has_whole, label %loop, label %behind",
         "loop:",
         "  %i = phi i64 [0, %entry], [%i_next, %loop]",
+        *(of.sum_so_far("%s", one) for one in sums),
     ]
+    for row in rows:
+        lines += [of.address(f"%p{row}", f"%{row}", "%i"), of.load(f"%v{row}", f"%p{row}")]
     lines += [
-        f"  %s{r}_{s} = phi {vector} [zeroinitializer, %entry], [%t{r}_{s}, %loop]" for r, s in sums
-    ]
-    for name, count in (("x", m), ("y", n)):
-        for r in range(count):
-            lines += [
-                f"  %p{name}{r} = getelementptr {real}, ptr %{name}{r}, i64 %i",
-                f"  %v{name}{r} = load {vector}, ptr %p{name}{r}, align {_BYTES[real]}",
-            ]
-    lines += [_fma(f"%t{r}_{s}", f"%vx{r}", f"%vy{s}", f"%s{r}_{s}", vector, suffix)
-              for r, s in sums]  # fmt: skip
-    lines += [
-        f"  %i_next = add i64 %i, {lanes}",
+        *(of.fma(f"%t{r}_{s}", f"%vx{r}", f"%vy{s}", f"%s{r}_{s}") for r, s in sums),
+        f"  %i_next = add i64 %i, {of.lanes}",
         "  %more = icmp slt i64 %i_next, %whole",
         "  br i1 %more, label %loop, label %behind",
         "behind:",
-    ]
-    lines += [
-        f"  %u{r}_{s} = phi {vector} [zeroinitializer, %entry], [%t{r}_{s}, %loop]" for r, s in sums
-    ]
-    lines += [
+        *(of.sum_so_far("%u", one) for one in sums),
         "  %left = sub i64 %k, %whole",
         "  %is_left = icmp sgt i64 %left, 0",
         "  br i1 %is_left, label %rest, label %done",
         "rest:",
-        f"  %one = insertelement <{lanes} x i64> poison, i64 %left, i64 0",
-        f"  %all = shufflevector <{lanes} x i64> %one, <{lanes} x i64> poison, "
-        f"<{lanes} x i32> zeroinitializer",
-        f"  %mask = icmp slt <{lanes} x i64> <{', '.join(f'i64 {i}' for i in range(lanes))}>, %all",
+        *of.mask(),
     ]
-    for name, count in (("x", m), ("y", n)):
-        for r in range(count):
-            lines += [
-                f"  %q{name}{r} = getelementptr {real}, ptr %{name}{r}, i64 %whole",
-                f"  %w{name}{r} = call {vector} @llvm.masked.load.{suffix}.p0(ptr %q{name}{r}, "
-                f"i32 {_BYTES[real]}, <{lanes} x i1> %mask, {vector} zeroinitializer)",
-            ]
-    lines += [_fma(f"%r{r}_{s}", f"%wx{r}", f"%wy{s}", f"%u{r}_{s}", vector, suffix)
-              for r, s in sums]  # fmt: skip
-    lines += ["  br label %done", "done:"]
+    for row in rows:
+        lines += [
+            of.address(f"%q{row}", f"%{row}", "%whole"),
+            of.load_masked(f"%w{row}", f"%q{row}"),
+        ]
     lines += [
-        f"  %e{r}_{s} = phi {vector} [%u{r}_{s}, %behind], [%r{r}_{s}, %rest]" for r, s in sums
+        *(of.fma(f"%r{r}_{s}", f"%wx{r}", f"%wy{s}", f"%u{r}_{s}") for r, s in sums),
+        "  br label %done",
+        "done:",
+        *(f"  %e{r}_{s} = phi {of.kind} [%u{r}_{s}, %behind], [%r{r}_{s}, %rest]" for r, s in sums),
+        *_dots_written(of, m, sums, has_places),
     ]
-    for r in range(m):
-        lines += [
-            f"  %z_at{r} = mul i64 %z_step, {r}",
-            f"  %z{r} = getelementptr {real}, ptr %z, i64 %z_at{r}",
-        ]
-    for r, s in sums:
-        lines += [
-            f"  %f{r}_{s} = call reassoc {real} @llvm.vector.reduce.fadd.{suffix}({real} -0.0, "
-            f"{vector} %e{r}_{s})",
-            f"  %o{r}_{s} = getelementptr {real}, ptr %z{r}, i64 {s}",
-        ]
-        if has_places:
-            lines += [
-                f"  %old{r}_{s} = load {real}, ptr %o{r}_{s}",
-                f"  %new{r}_{s} = fadd {real} %old{r}_{s}, %f{r}_{s}",
-            ]
-        lines.append(f"  store {real} %{'new' if has_places else 'f'}{r}_{s}, ptr %o{r}_{s}")
     return "\n".join([*lines, "  ret void", "}", ""])
 
 
-def _fma(result, x, y, z, vector, suffix):
-    """Fused where the processor has an instruction for it: elsewhere `llvm.fma` calls libm."""
-    operands = f"{vector} {x}, {vector} {y}, {vector} {z}"
-    return f"  {result} = call {vector} @llvm.fmuladd.{suffix}({operands})"
+def _beginnings(of, m, n, has_places):
+    """%x0, %x1..., %y0...: where the rows begin."""
+    lines = []
+    for r in range(m):
+        lines += [f"  %x_at{r} = mul i64 %x_step, {r}", of.address(f"%x{r}", "%x", f"%x_at{r}")]
+    for r in range(n):
+        if has_places:
+            lines += [
+                f"  %place{r} = getelementptr i64, ptr %places, i64 {r}",
+                f"  %y_at{r} = load i64, ptr %place{r}",
+            ]
+        else:
+            lines.append(f"  %y_at{r} = mul i64 %y_step, {r}")
+        lines.append(of.address(f"%y{r}", "%y", f"%y_at{r}"))
+    return lines
+
+
+def _dots_written(of, m, sums, is_added):
+    """The lanes of each sum added up, and stored or added to what is there."""
+    lines = []
+    for r in range(m):
+        lines += [f"  %z_at{r} = mul i64 %z_step, {r}", of.address(f"%z{r}", "%z", f"%z_at{r}")]
+    for r, s in sums:
+        lines += [
+            f"  %f{r}_{s} = call reassoc {of.real} @llvm.vector.reduce.fadd.{of.suffix}("
+            f"{of.real} -0.0, {of.kind} %e{r}_{s})",
+            of.address(f"%o{r}_{s}", f"%z{r}", s),
+        ]
+        if is_added:
+            lines += [
+                f"  %old{r}_{s} = load {of.real}, ptr %o{r}_{s}",
+                f"  %new{r}_{s} = fadd {of.real} %old{r}_{s}, %f{r}_{s}",
+            ]
+        lines.append(f"  store {of.real} %{'new' if is_added else 'f'}{r}_{s}, ptr %o{r}_{s}")
+    return lines
