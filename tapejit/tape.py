@@ -109,13 +109,14 @@ def needed_rows(tape: Tape, outputs: Sequence[int]) -> bytearray:
         flags[row] = 1
     left, right, more = tape.left, tape.right, tape.more
     for row in range(max(outputs, default=-1), -1, -1):
-        if flags[row] and left[row] >= 0:
-            flags[left[row]] = 1
-            if right[row] >= 0:
-                flags[right[row]] = 1
-                if row in more:
-                    for operand in more[row]:
-                        flags[operand] = 1
+        if not flags[row] or left[row] < 0:
+            continue
+        flags[left[row]] = 1
+        if right[row] >= 0:
+            flags[right[row]] = 1
+            if row in more:
+                for operand in more[row]:
+                    flags[operand] = 1
     return flags
 
 

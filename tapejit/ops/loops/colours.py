@@ -53,15 +53,19 @@ def forbid_behind(starts, columns, colours, taken, vertex, near, colour):
     """Forbid the colours of near's neighbours that would close a path of two colours."""
     for j in range(starts[near], starts[near + 1]):
         behind = columns[j]
-        if behind != vertex and behind != near:
-            other = colours[behind]
-            if other >= 0:
-                closes = 1
-                if colour >= 0:
-                    closes = 0
-                    for m in range(starts[behind], starts[behind + 1]):
-                        last = columns[m]
-                        if colours[last] == colour and last != near and last != behind:
-                            closes = 1
-                if closes > 0:
-                    taken[other] = vertex
+        other = colours[behind]
+        if other >= 0 and behind != vertex and behind != near:
+            closes = 1
+            if colour >= 0:
+                closes = has_beside(starts, columns, colours, behind, near, colour)
+            if closes > 0:
+                taken[other] = vertex
+
+
+def has_beside(starts, columns, colours, vertex, except_for, colour):
+    """Whether a neighbour of a vertex, other than one, has a colour."""
+    for i in range(starts[vertex], starts[vertex + 1]):
+        near = columns[i]
+        if colours[near] == colour and near != except_for and near != vertex:
+            return 1
+    return 0

@@ -287,25 +287,11 @@ class _Body:
                     return not test
                 return self.steps.add(FUNCTIONS["logical_not"], test, is_truth=True)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=inner):
-                x = self.number(self.value(inner, scope))
-                self.check(node, x)
-                if not isinstance(x, Node):
-                    return -x if isinstance(op, ast.USub) else +x
-                return self.steps.add(operator.neg, x) if isinstance(op, ast.USub) else x
+                return self.signed(node, op, self.number(self.value(inner, scope)))
             case ast.Compare(left=left, ops=ops, comparators=others):
                 return self.comparison(node, [self.value(x, scope) for x in (left, *others)], ops)
-            case ast.BoolOp(op=op, values=[first, *rest]):
-                result = self.value(first, scope)
-                for value in rest:
-                    test = self.truth(node, result)
-                    is_and = isinstance(op, ast.And)
-                    if not isinstance(test, Node):
-                        result = self.value(value, scope) if bool(test) == is_and else result
-                        continue
-                    other = self.value(value, scope)
-                    pair = (other, result) if is_and else (result, other)
-                    result = self.chosen_truth(node, is_and, test, result, other, pair)
-                return result
+            case ast.BoolOp():
+                return self.logical_chain(node, scope)
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 test = self.truth(node, self.value(test, scope))
                 if not isinstance(test, Node):
@@ -315,11 +301,8 @@ class _Body:
                 return tuple([self.value(item, scope) for item in items])
             case ast.Subscript(value=inner, slice=place):
                 owner, index = self.value(inner, scope), self.value(place, scope)
-                if (
-                    isinstance(owner, tuple)
-                    and type(index) is int
-                    and -len(owner) <= index < len(owner)
-                ):
+                is_place = isinstance(owner, tuple) and type(index) is int
+                if is_place and -len(owner) <= index < len(owner):
                     return owner[index]
             case ast.Call(func=func, args=args, keywords=[]):
                 if not any(isinstance(a, ast.Starred) for a in args):
@@ -328,11 +311,31 @@ class _Body:
                     )
         raise self.refused(node, f"`{ast.unparse(node)}`")
 
-    def chosen_truth(self, node, is_and, test, left, right, pair) -> Any:
-        """`left and right`, `left or right`."""
+    def signed(self, node, op, x) -> Any:
+        """`-x`, `+x`."""
+        self.check(node, x)
+        if not isinstance(x, Node):
+            return -x if isinstance(op, ast.USub) else +x
+        return self.steps.add(operator.neg, x) if isinstance(op, ast.USub) else x
+
+    def logical_chain(self, node, scope) -> Any:
+        """`a and b and c`, `a or b or c`: the rest is not looked at where the first is known."""
+        first, *rest = node.values
+        is_and = isinstance(node.op, ast.And)
+        result = self.value(first, scope)
+        for value in rest:
+            test = self.truth(node, result)
+            if isinstance(test, Node):
+                result = self.chosen_truth(node, is_and, test, result, self.value(value, scope))
+            elif bool(test) == is_and:
+                result = self.value(value, scope)
+        return result
+
+    def chosen_truth(self, node, is_and, test, left, right) -> Any:
+        """`left and right`, `left or right`, where `test` is the truth of the left."""
         if _is_truth(left) and _is_truth(right):
             return self.logical(FUNCTIONS["logical_and" if is_and else "logical_or"], left, right)
-        return self.chosen(node, test, *pair)
+        return self.chosen(node, test, *((right, left) if is_and else (left, right)))
 
     def name(self, node, name, scope) -> Any:
         if name in scope:
