@@ -125,7 +125,7 @@ class Loop(NamedTuple):
 
 @dataclass(eq=False)
 class Op:
-    """One operation.  Make it with a family function of this module, never directly."""
+    """One operation.  Make it with a function of families.py, never directly."""
 
     name: str
     family: str

@@ -8,6 +8,7 @@ import is no way round.  Imports are absolute, so that this test and grep see th
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ FLOORS = {
         "interop",
         "scipy samplers",
     ),
-    "roof": ("testing", "__init__", "catalogue show stubs", "demo", "__main__"),
+    "roof": ("__init__", "catalogue show stubs", "demo", "__main__"),
 }
 STEPS = [step.split() for floor in FLOORS.values() for step in floor]
 HEIGHT = {name: height for height, step in enumerate(STEPS) for name in step}
@@ -83,8 +84,35 @@ def test_imports_only_go_down(path):
 
 
 def test_every_name_on_a_floor_exists():
-    units = {unit(path, PACKAGE) for path in PACKAGE.rglob("*.py")}
-    assert set(HEIGHT) - units <= {"testing"}  # one that is planned
+    assert set(HEIGHT) == {unit(path, PACKAGE) for path in PACKAGE.rglob("*.py")}
+
+
+def test_the_readme_shows_the_same_house():
+    table = (PACKAGE.parent / "README.md").read_text().partition("## The house")[2]
+    rooms = {}
+    for line in re.findall(
+        r"^\| .*", table.partition("\n\n")[2].partition("\n## ")[0], re.MULTILINE
+    ):
+        _, floor, names, *_ = (cell.strip() for cell in line.split("|"))
+        rooms[floor] = {name.rstrip("/") for name in re.findall(r"`(\w+)/?`", names)}
+    assert {floor: rooms[floor] for floor in FLOORS} == {
+        floor: set(" ".join(steps).split()) for floor, steps in FLOORS.items()
+    }
+
+
+MAPS = [
+    path
+    for path in sorted(PACKAGE.rglob("*/__init__.py"))
+    if path.parent != PACKAGE and path.parent.name != "cuda"
+]
+
+
+@pytest.mark.parametrize("path", MAPS, ids=lambda path: str(path.parent.relative_to(PACKAGE)))
+def test_a_folder_names_all_that_is_in_it(path):
+    named = set(re.findall(r"\w+", ast.get_docstring(ast.parse(path.read_text())) or ""))
+    modules = {module.stem for module in path.parent.glob("*.py")} - {"__init__"}
+    folders = {folder.parent.name for folder in path.parent.glob("*/__init__.py")}
+    assert modules | folders <= named
 
 
 PLANTED = {

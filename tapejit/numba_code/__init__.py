@@ -8,4 +8,5 @@ calls      `run`: an @njit function called with tensors; start here
 hook       where Numba's dispatchers meet tensors
 names      what the global names of such a body stand for
 arrays     `Cells`: an array that is read and written one element at a time
+agreement  Numba's own value, where it may differ from the recorded one
 """

@@ -14,11 +14,12 @@
                   linear systems, eigenvalues, least squares; their values are in lapack
     strided       diagonals and windows
     convolution pooling losses
-                  what neural networks need beyond these
+                  what neural networks need beyond these; correlation: convolutions with NumPy
     indexing combining
                   index, gather, sort and their transposes; products and extremes at places
     calls         functions with a derivative rule of the user's own
     probes        where tests look at them
+    loops         compiled loops of those that kernels do not know
 
 Importing this package fills `tapejit.registry.OPS` and gives Refs their operators.
 """

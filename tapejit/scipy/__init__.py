@@ -3,7 +3,12 @@
 Each takes SciPy's own arguments and returns SciPy's own result.  What SciPy would estimate by
 finite differences (gradients, Jacobians, Hessians and their products) is recorded and compiled from
 the function itself; parameters may have any shape and nesting.  SciPy is imported at the first
-call.
+call (lazy).
+
+    minimizing fitting roots integrating    the solvers
+    parameters bounds constraints results   users' nesting, and SciPy's flat vectors
+    derivatives                             what solvers ask for
+    solutions adjoint                       derivatives of what they find; flows: right-hand sides
 """
 
 from tapejit.scipy.constraints import NonlinearConstraint

@@ -34,6 +34,7 @@ TAPEJIT_JIT=0 runs the same functions as Python.  What compiles them is runtime/
     convolutions values, and slopes by input and by weights; tiles: what they call natively
     pooling     the largest element of each window
     windows     unstrided: windows added up where they overlap
+    colours     colourings of sparse matrices: no operation's
 
 Elements are processed in the order of memory where that is possible: an inner loop over neighbours
 is what LLVM turns into vectors.
