@@ -42,14 +42,6 @@ def test_the_table_of_switches_is_complete():
         assert stated[f"TAPEJIT_{field.name.upper()}"] == str(field.default)
 
 
-def test_the_map_of_the_house_names_every_room():
-    from test_layers import HEIGHT
-
-    house = README.split("## The house")[1].split("\n## ")[0]
-    named = {name.rstrip("/") for name in re.findall(r"`(\w+/?)`", house)}
-    assert set(HEIGHT) <= named
-
-
 def test_the_readme_example_prints_what_it_says(tmp_path):
     (code,) = BLOCK.findall(README)
     assert len([line for line in code.splitlines() if line.strip()]) <= 30
