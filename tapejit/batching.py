@@ -182,6 +182,13 @@ def _elementwise(row):
     return row.emit(row.aligned(i, ndim) for i in range(len(row.operands)))
 
 
+def _drawn(row):
+    """A key for every sample: places count within one."""
+    ndims = [row.ndim(i) for i in range(len(row.operands))]
+    ndim = max(len(row.attrs["shape"]), *ndims)
+    return row.emit(row.aligned(i, ndim) for i in range(len(row.operands)))
+
+
 def _same(row):
     return row.emit(row.all_whole)
 
@@ -459,6 +466,7 @@ FAMILIES: dict[str, Rule] = {
     "rows": _axis,
     "join": _axis,
     "linalg": _leading(),
+    "random": _drawn,
 }
 """What the operations of a family share."""
 

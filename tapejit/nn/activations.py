@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from tapejit.dtypes import as_dtype
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.nn.calling import in_place, offered, overwriting
 from tapejit.registry import OPS
-from tapejit.shapes import normalize_axis
-from tapejit.tensor import reducing
+from tapejit.shapes import CPU, normalize_axis
+from tapejit.tensor import draws, reducing
 from tapejit.tensor.arithmetic import where
 from tapejit.tensor.core import Tensor, apply, legacy_name
 from tapejit.tensor.front import FUNCTIONS, named
@@ -126,7 +127,10 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False) ->
         return leaky_relu(input, (lower + upper) / 2, inplace)
     shape, dtype = input._aval.shape, input._aval.dtype.dtype
     device = input._aval.device
-    slopes = drawn(lambda g: np.asarray(g.uniform(lower, upper, shape), dtype), device=device)
+    if device == CPU:
+        slopes: Any = drawn(lambda g: np.asarray(g.uniform(lower, upper, shape), dtype))
+    else:
+        slopes = draws.uniform(shape, dtype, device=device) * (upper - lower) + lower
 
     def pieces(x):
         return named(where(x > 0, x, x * slopes), "RreluWithNoiseFunctionalBackward0")
@@ -434,8 +438,12 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1) -> Tensor:
     tensor([1., 1.])
     """
     shape, dtype = logits._aval.shape, logits._aval.dtype.dtype
-    sample = lambda g: np.asarray(-np.log(g.standard_exponential(shape)), dtype)  # noqa: E731
-    gumbels = drawn(sample, device=logits._aval.device)
+    device = logits._aval.device
+    if device == CPU:
+        gumbels = drawn(lambda g: np.asarray(-np.log(g.standard_exponential(shape)), dtype))
+    else:
+        precision = np.dtype(np.float64 if dtype.itemsize > 4 else np.float32)
+        gumbels = -draws.exponential(shape, precision, device=device).log().to(logits.dtype)
     soft = reducing.softmax((logits + gumbels) / tau, dim)
     if not hard:
         return soft

@@ -1,7 +1,8 @@
 """Dropout: elements, or whole channels, set to zero at random while training.
 
-The mask is drawn from the generator that `manual_seed` seeds, by NumPy, and is data of the
-recording: a compiled function draws a new one at every call.
+The mask comes from the generator that `manual_seed` seeds: a compiled function draws a new one at
+every call.  On the CPU NumPy draws it, and it is data of the recording; on a GPU that is a key, and
+kernels make the mask where they need it, forward and backward, so it takes no memory.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import numpy as np
 
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.nn.calling import offered, overwriting
+from tapejit.shapes import CPU
 from tapejit.tensor.core import Tensor
+from tapejit.tensor.draws import hits
 from tapejit.tensor.front import named
 from tapejit.tensor.random import drawn
 
@@ -22,10 +25,12 @@ _ALPHA = 1.7580993408473766  # where selu saturates
 
 def _kept(input, shape, p, scale) -> Tensor:
     """`scale` with probability 1 - p, else 0, in the input's dtype."""
-    dtype = input._aval.dtype.dtype
-    precision = np.float64 if dtype.itemsize > 4 else np.float32
-    sample = lambda g: (g.random(shape, precision) >= p) * dtype.type(scale)  # noqa: E731
-    return drawn(sample, device=input._aval.device)
+    known, device = input._aval.dtype, input._aval.device
+    dtype = known.dtype
+    precision = np.dtype(np.float64 if dtype.itemsize > 4 else np.float32)
+    if device == CPU:
+        return drawn(lambda g: (g.random(shape, precision) >= p) * dtype.type(scale))
+    return hits(1.0 - p, shape, precision, device=device).to(known) * scale
 
 
 def _channels(input):

@@ -17,6 +17,7 @@
                   what neural networks need beyond these; correlation: convolutions with NumPy
     indexing combining
                   index, gather, sort and their transposes; products and extremes at places
+    random        random numbers of keys and places
     calls         functions with a derivative rule of the user's own
     probes        where tests look at them
     loops         compiled loops of those that kernels do not know
@@ -45,6 +46,7 @@ from tapejit.ops import (
     pooling,
     powers,
     projections,
+    random,
     reductions,
     rounding,
     scans,
@@ -77,6 +79,7 @@ __all__ = [
     "pooling",
     "powers",
     "projections",
+    "random",
     "reductions",
     "rounding",
     "scans",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from tapejit.dtypes import int64
 from tapejit.expressions import COMMUTATIVE
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, View
 from tapejit.schedule.placement import ALIAS, FUSED, LITERAL, Context, Kernel, Placement
@@ -102,6 +103,8 @@ class Body:
             child = context.of(kinds[x].aval.shape)
             found = child.nodes.get(x)
             values.append(self.value(x, child) if found is None else found)
+        if kinds[row].op.family == "random":
+            values.insert(1, self.counted(kinds[row].attrs[0], context))
         known, nodes = self.known, self.nodes
         for step in template.steps:
             fn = step[0]
@@ -137,6 +140,20 @@ class Body:
             return self.literal("i64", 0, "0")
         return self.node("index", "i64", (loop_axis,))
 
+    def counted(self, shape, context):
+        """The place of an element, in row-major order, within the last axes, of that shape."""
+        places = []
+        axes = context.amap[len(context.amap) - len(shape) :]
+        for axis, stride in zip(axes, contiguous(shape), strict=True):
+            if axis >= 0:
+                index = self.node("index", "i64", (axis,))
+                step = (index, self.constant(int64, stride)) if stride != 1 else ()
+                places.append(self.node("mul", "i64", step) if step else index)
+        place, *others = places or [self.literal("i64", 0, "0")]
+        for other in others:
+            place = self.node("add", "i64", (place, other))
+        return place
+
     def narrowed(self, x, y):
         """A place of an axis and what it is compared with, as int32: that fits twice as many lanes.
 
@@ -164,17 +181,17 @@ class Body:
             return found
         placement = self.placement
         kind = placement.kinds[x]
-        dtype = kind.aval.dtype.kernel
+        dtype = kind.aval.dtype
         if placement.role[x] == LITERAL:
-            found = self.number(kind, dtype)
+            found = self.constant(dtype, kind.attrs[0])
         else:
-            found = self.load(x, dtype, context)
+            found = self.load(x, dtype.kernel, context)
         context.nodes[x] = found
         return found
 
-    def number(self, kind, dtype):
-        """A literal row: part of the kernel, or a number in memory."""
-        number = kind.attrs[0]
+    def constant(self, known, number):
+        """A number of a literal row, or a stride: part of the kernel, or in memory."""
+        dtype = known.kernel
         number = float(number) if dtype in ("f64", "f32") else int(number)
         text = repr(number)
         root = (dtype, text)
@@ -182,7 +199,7 @@ class Body:
         is_part = text in STRUCTURAL if dtype in ("f64", "f32") else abs(number) <= SMALL_INTEGER
         if is_part or is_full:
             return self.literal(dtype, number, text)
-        self.constants[root] = (kind.aval.dtype, number)
+        self.constants[root] = (known, number)
         return self.load_from((root, 0, (0,) * self.kernel.rank), dtype)
 
     def load(self, x, dtype, context):

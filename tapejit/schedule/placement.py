@@ -182,8 +182,8 @@ class Placement:
         operands = self.operands[row]
         if row in self.sums:
             return self.classify_sum(row)
-        is_linked = op.name == "linked" and not self.device
-        if is_linked or family in ("elementwise", "cast", "copy"):
+        is_node = op.name == "linked" if not self.device else family == "random"
+        if is_node or family in ("elementwise", "cast", "copy"):
             kinds = self.kinds
             dtypes = tuple([kinds[x].aval.dtype for x in operands])
             found = template(kind, dtypes)

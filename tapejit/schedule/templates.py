@@ -41,6 +41,10 @@ _ON_BOOLS = _COMPARE | {"and", "or", "not", "select"}
 _TEMPLATES: dict[tuple, Template | None] = {}
 _LINKED_WEIGHT = 1000
 """Of a function of the user's own, which may run for long: computed once, and stored."""
+_DRAWN_WEIGHTS = {"random_uniform": 1, "random_hits": 1}
+_DRAWN_WEIGHT = 8
+"""Of random numbers, on GPUs, which do some fifty operations while they load a number: a mask is
+drawn again where a derivative needs it, and takes no memory; others are stored."""
 
 # ---------------------------------------------------------------- operations
 
@@ -63,6 +67,8 @@ def _make(kind, given):
         return None
     if kind.op.name == "cast":
         return _cast(given[0], wanted)
+    if kind.op.family == "random":
+        return _drawn(kind, given, wanted)
     if kind.op.name == "clone":
         return Template((), 0, 0)
     if kind.op.expression is None or kind.op.decompose is not None:
@@ -85,6 +91,13 @@ def _linked(kind, given):
         return None
     operands = tuple(range(len(given)))
     return Template(((fn, dtype.kernel, operands),), len(given), _LINKED_WEIGHT)
+
+
+def _drawn(kind, given, wanted):
+    """The one node of random numbers, whose second operand is an element's place."""
+    name, n = kind.op.name, len(given)
+    node = (name, wanted, tuple(range(n + 1)))
+    return Template((node,), n + 1, _DRAWN_WEIGHTS.get(name, _DRAWN_WEIGHT))
 
 
 def _cast(given, wanted):

@@ -1,11 +1,15 @@
-"""Generators of random numbers, and the one way a random tensor is drawn: `drawn`.
+"""Generators of random numbers, and the one way something random is drawn: `drawn`.
 
-Numbers are NumPy's (PCG64), names are PyTorch's; the numbers are not PyTorch's.
+On the CPU numbers are NumPy's (PCG64).  What is drawn for a GPU is a key, 8 bytes, of which it
+makes the numbers itself (ops/random.py): a seed gives other numbers there, as in PyTorch, the same
+ones on every card.  Names are PyTorch's; the numbers are not PyTorch's.
 
 In a traced function what is drawn is an input of the program: a compiled call draws anew, in the
 order in which the function drew, so it gives the numbers that the function itself would give.  No
 sample is ever part of a compiled program.  A branch on what was drawn is a guard like any other;
 a number read from it (`.item()`, `.numpy()`) lets the function be recorded at every call.
+
+Distributions are draws.py's.
 """
 
 from __future__ import annotations
@@ -18,19 +22,54 @@ from typing import Any
 import numpy as np
 
 from tapejit.errors import ArgumentError, DtypeError
+from tapejit.locks import Lock
 from tapejit.ops.movement import input_
 from tapejit.registry import kind
 from tapejit.shapes import CPU
-from tapejit.tensor.core import Tensor, to_place, wrap
+from tapejit.tensor.attributes import Device, place
+from tapejit.tensor.core import Tensor, wrap
 from tapejit.tensor.recording import state
 
 _MASK = (1 << 128) - 1
+_WORD = (1 << 64) - 1
+
+# ---------------------------------------------------------------- keys
+
+
+class Keys:
+    """The keys of a GPU's draws: where they are is a seed, and how many there were.
+
+    Keys of one seed are all different, since `_mixed` is one to one.
+    """
+
+    def __init__(self, seed: int, offset: int = 0):
+        self.position = (seed, offset)
+        self._lock = Lock()
+
+    def next(self) -> np.int64:
+        """A key that no draw has had yet."""
+        with self._lock:
+            seed, offset = self.position
+            self.position = (seed, offset + 1 & _WORD)
+        return np.uint64(_mixed(_mixed(seed) + offset & _WORD)).astype(np.int64)
+
+
+def _mixed(x: int) -> int:
+    """64 bits as others, each of which depends on all: SplitMix64 (Steele, Lea, Flood 2014)."""
+    x = (x + 0x9E3779B97F4A7C15) & _WORD
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & _WORD
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & _WORD
+    return x ^ x >> 31
+
 
 # ---------------------------------------------------------------- generators
 
 
 class Generator:
     """A stream of random numbers of its own, for the `generator=` of random functions.
+
+    device  where tensors that are drawn from it lie
+    Errors  as for device=
 
     >>> import tapejit as tj
     >>> g = tj.Generator().manual_seed(7)
@@ -39,21 +78,41 @@ class Generator:
     True
     """
 
-    def __init__(self, device="cpu"):
-        if str(device) != "cpu":
-            raise ArgumentError(f"Generator: device {device!r} is not here\n  try  'cpu'")
-        self.device = "cpu"
+    def __init__(self, device: Any = CPU):
+        self._device = place(device)
         self._seed: int | None = None
         self._stream: Any = None
 
     @property
-    def stream(self) -> np.random.Generator:
-        """NumPy's generator, made when first asked for: numpy.random takes 8 ms to import."""
+    def device(self) -> Device:
+        """Where tensors that are drawn from it lie."""
+        return Device(self._device)
+
+    @property
+    def stream(self) -> Any:
+        """NumPy's generator, or a GPU's Keys.
+
+        Made when first asked for: numpy.random takes 8 ms to import.
+        """
         if self._stream is None:
             if self._seed is None:
                 self._seed = secrets.randbits(63)
-            self._stream = np.random.default_rng(self._seed)
+            make = np.random.default_rng if self._device == CPU else Keys
+            self._stream = make(self._seed)
         return self._stream
+
+    @property
+    def position(self) -> Any:
+        """Where the stream is."""
+        stream = self.stream
+        return stream.position if self._device != CPU else stream.bit_generator.state
+
+    @position.setter
+    def position(self, position: Any):
+        if self._device != CPU:
+            self.stream.position = position
+        else:
+            self.stream.bit_generator.state = position
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin anew from a seed.
@@ -63,7 +122,7 @@ class Generator:
         7
         """
         _mark_impure("seeds a generator")
-        self._seed = int(seed) & (1 << 64) - 1
+        self._seed = int(seed) & _WORD
         self._stream = None
         return self
 
@@ -89,7 +148,7 @@ class Generator:
         return self._seed
 
     def get_state(self) -> Tensor:
-        """Where the stream is, as bytes.
+        """Where the stream is, as bytes: of a GPU's, seed and number of draws.
 
         >>> import tapejit as tj
         >>> g = tj.Generator()
@@ -99,7 +158,9 @@ class Generator:
         >>> bool((tj.rand(2, generator=g) == first).all())
         True
         """
-        inner: Any = self.stream.bit_generator.state
+        inner = self.position
+        if self._device != CPU:
+            return wrap(np.array(inner, "<u8").view(np.uint8))
         numbers = (
             *(inner["state"][name] for name in ("state", "inc")),
             self.initial_seed(),
@@ -119,13 +180,21 @@ class Generator:
         """
         _mark_impure("sets the state of a generator")
         value = np.asarray(new_state._value)
-        if value.dtype != np.uint8 or value.shape != (64,):
-            raise DtypeError("set_state: the state of a generator is 64 bytes, as get_state gives")
+        n_bytes = 64 if self._device == CPU else 16
+        if value.dtype != np.uint8 or value.shape != (n_bytes,):
+            raise DtypeError(
+                f"set_state: the state of a generator of {self.device!r} is {n_bytes} bytes, as "
+                f"get_state gives\n  got  {new_state.dtype} of shape {tuple(value.shape)}"
+            )
+        if self._device != CPU:
+            seed, offset = value.view("<u8").tolist()
+            self._seed, self._stream = seed, Keys(seed, offset)
+            return
         state_, inc, seed, rest = (
             int.from_bytes(value[i : i + 16].tobytes(), "little") for i in (0, 16, 32, 48)
         )
         self._seed, self._stream = seed, None
-        self.stream.bit_generator.state = {
+        self.position = {
             "bit_generator": "PCG64",
             "state": {"state": state_ & _MASK, "inc": inc & _MASK},
             "has_uint32": rest >> 32,
@@ -133,24 +202,44 @@ class Generator:
         }
 
     def __getstate__(self):
-        return {"state": np.asarray(self.get_state()._value)}
+        return {"state": np.asarray(self.get_state()._value), "device": self._device}
 
     def __setstate__(self, kept):
-        self.__init__()
+        self.__init__(kept.get("device", CPU))
         self.set_state(wrap(kept["state"]))
 
     def __deepcopy__(self, memo):
-        twin = Generator()
-        twin._seed, twin._stream = self._seed, copy.deepcopy(self._stream)
+        twin = Generator(self._device)
+        twin._seed = self._seed
+        if self._stream is not None:
+            twin.position = copy.deepcopy(self.position)
         return twin
 
 
 default_generator = Generator()
-"""What random functions draw from unless they are given another."""
+"""What random functions draw from on the CPU unless they are given another."""
+
+_on_gpus: dict[str, Generator] = {}
+
+
+def generator_of(device: str) -> Generator:
+    """What random functions draw from on a device unless they are given another."""
+    if device == CPU:
+        return default_generator
+    found = _on_gpus.get(device)
+    if found is None:
+        found = Generator(device)
+        found._seed = default_generator._seed if _is_seeded else None
+        found = _on_gpus.setdefault(device, found)
+    return found
+
+
+_is_seeded = False
+"""Whether GPUs that are used for the first time begin from the CPU's seed."""
 
 
 def manual_seed(seed: int) -> Generator:
-    """Let random functions begin anew from a seed.
+    """Let random functions begin anew from a seed, on all devices.
 
     >>> import tapejit as tj
     >>> _ = tj.manual_seed(0)
@@ -159,17 +248,21 @@ def manual_seed(seed: int) -> Generator:
     >>> bool((tj.rand(3) == first).all())
     True
     """
+    global _is_seeded
+    _is_seeded = True
+    for generator in list(_on_gpus.values()):
+        generator.manual_seed(seed)
     return default_generator.manual_seed(seed)
 
 
 def seed() -> int:
-    """Let random functions begin anew from a seed that nobody knows, which is returned.
+    """Let random functions begin anew, on all devices, from a seed that nobody knows: the result.
 
     >>> import tapejit as tj
     >>> tj.seed() == tj.initial_seed()
     True
     """
-    return default_generator.seed()
+    return manual_seed(secrets.randbits(63)).initial_seed()
 
 
 def initial_seed() -> int:
@@ -237,20 +330,22 @@ class Draw:
 
 
 def drawn(
-    sample: Callable[[np.random.Generator], Any],
-    generator: Generator | None = None,
-    device: str = CPU,
+    sample: Callable[[Any], Any], generator: Generator | None = None, device: str = CPU
 ) -> Tensor:
-    """A tensor of random numbers: `sample(stream)`, an array whose shape and dtype are fixed.
+    """What `sample(stream)` gives, on the CPU: an array whose shape and dtype are fixed.
 
-    sample  must depend on nothing but the stream and numbers that never change
-    device  where the tensor is to lie; the numbers, drawn by the host, are the same everywhere
+    sample     must depend on nothing but the stream and numbers that never change
+    generator  None: the device's
+    device     which stream: NumPy's generator, or a GPU's Keys
+    Errors     ArgumentError if the generator is another device's
     """
-    return to_place(_drawn(sample, generator), device)
-
-
-def _drawn(sample, generator):
-    source = default_generator if generator is None else generator
+    source = generator_of(device) if generator is None else generator
+    if source._device != device:
+        raise ArgumentError(
+            f"Expected a '{Device(device).type}' device type for generator but found "
+            f"'{source.device.type}'\n  got  a generator of {source.device!r}, for a tensor on "
+            f"{Device(device)!r}\n  try  tj.Generator(device={device!r})"
+        )
     value = np.asarray(sample(source.stream))
     trace = state.parked
     if not trace.is_trace:

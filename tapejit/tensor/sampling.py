@@ -1,7 +1,8 @@
 """Random tensors: uniform, normal, integers, permutations, and samples of given distributions.
 
-All of them are arithmetic on what `random.drawn` gives, so a sample is differentiable by the
-parameters wherever it is a smooth function of them (`normal`), and compiled functions draw anew.
+All of them are arithmetic on what draws.py gives, so a sample is differentiable by the parameters
+wherever it is a smooth function of them (`normal`), and compiled functions draw anew.  Tensors on
+a GPU are drawn there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from tapejit import dtypes
 from tapejit.dtypes import DType
 from tapejit.errors import ArgumentError, DtypeError, NotDifferentiable, ShapeError
 from tapejit.registry import OPS
+from tapejit.shapes import CPU, common_device
+from tapejit.tensor import draws
 from tapejit.tensor.attributes import place
 from tapejit.tensor.core import Tensor, new_leaf, to_place
 from tapejit.tensor.creation import lengths, named_dtype, publish
@@ -26,38 +29,10 @@ from tapejit.tensor.random import drawn
 from tapejit.tensor.recording import state
 from tapejit.tensor.scanning import cumsum
 
-# ---------------------------------------------------------------- numbers of a stream
 
-
-def _uniform(shape, dtype: np.dtype):
-    """Uniform in [0, 1): of float32 in 24 bits, so that it is never 1."""
-    if dtype.kind == "c":
-        part = np.dtype(f"f{dtype.itemsize // 2}")
-        parts = (*shape, 2)
-        return lambda g: g.random(parts, part).view(dtype)[..., 0]
-    if dtype in (np.float32, np.float64):
-        return lambda g: g.random(shape, dtype)
-    # a float16 has 11 bits: more would round to 1
-    return lambda g: (g.integers(0, 2048, shape) / 2048).astype(dtype)
-
-
-def _normal(shape, dtype: np.dtype):
-    """Normal of mean 0 and variance 1; complex numbers have half of it in each part."""
-    if dtype.kind == "c":
-        part = np.dtype(f"f{dtype.itemsize // 2}")
-        scale = part.type(math.sqrt(0.5))
-        return lambda g: (
-            scale * (g.standard_normal(shape, part) + 1j * g.standard_normal(shape, part))
-        )
-    if dtype in (np.float32, np.float64):
-        return lambda g: g.standard_normal(shape, dtype)
-    return lambda g: g.standard_normal(shape).astype(dtype)
-
-
-def _made(name, sample, dtype, generator, requires_grad, device=None) -> Tensor:
-    result = drawn(sample, generator, place(device))
+def _made(name, result: Tensor, requires_grad) -> Tensor:
     if requires_grad:
-        if not dtypes.from_numpy(dtype).is_inexact:
+        if not result._aval.dtype.is_inexact:
             raise NotDifferentiable(
                 "Only Tensors of floating point and complex dtype can require gradients"
             )
@@ -72,7 +47,7 @@ def _check_inexact(name, dtype: np.dtype):
         raise DtypeError(f'"{name}" not implemented for {dtype}\n  try  randint, or a float dtype')
 
 
-def _function(name, sample, summary, example):
+def _function(name, draw, summary, example):
     def function(
         *size, generator=None, dtype=None, device=None, requires_grad=False, **named_size
     ) -> Tensor:
@@ -83,14 +58,14 @@ def _function(name, sample, summary, example):
             )
         chosen = named_dtype(dtype)
         _check_inexact(name, chosen)
-        drawing = sample(lengths(name, given), chosen)
-        return _made(name, drawing, chosen, generator, requires_grad, device)
+        result = draw(lengths(name, given), chosen, generator, place(device))
+        return _made(name, result, requires_grad)
 
     def like(input, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
         chosen = named_dtype(dtype, input._aval.dtype)
         _check_inexact(name, chosen)
-        drawing = sample(input._aval.shape, chosen)
-        return _made(name, drawing, chosen, generator, requires_grad, device or input._aval.device)
+        there = place(device, input._aval.device)
+        return _made(name, draw(input._aval.shape, chosen, generator, there), requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary}
@@ -115,7 +90,7 @@ torch.float64"""
 
 rand = _function(
     "rand",
-    _uniform,
+    draws.uniform,
     "Random numbers, uniform in [0, 1).",
     """>>> x = tj.rand(1000)
 >>> bool((x >= 0).all() and (x < 1).all())
@@ -123,7 +98,7 @@ True""",
 )
 randn = _function(
     "randn",
-    _normal,
+    draws.normal,
     "Random numbers of mean 0 and variance 1, normally distributed.",
     """>>> _ = tj.manual_seed(0)
 >>> bool(tj.randn(10_000).mean().abs() < 0.05)
@@ -145,9 +120,8 @@ def randint(
     if size is None:
         low, high, size = 0, low, high
     chosen = named_dtype(dtype, dtypes.int64)
-    return _integers(
-        "randint", low, high, lengths("randint", (size,)), chosen, generator, requires_grad
-    )
+    shape = lengths("randint", (size,))
+    return _integers("randint", low, high, shape, chosen, generator, requires_grad, place(device))
 
 
 @publish
@@ -160,19 +134,17 @@ def randint_like(input, low, high=None, *, generator=None, dtype=None, device=No
     """
     low, high = (0, low) if high is None else (low, high)
     chosen = named_dtype(dtype, input._aval.dtype)
-    return _integers("randint_like", low, high, input._aval.shape, chosen, generator, False)
+    there = place(device, input._aval.device)
+    return _integers("randint_like", low, high, input._aval.shape, chosen, generator, False, there)
 
 
-def _integers(name, low, high, shape, dtype, generator, requires_grad):
+def _integers(name, low, high, shape, dtype, generator, requires_grad, device):
     low, high = int(low), int(high)
     if low >= high:
         raise ArgumentError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    return _made(
-        name, lambda g: np.asarray(g.integers(low, high, shape), dtype), dtype, generator,
-        requires_grad,
-    )  # fmt: skip
+    return _made(name, draws.integers(low, high, shape, dtype, generator, device), requires_grad)
 
 
 @publish
@@ -183,10 +155,12 @@ def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
     >>> tj.randperm(4).sort().values
     tensor([0, 1, 2, 3])
     """
-    chosen = named_dtype(dtype, dtypes.int64)
-    return _made(
-        "randperm", lambda g: np.asarray(g.permutation(n), chosen), chosen, generator, False, device
-    )
+    chosen, there = named_dtype(dtype, dtypes.int64), place(device)
+    if there == CPU:
+        return drawn(lambda g: np.asarray(g.permutation(n), chosen), generator)
+    # equal keys, of which there is one pair in 2**65 / n**2 permutations, stay in order
+    keys = draws.integers(-(1 << 63), 1 << 63, (n,), np.dtype(np.int64), generator, there)
+    return FUNCTIONS["argsort"](keys).to(dtypes.from_numpy(chosen))
 
 
 @publish
@@ -198,7 +172,7 @@ def permutation(x, *, generator=None) -> Tensor:
     tensor([1., 2., 3.])
     """
     if isinstance(x, Tensor):
-        return x[randperm(x.shape[0], generator=generator)]
+        return x[randperm(x.shape[0], generator=generator, device=x._aval.device)]
     return randperm(int(x), generator=generator)
 
 
@@ -207,8 +181,8 @@ def permutation(x, *, generator=None) -> Tensor:
 
 @publish
 def normal(
-    mean, std: Any = 1.0, size=None, *, generator=None, dtype=None, requires_grad=False
-) -> Tensor:
+    mean, std: Any = 1.0, size=None, *, generator=None, dtype=None, device=None, requires_grad=False
+) -> Tensor:  # fmt: skip
     """Normally distributed numbers: mean + std * randn, with slopes by both if they are tensors.
 
     >>> import tapejit as tj
@@ -224,14 +198,21 @@ def normal(
     negative: Any = std < 0
     if bool(negative.any() if isinstance(std, Tensor) else negative):
         raise ArgumentError(f"normal expects all elements of std >= 0.0, but got {std}")
-    noise = _noise("normal", randn, (mean, std), size, generator, dtype)
+    noise = _noise("normal", randn, (mean, std), size, generator, dtype, device)
     result = noise * std + mean
     return result.requires_grad_() if requires_grad else result
 
 
 @publish
 def uniform(
-    low: Any = 0.0, high: Any = 1.0, size=None, *, generator=None, dtype=None, requires_grad=False
+    low: Any = 0.0,
+    high: Any = 1.0,
+    size=None,
+    *,
+    generator=None,
+    dtype=None,
+    device=None,
+    requires_grad=False,
 ) -> Tensor:
     """Numbers uniform in [low, high): low + (high - low) * rand, with slopes by both if tensors.
 
@@ -245,25 +226,26 @@ def uniform(
     >>> low.grad
     tensor([1., 1., 1.])
     """
-    noise = _noise("uniform", rand, (low, high), size, generator, dtype)
+    noise = _noise("uniform", rand, (low, high), size, generator, dtype, device)
     result = noise * (high - low) + low
     return result.requires_grad_() if requires_grad else result
 
 
-def _noise(name, draw, parameters, size, generator, dtype):
+def _noise(name, draw, parameters, size, generator, dtype, device):
     """Standard numbers for parameters that are tensors, or numbers with a size."""
     tensors = [p for p in parameters if isinstance(p, Tensor)]
     if not tensors:
         if size is None:
             raise ArgumentError(f"{name}: two numbers need a size\n  try  size=(...)")
-        return draw(size, generator=generator, dtype=dtype)
+        return draw(size, generator=generator, dtype=dtype, device=device)
     if size is not None:
         raise ArgumentError(f"{name}: tensors have a shape already\n  try  it without size")
     kind = tensors[0]._aval.dtype
     if not kind.is_inexact:
         raise DtypeError(f'"{name}" not implemented for {kind}\n  try  .float()')
     shape = np.broadcast_shapes(*(p._aval.shape for p in tensors))
-    return draw(shape, generator=generator, dtype=kind)
+    there = common_device(p._aval for p in tensors)
+    return draw(shape, generator=generator, dtype=kind, device=there)
 
 
 def _check_probabilities(name, p: Any):
@@ -277,8 +259,7 @@ def _coins(p: Any, shape, generator, device) -> Tensor:
     """True with probability p, in a shape."""
     kind = p._aval.dtype.dtype if isinstance(p, Tensor) else np.dtype(np.float64)
     kind = kind if kind in (np.float32, np.float64) else np.dtype(np.float32)
-    draws: Any = drawn(_uniform(tuple(shape), kind), generator, device)
-    return draws < p
+    return draws.hits(p, tuple(shape), kind, generator, device)
 
 
 @export("bernoulli")
@@ -351,13 +332,12 @@ def multinomial(input, num_samples, replacement=False, *, generator=None) -> Ten
                 "category to sample)"
             )
         # the first to arrive of independent exponential clocks: Efraimidis and Spirakis 2006
-        shape = input._aval.shape
-        waits = drawn(lambda g: g.standard_exponential(shape), generator, input._aval.device)
+        waits = _standard(weights, draws.exponential, generator)
         return topk(weights / waits, num_samples, -1).indices
     shape = (*input._aval.shape[:-1], num_samples)
     heights = cumsum(weights.double(), -1)
     top = heights.narrow(-1, n - 1, 1)
-    shares = drawn(lambda g: g.random(shape), generator, input._aval.device)
+    shares = draws.uniform(shape, np.dtype(np.float64), generator, input._aval.device)
     places = searchsorted(heights, shares * top, right=True)
     # what is rounded up to the sum belongs to the last place that adds to it
     return FUNCTIONS["minimum"](places, searchsorted(heights, top))
@@ -372,10 +352,12 @@ def _fill(x, source, name) -> Tensor:
     return change(x, OPS["copy_into"], (x, source), name=f"{name}Backward0")
 
 
-def _standard(x, method_name, generator) -> Any:
-    """Numbers of one of NumPy's standard distributions in x's shape, in float64."""
-    shape = x._aval.shape
-    return drawn(lambda g: np.asarray(getattr(g, method_name)(size=shape)), generator)
+def _standard(x, draw, generator) -> Any:
+    """Numbers in x's shape: in float64, on a GPU in float32 where x is no finer."""
+    known, device = x._aval.dtype, x._aval.device
+    is_single = device != CPU and known in (dtypes.float16, dtypes.float32)
+    kind = np.dtype(np.float32 if is_single else np.float64)
+    return draw(x._aval.shape, kind, generator, device)
 
 
 @method("normal_")
@@ -388,7 +370,9 @@ def normal_(x, mean=0.0, std=1.0, *, generator=None) -> Tensor:
     >>> bool((x.mean() - 10.0).abs() < 0.05)
     True
     """
-    return _fill(x, drawn(_normal(x._aval.shape, _kind(x)), generator) * std + mean, "Normal")
+    return _fill(
+        x, draws.normal(x._aval.shape, _kind(x), generator, x._aval.device) * std + mean, "Normal"
+    )
 
 
 def _kind(x) -> np.dtype:
@@ -409,7 +393,7 @@ def uniform_(x, low=0.0, high=1.0, *, generator=None) -> Tensor:
         raise ArgumentError(
             f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
         )
-    source = drawn(_uniform(x._aval.shape, _kind(x)), generator)
+    source = draws.uniform(x._aval.shape, _kind(x), generator, x._aval.device)
     return _fill(x, source * (high - low) + low, "Uniform")
 
 
@@ -435,7 +419,7 @@ def exponential_(x, lambd=1.0, *, generator=None) -> Tensor:
     """
     if not lambd > 0:
         raise ArgumentError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return _fill(x, _standard(x, "standard_exponential", generator) / lambd, "Exponential")
+    return _fill(x, _standard(x, draws.exponential, generator) / lambd, "Exponential")
 
 
 @method("cauchy_")
@@ -448,7 +432,7 @@ def cauchy_(x, median=0.0, sigma=1.0, *, generator=None) -> Tensor:
     """
     if not sigma > 0:
         raise ArgumentError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    return _fill(x, _standard(x, "standard_cauchy", generator) * sigma + median, "Cauchy")
+    return _fill(x, _standard(x, draws.cauchy, generator) * sigma + median, "Cauchy")
 
 
 @method("log_normal_")
@@ -459,7 +443,7 @@ def log_normal_(x, mean=1.0, std=2.0, *, generator=None) -> Tensor:
     >>> bool((tj.empty(100).log_normal_() > 0).all())
     True
     """
-    source = (_standard(x, "standard_normal", generator) * std + mean).exp()
+    source = (_standard(x, draws.normal, generator) * std + mean).exp()
     return _fill(x, source, "LogNormal")
 
 
@@ -473,8 +457,14 @@ def geometric_(x, p, *, generator=None) -> Tensor:
     """
     if not 0 < p <= 1:
         raise ArgumentError(f"geometric_ expects p to be in (0, 1], but got p={p}")
-    shape = x._aval.shape
-    return _fill(x, drawn(lambda g: np.asarray(g.geometric(p, shape)), generator), "Geometric")
+    shape, device = x._aval.shape, x._aval.device
+    if device == CPU:
+        source = drawn(lambda g: np.asarray(g.geometric(p, shape)), generator)
+    elif p == 1:
+        source = FUNCTIONS["ones_like"](x)
+    else:  # as many as fit into the time to the first hit of a clock of that rate
+        source = (_standard(x, draws.exponential, generator) / -math.log1p(-p)).ceil()
+    return _fill(x, source, "Geometric")
 
 
 @method("random_")
@@ -491,8 +481,8 @@ def random_(x, low=0, high=None, *, generator=None) -> Tensor:
         raise ArgumentError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    shape = x._aval.shape
-    source = drawn(lambda g: np.asarray(g.integers(low, high - 1, shape, endpoint=True)), generator)
+    long = np.dtype(np.int64)
+    source = draws.integers(low, high, x._aval.shape, long, generator, x._aval.device)
     return _fill(x, source, "Random")
 
 

@@ -509,17 +509,17 @@ class Paths:
 
 
 def _streams(path: Path) -> list:
-    """The random streams that a path draws from, and where they are."""
+    """The generators that a path draws from, and where they are."""
     if not path.draws:
         return []
-    inner = {id(d.generator): d.generator.stream.bit_generator for d in path.draws}
-    return [(stream, stream.state) for stream in inner.values()]
+    generators = {id(d.generator): d.generator for d in path.draws}
+    return [(generator, generator.position) for generator in generators.values()]
 
 
 def _put_back(streams: list) -> None:
     """Let random streams be where they were: what was drawn has not been used."""
-    for stream, at in streams:
-        stream.state = at
+    for generator, at in streams:
+        generator.position = at
 
 
 def reads_of(function: Callable, structure) -> Guards:

@@ -24,7 +24,7 @@ from tapejit.errors import AxisError, ShapeError, TraceError
 from tapejit.registry import OPS
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.devices import moved, owned
-from tapejit.tensor.core import Tensor, apply, as_data, from_array, new_leaf, wrap
+from tapejit.tensor.core import Tensor, apply, as_data, from_array, new_leaf, to_place, wrap
 from tapejit.tensor.front import FUNCTIONS
 from tapejit.tensor.random import drawn
 from tapejit.tensor.recording import root, state
@@ -252,9 +252,11 @@ class _Rows:
         given = dict(zip(recorded.inputs, mapped, strict=True))
         for row, tensor in (captured(recording) | given).items():
             one = recording.kind(row).aval
-            if row in given or row in recording.draws:
+            if row in given:
                 ref = self.batch.samples(row, one)
-                tensor = given[row] if row in given else _drawn(recording.draws[row], size, one)
+            elif row in recording.draws:
+                tensor = _drawn(recording.draws[row], size, one)
+                ref = self.batch.samples(row, one.on(tensor._aval.device))
             else:
                 ref = self.batch.shared(row, one)
             self.tensors[ref.row] = tensor
@@ -305,7 +307,8 @@ def _drawn(draw, size, one):
         parts = [np.asarray(draw.sample(stream), one.dtype.dtype) for _ in range(size)]
         return np.stack(parts) if parts else np.empty((0, *one.shape), one.dtype.dtype)
 
-    return drawn(sample, draw.generator)
+    device = draw.generator.device
+    return to_place(drawn(sample, draw.generator, device), device)
 
 
 def _equal_samples(values, expected) -> np.ndarray:

@@ -3,7 +3,8 @@
 Most are functions of `math` or of `cuda.libdevice`, CUDA's own.  The rest are written here, as
 plain Python functions that become part of a kernel's text: `definitions` prints those that it
 needs, once for each dtype, with that dtype's name in the place of `T`.  So a float32 kernel
-computes in float32 throughout, and a kernel's text says all that it does.
+computes in float32 throughout, and a kernel's text says all that it does.  Random numbers are
+draws.py's.
 
 Sources: scalar_math.py and scalar_special.py, where the same formulas serve the CPU's texts.
 """
@@ -17,6 +18,7 @@ from math import inf, nan
 
 from numpy import int32, int64
 
+from tapejit.codegen.cuda import draws
 from tapejit.codegen.value_text import CONVERSION, FLOATS
 
 MATH = (
@@ -272,8 +274,8 @@ def bessel_i1e(x):
 
 _HELPERS = {
     function.__name__: function
-    for function in list(globals().values())
-    if inspect.isfunction(function) and function.__module__ == __name__
+    for function in [*globals().values(), *vars(draws).values()]
+    if inspect.isfunction(function) and function.__module__ in (__name__, draws.__name__)
 }
 
 
@@ -314,7 +316,7 @@ def _collect(text, found):
 @functools.cache
 def _definition(name: str) -> str:
     """The text of a helper function, "" if the name is none."""
-    if name in _HELPERS and name.endswith("_int"):
+    if name in _HELPERS:  # it says its dtypes
         return inspect.getsource(_HELPERS[name])
     base, _, dtype = name.rpartition("_")
     if base not in _HELPERS or dtype not in FLOATS:

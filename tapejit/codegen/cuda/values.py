@@ -123,6 +123,8 @@ class Loop(Values):
     def call(self, fn, dtype, source, values):
         if fn == "div":
             return f"{values[0]} / {values[1]}"
+        if fn.startswith("random_"):
+            return f"{fn}_{dtype if dtype in FLOATS else source}({', '.join(values)})"
         return super().call(fn, dtype, source, values)
 
     def function(self, fn, dtype, values):

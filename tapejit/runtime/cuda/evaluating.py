@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapejit import registry
 from tapejit.bounded import Bounded
 from tapejit.build import Builder
 from tapejit.dtypes import from_numpy
@@ -18,7 +19,7 @@ from tapejit.registry import Kind
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.program import compile_for_device
 from tapejit.runtime.devices import machine_of, moved
-from tapejit.schedule.views import VIEWS, view_of
+from tapejit.schedule.views import VIEWS, contiguous, view_of
 from tapejit.shapes import aval
 from tapejit.simplify import simplify
 from tapejit.tape import Program
@@ -56,6 +57,8 @@ def evaluate(kind: Kind, operands: Sequence) -> Any:
             return shared
     if name == "clone":
         return operands[0].copy()
+    if kind.op.family == "random" and kind.aval.ndim > 1 and not any(x.ndim for x in operands):
+        return _drawn_flat(kind, operands)
     machine = machine_of(kind.aval.device)
     given = [
         DeviceArray.from_host(machine, x) if isinstance(x, np.ndarray) and x.ndim else x
@@ -68,6 +71,14 @@ def evaluate(kind: Kind, operands: Sequence) -> Any:
         program = compile_for_device(_program(kind, avals), machine)
         _PROGRAMS.put(key, program)
     return program(given)[0]
+
+
+def _drawn_flat(kind, operands):
+    """Random numbers, of which only places in row-major order matter: one kernel for all shapes."""
+    shape, size = kind.aval.shape, (kind.aval.size,)
+    attrs = tuple({**kind.attributes(), "shape": size}.values())
+    flat = registry.kind(kind.op, attrs, aval(size, kind.aval.dtype, kind.aval.device))
+    return evaluate(flat, operands).view(shape, contiguous(shape))
 
 
 def _view(kind, x):

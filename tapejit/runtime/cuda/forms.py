@@ -25,6 +25,8 @@ from tapejit.ops.copies import cast
 from tapejit.ops.correlation import output_lengths
 from tapejit.ops.linear import matmul, swap
 from tapejit.ops.movement import permute, reshape, slice_, unslice
+from tapejit.ops.random import random_uniform
+from tapejit.ops.rounding import floor
 from tapejit.ops.strided import strided, unstrided
 from tapejit.runtime.cuda import spectra
 from tapejit.runtime.cuda.flat_places import at_flat_places, is_flattened
@@ -76,6 +78,8 @@ def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
     if name in spectra.FORMS and spectra.has_form(kind, operands[0].shape) and has_blas():
         return lambda kind, x: spectra.FORMS[name](kind, x, **kind.attributes())
+    if family == "random" and kind.aval.dtype is dtypes.float16:
+        return _rounded_draw
     if any(_wide(kind.op, x.dtype) for x in (*operands, kind.aval)):
         return _widened
     if is_flattened(kind, operands):
@@ -126,6 +130,14 @@ def _widened(kind, *operands):
     if result.dtype is kind.aval.dtype:
         return result
     return cast(result, dtype=kind.aval.dtype.name)
+
+
+def _rounded_draw(kind, *operands):
+    """Random numbers of float32 in float16; uniform ones towards zero, of 11 bits: never 1."""
+    x = kind.op(*operands, **{**kind.attributes(), "dtype": "float32"})
+    if kind.op is random_uniform:
+        x = floor(x * 2048.0) * 2.0**-11
+    return cast(x, dtype="float16")
 
 
 # ---------------------------------------------------------------- integers and numbers

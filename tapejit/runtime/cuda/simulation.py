@@ -165,6 +165,8 @@ def _function(name: str) -> Callable:
         return getattr(scipy.special, _SPECIAL[name])
     if name == "fma":
         return lambda x, y, z: x * y + z  # rounded twice
+    if name == "cospi":
+        return lambda x: np.cos(np.pi * np.float64(x))
     return getattr(np, _RENAMED.get(name, name))
 
 
