@@ -2363,7 +2363,7 @@ def norm(input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: Any = False, d
     """The p-norm of the elements: (sum |x|^p)^(1/p); slope 0 at a zero vector."""
 @overload
 def norm(input: Array, p: Any = 'fro', dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Any: ...
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """Normally distributed numbers: mean + std * randn, with slopes by both if they are tensors."""
 @overload
 def not_equal(input: Tensor, other: Operand) -> Tensor:
@@ -2840,7 +2840,7 @@ def unflatten(input: Tensor, dim: Any, sizes: Any) -> Tensor:
     """One axis as several; one of their lengths may be -1."""
 @overload
 def unflatten(input: Array, dim: Any, sizes: Any) -> Any: ...
-def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """Numbers uniform in [low, high): low + (high - low) * rand, with slopes by both if tensors."""
 def unique(input: Operand, sorted: Any = True, return_inverse: Any = False, return_counts: Any = False, dim: Any = None) -> Any:
     """The distinct elements (or slices of an axis) in order; each has its first one's slope."""

@@ -1,4 +1,4 @@
-"""PyTorch's `cuda` module: which GPUs there are, their memory, streams and events.
+"""PyTorch's `cuda` module: which GPUs there are, their memory, streams, events and seeds.
 
 `device` arguments are a number, "cuda:1" or a `tapejit.device`; without one the thread's current
 device is meant.  Importing this asks nothing of CUDA; errors.GpuUnavailable says what is missing
@@ -21,6 +21,17 @@ from tapejit.runtime.cuda.machine import Machine
 from tapejit.runtime.cuda.machines import count, machine
 from tapejit.runtime.devices import current
 from tapejit.tensor.attributes import Device
+from tapejit.tensor.gpu_seeds import (
+    get_rng_state,
+    get_rng_state_all,
+    initial_seed,
+    manual_seed,
+    manual_seed_all,
+    seed,
+    seed_all,
+    set_rng_state,
+    set_rng_state_all,
+)
 
 __all__ = [
     "Event",
@@ -36,13 +47,22 @@ __all__ = [
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
+    "get_rng_state",
+    "get_rng_state_all",
+    "initial_seed",
     "is_available",
+    "manual_seed",
+    "manual_seed_all",
     "max_memory_allocated",
     "mem_get_info",
     "memory_allocated",
     "memory_reserved",
     "reset_peak_memory_stats",
+    "seed",
+    "seed_all",
     "set_device",
+    "set_rng_state",
+    "set_rng_state_all",
     "set_stream",
     "stream",
     "synchronize",

@@ -19,7 +19,7 @@ from tapejit.runtime.cuda.simulation import DTYPES, Pointer
 
 def run_plan(plan: Plan, inputs: list[np.ndarray], block: int = 8) -> list[np.ndarray]:
     """The results of a plan."""
-    memory = [_memory(buffer, inputs) for buffer in plan.buffers]
+    memory = [memory_of(buffer, inputs) for buffer in plan.buffers]
     for step in plan.steps:
         if isinstance(step, KernelStep | RowStep):
             run_launches(launches_of(step, block), step.views, memory)
@@ -61,7 +61,8 @@ def functions_of(plan: Plan, block: int = 256) -> list[Function]:
     return list(dict.fromkeys(launch.function for launch in launches))
 
 
-def _memory(buffer, inputs):
+def memory_of(buffer, inputs) -> np.ndarray:
+    """The elements of a plan's buffer before it runs."""
     if buffer.role == "input":
         return np.array(inputs[buffer.number], buffer.dtype.dtype).reshape(-1)
     if buffer.role == "constant":

@@ -22,7 +22,7 @@ from tapejit.tensor.attributes import place
 from tapejit.tensor.core import Tensor, new_leaf, to_place
 from tapejit.tensor.creation import lengths, named_dtype, publish
 from tapejit.tensor.front import FUNCTIONS, export, method
-from tapejit.tensor.guards import read, refuse_gpu
+from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import change
 from tapejit.tensor.ordering import searchsorted, topk
 from tapejit.tensor.random import drawn
@@ -101,7 +101,7 @@ randn = _function(
     draws.normal,
     "Random numbers of mean 0 and variance 1, normally distributed.",
     """>>> _ = tj.manual_seed(0)
->>> bool(tj.randn(10_000).mean().abs() < 0.05)
+>>> bool(tj.randn(1000).mean().abs() < 0.2)
 True""",
 )
 
@@ -187,8 +187,8 @@ def normal(
 
     >>> import tapejit as tj
     >>> _ = tj.manual_seed(0)
-    >>> x = tj.normal(10.0, 0.5, (10_000,))
-    >>> bool((x.mean() - 10.0).abs() < 0.05)
+    >>> x = tj.normal(10.0, 0.5, (1000,))
+    >>> bool((x.mean() - 10.0).abs() < 0.1)
     True
     >>> mean = tj.zeros(3, requires_grad=True)
     >>> tj.normal(mean, 2.0).sum().backward()
@@ -287,15 +287,31 @@ def poisson(input, generator=None) -> Tensor:
     """
     if not input._aval.dtype.is_floating_point:
         raise DtypeError(f'"poisson" not implemented for {input.dtype}\n  try  .float()')
-    refuse_gpu("poisson", input)
+    device = input._aval.device
+    if device != CPU:
+        return _poisson_on_gpu(input, generator, device)
     if np.any(np.asarray(input._value) < 0):
-        raise ArgumentError("invalid Poisson rate, expected rate to be non-negative")
+        raise ArgumentError(_NEGATIVE_RATE)
     if input._tracked and state.parked.is_trace:
         read(input)
         state.parked.impure = "draws numbers of rates that it computes (poisson)"
     kind = input._aval.dtype.dtype
     rates = input._value
     return drawn(lambda g: np.asarray(g.poisson(rates), kind), generator)
+
+
+_NEGATIVE_RATE = "invalid Poisson rate, expected rate to be non-negative"
+
+
+def _poisson_on_gpu(input, generator, device) -> Tensor:
+    """Rates that are computed are no matter there: what is drawn is a key."""
+    if bool((input < 0).any()):
+        raise ArgumentError(_NEGATIVE_RATE)
+    known = input._aval.dtype
+    wide = dtypes.float64 if known is dtypes.float64 else dtypes.float32
+    attrs = input._aval.shape, wide.name
+    rates = input.detach().to(wide)
+    return draws.from_key("random_poisson", (rates,), attrs, generator, device).to(known)
 
 
 @export("multinomial")
@@ -366,8 +382,8 @@ def normal_(x, mean=0.0, std=1.0, *, generator=None) -> Tensor:
 
     >>> import tapejit as tj
     >>> _ = tj.manual_seed(0)
-    >>> x = tj.empty(10_000).normal_(10.0, 0.5)
-    >>> bool((x.mean() - 10.0).abs() < 0.05)
+    >>> x = tj.empty(1000).normal_(10.0, 0.5)
+    >>> bool((x.mean() - 10.0).abs() < 0.1)
     True
     """
     return _fill(

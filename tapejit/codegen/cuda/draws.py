@@ -11,12 +11,12 @@ uint64 is one instruction, `mul.wide.u32`.
 from __future__ import annotations
 
 import math
+from math import inf
 from typing import Any
 
 cuda: Any = None
 """The module numba.cuda, or its simulator."""
 
-boolean: Any = None
 float32: Any = None
 float64: Any = None
 int32: Any = None
@@ -24,6 +24,9 @@ int64: Any = None
 uint32: Any = None
 uint64: Any = None
 """Numba's types."""
+
+T: Any = None
+"""Stands for float32 or float64."""
 
 # ---------------------------------------------------------------- words
 
@@ -53,6 +56,17 @@ def long_word(low, high):
     return (uint64(high) << uint64(32)) | uint64(low)
 
 
+def share(low, high):
+    """(word + 1/2) / 2**64, of two words: above 0, and 1 at most."""
+    whole = T(high) * T(4294967296.0) + T(low)
+    return (whole + T(0.5)) * T(5.421010862427522e-20)
+
+
+def half_turns(low, high):
+    """Two words, the upper one signed, as a number of [-1, 1]."""
+    return (T(int32(high)) * T(4294967296.0) + T(low)) * T(1.0842021724855044e-19)
+
+
 # ---------------------------------------------------------------- numbers
 
 
@@ -68,39 +82,19 @@ def random_uniform_f64(key, place):
     return float64(long_word(low, high) >> uint64(11)) * 1.1102230246251565e-16
 
 
-def random_exponential_f32(key, place):
-    """-log((word + 1/2) / 2**32), from whichever end is near."""
-    low, _, _, _ = philox(key, place, 0)
-    if low < uint32(2147483648):
-        return -math.log((float32(low) + float32(0.5)) * float32(2.3283064365386963e-10))
-    rest = uint32(uint32(4294967295) - low)
-    return -math.log1p(-(float32(rest) + float32(0.5)) * float32(2.3283064365386963e-10))
-
-
-def random_exponential_f64(key, place):
-    """The same with 64 bits."""
+def random_exponential(key, place):
+    """-log of a share, from whichever end is near."""
     low, high, _, _ = philox(key, place, 0)
-    word = long_word(low, high)
-    if word < uint64(9223372036854775808):
-        return -math.log((float64(word) + 0.5) * 5.421010862427522e-20)
-    rest = uint64(18446744073709551615) - word
-    return -math.log1p(-(float64(rest) + 0.5) * 5.421010862427522e-20)
+    if high < uint32(2147483648):
+        return -math.log(share(low, high))
+    return -math.log1p(-share(uint32(~low), uint32(~high)))
 
 
-def random_normal_f32(key, place):
-    """Box-Muller."""
-    low, _, turn, _ = philox(key, place, 0)
-    share = (float32(low) + float32(0.5)) * float32(2.3283064365386963e-10)
-    angle = float32(int32(turn)) * float32(4.656612873077393e-10)
-    return math.sqrt(float32(-2.0) * math.log(share)) * cuda.libdevice.cospif(angle)
-
-
-def random_normal_f64(key, place):
+def random_normal(key, place):
     """Box-Muller."""
     low, high, turn, turn_high = philox(key, place, 0)
-    share = (float64(long_word(low, high)) + 0.5) * 5.421010862427522e-20
-    angle = float64(int64(long_word(turn, turn_high))) * 1.0842021724855044e-19
-    return math.sqrt(-2.0 * math.log(share)) * cuda.libdevice.cospi(angle)
+    radius = math.sqrt(T(-2.0) * math.log(share(low, high)))
+    return radius * cuda.libdevice.cospi(half_turns(turn, turn_high))
 
 
 def random_below_i64(key, place, n):
@@ -114,15 +108,64 @@ def random_below_i64(key, place, n):
     return int64(long_word(low, high)) if n == 0 else int64(product)
 
 
-def random_hits_f32(key, place, p):
+def random_hits(key, place, p):
     """Whether a word of 64 bits is below p of them."""
     low, high, _, _ = philox(key, place, 0)
-    bound = uint64(p * float32(18446744073709551616.0) if 0 < p < 1 else float32(0.0))
+    bound = uint64(p * T(18446744073709551616.0) if 0 < p < 1 else T(0.0))
     return p >= 1 or long_word(low, high) < bound
 
 
-def random_hits_f64(key, place, p):
-    """The same."""
-    low, high, _, _ = philox(key, place, 0)
-    bound = uint64(p * 18446744073709551616.0 if 0 < p < 1 else 0.0)
-    return p >= 1 or long_word(low, high) < bound
+# ---------------------------------------------------------------- Poisson
+
+
+def random_poisson(key, place, rate):
+    """Counts of a rate."""
+    if not rate < T(inf):
+        return rate
+    return few_events(key, place, rate) if rate < T(12.0) else many_events(key, place, rate)
+
+
+def few_events(key, place, rate):
+    """How many shares are multiplied before they are below exp(-rate): Knuth."""
+    end = math.exp(-rate)
+    product = T(1.0)
+    for block in range(32):
+        a, b, c, d = philox(key, place, block)
+        product = product * share(a, b)
+        if product <= end:
+            return T(2 * block)
+        product = product * share(c, d)
+        if product <= end:
+            return T(2 * block + 1)
+    return T(64.0)
+
+
+def many_events(key, place, rate):
+    """Transformed rejection, PTRS; about 1.2 tries."""
+    wide = T(0.931) + T(2.53) * math.sqrt(rate)
+    tall = T(0.02483) * wide - T(0.059)
+    scale = T(1.1239) + T(1.1328) / (wide - T(3.4))
+    sure = T(0.9277) - T(3.6224) / (wide - T(2.0))
+    for block in range(64):
+        a, b, c, d = philox(key, place, block)
+        u = T(0.5) * half_turns(a, b)
+        v = share(c, d)
+        near = T(0.5) - abs(u)
+        count = cuda.libdevice.floor((T(2.0) * tall / near + wide) * u + rate + T(0.43))
+        if near >= T(0.07) and v <= sure:
+            return count
+        if count >= T(0.0) and (near >= T(0.013) or v <= near):
+            height = math.log(v * scale / (tall / (near * near) + wide))
+            if height <= log_chance(count, rate):
+                return count
+    return cuda.libdevice.floor(rate)
+
+
+def log_chance(count, rate):
+    """The logarithm of a count's probability; without large terms that cancel (Loader 2000)."""
+    if count == T(0.0):
+        return -rate
+    more = (count - rate) / rate
+    deviance = rate * ((T(1.0) + more) * math.log1p(more) - more)
+    tail = (T(1.0 / 12.0) - T(1.0 / 360.0) / (count * count)) / count
+    return -deviance - tail - T(0.5) * math.log(T(6.283185307179586) * count)
