@@ -263,9 +263,10 @@ random_below = _drawn(
     _below,
     dtype="int64",
     probe=Probe(
-        shapes=(((), ()), ((2, 1), ()), ((), (3,))),
-        domain=((-3.0, 3.0), (1.0, 100.0)),
-        dtypes=("int64",),
+        shapes=tuple(
+            (*keys, ("index", bounds)) for keys, bounds in zip(_KEYS, ((1,), (3,)), strict=True)
+        ),
+        dtypes=("float64",),
         attrs=({"shape": (2, 3), "device": None},),
     ),
     note="The bound is read as 64 bits without a sign; 0 stands for 2**64.",

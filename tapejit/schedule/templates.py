@@ -96,6 +96,8 @@ def _linked(kind, given):
 def _drawn(kind, given, wanted):
     """The one node of random numbers, whose second operand is an element's place."""
     name, n = kind.op.name, len(given)
+    if given[0] != "i64" or given[-1] not in ("i64", *_FLOATS):
+        return None
     node = (name, wanted, tuple(range(n + 1)))
     return Template((node,), n + 1, _DRAWN_WEIGHTS.get(name, _DRAWN_WEIGHT))
 

@@ -78,7 +78,7 @@ def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
     if name in spectra.FORMS and spectra.has_form(kind, operands[0].shape) and has_blas():
         return lambda kind, x: spectra.FORMS[name](kind, x, **kind.attributes())
-    if family == "random" and kind.aval.dtype is dtypes.float16:
+    if kind.op.family == "random" and kind.aval.dtype is dtypes.float16:
         return _rounded_draw
     if any(_wide(kind.op, x.dtype) for x in (*operands, kind.aval)):
         return _widened
