@@ -137,7 +137,7 @@ def _below(keys, n, shape, device):
 
 def _hits(keys, p, shape, device):
     low, high, _, _ = _words(keys, shape)
-    p = np.asarray(p)
+    p = np.asarray(p, np.float64 if p.dtype == np.float64 else np.float32)
     bound = np.where((p > 0) & (p < 1), p, 0) * p.dtype.type(2.0**64)
     return (p >= 1) | (_long(low, high) < bound.astype(np.uint64))
 

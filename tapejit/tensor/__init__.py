@@ -11,7 +11,8 @@ Functions and methods:
     arithmetic composed complexes           one value per element
     reducing statistics scanning            sums, means, extremes, running ones
     products contractions                   matrix products, einsum
-    creation ranges random sampling         from nothing
+    creation ranges                         from nothing
+    random draws sampling gpu_seeds         streams of random numbers, and what is made of them
     shaping repeating parts joining diagonals padding numpy_shapes
                                             the same elements in another form
     indexing picking scattering ordering curves

@@ -78,8 +78,8 @@ def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
     if name in spectra.FORMS and spectra.has_form(kind, operands[0].shape) and has_blas():
         return lambda kind, x: spectra.FORMS[name](kind, x, **kind.attributes())
-    if kind.op.family == "random" and kind.aval.dtype is dtypes.float16:
-        return _rounded_draw
+    if kind.op.family == "random" and dtypes.float16 in [x.dtype for x in (*operands, kind.aval)]:
+        return _drawn_in_single
     if any(_wide(kind.op, x.dtype) for x in (*operands, kind.aval)):
         return _widened
     if is_flattened(kind, operands):
@@ -132,9 +132,12 @@ def _widened(kind, *operands):
     return cast(result, dtype=kind.aval.dtype.name)
 
 
-def _rounded_draw(kind, *operands):
+def _drawn_in_single(kind, *operands):
     """Random numbers of float32 in float16; uniform ones towards zero, of 11 bits: never 1."""
-    x = kind.op(*operands, **{**kind.attributes(), "dtype": "float32"})
+    given = [cast(x, dtype="float32") if x.dtype is dtypes.float16 else x for x in operands]
+    if kind.aval.dtype is not dtypes.float16:
+        return kind.op(*given, **kind.attributes())
+    x = kind.op(*given, **{**kind.attributes(), "dtype": "float32"})
     if kind.op is random_uniform:
         x = floor(x * 2048.0) * 2.0**-11
     return cast(x, dtype="float16")
