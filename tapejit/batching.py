@@ -133,7 +133,7 @@ class Batch:
 
     def write(self, kind: Kind, operands: tuple[Sampled, ...]) -> Sampled:
         """One row: as it is if its operands are shared, else by its rule."""
-        if kind.op is iota or not any(x.is_batched for x in operands):
+        if kind.op.family == "creation" or not any(x.is_batched for x in operands):
             row = self.builder.add(kind, tuple(x.ref.row for x in operands))
             return Sampled(Ref(self.builder, row, kind.aval), False)
         if not self.size:

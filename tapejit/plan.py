@@ -81,6 +81,9 @@ class LoopKernel(NamedTuple):
     inputs: tuple[Operand, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[Output, ...]
+    neighbours: tuple[tuple[int, ...], ...] = ()
+    """Operands (inputs first, then outputs) that lie at successive elements of the same rows, with
+    equal strides: what a back end may move as rows (codegen/loop_columns.py), or as it likes."""
 
     @property
     def loops(self) -> tuple[LoopKernel, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.build import Builder, Ref
+from tapejit.columns import has_seeds, without_seeds
 from tapejit.config import settings
 from tapejit.errors import TapejitError
 from tapejit.ops.arithmetic import neg, sub
@@ -42,6 +43,12 @@ def simplify(program: Program) -> Program:
         verify_program(program, "recording and differentiation")
     if settings.debug >= 3:
         print(f"before simplification\n{program_text(program)}", file=sys.stderr)
+    simple = _rewritten(program)
+    return _rewritten(without_seeds(simple)) if has_seeds(simple) else simple
+
+
+def _rewritten(program):
+    """Every row that is needed, by the rules."""
     tape = program.tape
     builder = Builder()
     refs: list = [None] * len(tape)  # the Ref of each row emitted so far
@@ -340,7 +347,7 @@ def _iota(kind, operands):
     if literal_of(like) is not None:
         return None
     number = like.builder.literal(0.0, aval((), dtypes.float64, kind.aval.device))
-    return iota(number, **kind.attributes())
+    return number.emit(kind.op, (number,), kind.attrs)
 
 
 def _sum(kind, operands):
@@ -486,6 +493,7 @@ RULES: dict[str, Callable] = {
     "conj": _conj,
     "gather": _gather,
     "iota": _iota,
+    "unit_vectors": _iota,
 }
 
 assert set(RULES) | set(IDENTITIES) <= set(OPS)

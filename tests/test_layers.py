@@ -20,7 +20,7 @@ FLOORS = {
     "words": ("registry", "families tape plan"),
     "grammar": ("build verify pretty",),
     "vocabulary": ("ops",),
-    "meaning": ("autodiff batching simplify schedule",),
+    "meaning": ("columns", "autodiff batching simplify schedule"),
     "text": ("codegen",),
     "machines": ("runtime",),
     "people": (

@@ -11,6 +11,7 @@ Start at `Body.node_lines`.
 from __future__ import annotations
 
 from tapejit.codegen import loop_memory
+from tapejit.codegen.loop_columns import Neighbours
 from tapejit.codegen.loop_memory import slot_of_axis, slot_of_count
 from tapejit.codegen.vector_ops import MEMORY, is_float, memory_vector, recipe, splat, vector
 from tapejit.errors import KernelError
@@ -54,12 +55,12 @@ class Needs:
         self.imports: dict[tuple[str, str, int], None] = {}
         """The functions of vectors that it calls (callees.py)."""
         self.support: dict[str, None] = {}
-        """Those of loop_tail.py and loop_reduce.py."""
+        """Those of loop_tail.py, loop_columns.py and loop_reduce.py."""
         self.constants: dict[str, str] = {}
         """Vectors in its own memory: place -> definition."""
 
     def call_support(self, name, result, operands):
-        """Note a call of loop_tail.py or loop_reduce.py's library."""
+        """Note a call of a library that kernels share."""
         self.declarations[f"declare {result} @{name}({operands}) nounwind\n"] = None
         self.support[name] = None
 
@@ -71,6 +72,7 @@ class Body:
         self.kernel, self.name, self.needs = kernel, name, needs
         self.lanes, self.inner = lanes_of(kernel, split), kernel.rank - 1
         self.operands = loop_memory.operands_of(kernel)
+        self.neighbours = Neighbours(kernel)
         self.has_linked = any(node[0].startswith(LINKED) for node in kernel.nodes)
         self.recipes, self.parts, self.slot = {}, [], {}
         self.sort_nodes()
@@ -199,6 +201,8 @@ class Body:
 
     def load(self, result, k, position):
         operand = self.operands[k]
+        if k in self.neighbours.slot:
+            return self.neighbours.read(result, k, self.lanes)
         if operand.steps == "0" and operand.dtype == "f64" and self.lanes == 8:
             return self.load_number(result, k)
         if operand.dtype != "bool":
@@ -315,7 +319,8 @@ class Body:
     def frame_place(self, result, node):
         """A bool crosses as bytes: stored <8 x i1> are packed bits, slow without AVX-512."""
         dtype = self.kernel.nodes[node].dtype
-        place = f"{result}g = getelementptr [64 x i8], ptr %frame, i64 {self.slot[node]}\n"
+        slot = self.neighbours.n_slots + self.slot[node]
+        place = f"{result}g = getelementptr [64 x i8], ptr %frame, i64 {slot}\n"
         return dtype, vector(dtype, self.lanes), memory_vector(dtype, self.lanes), place
 
     def call_part(self, number, i):

@@ -82,8 +82,13 @@ class _Emitter:
         self.needs = Needs()
         self.body = Body(kernel, name, split, self.needs)
         self.lanes = self.body.lanes
+        self.neighbours = self.body.neighbours
         # operands that the tail copies, and reductions that a unit accumulates in lanes
-        self.padded = [k for k, record in enumerate(self.operands) if record.steps[-1] != "0"]
+        self.padded = [
+            k
+            for k, record in enumerate(self.operands)
+            if record.steps[-1] != "0" and k not in self.neighbours.slot
+        ]
         self.accumulated = [
             j
             for j, output in enumerate(kernel.outputs)
@@ -98,6 +103,8 @@ class _Emitter:
         """Stores and reductions of one iteration; a copy of the body is (tag, value, position)."""
         lines = []
         for j, output in enumerate(self.kernel.outputs):
+            if self.is_settled(j):
+                continue
             self.check_output(j, output)
             stored = []
             for tag, value, _ in copies:
@@ -110,6 +117,11 @@ class _Emitter:
                 for (tag, _, position), result in zip(copies, stored, strict=True):
                     lines.append(self.store(j, output, f"%o{j}{tag}", result, position))
         return lines
+
+    def is_settled(self, j):
+        """Whether an output lies in its slot from the beginning of a unit on."""
+        is_still = not self.body.varies[self.kernel.outputs[j].node]
+        return is_still and self.n_inputs + j in self.neighbours.slot
 
     def check_output(self, j, output):
         given = self.kernel.nodes[output.node].dtype
@@ -138,6 +150,8 @@ class _Emitter:
 
     def store(self, j, output, result, value, position):
         k, operand, text = self.n_inputs + j, output.operand, ""
+        if k in self.neighbours.slot:
+            return self.neighbours.write(result, k, self.lanes, value)
         if output.reduce is not None:
             text = loop_memory.read(f"{result}r", k, operand, self.lanes, position)
             text += self.join(output, self.lanes).format(f"{result}n", f"{result}r", value)
@@ -152,8 +166,8 @@ class _Emitter:
     def allocas(self):
         n = slot_of_count(self.kernel) + self.body.has_linked
         lines = [f"%state = alloca [{n} x i64], align 64\n"]
-        if self.body.is_split:
-            lines.append(f"%frame = alloca [{len(self.body.slot) + 1} x [64 x i8]], align 64\n")
+        if n_slots := self.neighbours.n_slots + self.body.is_split * (len(self.body.slot) + 1):
+            lines.append(f"%frame = alloca [{n_slots} x [64 x i8]], align 64\n")
         if self.padded:
             lines.append(f"%pads = alloca [{len(self.padded)} x [128 x i8]], align 64\n")
         for j in self.accumulated:
@@ -171,7 +185,7 @@ class _Emitter:
                 f"define void @{self.name}(ptr %args, ptr %meta, i64 %begin, i64 %end)"
                 " nounwind alignstack(64) {\nentry:\n",
                 *self.allocas(),
-                loop_memory.read_arguments(self.kernel),
+                loop_memory.read_arguments(self.kernel, self.numbers_read()),
                 "br label %units\nunits:\n"
                 "%u = phi i64 [ %begin, %entry ], [ %u_next, %unit_end ]\n"
                 "%u_more = icmp slt i64 %u, %end\n"
@@ -186,6 +200,11 @@ class _Emitter:
                 "exit:\nret void\n}\n",
             ]
         )
+
+    def numbers_read(self):
+        """The operands whose place the loop asks for; None: all."""
+        known = self.neighbours.followers
+        return set(range(len(self.operands))) - known if known else None
 
     def unit_block(self):
         """Rank 1: the unit is the block [x0, x0 + count) of the one axis."""
@@ -210,6 +229,8 @@ class _Emitter:
         """Where each operand of this unit begins, and the slots that say so."""
         lines, axes = [], range(1 if self.kernel.rank == 1 else self.inner)
         for k, operand in enumerate(self.operands):
+            if k in self.neighbours.followers:
+                continue
             base, memory = f"%arg{k}", MEMORY[operand.dtype]
             for axis in axes:
                 offset = f"%x{axis}"
@@ -237,14 +258,20 @@ class _Emitter:
         return lines
 
     def unit_values(self):
-        """Accumulators at their neutral element, and the nodes that do not move."""
+        """Accumulators at their neutral element; the nodes that do not move, in their slots."""
         lines = []
         for j in self.accumulated:
             output = self.kernel.outputs[j]
             dtype = output.operand.dtype
             kind, start = memory_vector(dtype, self.lanes), neutral(output.reduce, dtype)
             lines.append(f"store {kind} splat ({MEMORY[dtype]} {start}), ptr %sum{j}, align 64\n")
-        return lines + self.body.still_lines()
+        lines += self.body.still_lines()
+        for j, output in enumerate(self.kernel.outputs):
+            if self.is_settled(j):
+                self.check_output(j, output)
+                text, result = self.body.memory_value(f"%o{j}", output.node, self.body.value)
+                lines.append(text + self.store(j, output, f"%o{j}", result, "0"))
+        return lines
 
     # ------------------------------------------------------------ loops over the inner axis
 
@@ -252,6 +279,8 @@ class _Emitter:
         """How many copies of the body `wide` has; 1 if there is no such loop."""
         moving = self.body.moving
         if len(moving) > _UNROLL[-1][0] or self.body.is_split or self.body.has_linked:
+            return 1
+        if self.neighbours.groups:
             return 1
         weight = 0
         for i in moving:
@@ -293,8 +322,10 @@ class _Emitter:
             "narrow:\n%has_narrow = icmp slt i64 %wide_end, %full\n"
             "br i1 %has_narrow, label %loop, label %rest\n"
             "loop:\n%i = phi i64 [ %wide_end, %narrow ], [ %j, %loop ], [ %full, %tail ]\n",
+            *self.neighbours.moves(False, self.lanes, self.needs),
             *self.body.moving_lines(),
             *self.output_lines([("", self.body.value, "%i")]),
+            *self.neighbours.moves(True, self.lanes, self.needs),
             f"%j = add i64 %i, {self.lanes}\n"
             "%more = icmp slt i64 %j, %full\n"
             "br i1 %more, label %loop, label %rest\n",

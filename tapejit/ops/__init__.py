@@ -19,6 +19,7 @@
                   index, gather, sort and their transposes; products and extremes at places
     random        random numbers of keys and places
     calls         functions with a derivative rule of the user's own
+    seeds         unit vectors, over which Jacobians are batched
     probes        where tests look at them
     loops         compiled loops of those that kernels do not know
 
@@ -51,6 +52,7 @@ from tapejit.ops import (
     rounding,
     scans,
     search,
+    seeds,
     selection,
     solving,
     special,
@@ -84,6 +86,7 @@ __all__ = [
     "rounding",
     "scans",
     "search",
+    "seeds",
     "selection",
     "solving",
     "special",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tapejit.codegen import callees
+from tapejit.codegen import callees, loop_columns
 from tapejit.codegen.loop_ir import LoopText
 from tapejit.codegen.loop_reduce import emit_reduction
 from tapejit.codegen.loop_tail import NAMES, emit_tail
@@ -48,6 +48,8 @@ def _support_library(name):
     """What is the same in many kernels."""
     if name in NAMES:
         return _load("tail", emit_tail, NAMES)
+    if name in loop_columns.NAMES:
+        return _load("columns", loop_columns.emit_columns, loop_columns.NAMES)
     return _load(name, lambda: emit_reduction(name), (name,))
 
 

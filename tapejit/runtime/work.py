@@ -21,6 +21,7 @@ _ARITHMETIC = 0.07
 _NODES = dict.fromkeys(MATH, 1.5) | dict.fromkeys(("div", "mod", "sqrt", "index", "cast"), 0.4)
 _LINKED = 40  # a guess: iterations of a function of the user's own
 _OPERANDS = {"1": 0.15, "s": 1.0, "0": 0.0}  # by their step along the inner axis
+_NEIGHBOUR = 0.2  # an element of those that are moved as rows
 _UNIT = 15  # ns to begin a unit
 
 
@@ -34,6 +35,7 @@ def _loop_ns(part):
     element = sum([_node_ns(node[0]) for node in kernel.nodes])
     operands = (*kernel.inputs, *(output.operand for output in kernel.outputs))
     element += sum([_OPERANDS[operand.steps[-1]] for operand in operands])
+    element -= sum(map(len, kernel.neighbours)) * (_OPERANDS["s"] - _NEIGHBOUR)
     elements = part.lengths[0] if len(part.lengths) == 1 else part.units * part.lengths[-1]
     return part.units * _UNIT + elements * element
 
@@ -62,13 +64,27 @@ def _atom_of_loop(step):
     rank, kernel = len(step.lengths), step.kernel
     outputs = list(zip(kernel.outputs, step.written, strict=True))
     kept = [(output, view) for output, view in outputs if not is_total(output)]
-    if not _are_apart(step, [view for _, view in kept]):
+    if not _are_apart(step, _written_together(step)):
         return max(step.units, 1)
     first = rank - 1
     for output, _ in kept:
         place = -1 if output.reduce is None else output.operand.steps.find("0", 0, rank - 1)
         first = first if place < 0 else min(first, place)
     return max(math.prod(step.lengths[first : rank - 1]), 1)
+
+
+def _written_together(step):
+    """The views that a loop writes, but totals; of neighbours one, with an axis along them."""
+    kernel, first, written = step.kernel, len(step.kernel.inputs), []
+    known = {group[0]: group for group in kernel.neighbours}
+    others = {k for group in kernel.neighbours for k in group[1:]}
+    for k, (output, view) in enumerate(zip(kernel.outputs, step.written, strict=True), first):
+        if k in known:
+            shape, strides = (*view.shape, len(known[k])), (*view.strides, 1)
+            view = view._replace(shape=shape, strides=strides)
+        if k not in others and not is_total(output):
+            written.append(view)
+    return written
 
 
 def _are_apart(step, written):

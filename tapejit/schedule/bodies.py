@@ -33,6 +33,9 @@ SMALL_INTEGER = 16
 MAX_CONSTANTS = 100
 """Numbers that one kernel reads from memory; more would only be more operands."""
 
+FEWEST_NEIGHBOURS = 4
+"""Columns of an array from which it pays to move them as rows."""
+
 _TRUTH = {"all": "min", "any": "max"}
 
 
@@ -396,7 +399,8 @@ class Body:
             View(buffers[root], offset, lengths, strides)
             for (root, offset, _), strides in zip(places, table, strict=True)
         )
-        kernel = LoopKernel(len(lengths), inputs, tuple(self.nodes), outputs)
+        together = neighbours(places, table, inputs, outputs)
+        kernel = LoopKernel(len(lengths), inputs, tuple(self.nodes), outputs, together)
         return KernelStep(kernel, lengths, views)
 
     def prices(self):
@@ -409,6 +413,26 @@ class Body:
         for i, node in enumerate(self.nodes):
             if node.fn == "index":
                 self.nodes[i] = Node("index", node.dtype, (axis_of[node.operands[0]],))
+
+
+def neighbours(places, table, inputs, outputs) -> tuple[tuple[int, ...], ...]:
+    """Operands at successive elements of the same rows, which the inner loop walks along."""
+    n, found = len(inputs), {}
+    for k, ((root, offset, _), strides) in enumerate(zip(places, table, strict=True)):
+        operand = inputs[k] if k < n else outputs[k - n].operand
+        is_moved = operand.steps[-1] == "s" and operand.dtype != "bool"
+        if is_moved and (k < n or outputs[k - n].reduce is None):
+            found.setdefault((root, strides, operand.dtype, k >= n), []).append((offset, k))
+    groups: list[list[int]] = []
+    for members in found.values():
+        members.sort()
+        before = None
+        for offset, k in members:
+            if before is None or offset != before + 1:
+                groups.append([])
+            groups[-1].append(k)
+            before = offset
+    return tuple([tuple(group) for group in groups if len(group) >= FEWEST_NEIGHBOURS])
 
 
 def _needed(nodes, wanted):

@@ -20,9 +20,9 @@ from tapejit import autodiff, dtypes
 from tapejit.batching import Batch
 from tapejit.build import Builder, Ref
 from tapejit.errors import ArgumentError, NotDifferentiable
-from tapejit.ops.comparison import eq
 from tapejit.ops.copies import cast
-from tapejit.ops.movement import expand, iota, permute, reshape, slice_
+from tapejit.ops.movement import expand, permute, reshape, slice_
+from tapejit.ops.seeds import unit_vectors
 from tapejit.shapes import Aval, aval
 from tapejit.tape import Tape, dependent_rows
 from tapejit.transforms import trees
@@ -208,8 +208,5 @@ def _check_size(tape, depends, n):
 def _identity(builder: Builder, one: Aval, start: int, n: int) -> Ref:
     """Unit vectors: row i has a 1 at the element i - start, if there is one."""
     like = builder.literal(0.0, aval((), dtypes.float64, one.device))
-    shape = (n, one.size)
-    places = iota(like, shape=shape, axis=0)
-    elements = iota(like, shape=shape, axis=1)
-    ones = eq(places, elements + start if start else elements)
-    return reshape(cast(ones, dtype=one.dtype.name), shape=(n, *one.shape))
+    shape = (n, *one.shape)
+    return unit_vectors(like, shape=shape, start=start, dtype=one.dtype.name)

@@ -356,18 +356,17 @@ def _inner_rows(output, aliases, level):
     check_not_complex(output._aval.dtype)
     seeds = _unit_vectors(output)
     columns = over_samples(lambda seed: inner_gradient(output, aliases, level, seed), seeds)
-    return [
+    blocks = [
         apply(OPS["reshape"], (column,), ((*output._aval.shape, *x._aval.shape),))
         for column, x in zip(columns, aliases, strict=True)
     ]
+    return [apply(OPS["derivative"], (block,)) for block in blocks]
 
 
 def _unit_vectors(output: Tensor) -> Tensor:
     """One cotangent per element, made of indices: kernels compute it in registers."""
     n, dtype = output._aval.size, output._aval.dtype
-    i, j = (apply(OPS["iota"], (output,), ((n, n), axis)) for axis in (0, 1))
-    ones = apply(OPS["cast"], (apply(OPS["eq"], (i, j)),), (dtype.name,))
-    return apply(OPS["reshape"], (ones,), ((n, *output._aval.shape),))
+    return apply(OPS["unit_vectors"], (output,), ((n, *output._aval.shape), 0, dtype.name))
 
 
 def hessian(
