@@ -1,11 +1,11 @@
 """Derivatives of many small samples as straight-line code: arrays of samples, element by element.
 
-A Jacobian of each of 1000 samples works on rows of shape (1000, 10, 9): 10 seeds, 9 elements.  Loops
-over 9 elements are no loops for vector instructions, and most of the 90 are zeros, because seeds
-are unit vectors.  Here such a row becomes its 90 *columns*, of shape (1000,): a column that is zero
-for every sample is not computed, a movement of elements is one of columns (NumPy does it, on an
-array of them) and costs nothing, and all columns of a program share one loop whose lanes are
-samples.  At the end they are joined again, which kernels do by registers (codegen/loop_columns.py).
+A Jacobian of each of 1000 samples works on rows of shape (1000, 10, 9): 10 seeds, 9 elements.
+Loops over 9 elements are no loops for vector instructions, and most of the 90 are zeros, because
+seeds are unit vectors.  Here such a row becomes its 90 *columns*, of shape (1000,): a column that
+is zero for every sample is not computed, a movement of elements is one of columns (NumPy does it,
+on an array of them) and costs nothing, and all columns of a program share one loop whose lanes are
+samples.  At the end they are joined again, in blocks of registers (codegen/loop_columns.py).
 
     whole     a row as it was
     columns   an object array of its columns in the shape of one sample: each a Ref of shape
@@ -47,7 +47,11 @@ MOST_COLUMNS = 1024
 """Elements that a row has in one sample, at most: a Hessian of 32 variables."""
 
 MOST_ROWS = 3000
-"""Rows of the result, at most: 30 ms of compiling, about."""
+"""Rows of the result, at most: each takes 0.05 ms to compile."""
+
+MOST_TERMS = 128
+"""Elements of a matrix that samples share and are multiplied by, at most: from there on BLAS is
+faster (8 x 32: 86 us where the terms took 133).  With matrices of their own: four times that."""
 
 MOST_ELEMENTS = 30_000
 """Elements of one sample in all rows, zeros too: where there are more, nothing is tried."""
@@ -120,7 +124,9 @@ def _as_indices(like, kind):
     shape, start, dtype = kind.attrs
     flat = (shape[0], math.prod(shape[1:]))
     places, elements = (iota(like, shape=flat, axis=axis) for axis in (0, 1))
-    return reshape(cast(eq(places, elements + start if start else elements), dtype=dtype), shape=shape)
+    return reshape(
+        cast(eq(places, elements + start if start else elements), dtype=dtype), shape=shape
+    )
 
 
 def _samples_of(program) -> int:
@@ -133,7 +139,9 @@ def _samples_of(program) -> int:
     depends = dependent_rows(tape, units, len(tape))
     avals = [tape.kind(row).aval for row in rows if depends[row] and tape.kind(row).aval.ndim > 1]
     lengths = Counter(one.shape[0] for one in avals if one.shape[0] not in n_seeds)
-    if not lengths or any(one.device != CPU for one in avals):
+    if not lengths or any(one.device != CPU or one.dtype.kernel is None for one in avals):
+        return 0
+    if any(tape.kind(row).op.family == "host" for row in rows):
         return 0
     size = lengths.most_common(1)[0][0]
     widths = [math.prod(one.shape[1:]) for one in avals if one.shape[0] == size]
@@ -234,9 +242,7 @@ class _Split:
         first = parts[0]
         if all(x is first or x.row == first.row for x in parts) and not first.ndim:
             return self.expanded(first, value.shape)
-        columns = [
-            reshape(x, shape=(n, 1)) if x.ndim else self.expanded(x, (n, 1)) for x in parts
-        ]
+        columns = [reshape(x, shape=(n, 1)) if x.ndim else self.expanded(x, (n, 1)) for x in parts]
         together = columns[0] if len(columns) == 1 else cat(*columns, axis=1)
         return together if together.shape == value.shape else reshape(together, shape=value.shape)
 
@@ -260,7 +266,7 @@ class _Split:
             columns = [self.number(x, a.dtype) for x, a in zip(columns, avals, strict=True)]
         return self.builder.emit(op, columns, attrs)
 
-    def fold(self, op: Op, columns: Sequence, one: Aval) -> Any:
+    def fold(self, op: Op, columns: Iterable, one: Aval) -> Any:
         """The columns joined in pairs, and the results again: a tree."""
         columns = list(columns)
         while len(columns) > 1:
@@ -318,7 +324,7 @@ ZEROS: dict[str, Callable] = {
 
 
 def _elementwise(split: _Split, kind: Kind, operands):
-    if kind.op.decompose is not None:
+    if kind.op.decompose is not None or not _is_fused(kind.op):
         return None
     has_samples, parts = _side_by_side(split, kind.aval.shape, operands)
     avals = [split.kind(x).aval for x in operands]
@@ -329,19 +335,25 @@ def _elementwise(split: _Split, kind: Kind, operands):
     return Columns(found, has_samples)
 
 
+def _is_fused(op):
+    """Whether kernels compute it; what NumPy and SciPy do is done for all columns at once."""
+    return op.expression is not None or op.name in ("cast", "linked")
+
+
 def _side_by_side(split, shape, operands):
     """(whether there are samples, the columns of each operand broadcast to the same shape)."""
+    n = len(shape)
     shapes = [split.kind(x).aval.shape for x in operands]
-    leads = [len(s) == len(shape) and s[0] != 1 and split.has_samples(x) for s, x in zip(shapes, operands, strict=True)] if shape else []
-    has_samples = any(leads)
-    inner = shape[1:] if has_samples else shape
-    parts = []
-    for x, own in zip(operands, shapes, strict=True):
-        is_lead = has_samples and len(own) == len(shape) and own[0] != 1
-        found = split.parts(x, is_lead)
-        if has_samples and not is_lead and len(own) == len(shape):
-            found = found[0]
-        parts.append(np.broadcast_to(found, inner))
+    flags = [
+        0 < n == len(own) and own[0] != 1 and split.has_samples(x)
+        for x, own in zip(operands, shapes, strict=True)
+    ]
+    has_samples, parts = any(flags), []
+    for x, own, flag in zip(operands, shapes, flags, strict=True):
+        found = split.parts(x, flag)
+        if has_samples and not flag and len(own) == n:
+            found = found[0]  # an axis of length 1 beside the samples
+        parts.append(np.broadcast_to(found, shape[1:] if has_samples else shape))
     return has_samples, parts
 
 
@@ -397,7 +409,7 @@ def _reduction(split: _Split, kind: Kind, operands):
     join = JOINS.get(kind.op.name)
     if join is None:
         return None
-    axes, keepdim = kind.attrs[:2]
+    axes = kind.attrs[0]
     known, one = _columns_of(split, operands[0]), split.kind(operands[0]).aval
     if known is None or known.is_merged or one.dtype is not kind.aval.dtype:
         return None
@@ -449,7 +461,9 @@ def _scan(split: _Split, kind: Kind, operands):
     lines = np.moveaxis(found, axes[0], -1)
     for place in np.ndindex(*lines.shape[:-1]):
         for i in range(1, lines.shape[-1]):
-            lines[place][i] = split.emit(OPS[join], (lines[place][i - 1], lines[place][i]), (one, one))
+            lines[place][i] = split.emit(
+                OPS[join], (lines[place][i - 1], lines[place][i]), (one, one)
+            )
     return known._replace(parts=found)
 
 
@@ -507,36 +521,37 @@ def _flip(split: _Split, kind: Kind, operands):
     return known._replace(parts=np.flip(known.parts, _own_axes(known, axes)))
 
 
-def _places(known: Columns | None, starts, lengths, steps, n):
+def _places(split, known: Columns, starts, lengths, steps):
     """The elements of a regular part as an index of columns; None if it is not all samples."""
-    if known is None or known.is_merged:
+    if known.is_merged:
         return None
-    if known.has_samples and (starts[0], lengths[0], steps[0]) != (0, n, 1):
+    if known.has_samples and (starts[0], lengths[0], steps[0]) != (0, split.size, 1):
         return None
     first = int(known.has_samples)
     triples = list(zip(starts, lengths, steps, strict=True))[first:]
-    return np.ix_(*(start + step * np.arange(length) for start, length, step in triples))
+    places = [start + step * np.arange(length) for start, length, step in triples]
+    return np.ix_(*places) if places else ()
 
 
 def _slice(split: _Split, kind: Kind, operands):
-    known = _columns_of(split, operands[0])
-    places = _places(known, *kind.attrs, split.size)
-    return None if places is None else known._replace(parts=_picked(known.parts, places))
-
-
-def _picked(parts, places):
-    return parts[places] if places else parts
+    known, (starts, lengths, steps) = _columns_of(split, operands[0]), kind.attrs
+    places = None if known is None else _places(split, known, starts, lengths, steps)
+    if known is None or places is None:
+        return None
+    return known._replace(parts=known.parts[places] if places else known.parts)
 
 
 def _unslice(split: _Split, kind: Kind, operands):
     known, (shape, starts, steps) = _columns_of(split, operands[0]), kind.attrs
-    places = _places(known, starts, split.kind(operands[0]).aval.shape, steps, split.size)
+    if known is None:
+        return None
+    places = _places(split, known, starts, split.kind(operands[0]).aval.shape, steps)
     if places is None:
         return None
     is_linear = split.depends[operands[0]]
     zero = ZERO if is_linear else split.number(ZERO, kind.aval.dtype)
     parts = _filled(shape[1:] if known.has_samples else shape, zero)
-    parts[places or ()] = known.parts if places else known.parts[()]
+    parts[places] = known.parts if places else known.parts[()]
     return known._replace(parts=parts)
 
 
@@ -545,8 +560,8 @@ def _replace(split: _Split, kind: Kind, operands):
     shape = split.kind(operands[1]).aval.shape
     has_samples, (beneath,) = _side_by_side(split, kind.aval.shape, operands[:1])
     known = Columns(beneath, has_samples)
-    places = _places(known, starts, shape, steps, split.size)
-    if places is None or not places:
+    places = _places(split, known, starts, shape, steps)
+    if not places:
         return None
     parts = beneath.copy()
     parts[places] = split.parts(operands[1], has_samples)
@@ -567,7 +582,7 @@ def _cat(split: _Split, kind: Kind, operands):
 
 
 def _matmul(split: _Split, kind: Kind, operands):
-    """Samples are an axis in front, or the rows of the left matrix, or some of its rows (merged)."""
+    """Samples are an axis in front, or rows of the left matrix, one of them or several (merged)."""
     x, y = operands
     ranks = [split.kind(row).aval.ndim for row in operands]
     known, other = split.columns.get(x), split.columns.get(y)
@@ -576,7 +591,10 @@ def _matmul(split: _Split, kind: Kind, operands):
     if known is not None and known.is_merged:
         if ranks[1] > 2:
             return None
-        return Columns(_product(split, kind, known.parts, split.parts(y, False)), True, True)
+        right = split.parts(y, False)
+        if right.size > MOST_TERMS:
+            raise Unsuited("a large product")
+        return Columns(_product(split, kind, known.parts, right), True, True)
     are_rows = ranks[0] == 2 and ranks[1] <= 2
     flags = [
         split.has_samples(x) and (ranks[0] > 2 or are_rows),
@@ -588,6 +606,9 @@ def _matmul(split: _Split, kind: Kind, operands):
     if any(flags) and not are_rows:  # beside samples an axis of length 1 goes
         is_one = [not flag and rank == max(ranks) for flag, rank in zip(flags, ranks, strict=True)]
         parts = [part[0] if one else part for part, one in zip(parts, is_one, strict=True)]
+    shared, own = parts[1].size, math.prod(kind.aval.shape[1:]) * parts[0].shape[-1]
+    if (own if flags[1] else shared) > MOST_TERMS * (1 + 3 * flags[1]):
+        raise Unsuited("a large product")
     return Columns(_product(split, kind, *parts), any(flags))
 
 
@@ -599,8 +620,6 @@ def _product(split, kind, x, y):
     y = y[:, None] if is_column else y
     lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     x, y = (np.broadcast_to(z, (*lead, *z.shape[-2:])) for z in (x, y))
-    if math.prod(lead) * x.shape[-2] * x.shape[-1] * y.shape[-1] > MOST_ELEMENTS:
-        raise Unsuited("a large product")
     found = np.empty((*lead, x.shape[-2], y.shape[-1]), object)
     for *place, i, j in np.ndindex(*found.shape):
         pairs = zip(x[(*place, i)], y[(*place, slice(None), j)], strict=True)
