@@ -5,7 +5,8 @@ A loop kernel (plan.py) as LLVM IR, for all sizes:
     row_ir          the door, and kernels of several loops
     loop_ir         one loop: units, vectors, the tail
     loop_body       its nodes; vector_ops: the instructions of one node
-    loop_memory     its loads and stores; loop_reduce: sums across lanes; loop_tail: what is left
+    loop_memory     its loads and stores; loop_reduce: sums across lanes; loop_tail: what is left;
+                    loop_columns: operands side by side, moved as rows
     callees         the functions that nodes call: `vectormath`; linked_ir: users' own
 
 The same kernel in other forms:
