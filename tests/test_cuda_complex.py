@@ -228,8 +228,10 @@ def test_products_at_places(device):  # noqa: F811
     places = random.integers(0, 2, 40)
 
     def f(z, values, places):
-        return z.t().index_reduce(0, places, values[:, :], "prod")
+        return [z.t().index_reduce(0, places, values, how) for how in ("prod", "amax", "amin")]
 
+    agree(f, device, Z[:, :2], values, places)
+    values[3] = NAN
     agree(f, device, Z[:, :2], values, places)
 
 

@@ -91,6 +91,19 @@ def smaller(a, b):
     return b if b < a or b != b else a
 
 
+def is_above(a, b):
+    """Whether a complex number is larger, as NumPy has it: by its real part first."""
+    return a.real > b.real or (a.real == b.real and a.imag > b.imag)
+
+
+def larger_complex(a, b):
+    return b if a == a and (is_above(b, a) or b != b) else a
+
+
+def smaller_complex(a, b):
+    return b if a == a and (is_above(a, b) or b != b) else a
+
+
 def later(a, b):
     return b
 
@@ -244,7 +257,9 @@ def index_put(recipe: Recipe, step: LoopStep) -> None:
 def index_combine(recipe: Recipe, step: LoopStep) -> None:
     """index_combine: products or extremes with what is there."""
     base, value, *indices, _ = recipe.views
-    how = (multiply, larger, smaller)[step.work.meta[4]]
+    is_complex = number_of(base.dtype).startswith("complex")
+    extremes = (larger_complex, smaller_complex) if is_complex else (larger, smaller)
+    how = (multiply, *extremes)[step.work.meta[4]]
     _fold_rows(recipe, step, base, value, indices, {"combine": how, "begun": element})
 
 

@@ -257,8 +257,8 @@ COMBINED = ("prod", "amax", "amin")
 
 def combine_work(operands, result, how):
     """index_combine: x with value multiplied in, or extremes kept."""
-    found, dtype = put_work(operands, result), operands[0].dtype
-    if found is None or dtype.kernel == "bool" or (dtype.is_complex and how != "prod"):
+    found = put_work(operands, result)
+    if found is None or operands[0].dtype.kernel == "bool":
         return None
     return found._replace(run=combine_rows, meta=(*found.meta, COMBINED.index(how)))
 
