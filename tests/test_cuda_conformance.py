@@ -500,6 +500,29 @@ def test_derivatives_lie_where_their_arguments_do(device):
     agree(lambda x: f(x, number), device, Y)
 
 
+def test_what_functions_make_beside_their_arguments_lies_there(device):
+    """Ones, zeros and units of composed functions, where nobody says that they should."""
+
+    def f(x, y):
+        F = tj.nn.functional
+        places, offsets = (x[0] > 0).long(), (y[:2] > 9).long()
+        rows = x.clone().requires_grad_()
+        F.embedding(places, rows, scale_grad_by_freq=True).sum().backward()
+        square = x[:, :3] + 2 * x[:, :3].diag().diag()
+        return [
+            tj.convolve(y, x[0]), tj.matrix_power(square, 0), rows.grad,
+            F.embedding_bag(places, x, offsets, mode="mean"), tj.cholesky_inverse(square.tril()),
+            tj.linalg.cholesky_ex(square @ square.T, check_errors=True), tj.linalg.lu(square),
+            tj.linalg.cond(square, 1), np.cumulative_sum(y, include_initial=True),
+            tj.linalg.householder_product(square, y[:2]), tj.median(x[:0]),
+        ]  # fmt: skip
+
+    wanted, got = (
+        plain(f(*[tj.tensor(a, device=there) for a in (X, Y)]), there) for there in ("cpu", device)
+    )
+    close(got, wanted, 1e-11)
+
+
 def test_hooks_and_accumulation(device):
     def f(x):
         x.requires_grad_()

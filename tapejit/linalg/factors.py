@@ -91,10 +91,11 @@ def cholesky_ex(A, *, upper=False, check_errors=False) -> Cholesky:
     x = matrices("linalg.cholesky_ex", A, square=True)
     if check_errors:
         factor = cholesky(x, upper)
-        return Cholesky(factor, FUNCTIONS["zeros"](x._aval.shape[:-2], dtype=_INT32))
+        info = FUNCTIONS["zeros"](x._aval.shape[:-2], dtype=_INT32, device=x.device)
+        return Cholesky(factor, info)
     info = apply(OPS["cholesky_info"], (conjugate_transposed(x) if upper else x,))
     failed = FUNCTIONS["ne"](info, 0).unsqueeze(-1).unsqueeze(-1)
-    eye = FUNCTIONS["eye"](x._aval.shape[-1], dtype=x.dtype)
+    eye = FUNCTIONS["eye"](x._aval.shape[-1], dtype=x.dtype, device=x.device)
     factor = cholesky(FUNCTIONS["where"](failed, eye, x), upper)
     return Cholesky(FUNCTIONS["where"](failed, math.nan, factor), info)
 
@@ -128,7 +129,7 @@ def cholesky_inverse(L, upper=False) -> Tensor:
             [0.0000, 1.0000]])
     """
     factor = matrices("cholesky_inverse", L, square=True)
-    eye = FUNCTIONS["eye"](factor._aval.shape[-1], dtype=factor.dtype)
+    eye = FUNCTIONS["eye"](factor._aval.shape[-1], dtype=factor.dtype, device=factor.device)
     half = apply(OPS["solve_triangular"], (factor, eye), (bool(upper), bool(upper), False))
     return named(matmul(conjugate_transposed(half), half), "CholeskyInverseBackward0")
 
@@ -258,10 +259,10 @@ def lu(A, *, pivot=True) -> LU:
 def _triangles(factors, pivots):
     m, n = factors._aval.shape[-2:]
     k = min(m, n)
-    eye = FUNCTIONS["eye"](m, k, dtype=factors.dtype)
+    eye = FUNCTIONS["eye"](m, k, dtype=factors.dtype, device=factors.device)
     lower = FUNCTIONS["tril"](factors[..., :, :k], -1) + eye
     order = apply(OPS["lu_permutation"], (pivots.detach(),), (m, True))
-    places = FUNCTIONS["arange"](m)
+    places = FUNCTIONS["arange"](m, device=factors.device)
     permutation = (order.unsqueeze(-1) == places).to(factors.dtype)
     return LU(permutation, lower, FUNCTIONS["triu"](factors[..., :k, :]))
 

@@ -212,7 +212,7 @@ def cond(A, p=None) -> Tensor:
         return small / big if p == -2 else big / small
     x = matrices("linalg.cond", A, square=True)
     factors = apply(OPS["lu"], (x,))
-    eye = FUNCTIONS["eye"](x._aval.shape[-1], dtype=x.dtype)
+    eye = FUNCTIONS["eye"](x._aval.shape[-1], dtype=x.dtype, device=x.device)
     inverse = apply(OPS["lu_solve"], (x, factors, eye), (False, ""))
     result = matrix_norm(x, p) * matrix_norm(inverse, p)
     return FUNCTIONS["where"](result.isnan() & ~matrix_norm(x, p).isnan(), math.inf, result)

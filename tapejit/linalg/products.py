@@ -100,7 +100,7 @@ def householder_product(A, tau) -> Tensor:
             "torch.linalg.householder_product: input.shape[-2] must be greater than or equal to "
             "input.shape[-1], and that to tau.shape[-1]"
         )
-    eye = FUNCTIONS["eye"](m, n, dtype=a.dtype)
+    eye = FUNCTIONS["eye"](m, n, dtype=a.dtype, device=a.device)
     vectors = FUNCTIONS["tril"](a, -1) + eye
     result = eye.expand(a._aval.shape)
     for i in reversed(range(k)):

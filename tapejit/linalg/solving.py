@@ -132,7 +132,7 @@ def inv_ex(A, *, check_errors=False) -> Inverse:
     tensor(2, dtype=torch.int32)
     """
     a = matrices("linalg.inv", A, square=True)
-    eye = FUNCTIONS["eye"](a._aval.shape[-1], dtype=a.dtype)
+    eye = FUNCTIONS["eye"](a._aval.shape[-1], dtype=a.dtype, device=a.device)
     return Inverse(*solve_ex(a, eye, check_errors=check_errors))
 
 

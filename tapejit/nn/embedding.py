@@ -37,7 +37,7 @@ def _check_table(name, input, weight, padding_idx, sparse):
 def _occurrences(input, weight) -> Any:
     """How often each row of the table is asked for."""
     places = input.reshape(-1)
-    ones = FUNCTIONS["ones"](places.numel(), dtype=weight.dtype)
+    ones = FUNCTIONS["ones"](places.numel(), dtype=weight.dtype, device=weight.device)
     return apply(OPS["index_add"], (ones, places), ((weight.shape[0],),))
 
 
@@ -176,7 +176,10 @@ def _bags_at(rows, counts, offsets, mode):
     total = apply(OPS["index_add"], (rows, bags), ((n_bags, rows.shape[1]),))
     if mode == "sum":
         return total
-    ones = FUNCTIONS["ones"](n, dtype=rows.dtype) if counts is None else counts.to(rows.dtype)
+    if counts is None:
+        ones = FUNCTIONS["ones"](n, dtype=rows.dtype, device=rows.device)
+    else:
+        ones = counts.to(rows.dtype)
     sizes = apply(OPS["index_add"], (ones, bags), ((n_bags,),))
     return total / sizes.clamp(min=1.0).unsqueeze(1)
 

@@ -164,7 +164,7 @@ def convolve(a, v, mode="full") -> Tensor:
     n, m = a._aval.size, v._aval.size
     if mode not in ("full", "same", "valid"):
         raise ArgumentError(f"convolve: mode must be one of 'valid', 'same', or 'full': {mode!r}")
-    zeros = FUNCTIONS["zeros"](m - 1, dtype=a.dtype)
+    zeros = FUNCTIONS["zeros"](m - 1, dtype=a.dtype, device=a.device)
     if mode != "valid":
         a = cat([zeros, a, zeros])
     dtype = dtypes.promote_pair(a._aval.dtype, v._aval.dtype)

@@ -177,7 +177,7 @@ def _median(name, input, dim, keepdim):
     node = name.capitalize()
     if dim is None:
         if not input._aval.size:
-            return FUNCTIONS["full"]((), math.nan, dtype=input.dtype)
+            return FUNCTIONS["full"]((), math.nan, dtype=input.dtype, device=input.device)
         flat = ravel(input)
         value = _picked(flat, 0, _median_place(flat, 0, skips_nan), False, "").values
         return named(_shared(flat, value.detach()), f"{node}Backward0")

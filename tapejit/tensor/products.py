@@ -430,7 +430,8 @@ def matrix_power(input, n) -> Tensor:
     if operator.index(n) < 0:
         input, n = FUNCTIONS["inverse"](input), -n
     if n == 0:
-        return FUNCTIONS["eye"](shape[-1], dtype=input.dtype).expand(shape).clone()
+        eye = FUNCTIONS["eye"](shape[-1], dtype=input.dtype, device=input.device)
+        return eye.expand(shape).clone()
     if n == 1:
         return input.clone()
     while not n & 1:

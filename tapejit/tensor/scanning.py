@@ -115,7 +115,8 @@ def _cumulative(scan, start):
         if not include_initial:
             return result
         shape = [1 if i == axis else n for i, n in enumerate(result.shape)]
-        return cat([FUNCTIONS["full"](shape, start, dtype=result.dtype), result], axis)
+        first = FUNCTIONS["full"](shape, start, dtype=result.dtype, device=result.device)
+        return cat([first, result], axis)
 
     return function
 
