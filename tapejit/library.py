@@ -73,15 +73,16 @@ def zeta(s, q):
     sign = np.where(s % 2 == 0, 1.0, -1.0).astype(q.dtype)
     reflected = positive(s, 1 + part) + sign * (positive(s, 1 - part) - positive(s, 1 - q))
     with np.errstate(all="ignore"):
-        reflected = np.where(part == 0, np.inf, reflected + part**-s)
-    reflected = np.where((s < 1) | (s % 1 != 0), np.nan, reflected)
+        reflected = np.where(s % 1 != 0, np.nan, reflected + part**-s)
+    reflected = np.where((q == np.floor(q)) | (s == 1), np.inf, reflected)
+    reflected = np.where(s >= 1, reflected, np.nan)
     right = positive(s, np.where(left, 1, q).astype(q.dtype))
     return kept(np.where(left, reflected, right), q.dtype)[()]
 
 
 def polygamma(x, n):
     """The derivative of order n >= 1 of digamma."""
-    factor = (-1.0) ** (n + 1) * math.factorial(n)
+    factor = (-1.0) ** (n + 1) * (math.factorial(n) if n <= 170 else math.inf)
     return kept(factor * zeta(np.full_like(x, n + 1.0), x), x.dtype)
 
 

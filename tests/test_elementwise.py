@@ -219,7 +219,7 @@ def test_incomplete_gamma_by_its_first_operand(a, share):
     complement, _ = gradients_of(tj.special.gammaincc, a, x)
     assert complement.item() == -by_a.item()
     tangent = tj.jvp(lambda t: tj.special.gammainc(t, x), (np.array(a),), (np.array(1.0),))[1]
-    np.testing.assert_allclose(tangent, by_a.item(), rtol=1e-14)
+    np.testing.assert_allclose(tangent, by_a.item(), rtol=1e-11)
 
 
 def test_slopes_without_a_rule_are_refused_and_only_they():

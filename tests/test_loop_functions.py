@@ -10,10 +10,12 @@ import ctypes
 import numpy as np
 import pytest
 
-from tapejit.codegen.loop_functions import Natives, emit_loop_functions
+from tapejit.codegen import callees
+from tapejit.codegen.loop_functions import Natives, emit_loop_functions, math_call
 from tapejit.errors import KernelError
-from tapejit.ops.loops.words import sqrt, wide
+from tapejit.ops.loops.words import exp, floor, sqrt, wide
 from tapejit.runtime import native
+from tapejit.runtime.libraries import math_library
 
 KINDS = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.uint8}
 NOBODY = Natives(lambda function: False, lambda function: "")
@@ -64,9 +66,9 @@ def numbers(args, meta, begin, end):
         y[i] -= v
 
 
-def compiled(function, dtypes, is_float=True):
+def compiled(function, dtypes, is_float=True, imports=None):
     text = emit_loop_functions("kernel", function, dtypes, is_float, NOBODY)
-    library = native.load(native.compile_object(text, 3), ("kernel",))
+    library = native.load(native.compile_object(text, 3), ("kernel",), imports)
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 2)
     loop = kind(library.address("kernel"))
 
@@ -122,6 +124,57 @@ def test_roots_and_quotients(dtype):
     np.testing.assert_allclose(got, want, 4 * np.finfo(x.dtype).eps)
 
 
+RATE = 0.75
+
+
+def curves(args, meta, begin, end):
+    """Constants with a point, functions that return floats, the vector mathematics."""
+    x, y = args
+    for i in range(begin, end):
+        y[i] = curve(wide(x[i]), meta[0]) + RATE
+
+
+def curve(v, n):
+    if v < 0.0 and floor(v) != v:
+        return -abs(v)
+    total, k = 0.5, 0
+    while k < n:
+        total += exp(-v) * k
+        k += 1
+    return total
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_functions_of_wide_numbers(dtype):
+    x = np.linspace(-2, 2, 9).astype(KINDS[dtype])
+    want, got, meta = np.zeros_like(x), np.zeros_like(x), np.array([3])
+    curves((x, want), meta, 0, 9)
+    call = math_call(exp)
+    library = math_library(call)
+    imports = {callees.symbol(*call): library.address(callees.symbol(*call))}
+    compiled(curves, (dtype, dtype), imports=imports)((x, got), meta, 0, 9)
+    np.testing.assert_allclose(got, want, 4 * np.finfo(x.dtype).eps)
+
+
+def returns_both(args, meta, begin, end):
+    args[0][0] = both(meta[0])
+
+
+def both(n):
+    if n > 1:
+        return 1
+    return 0.5
+
+
+def of_integers(args, meta, begin, end):
+    args[0][0] = 0.5
+
+
+def test_floats_are_for_wide_numbers():
+    with pytest.raises(KernelError, match="floats where wide numbers are"):
+        emit_loop_functions("kernel", of_integers, ("i64",), False, NOBODY)
+
+
 def two_kinds(args, meta, begin, end):
     a = begin
     a = args[0][a]
@@ -147,6 +200,7 @@ def unknown(args, meta, begin, end):
         (read_perhaps, "computed always"),
         (divided, "no operator Div of i64"),
         (unknown, "unknown function"),
+        (returns_both, "returns i64 and double"),
     ),
 )
 def test_refusals_name_the_line(function, said):

@@ -10,10 +10,12 @@ so the kind of each variable is that of what is first assigned to it, and each f
 once for the kinds that it is called with.  The dtype of memory goes with its pointer.
 
 Statements: assignment, also of several; if, while, for over range, continue, return.  Expressions:
-+ - * / (of floats) // % | &, comparisons, and, or, not, `a if c else b`, min of integers, sqrt,
-calls of functions of the same modules.  Of `and`, `or` and conditional expressions all parts are
-computed, so only what is computed anyway may read memory there.  A step of range that is no
-constant is positive.  Anything else is refused with its line.
++ - * / (of floats) // % | &, comparisons, and, or, not, `a if c else b`, min of integers; sqrt,
+abs and floor of floats; calls of functions of the same modules, and of the vector mathematics by
+the names of ops/loops/words.py.  A constant with a point is a wide number.  Of `and`, `or` and
+conditional expressions all parts are computed, so only what is computed anyway may read memory or
+call there.  A step of range that is no constant is positive.  Anything else is refused with its
+line.
 
 Start at `emit_loop_functions`.  Code over words and addresses is codegen/words.py.
 """
@@ -23,14 +25,18 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import struct
 import types
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tapejit.codegen import vectormath
 from tapejit.errors import KernelError
 
 _MEMORY = {"f64": "double", "f32": "float", "i64": "i64", "i32": "i32", "bool": "i8"}
 _FLOATS = ("double", "float")
+_INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor"}
+_SUFFIX = {"double": "f64", "float": "f32"}
 _INTEGER = {
     ast.Add: "add nsw",
     ast.Sub: "sub nsw",
@@ -51,6 +57,17 @@ class Value(NamedTuple):
     text: str
     kind: str
     dtype: str = ""
+
+
+def is_math(function: Callable) -> bool:
+    """Whether a function that a loop calls is one of the vector mathematics, of one number."""
+    is_word = function.__module__ == "tapejit.ops.loops.words"
+    return is_word and function.__name__ in vectormath.FUNCTIONS
+
+
+def math_call(function: Callable) -> tuple[str, str, int]:
+    """What a loop links for it: (fn, dtype, lanes)."""
+    return function.__name__, "f64", 1
 
 
 class Natives(NamedTuple):
@@ -77,7 +94,7 @@ def emit_loop_functions(
     values = [Value(f"%a{k}", "ptr", dtype) for k, dtype in enumerate(dtypes)]
     values.append(Value("%meta", "ptr", "i64"))
     units = [Value("%begin", "i64"), Value("%end", "i64")] if has_units else []
-    symbol = module.function(function, (*values, *units), len(dtypes))
+    symbol, _ = module.function(function, (*values, *units), len(dtypes))
     loads = "".join(
         f"  %p{k} = getelementptr ptr, ptr %args, i64 {k}\n  %a{k} = load ptr, ptr %p{k}\n"
         for k in range(len(dtypes))
@@ -99,14 +116,19 @@ class _Module:
         self.natives = natives
         self.declared = {"declare i64 @llvm.smin.i64(i64, i64)": None}
         self.texts: list[str] = []
-        self.symbols: dict[tuple, str] = {}
+        self.symbols: dict[tuple, tuple[str, str]] = {}
 
     def function(self, function, values, n_args=None):
-        """The symbol of a function for operands of these kinds; the first n_args are `args`."""
+        """The symbol of a function for operands of these kinds, and the kind of what it returns;
+        the first n_args are `args`."""
         key = (function, tuple(value[1:] for value in values))
         if key not in self.symbols:
-            symbol = self.symbols[key] = f"{function.__name__}.{len(self.symbols)}"
-            self.texts.append(_Function(self, function, values, n_args).text(symbol))
+            number = len(self.texts)
+            self.texts.append("")  # those that it calls come behind
+            printer = _Function(self, function, values, n_args)
+            symbol = f"{function.__name__}.{number}"
+            self.texts[number] = printer.text(symbol)
+            self.symbols[key] = symbol, printer.returned or "i64"
         return self.symbols[key]
 
 
@@ -125,6 +147,7 @@ class _Function:
         self.lines: list[str] = []
         self.variables: dict[str, Value] = {}
         self.count = 0
+        self.returned = ""
         self.again: list[str] = []
         names = [a.arg for a in self.node.args.args]
         self.args, self.tuple = "", []
@@ -144,9 +167,11 @@ class _Function:
         variables = [
             f"  {v.text} = alloca {v.kind}" for v in self.variables.values() if v.kind != "ptr"
         ]
-        lines = (line if line[-1] == ":" else f"  {line}" for line in [*self.lines, "ret i64 0"])
+        kind = self.returned or "i64"
+        end = f"ret {kind} {'0' if kind == 'i64' else '0.0'}"
+        lines = (line if line[-1] == ":" else f"  {line}" for line in [*self.lines, end])
         return "\n".join(
-            [f"define internal i64 @{symbol}({head}) nounwind {{", *variables, *lines, "}", ""]
+            [f"define internal {kind} @{symbol}({head}) nounwind {{", *variables, *lines, "}", ""]
         )
 
     def refuse(self, node, what):
@@ -267,7 +292,12 @@ class _Function:
         self.leave(f"br label %{self.again[-1]}")
 
     def return_statement(self, node):
-        self.leave(f"ret i64 {self.integer(node.value) if node.value else 0}")
+        value = self.value(node.value) if node.value else Value("0", "i64")
+        value = self.converted(value, "i64") if value.kind == "i1" else value
+        if self.returned not in ("", value.kind):
+            self.refuse(node, f"returns {self.returned} and {value.kind}")
+        self.returned = value.kind
+        self.leave(f"ret {value.kind} {value.text}")
 
     # ------------------------------------------------------------ expressions
 
@@ -292,9 +322,14 @@ class _Function:
         return method(node)
 
     def constant_value(self, node):
-        if type(node.value) is not int:
-            self.refuse(node, "only integers")
-        return Value(str(node.value), "i64")
+        return self.constant(node, node.value)
+
+    def constant(self, node, number):
+        if type(number) is int:
+            return Value(str(number), "i64")
+        if type(number) is not float or self.module.wide != "double":
+            self.refuse(node, "only integers, and floats where wide numbers are")
+        return Value(f"0x{struct.pack('>d', number).hex().upper()}", "double")
 
     def name_value(self, node):
         found = self.variables.get(node.id)
@@ -303,9 +338,9 @@ class _Function:
                 return found
             return self.emit(found.kind, f"load {found.kind}, ptr {found.text}")
         constant = self.scope.get(node.id)
-        if type(constant) is not int:
+        if type(constant) not in (int, float):
             self.refuse(node, "unknown name")
-        return Value(str(constant), "i64")
+        return self.constant(node, constant)
 
     def binop_value(self, node):
         return self.binary(node, self.value(node.left), self.value(node.right))
@@ -380,6 +415,8 @@ class _Function:
 
     def check_no_memory(self, nodes):
         for part in (part for node in nodes for part in ast.walk(node)):
+            if isinstance(part, ast.Call) and ast.unparse(part.func) in _INTRINSICS:
+                continue
             if isinstance(part, ast.Subscript | ast.Call | ast.FloorDiv | ast.Mod):
                 self.refuse(nodes[0], "computed always, so no memory and no division")
 
@@ -408,15 +445,18 @@ class _Function:
         if name == "min" and len(values) == 2:
             a, b = (self.converted(value, "i64").text for value in values)
             return self.emit("i64", f"call i64 @llvm.smin.i64(i64 {a}, i64 {b})")
-        if name == "sqrt" and values[0].kind in _FLOATS:
-            kind, suffix = values[0].kind, {"double": "f64", "float": "f32"}[values[0].kind]
-            self.module.declared[f"declare {kind} @llvm.sqrt.{suffix}({kind})"] = None
-            return self.emit(kind, f"call {kind} @llvm.sqrt.{suffix}({kind} {values[0].text})")
+        if name in _INTRINSICS and values[0].kind in _FLOATS:
+            kind = values[0].kind
+            intrinsic = f"@llvm.{_INTRINSICS[name]}.{_SUFFIX[kind]}"
+            self.module.declared[f"declare {kind} {intrinsic}({kind})"] = None
+            return self.emit(kind, f"call {kind} {intrinsic}({kind} {values[0].text})")
         if name == "wide":
             return self.converted(values[0], self.module.wide)
         function = self.scope.get(name)
         if not isinstance(function, types.FunctionType):
             self.refuse(node, "unknown function")
+        if is_math(function):
+            return self.math(function, values)
         operands = ", ".join(f"{value.kind} {value.text}" for value in values)
         if self.module.natives.is_native(function):
             symbol = self.module.natives.symbol(function)
@@ -424,8 +464,18 @@ class _Function:
             self.module.declared[f"declare void @{symbol}({kinds})"] = None
             self.lines.append(f"call void @{symbol}({operands})")
             return Value("0", "i64")
-        symbol = self.module.function(function, tuple(values))
-        return self.emit("i64", f"call i64 @{symbol}({operands})")
+        symbol, kind = self.module.function(function, tuple(values))
+        return self.emit(kind, f"call {kind} @{symbol}({operands})")
+
+    def math(self, function, values):
+        """A function of vectors, of one number each."""
+        call = math_call(function)
+        self.module.declared[vectormath.declaration(*call)] = None
+        texts = [self.converted(value, "double").text for value in values]
+        ones = [self.emit("", f"bitcast double {text} to <1 x double>").text for text in texts]
+        operands = ", ".join(f"<1 x double> {one}" for one in ones)
+        result = self.emit("", f"call <1 x double> @{vectormath.symbol(*call)}({operands})").text
+        return self.emit("double", f"bitcast <1 x double> {result} to double")
 
     def common(self, a, b):
         """What two numbers are computed in, as NumPy has it for arrays."""

@@ -471,6 +471,7 @@ class _PlanPrinter:
         natives = Natives(loops.is_tile, lambda tile: tiles.symbol(tile.__name__, result))
         if loops.tiles_of(function):
             module.tiles[result] = None
+        module.calls.update(dict.fromkeys(loops.calls_of(function)))
         text = emit_loop_functions(
             name, function, dtypes, result in ("f64", "f32"), natives, has_units
         )

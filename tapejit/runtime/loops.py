@@ -27,8 +27,8 @@ import numpy as np
 
 from tapejit import config
 from tapejit.cache import shared_store
-from tapejit.codegen import loop_functions
-from tapejit.codegen.loop_functions import Natives, emit_loop_functions
+from tapejit.codegen import callees, loop_functions
+from tapejit.codegen.loop_functions import Natives, emit_loop_functions, is_math, math_call
 from tapejit.codegen.tiles import symbol
 from tapejit.errors import KernelError
 from tapejit.locks import Lock
@@ -36,6 +36,7 @@ from tapejit.plan import LoopStep, View
 from tapejit.runtime import blas, native
 from tapejit.runtime.cells import Cell
 from tapejit.runtime.launcher import Record, record_for
+from tapejit.runtime.libraries import math_library
 
 _NUMPY = {"f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
 _PACKAGE = "tapejit.ops.loops"
@@ -121,6 +122,9 @@ def _library(name, function, dtypes, result, has_status=False):
     owners = [blas.tile_library(result)] if tiles else []
     symbols = [symbol(tile, result) for tile in tiles]
     imports = {one: library.address(one) for library in owners for one in symbols}
+    for call in calls_of(function):
+        owners.append(math_library(call))
+        imports[callees.symbol(*call)] = owners[-1].address(callees.symbol(*call))
 
     def text():
         natives = Natives(is_tile, lambda tile: symbol(tile.__name__, result))
@@ -165,6 +169,11 @@ def _reached(function):
 def tiles_of(function) -> list[str]:
     """The tiles of ops/loops/tiles.py that a loop calls."""
     return sorted(f.__name__ for f in _reached(function) if is_tile(f))
+
+
+def calls_of(function) -> list[tuple[str, str, int]]:
+    """The functions of the vector mathematics that a loop calls."""
+    return sorted(math_call(f) for f in _reached(function) if is_math(f))
 
 
 def _tier(tiles):

@@ -23,12 +23,13 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import math
 import types
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
 
-from tapejit.codegen.cuda import words
+from tapejit.codegen.cuda import functions, words
 from tapejit.codegen.value_text import CONVERSION
 from tapejit.errors import KernelError
 
@@ -40,6 +41,8 @@ Meanings = tuple[tuple[str, Word], ...]
 
 WORDS = {*words.__annotations__, "sqrt", "wide"} - {"cuda", "int64", "index"}
 _HOMES = ("tapejit.codegen.cuda.", "tapejit.ops.loops.")
+_NUMBERS = "tapejit.ops.loops.words"
+"""Whose functions are those of wide numbers: CUDA's, or texts of functions.py."""
 _INLINED = '@cuda.jit(device=True, inline="always")'
 """By Numba: other functions of the device ask for one while they compile."""
 
@@ -109,14 +112,24 @@ class _Text:
         own = kernel.printed("kernel")
         given = {"index": self.index, "unsigned": f"u{self.index}", **self.constants}
         constants = [f"{name} = {value}" for name, value in given.items()]
-        return "\n\n".join(["\n".join(constants), *self.functions, own]) + "\n"
+        helpers = functions.definitions("".join(f"{value}(" for value in given.values()))
+        return helpers + "\n\n".join(["\n".join(constants), *self.functions, own]) + "\n"
 
     def meaning(self, name: str, home: Mapping) -> Word | int | None:
         """What a global name stands for: a constant, its text, or a function to be printed."""
         value = self.meanings[name] if name in WORDS else home.get(name)
+        if isinstance(value, types.FunctionType) and value.__module__ == _NUMBERS:
+            return functions.call(value.__name__, _DTYPE[str(self.meanings["wide"])])
         if isinstance(value, types.FunctionType):
             return value if value.__module__.startswith(_HOMES) else None
+        if isinstance(value, float):
+            return self.number(value)
         return value if name in WORDS or type(value) is int else None
+
+    def number(self, value: float) -> str:
+        """A constant with a point, which is a wide number."""
+        text = repr(value) if math.isfinite(value) else f"math.{value}"
+        return f"{self.meanings.get('wide', 'float64')}({text})"
 
     def function(self, function: Callable, kinds: tuple[Kind, ...]) -> _Function:
         """A function that is called so."""
@@ -249,6 +262,11 @@ class _Function(ast.NodeTransformer):
                 self.text.constants[node.id] = meaning
         return node
 
+    def visit_Constant(self, node):
+        if isinstance(node.value, float) and self.text.meanings.get("wide") == "float32":
+            return ast.parse(self.text.number(node.value), mode="eval").body
+        return node
+
     def visit_Assign(self, node):
         target = node.targets[0]
         if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
@@ -350,6 +368,7 @@ class _Function(ast.NodeTransformer):
 
 _LEARNT = (ast.Assign, ast.AugAssign, ast.For, ast.Return)
 _EXTREMES = ("min", "max", "abs")
+_DTYPE = {"float32": "f32", "float64": "f64"}
 _GRID = ("cuda.grid", "cuda.gridsize")
 _AXES = ("cuda.threadIdx.", "cuda.blockIdx.", "cuda.gridDim.", "cuda.blockDim.")
 

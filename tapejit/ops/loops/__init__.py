@@ -35,6 +35,11 @@ TAPEJIT_JIT=0 runs the same functions as Python.  What compiles them is runtime/
     pooling     the largest element of each window
     windows     unstrided: windows added up where they overlap
     colours     colourings of sparse matrices: no operation's
+    elements    functions of numbers, element by element
+    zeta        zeta, polygamma
+    incomplete_gamma gammainc, gammaincc, and a slope
+    beta        beta, betaln
+    gamma       Stirling's series: what both call
 
 Elements are processed in the order of memory where that is possible: an inner loop over neighbours
 is what LLVM turns into vectors.
