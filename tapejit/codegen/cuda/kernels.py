@@ -16,7 +16,7 @@ import math
 from tapejit.codegen.cuda.launches import Argument, Launch, Launches, index_for, span_of
 from tapejit.codegen.cuda.text import KernelText
 from tapejit.codegen.cuda.tiles import MOST, TiledText, edge_of, lies_across, n_tiles
-from tapejit.codegen.cuda.values import Part, Walk
+from tapejit.codegen.cuda.values import Part, Walk, kept_axes
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, RowStep, is_total
 from tapejit.schedule.templates import weight_of
 
@@ -36,6 +36,8 @@ LANE = 32
 """Elements of a row that a lane may have where there are rows enough: few lanes fold faster."""
 LONGEST_SUM = 512
 """Numbers that one thread adds up in a row, about: errors grow with this, not with the length."""
+BLOCKS_WITH_COLUMNS = 512
+"""The same where that is a number for each column: about what runs at once."""
 BATCH = 4
 """Elements that a thread loads at once: what is under way is then enough for the memory."""
 BATCH_WORDS = 32
@@ -75,15 +77,23 @@ def launches_of(step: KernelStep | RowStep, block: int) -> Launches:
 
 
 def _of_loop(part: Part, block: int, scratch: list) -> list[Launch]:
-    """A loop: one launch for all outputs that keep the same axes."""
-    together = [j for j, output in enumerate(part.kernel.outputs) if _kept(output) is None]
+    """A loop: one launch for all outputs that keep the same axes, or rows and columns at once."""
+    outer, last = _rows_and_columns(part)
+    together: list[int] = []
     groups: dict[tuple, list[int]] = {}
     for j, output in enumerate(part.kernel.outputs):
-        kept = _kept(output)
-        if kept is not None:
+        kept = kept_axes(output)
+        if kept is None:
+            together.append(j)
+        else:
             groups.setdefault(kept, []).append(j)
     if not groups:
         return _launch([part], _walk(part, None, block), block, scratch)
+    if {outer, last} <= groups.keys() and math.prod(part.lengths[:-1]) >= FEW_BLOCKS:
+        inside, after = _divided([part], (None, outer, last))
+        walk = _row_walk(inside, outer, block)
+        if walk.held:
+            return _with_rest(_launch(inside, (walk, 1), block, scratch), after, block, scratch)
     launches = []
     for kept, members in groups.items():
         alone = restricted(part, sorted([*together, *members]))
@@ -93,31 +103,45 @@ def _of_loop(part: Part, block: int, scratch: list) -> list[Launch]:
 
 
 def _of_rows(parts: list[Part], private: frozenset, block: int, scratch: list) -> list[Launch]:
-    """A row kernel: its loops one after the other in each block, and behind it what is reduced
-    over rows."""
-    outer = tuple(range(len(parts[0].lengths) - 1))
+    """A row kernel: its loops one after the other in each block; with what is reduced over rows
+    if these are held, else behind it."""
+    outer, last = _rows_and_columns(parts[0])
+    inside, after = _divided(parts, (None, outer, last))
+    walk = _row_walk(inside, outer, block)
+    if not walk.held:
+        inside, after = _divided(parts, (None, outer))
+        walk = _row_walk(inside, outer, block)
+    private -= {part.places[k][0] for part in after for k in range(len(part.kernel.inputs))}
+    launches = _launch(inside, (walk, 1), block, scratch, private)
+    return _with_rest(launches, after, block, scratch)
+
+
+def _rows_and_columns(part: Part) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes but the last, and the last."""
+    axes = tuple(range(len(part.lengths)))
+    return axes[:-1], axes[-1:]
+
+
+def _divided(parts: list[Part], wanted: tuple) -> tuple[list[Part], list[Part]]:
+    """Loops with the outputs that keep certain axes, and loops with the others."""
     inside, after = [], []
     for part in parts:
-        here = [j for j, o in enumerate(part.kernel.outputs) if _kept(o) in (None, outer)]
-        there = [j for j in range(len(part.kernel.outputs)) if j not in here]
-        if here:
-            inside.append(restricted(part, here))
-        if there:
-            after.append(restricted(part, there))
-    launches = []
-    if inside:
-        private -= {part.places[k][0] for part in after for k in range(len(part.kernel.inputs))}
-        launches = _launch(inside, (_row_walk(inside, outer, block), 1), block, scratch, private)
-    for part in after:
-        launches += _of_loop(part, block, scratch)
-    return launches
+        _, last = _rows_and_columns(part)
+        kept = [kept_axes(output) for output in part.kernel.outputs]
+        here = [
+            j
+            for j, axes in enumerate(kept)
+            if axes in wanted and (axes != last or part.lengths[-1] > 1)
+        ]
+        there = [j for j in range(len(kept)) if j not in here]
+        inside += [restricted(part, here)] if here else []
+        after += [restricted(part, there)] if there else []
+    return inside, after
 
 
-def _kept(output: Output):
-    """The axes that a reduction keeps; None for stores and total reductions."""
-    if output.reduce is None or is_total(output):
-        return None
-    return tuple([axis for axis, step in enumerate(output.operand.steps) if step != "0"])
+def _with_rest(launches: list[Launch], after: list[Part], block: int, scratch: list):
+    """Launches, and those of loops behind them."""
+    return launches + [launch for part in after for launch in _of_loop(part, block, scratch)]
 
 
 def restricted(part: Part, members: list[int]) -> Part:
@@ -314,65 +338,81 @@ def _launch(
         along_rows, numbers["tiles"] = n_tiles(parts[0], block)
         items, numbers["nk"] = along_rows * numbers["tiles"], n_kept // lengths[-1]
     numbers["items"] = items
-    totals = [
-        (number, j)
-        for number, part in enumerate(parts)
-        for j, output in enumerate(part.kernel.outputs)
-        if is_total(output)
-    ]
-    most = BLOCKS
-    if totals:
-        elements = sum(math.prod(part.lengths) for part in parts)
-        most = min(BLOCKS_THAT_ADD, max(elements // (block * ENOUGH), 1))
-    grid = max(min(items, most), 1)
-    partials: dict[tuple[int, int], Argument] = {}
-    sums: list[Part] = []
-    for number, part in enumerate(parts):
-        for j, output in enumerate(part.kernel.outputs):
-            place = len(part.kernel.inputs) + j
-            argument, strides = part.arguments[place], part.strides[place]
-            if (number, j) in totals:
-                if grid == 1:
-                    partials[number, j] = argument
-                    continue
-                shape, along = (grid,), (0,)
-            elif output.reduce is not None and walk.split:
-                shape = (splits, *(lengths[axis] for axis in walk.kept))
-                along = (0, *(strides[axis] for axis in walk.kept))
-            else:
-                continue
-            partials[number, j] = area = Argument("scratch", len(scratch))
-            scratch.append((output.operand.dtype, math.prod(shape)))
-            sums.append(_sum(output, shape, area, along, argument))
     text = (TiledText if walk.tiled else KernelText)(parts, walk, block, private)
+    grid = max(min(items, _most_blocks(text, items)), 1)
+    partials: dict[tuple[int, int], Argument] = {}
+    sums: dict[tuple, list[tuple[Output, Argument, Argument]]] = {}
+    for number, j, shape, along in _left(text, splits, grid):
+        output, place = parts[number].kernel.outputs[j], len(parts[number].kernel.inputs) + j
+        argument = parts[number].arguments[place]
+        if shape[0] == 1 and along[1:] in ((), (1,)):  # partial results are results
+            partials[number, j] = argument
+            continue
+        partials[number, j] = area = Argument("scratch", len(scratch))
+        scratch.append((output.operand.dtype, math.prod(shape)))
+        sums.setdefault((shape, along), []).append((output, area, argument))
     for part, loop in zip(parts, text.loops, strict=True):
         n_reduced = math.prod([part.lengths[axis] for axis in walk.reduced])
         numbers[f"nr{loop.tag}"] = n_reduced
         numbers[f"nouter{loop.tag}"] = n_reduced // max(part.lengths[-1], 1)
     function, arguments = text.function(numbers, partials)
     launches = [Launch(function, grid, arguments)]
-    for part in sums:
-        launches += _of_loop(part, block, scratch)
+    for (shape, along), members in sums.items():
+        launches += _of_loop(_sum(shape, along, members), block, scratch)
     return launches
 
 
-def _sum(output: Output, shape, area: Argument, along, target: Argument) -> Part:
-    """The loop that reduces partial results, which lie row-major in a scratch area, over axis 0."""
-    dtype, ends = output.operand.dtype, []
-    step = 1
+def _most_blocks(text: KernelText, items: int) -> int:
+    """How many blocks there are at most: fewer where each leaves numbers."""
+    most = BLOCKS
+    if any(is_total(output) for loop in text.loops for output in loop.kernel.outputs):
+        elements = sum(math.prod(loop.part.lengths) for loop in text.loops)
+        most = min(BLOCKS_THAT_ADD, max(elements // (text.block * ENOUGH), 1))
+    if any(loop.columns for loop in text.loops):
+        most = min(most, max(BLOCKS_WITH_COLUMNS, items // LONGEST_SUM))
+    return most
+
+
+def _left(text: KernelText, splits: int, grid: int):
+    """Of each output that leaves partial results: (loop, output, their shape, strides of the
+    result along it)."""
+    kept = text.walk.kept
+    for number, loop in enumerate(text.loops):
+        lengths = loop.part.lengths
+        for j, output in enumerate(loop.kernel.outputs):
+            strides = loop.part.strides[len(loop.kernel.inputs) + j]
+            if is_total(output):
+                yield number, j, (grid,), (0,)
+            elif j in loop.columns:
+                yield number, j, (grid, lengths[-1]), (0, strides[-1])
+            elif j in loop.sums and text.walk.split:
+                shape = (splits, *(lengths[axis] for axis in kept))
+                yield number, j, shape, (0, *(strides[axis] for axis in kept))
+
+
+def _sum(shape: tuple, along: tuple, members: list[tuple[Output, Argument, Argument]]) -> Part:
+    """The loop that reduces partial results over axis 0: for each output an area, where they lie
+    row-major, and where the result goes."""
+    ends, step = [], 1
     for n in reversed(shape):
         ends.append(step)
         step *= n
     strides = tuple(reversed(ends))
     if along[1:] == strides[1:] and len(shape) > 2:  # the result is row-major too
         shape, strides, along = (shape[0], math.prod(shape[1:])), (strides[0], 1), (0, 1)
+    dtypes = [output.operand.dtype for output, _, _ in members]
     kernel = LoopKernel(
         len(shape),
-        (Operand(dtype, _steps(strides)),),
-        (Node("load", dtype, (0,)),),
-        (Output(0, Operand(dtype, _steps(along)), output.reduce),),
-    )
-    return Part(kernel, shape, (strides, along), (area, target), ((area,), (target,)))
+        tuple([Operand(dtype, _steps(strides)) for dtype in dtypes]),
+        tuple([Node("load", dtype, (k,)) for k, dtype in enumerate(dtypes)]),
+        tuple([
+            Output(k, Operand(output.operand.dtype, _steps(along)), output.reduce)
+            for k, (output, _, _) in enumerate(members)
+        ]),
+    )  # fmt: skip
+    arguments = (*(area for _, area, _ in members), *(target for _, _, target in members))
+    layouts = (strides,) * len(members) + (along,) * len(members)
+    return Part(kernel, shape, layouts, arguments, tuple([(argument,) for argument in arguments]))
 
 
 def _steps(strides):

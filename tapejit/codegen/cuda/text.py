@@ -72,6 +72,9 @@ class KernelText:
         elif walk.batch > 1:
             for loop in self.loops:
                 self.put_loads_in_arrays(loop)
+        for loop in self.loops:
+            for j in loop.columns:
+                self.local[f"column{j}{loop.tag}"] = loop.kernel.outputs[j].operand.dtype
 
     def function(
         self, numbers: dict[str, int], partials: dict[tuple[int, int], Argument]
@@ -198,9 +201,13 @@ class KernelText:
         lines = ["tid = int32(cuda.threadIdx.x)"]
         for loop in self.loops:
             lines += loop.nodes_at(THREAD)
-        lines += [_start(loop, "total", j) for loop, j in totals]
+        lines += [_start(loop, f"total{j}{loop.tag}", j) for loop, j in totals]
+        columns = [(loop, j) for loop in self.loops for j in loop.columns]
+        starts = [_start(loop, f"column{j}{loop.tag}[e]", j) for loop, j in columns]
+        lines += self.each(starts)
         lines += self.all_items() if self.walk.reduced else self.flat()
-        first = [f"first = {self.cast}(cuda.blockIdx.x)"] if totals else []
+        lines += self.leave_columns(columns)
+        first = [f"first = {self.cast}(cuda.blockIdx.x)"] if totals or columns else []
         values = [(loop, j, f"total{j}{loop.tag}") for loop, j in totals]
         lines += self.folded(values, self.block, 1, "tid", lambda loop, j, value: [
             f"part{j}{loop.tag}[first] = {value}"
@@ -291,7 +298,7 @@ class KernelText:
         """One loop over the reduced axes, and the reductions over them."""
         walk, tag, lanes = self.walk, loop.tag, self.walk.lanes
         lines = loop.nodes_at(ROW)
-        lines += [_start(loop, "sum", j) for j in loop.reductions()]
+        lines += [_start(loop, f"sum{j}{tag}", j) for j in loop.sums]
         *outer, last = walk.reduced
         if walk.nested:
             name, cast = f"outer{tag}", self.cast
@@ -306,7 +313,7 @@ class KernelText:
             begin = f"split * {lanes} + lane" if walk.split else "lane"
             step = f"splits * {lanes}" if walk.split else str(lanes)
             lines += guard + self.elements(loop, walk.reduced, f"r{tag}", begin, end, step)
-        sums = [(loop, j, f"sum{j}{tag}") for j in loop.reductions()]
+        sums = [(loop, j, f"sum{j}{tag}") for j in loop.sums]
         stride = self.groups if walk.lanes_apart else 1
         return [*lines, *self.folded(sums, lanes, stride, "lane", self.leave)]
 
@@ -352,10 +359,9 @@ class KernelText:
         ends = self.ends(loop)
         if ends:
             nodes += [f"if {at} < {end}:", *indented(ends)]
-        each = f"for e in range({walk.batch}):"
-        lines = [each, *indented([*here, *loads])] if loads else []
+        lines = self.each([*here, *loads]) if loads else []
         if nodes:
-            lines += [each, *indented([*here, *nodes])]
+            lines += self.each([*here, *nodes])
         if walk.held:
             return lines
         more = stride or f"{_in_product(step)} * {walk.batch}"
@@ -366,6 +372,10 @@ class KernelText:
             f"    batch{tag} = {cast}(batch{tag} + {more})",
         ]
 
+    def each(self, lines):
+        """Lines for each element of a batch."""
+        return [f"for e in range({self.walk.batch}):", *indented(lines)] if lines else []
+
     def ends(self, loop):
         """Stores at an index, and what is added up."""
         lines = []
@@ -374,6 +384,8 @@ class KernelText:
             value = loop.value(output.node)
             if output.reduce is not None:
                 target = f"{'total' if is_total(output) else 'sum'}{j}{loop.tag}"
+                if j in loop.columns:
+                    target = f"column{j}{loop.tag}[e]"
                 lines.append(f"{target} = {loop.join(output, target, value)}")
             elif j not in loop.unwritten:
                 lines.append(f"{loop.target(j)} = {value}")
@@ -401,6 +413,21 @@ class KernelText:
                 lines += [f"if {member} == 0:", *indented([*results, *ends])]
         return lines
 
+    def leave_columns(self, columns):
+        """What is reduced over the rows of a block goes to scratch memory."""
+        lanes, turns = self.walk.lanes, self.folds.turns
+        values = [(loop, j, f"column{j}{loop.tag}[e]") for loop, j in columns]
+        lines = self.folded(values, self.groups, lanes, "row", self.leave_column)
+        if self.folds.is_odd_since(turns):
+            lines.append("cuda.syncthreads()")
+        here = [f"at = {self.cast}(lane + e * {lanes})"]
+        return self.each([*here, *lines] if lines else [])
+
+    def leave_column(self, loop, j, value):
+        """Where a block leaves its part of a reduction over the kept axes."""
+        n = f"n{loop.kernel.rank - 1}{loop.tag}"
+        return [f"if at < {n}:", f"    part{j}{loop.tag}[{self.cast}(first * {n} + at)] = {value}"]
+
     def if_there(self, lines):
         """Lines for groups of lanes that have a kept index."""
         return lines if self.groups == 1 or not lines else ["if k < nk:", *indented(lines)]
@@ -415,8 +442,8 @@ class KernelText:
 
 
 def _start(loop, name, j):
-    output = loop.kernel.outputs[j]
-    return f"{name}{j}{loop.tag} = {loop.neutral(output)}"
+    """The line that begins output j's reduction."""
+    return f"{name} = {loop.neutral(loop.kernel.outputs[j])}"
 
 
 def _in_product(text):

@@ -57,7 +57,7 @@ class TiledText(KernelText):
             f"first_row = {cast}(tile * {edge})",
             f"first_column = {cast}({cast}(item - tile * tiles) * {edge})",
             "cuda.syncthreads()",
-            *self.each(loop, "column", "row", [
+            *self.each_of_tile(loop, "column", "row", [
                 f"{name}[column * {edge + 1} + row] = {loop.node(i)}"
                 for i, name in across.items()
             ]),
@@ -69,14 +69,14 @@ class TiledText(KernelText):
             if name == f"h{i}{loop.tag}[e]"
         ]
         if loads:
-            inside += self.each(loop, "row", "column", loads)
+            inside += self.each_of_tile(loop, "row", "column", loads)
         nodes = loop.nodes_at(ELEMENT, loads=False)
         last = loop.kernel.rank - 1
         ends = [
             f"if (first_row + row < nk) & (first_column + column < n{last}):",
             *indented(self.ends(loop)),
         ]
-        inside += self.each(loop, "row", "column", [*nodes, *ends])
+        inside += self.each_of_tile(loop, "row", "column", [*nodes, *ends])
         inside.append(f"item = {cast}(item + {cast}(cuda.gridDim.x))")
         start = f"item = {cast}(cuda.blockIdx.x)"
         return [start, "while item < items:", *indented(inside)]
@@ -89,7 +89,7 @@ class TiledText(KernelText):
             if fn == "load" and lies_across(loop.part.strides[operands[0]])
         }
 
-    def each(self, loop, slow, fast, lines):
+    def each_of_tile(self, loop, slow, fast, lines):
         """Lines at the elements of a tile that a thread has, neighbours along `fast`."""
         edge, cast, last = edge_of(self.block), self.cast, loop.kernel.rank - 1
         i = loop.index(last)

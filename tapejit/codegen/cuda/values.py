@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tapejit.codegen.cuda.functions import call
 from tapejit.codegen.cuda.launches import Argument
 from tapejit.codegen.value_text import CONVERSION, FLOATS, Values
-from tapejit.plan import LoopKernel, is_total
+from tapejit.plan import LoopKernel, Output, is_total
 
 # ---------------------------------------------------------------- data
 
@@ -55,6 +55,13 @@ class Walk(NamedTuple):
     """Whether blocks take tiles of the last two axes (tiles.py)."""
 
 
+def kept_axes(output: Output) -> tuple[int, ...] | None:
+    """The axes that a reduction keeps; None for stores and total reductions."""
+    if output.reduce is None or is_total(output):
+        return None
+    return tuple([axis for axis, step in enumerate(output.operand.steps) if step != "0"])
+
+
 THREAD, ROW, ELEMENT = range(3)
 """Where a value changes: nowhere, along kept axes only, at each element."""
 
@@ -77,6 +84,12 @@ class Loop(Values):
         """Nodes whose elements go to an array."""
         self.unwritten: set[int] = set()
         """Outputs that nobody reads from memory."""
+        kept = [kept_axes(output) for output in self.kernel.outputs]
+        self.columns = [j for j, axes in enumerate(kept) if axes and axes == walk.reduced]
+        """Outputs that are reduced over the kept axes: a lane has a part for each of its
+        elements."""
+        self.sums = [j for j, axes in enumerate(kept) if axes is not None and axes != walk.reduced]
+        """Outputs that are reduced over the reduced axes."""
 
     def _levels(self, walk):
         elements = walk.reduced or walk.kept
@@ -147,8 +160,3 @@ class Loop(Values):
     def place_key(self, k: int) -> tuple:
         """What tells the elements that an operand walks through from others."""
         return (*self.part.places[k], self.part.strides[k])
-
-    def reductions(self) -> list[int]:
-        """The outputs that are reduced over the reduced axes."""
-        outputs = self.kernel.outputs
-        return [j for j, o in enumerate(outputs) if o.reduce is not None and not is_total(o)]
