@@ -7,6 +7,7 @@ is checked against the buffer that it belongs to.  Start there.
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 from cuda_machines import kernel_of
@@ -59,6 +60,24 @@ def functions_of(plan: Plan, block: int = 256) -> list[Function]:
     steps = [step for step in plan.steps if isinstance(step, KernelStep | RowStep)]
     launches = [launch for step in steps for launch in launches_of(step, block).launches]
     return list(dict.fromkeys(launch.function for launch in launches))
+
+
+def reads_of_inputs(plan: Plan, block: int = 256) -> dict[int, int]:
+    """How often the texts of a plan's launches read from each input."""
+    found: dict[int, int] = {}
+    for step in plan.steps:
+        if not isinstance(step, KernelStep | RowStep):
+            continue
+        for function, _, arguments in launches_of(step, block).launches:
+            names = re.search(r"def kernel\((.*)\)", function.source)
+            assert names is not None
+            for name, argument in zip(names[1].split(", "), arguments, strict=True):
+                if isinstance(argument, Argument) and argument.role == "view":
+                    buffer = plan.buffers[step.views[argument.number].buffer]
+                    if isinstance(buffer.number, int) and buffer.role == "input":
+                        reads = function.source.count(f"{name}[")
+                        found[buffer.number] = found.get(buffer.number, 0) + reads
+    return found
 
 
 def memory_of(buffer, inputs) -> np.ndarray:

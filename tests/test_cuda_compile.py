@@ -14,7 +14,7 @@ import zlib
 import numpy as np
 import pytest
 import test_rows
-from cuda_plans import functions_of
+from cuda_plans import functions_of, reads_of_inputs
 from probing import cases, inputs_of, is_differentiable, probed, recorded
 
 from tapejit import dtypes
@@ -181,6 +181,63 @@ def test_rows_are_held_in_registers(function, dtype):
     elements, others = divmod(loads, 4)  # of 4 elements a thread
     assert elements == 2 and others <= 3, loads
     assert stores == 2 * 4 + 1
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: f"sm_{card[0]}{card[1]}")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function,vectors", [("affine_layer_norm", 2), ("biased_softmax", 1)])
+def test_rows_are_read_once_for_gradients_of_vectors(function, vectors, dtype, card):
+    """Sums over rows are parts in registers; one number a block goes to memory, for each column."""
+    avals = [aval((2000, 1000), DTYPES[dtype])] * 2 + [aval((1000,), DTYPES[dtype])] * vectors
+    plan = schedule(gradient(getattr(test_rows, function), *avals), device=True)
+    assert set(reads_of_inputs(plan).values()) == {1}
+    found, *others = functions_of(plan)
+    for each in (found, *others):
+        check(each, card)
+    loads, stores = accesses(found, card)
+    elements, numbers = divmod(loads, 4)  # of 4 elements a thread
+    assert elements == 2 + vectors and numbers <= 3, loads
+    assert stores == 4 * 2 + 4 * vectors + 1, stores  # the gradients, and a total
+
+
+def test_batch_norm_reads_its_input_once_for_each_sum_that_waits():
+    """The mean, the deviations, the sums of the gradient, and the gradient."""
+    avals = [aval((4000, 300), dtypes.float32)] * 2 + [aval((300,), dtypes.float32)] * 2
+    plan = schedule(gradient(test_rows.batch_norm, *avals), device=True)
+    reads = reads_of_inputs(plan)
+    assert reads[0] == 4 and reads[1] <= 3, reads
+    for function in functions_of(plan):
+        check(function, CARDS[-1])
+        assert {n for name, n in mentions(function).items() if name[0] in "xy"} == {1}
+
+
+@pytest.mark.parametrize("dtype,length,threads", [("f4", 4096, 512), ("f4", 8192, 1024),
+                                                  ("f8", 2048, 512)])  # fmt: skip
+def test_long_rows_are_held_by_larger_blocks(dtype, length, threads):
+    """No more registers than there are for so many threads."""
+    a = aval((1000, length), DTYPES[dtype])
+    found, *_ = functions_of(schedule(gradient(test_rows.softmax, a, a), device=True))
+    check(found, CARDS[-1])
+    assert found.block == threads
+    assert compiled(found, CARDS[-1])[1].registers <= 65536 // threads
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i32", "i64", "bool"])
+def test_blocks_fold_in_registers(dtype):
+    """Five shuffles in a warp, of 32 bits each, and one barrier for all warps."""
+    node = (Node("load", dtype, (0,)),)
+    outputs = (Output(0, Operand(dtype, "0"), "max"),)
+    step = KernelStep(
+        LoopKernel(1, (Operand(dtype, "1"),), node, outputs),
+        (1000,),
+        (View(0, 0, (1000,), (1,)), View(1, 0, (1000,), (0,))),
+    )
+    (function,) = functions_of_step(step)
+    check(function, CARDS[-1])
+    ptx, cubin = compiled(function, CARDS[-1])
+    wide = dtype in ("f64", "i64")
+    assert ptx.count("shfl.sync.bfly.b32") == (10 if wide else 5) and ptx.count("bar.sync") == 1
+    assert cubin.stack == 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pytest
 import test_rows
-from cuda_plans import functions_of, run_launches, run_plan
+from cuda_plans import functions_of, reads_of_inputs, run_launches, run_plan
 from kernel_case import NUMPY, expected, make_case, result
 from probing import (
     cases,
@@ -29,7 +29,7 @@ from tapejit import dtypes
 from tapejit.autodiff import reverse
 from tapejit.build import Builder
 from tapejit.codegen import scalar_math
-from tapejit.codegen.cuda import functions, kernels, launches
+from tapejit.codegen.cuda import folds, functions, kernels, launches
 from tapejit.codegen.cuda.kernels import launches_of
 from tapejit.errors import KernelError
 from tapejit.expressions import FUNCTIONS, MATH, PREDICATES
@@ -279,6 +279,74 @@ def test_several_rows_a_block(length, monkeypatch):
         a = aval((11, length), dtypes.float64)
         program = test_rows.value_and_gradient(function, a, a)
         assert agrees(program, test_rows.draw(program), 1e-10, 64)
+
+
+def with_columns(function, shape, dtype=dtypes.float64):
+    """The value and all gradients, those of vectors with a number for each column among them."""
+    n_vectors = function.__code__.co_argcount - 2
+    avals = [aval(shape, dtype)] * 2 + [aval(shape[-1:], dtype)] * n_vectors
+    return test_rows.value_and_gradient(function, *avals)
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 512])
+@pytest.mark.parametrize("shape,block", [
+    ((5, 37), 8), ((2, 3, 64), 8), ((19, 16), 64), ((70, 5), 8), ((3, 90), 8), ((1, 20), 8),
+    ((67, 40), 128), ((9, 150), 64), ((33, 33), 128),
+])  # fmt: skip
+def test_rows_and_columns_in_one_launch(shape, block, blocks, monkeypatch):
+    """Gradients of what is added to all rows, while these are in registers."""
+    monkeypatch.setattr(kernels, "FEW_BLOCKS", (256, 0)[shape[0] % 2])
+    monkeypatch.setattr(kernels, "BLOCKS_WITH_COLUMNS", blocks)
+    monkeypatch.setattr(kernels, "HELD_WORDS", 999)
+    monkeypatch.setattr(folds, "RADIX", 1 if blocks == 3 else 8)
+    for function in (test_rows.affine_layer_norm, test_rows.biased_softmax):
+        program = with_columns(function, shape)
+        assert agrees(program, test_rows.draw(program), 1e-10, block)
+        if shape[0] > 1 and shape[-1] >= 16:
+            reads = reads_of_inputs(schedule(program, device=True), block)
+            assert set(reads.values()) == {1}, reads
+
+
+def test_columns_without_registers_for_them(monkeypatch):
+    """They are launches of their own."""
+    for words in (2, 3, 6):
+        monkeypatch.setattr(kernels, "HELD_WORDS", words)
+        monkeypatch.setattr(kernels, "WIDER", {})
+        program = with_columns(test_rows.biased_softmax, (7, 24), dtypes.float32)
+        assert agrees(program, test_rows.draw(program), 1e-4)
+
+
+@pytest.mark.parametrize("length,few,threads", [
+    (30, 256, 8), (33, 256, 32), (90, 0, 8), (130, 0, 16), (250, 0, 32), (520, 0, 8),
+])  # fmt: skip
+def test_blocks_are_larger_for_long_rows(length, few, threads, monkeypatch):
+    """Or where there are few rows, so that each is in registers; 520 elements are too many."""
+    monkeypatch.setattr(kernels, "FEW_BLOCKS", few)
+    program = with_columns(test_rows.softmax, (5, length), dtypes.float32)
+    assert agrees(program, test_rows.draw(program), 1e-4)
+    found = functions_of(schedule(program, device=True), 8)
+    assert max(function.block for function in found) == threads
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_kernels_of_rows_and_columns(seed, monkeypatch):
+    """Reductions of each kind over either axis, and stores: all of them in one launch."""
+    monkeypatch.setattr(kernels, "FEW_BLOCKS", 0)
+    monkeypatch.setattr(kernels, "BLOCKS_WITH_COLUMNS", 1 + seed % 3)
+    rng = np.random.default_rng([5, seed])
+    rank = 2 + seed % 2
+    kernel = random_kernel(rng, rank, int(rng.integers(1, 15)))
+    outputs = list(kernel.outputs)
+    for output in kernel.outputs[:3]:
+        dtype = output.operand.dtype
+        is_exact = dtype in ("i32", "i64")
+        for steps in ("1" * (rank - 1) + "0", "0" * (rank - 1) + "1"):
+            reduce = str(rng.choice(["sum", "max", "min"] if is_exact else ["max", "min"]))
+            steps = steps.replace("1", "s", rank - 2)
+            outputs.append(Output(output.node, Operand(dtype, steps), reduce))
+    shape = (*(int(n) for n in rng.integers(1, 9, rank - 1)), int(rng.choice([1, 2, 7, 16, 35])))
+    case = make_case(kernel._replace(outputs=tuple(outputs)), shape, seed)
+    assert_same(run_case(case, (8, 64)[seed % 2]), expected(case))
 
 
 def test_row_kernels_of_many_loops():

@@ -94,6 +94,27 @@ def attention(x, c):
     return OPS["softmax"](masked, axis=x.ndim - 1) * c
 
 
+def affine_layer_norm(x, c, scale, shift):
+    """The gradients of scale and shift are sums over rows."""
+    n = float(x.shape[-1])
+    centred = x - along("sum", x) / n
+    return (centred / sqrt(along("sum", centred * centred) / n + 1e-5) * scale + shift) * c
+
+
+def batch_norm(x, c, scale, shift):
+    """Each column by itself."""
+
+    def mean(v):
+        return OPS["sum"](v, axes=(0,), keepdim=True) / float(x.shape[0])
+
+    centred = x - mean(x)
+    return (centred / sqrt(mean(centred * centred) + 1e-5) * scale + shift) * c
+
+
+def biased_softmax(x, c, bias):
+    return OPS["softmax"](x + bias, axis=x.ndim - 1) * c
+
+
 FUNCTIONS = (
     softmax, log_softmax, logsumexp, logsumexp_flat, by_hand, layer_norm, rms_norm, normalize,
     variance, deviation, cross_entropy, attention,

@@ -7,7 +7,8 @@
     if (tid & 31) == 0:
         fold0_0_f32[tid >> 5] = w0_1
     cuda.syncthreads()
-    w0 = fold0_0_f32[0] + fold0_0_f32[1] + ...            in any thread
+    w0 = fold0_0_f32[0] + fold0_0_f32[1] + ...            in any thread; more than RADIX of them
+                                                          by shuffles again
 
 Both lanes of a pair join the same two numbers, in either order: reductions do not care.  So sums
 depend on how many threads there are and on nothing else.
@@ -23,6 +24,8 @@ from tapejit.codegen.cuda.values import Loop
 
 SLOTS = 4
 """Shared arrays of each dtype and set: so many reductions are folded at once."""
+RADIX = 8
+"""Results of warps that a thread joins one after the other: that is faster than shuffles."""
 WARP = 32
 _ALL = "0xffffffff"
 
@@ -41,8 +44,10 @@ class Folds:
     def join(self, values: list[Value], lanes: int, stride: int) -> tuple[list[str], list[str]]:
         """Lines that join values over groups of `lanes` threads, `stride` apart, and those after
         them that give any thread its group's results (w0...)."""
-        lines, parts = self.in_warps(values, min(lanes * stride, self.warp), stride)
-        if lanes * stride > self.warp:
+        parts = [part for _, _, part in values]
+        span = min(lanes * stride, self.warp)
+        lines, parts = self.in_warps("uw", values, parts, span, stride)
+        if lanes > 1 and lanes * stride > self.warp:
             more, parts = self.over_warps(values, parts, lanes, stride)
             lines += more
         results = [
@@ -54,19 +59,20 @@ class Folds:
         """Whether a loop that began at this turn must end with a barrier."""
         return (self.turns - turns) % 2 == 1
 
-    def in_warps(self, values, span, stride):
+    def in_warps(self, names, values, parts, span, stride):
         """Shuffles between threads of the same `span`, and what their results are called."""
-        lines, parts = [], [part for _, _, part in values]
+        got, joined = names
+        lines, parts = [], list(parts)
         distance = span // 2
         while distance >= stride:
             for n, (loop, j, _) in enumerate(values):
                 end, output = f"{j}_{distance}{loop.tag}", loop.kernel.outputs[j]
                 is_bool = output.operand.dtype == "bool"
                 given = f"int32({parts[n]})" if is_bool else parts[n]
-                got = f"cuda.shfl_xor_sync({_ALL}, {given}, {distance})"
-                lines.append(f"u{end} = {f'{got} != 0' if is_bool else got}")
-                lines.append(f"w{end} = {loop.join(output, parts[n], f'u{end}')}")
-                parts[n] = f"w{end}"
+                other = f"cuda.shfl_xor_sync({_ALL}, {given}, {distance})"
+                lines.append(f"{got}{end} = {f'{other} != 0' if is_bool else other}")
+                lines.append(f"{joined}{end} = {loop.join(output, parts[n], f'{got}{end}')}")
+                parts[n] = f"{joined}{end}"
             distance //= 2
         return lines, parts
 
@@ -85,28 +91,47 @@ class Folds:
         else:
             first = f"(tid & {stride - 1})" if stride > 1 else ""
         count = lanes * n_kept // warp
-        puts, joined = [], []
+        arrays, puts = [], []
         for slot, ((loop, j, _), part) in enumerate(zip(values, parts, strict=True)):
             dtype = loop.kernel.outputs[j].operand.dtype
             array = f"fold{slot}_{self.turns % 2}_{dtype}"
             size = self.block * n_kept // warp
             self.shared[array] = dtype, max(size, self.shared.get(array, (dtype, 0))[1])
+            arrays.append(array)
             puts.append(f"{array}[{place}] = {part}")
-            joined.append(_joined(loop, j, array, first, range(0, count * stride, stride)))
         self.turns += 1
         if who:
             puts = [f"if {who}:", *[f"    {line}" for line in puts]]
-        return [*puts, "cuda.syncthreads()"], joined
+        lines = [*puts, "cuda.syncthreads()"]
+        if count > RADIX and stride == 1:
+            own = _sum_of(first, f"(tid & {count - 1})")
+            taken = [
+                f"f{j}{loop.tag} = {_element(loop, j, array, own)}"
+                for array, (loop, j, _) in zip(arrays, values, strict=True)
+            ]
+            found = [f"f{j}{loop.tag}" for loop, j, _ in values]
+            more, parts = self.in_warps("gf", values, found, count, 1)
+            return [*lines, *taken, *more], parts
+        distances = range(0, count * stride, stride)
+        return lines, [
+            _joined(loop, j, [_element(loop, j, array, _sum_of(first, d)) for d in distances])
+            for array, (loop, j, _) in zip(arrays, values, strict=True)
+        ]
 
 
-def _joined(loop, j, array, first, distances):
-    """Text that joins the elements of a shared array at some distances from the first."""
-    output = loop.kernel.outputs[j]
-    text = ""
-    for distance in distances:
-        place = " + ".join([part for part in (first, str(distance) if distance else "") if part])
-        element = f"{array}[{place or 0}]"
-        if output.operand.dtype == "bool":
-            element = f"({element} != 0)"
-        text = loop.join(output, text, element) if text else element
+def _sum_of(first, more):
+    return " + ".join([str(part) for part in (first, more) if part]) or "0"
+
+
+def _element(loop, j, array, place):
+    """An element of a shared array."""
+    is_bool = loop.kernel.outputs[j].operand.dtype == "bool"
+    return f"({array}[{place}] != 0)" if is_bool else f"{array}[{place}]"
+
+
+def _joined(loop, j, elements):
+    """Text that joins elements one after the other."""
+    text, *others = elements
+    for element in others:
+        text = loop.join(loop.kernel.outputs[j], text, element)
     return text

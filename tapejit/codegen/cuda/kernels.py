@@ -17,6 +17,7 @@ from tapejit.codegen.cuda.launches import Argument, Launch, Launches, index_for,
 from tapejit.codegen.cuda.text import KernelText
 from tapejit.codegen.cuda.tiles import MOST, TiledText, edge_of, lies_across, n_tiles
 from tapejit.codegen.cuda.values import Part, Walk, kept_axes
+from tapejit.expressions import MATH
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, RowStep, is_total
 from tapejit.schedule.templates import weight_of
 
@@ -48,6 +49,14 @@ HELD = (1, 2, 3, 4, 6, 8, 12, 16)
 """How many elements of a row a lane may hold."""
 HELD_WORDS = 48
 """Registers that they may take."""
+CALL_WORDS = 3
+"""Registers for each more where there are functions of float64, those of several elements being
+computed side by side."""
+LONG = 4
+"""Elements of a row for each lane of a block above which blocks may be larger."""
+WIDER = {2: 48, 4: 16}
+"""How much larger, and the registers that what they hold may take: there are 255 for each of 256
+threads, 64 for each of 1024."""
 HELD_WEIGHT = 1280
 """What computing them may cost, in additions."""
 _HEAVY = frozenset([
@@ -89,11 +98,13 @@ def _of_loop(part: Part, block: int, scratch: list) -> list[Launch]:
             groups.setdefault(kept, []).append(j)
     if not groups:
         return _launch([part], _walk(part, None, block), block, scratch)
-    if {outer, last} <= groups.keys() and math.prod(part.lengths[:-1]) >= FEW_BLOCKS:
+    is_large = part.lengths[-1] > 1 and math.prod(part.lengths[:-1]) >= FEW_BLOCKS
+    if is_large and {outer, last} <= groups.keys():
         inside, after = _divided([part], (None, outer, last))
-        walk = _row_walk(inside, outer, block)
+        walk, threads = _row_walk(inside, outer, block)
         if walk.held:
-            return _with_rest(_launch(inside, (walk, 1), block, scratch), after, block, scratch)
+            launches = _launch(inside, (walk, 1), block, scratch, threads=threads)
+            return _with_rest(launches, after, block, scratch)
     launches = []
     for kept, members in groups.items():
         alone = restricted(part, sorted([*together, *members]))
@@ -107,12 +118,12 @@ def _of_rows(parts: list[Part], private: frozenset, block: int, scratch: list) -
     if these are held, else behind it."""
     outer, last = _rows_and_columns(parts[0])
     inside, after = _divided(parts, (None, outer, last))
-    walk = _row_walk(inside, outer, block)
+    walk, threads = _row_walk(inside, outer, block)
     if not walk.held:
         inside, after = _divided(parts, (None, outer))
-        walk = _row_walk(inside, outer, block)
+        walk, threads = _row_walk(inside, outer, block)
     private -= {part.places[k][0] for part in after for k in range(len(part.kernel.inputs))}
-    launches = _launch(inside, (walk, 1), block, scratch, private)
+    launches = _launch(inside, (walk, 1), block, scratch, private, threads)
     return _with_rest(launches, after, block, scratch)
 
 
@@ -280,28 +291,34 @@ def _words(dtype):
     return 2 if dtype in ("f64", "i64") else 1
 
 
-def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> Walk:
-    """How the rows of a row kernel are shared out: few lanes for a short one, and what they meet
-    in registers where there are enough."""
+def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> tuple[Walk, int]:
+    """How the rows of a row kernel are shared out, and threads of a block: few lanes for a short
+    one, larger blocks for a long one, and what they meet in registers where there are enough."""
     longest = max(parts, key=lambda part: part.lengths[-1])
     length = longest.lengths[-1]
-    weight = sum(_weight(fn) for part in parts for fn, _, _ in part.kernel.nodes)
+    nodes = [node for part in parts for node in part.kernel.nodes]
+    weight = sum(_weight(fn) for fn, _, _ in nodes)
+    calls = CALL_WORDS * any(fn in MATH and dtype == "f64" for fn, dtype, _ in nodes)
     streamed = _walk(longest, outer, block, can_split=False)[0]
     most = -(-length // streamed.lanes)
     batch = min(_batch(part, (len(outer),), most) for part in parts if part.lengths[-1] == length)
     streamed = streamed._replace(batch=batch)
     rows = math.prod(longest.lengths[:-1])
-    widths = _widths(length, block)
-    for lanes in widths:
+    widths = [(lanes, block) for lanes in _widths(length, block)]
+    if length > LONG * block:
+        widths += [(times * block, times * block) for times in WIDER]
+    found = streamed, block
+    for lanes, threads in widths:
         batch = next((n for n in HELD if n * lanes >= length), 0)
-        is_idle = batch == HELD[-1] or rows * lanes < FEW_BLOCKS * block
-        if not batch or (is_idle and lanes < widths[-1]) or batch * weight > HELD_WEIGHT:
-            continue
         walk = streamed._replace(lanes=lanes, batch=batch, held=True)
-        arrays = KernelText(parts, walk, block).local.values()
-        if batch * sum(map(_words, arrays)) <= HELD_WORDS:
-            return walk
-    return streamed
+        if not batch or batch * weight > HELD_WEIGHT:
+            continue
+        held = sum(map(_words, KernelText(parts, walk, threads).local.values()))
+        if batch * (held + calls) <= WIDER.get(threads // block, HELD_WORDS):
+            found = walk, threads
+            if batch < HELD[-1] and rows * lanes >= FEW_BLOCKS * block:
+                break
+    return found
 
 
 def _index(part: Part) -> str:
@@ -324,21 +341,26 @@ def _launch(
     block: int,
     scratch: list,
     private: frozenset = frozenset(),
+    threads: int = 0,
 ) -> list[Launch]:
-    """The launch of loops that walk together, and those that reduce what it leaves."""
+    """The launch of loops that walk together, and those that reduce what it leaves.
+
+    threads  of a block of the first launch, if not as many as of the others
+    """
     walk, splits = how
+    threads = threads or block
     index = "i64" if any(_index(part) == "i64" for part in parts) else "i32"
     walk = walk._replace(index=index)
     lengths = parts[0].lengths
     n_kept = math.prod([lengths[axis] for axis in walk.kept])
-    share = block // walk.lanes if walk.reduced else block * walk.batch
+    share = threads // walk.lanes if walk.reduced else threads * walk.batch
     items = -(-n_kept // share) * splits
     numbers = {"splits": splits, "nk": n_kept}
     if walk.tiled:
         along_rows, numbers["tiles"] = n_tiles(parts[0], block)
         items, numbers["nk"] = along_rows * numbers["tiles"], n_kept // lengths[-1]
     numbers["items"] = items
-    text = (TiledText if walk.tiled else KernelText)(parts, walk, block, private)
+    text = (TiledText if walk.tiled else KernelText)(parts, walk, threads, private)
     grid = max(min(items, _most_blocks(text, items)), 1)
     partials: dict[tuple[int, int], Argument] = {}
     sums: dict[tuple, list[tuple[Output, Argument, Argument]]] = {}
