@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tapejit.build import Builder
 from tapejit.codegen.cuda.kernels import launches_of
 from tapejit.errors import ArgumentError, DtypeError
 from tapejit.ops.random import philox, rounds
-from tapejit.plan import KernelStep
+from tapejit.plan import KernelStep, RowStep
 from tapejit.registry import OPS
 from tapejit.schedule.planner import schedule
 from tapejit.shapes import aval
@@ -351,6 +352,19 @@ def test_the_cpu_draws_as_ever(gpu):
     assert tj.rand(4).tolist() == wanted
 
 
+def test_threads_never_share_a_key():
+    keys, found = Keys(3), []
+    threads = [
+        threading.Thread(target=lambda: found.extend(int(keys.next()) for _ in range(2000)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 8000 and keys.position == (3, 8000)
+
+
 def test_generators(gpu):
     g = tj.Generator(device=gpu).manual_seed(5)
     assert g.device == tj.device("cuda", 0) and g.initial_seed() == 5
@@ -454,6 +468,23 @@ def program_of_masks(shape=(6, 5)):
     return test_rows.value_and_gradient(masked_sines, floats, key, wanted=[0])
 
 
+def attention(x, key):
+    mask = OPS["cast"](OPS["random_hits"](key, 0.6, shape=x.shape, device=None), dtype="float32")
+    y = OPS["softmax"](x, axis=1) * mask
+    return y * y
+
+
+def program_of_attention():
+    """Value and gradient of a dropout behind softmax."""
+    floats, key = aval((200, 1000), dtypes.float32), aval((), dtypes.int64)
+    return test_rows.value_and_gradient(attention, floats, key, wanted=[0])
+
+
+def test_masks_are_part_of_row_kernels():
+    (step,) = schedule(program_of_attention(), device=True).steps
+    assert isinstance(step, RowStep)
+
+
 def test_masks_take_no_memory():
     """Value and gradient in one pass, whose only large array beside x is the gradient."""
     plan = schedule(program_of_masks(), device=True)
@@ -481,8 +512,9 @@ def test_kernels_compile(card):
             program = Program(builder.tape, [x.row for x in given], [y.row])
             for function in functions_of(schedule(program, device=True)):
                 check(function, card)
-    for function in functions_of(schedule(program_of_masks((4000, 300)), device=True)):
-        check(function, card)
+    for program in (program_of_masks((4000, 300)), program_of_attention()):
+        for function in functions_of(schedule(program, device=True)):
+            check(function, card)
 
 
 def test_errors(gpu):

@@ -15,7 +15,8 @@ import numpy as np
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.nn.calling import offered, overwriting
 from tapejit.shapes import CPU
-from tapejit.tensor.core import Tensor
+from tapejit.tensor.arithmetic import where
+from tapejit.tensor.core import Tensor, lift
 from tapejit.tensor.draws import hits
 from tapejit.tensor.front import named
 from tapejit.tensor.random import drawn
@@ -30,7 +31,7 @@ def _kept(input, shape, p, scale) -> Tensor:
     precision = np.dtype(np.float64 if dtype.itemsize > 4 else np.float32)
     if device == CPU:
         return drawn(lambda g: (g.random(shape, precision) >= p) * dtype.type(scale))
-    return hits(1.0 - p, shape, precision, device=device).to(known) * scale
+    return where(hits(1.0 - p, shape, precision, device=device), lift(scale, known), 0.0)
 
 
 def _channels(input):
