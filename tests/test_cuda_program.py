@@ -31,6 +31,7 @@ from tapejit.runtime.cuda.copies import (
     copy_launches,
     integer_launches,
 )
+from tapejit.runtime.cuda.forms import formed
 from tapejit.runtime.cuda.machines import machine
 from tapejit.runtime.cuda.program import compile_for_device
 from tapejit.runtime.cuda.simulated import SimulatedMachine
@@ -434,12 +435,36 @@ def test_slopes_of_transforms():
     check(*recorded(loss, [normal(3, 12), normal(12)], (0, 1)))
 
 
-def test_lengths_of_large_primes_have_no_form():
-    x = normal(2, 2053)
-    with pytest.raises(NoGpuForm, match="dft"):
-        compile_for_device(
-            emitted(lambda x: [OPS["dft"](x, axes=(1,), inverse=False, scale="none")], [x]), MACHINE
-        )
+@pytest.mark.parametrize("n", [11, 33])
+def test_lengths_of_large_primes(n, monkeypatch):
+    """By a chirp: all of the length, or a part of it."""
+    monkeypatch.setattr(spectra, "DIRECT", 3)
+    monkeypatch.setattr(spectra, "LARGEST", 7)
+
+    def results(x):
+        z = OPS["dft"](x, axes=(1,), inverse=False, scale="none")
+        half = OPS["rdft"](x, axes=(1,), scale="none", doubled=False)
+        return [
+            z, half, OPS["dft"](z, axes=(1,), inverse=True, scale="full"),
+            OPS["irdft"](half, axes=(1,), n=n, scale="full", halved=False),
+        ]  # fmt: skip
+
+    for dtype in ("f4", "f8"):
+        x = normal(2, n, dtype=dtype)
+        check(emitted(results, [x]), [x])
+
+
+@pytest.mark.parametrize("n", [2053, 3 * 4099, 65537])
+def test_chirps_are_as_exact_as_matrices(n):
+    """The operations that a GPU does, by NumPy: squares are far beyond what floats hold."""
+    x = normal(1, n) + 1j * normal(1, n)
+    for dtype, room in ("c16", 2e-14), ("c8", 2e-6):
+        a = x.astype(dtype)
+        program = emitted(lambda z: [OPS["dft"](z, axes=(1,), inverse=True, scale="ortho")], [a])
+        with np.errstate(all="ignore"):
+            (got,) = reference.run(formed(program), [a])
+        want = np.fft.ifft(a.astype(complex), norm="ortho")
+        assert np.abs(got - want).max() < room * np.abs(want).max()
 
 
 # ---------------------------------------------------------------- results

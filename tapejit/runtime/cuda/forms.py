@@ -76,7 +76,7 @@ def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
         return None
     if name in CONVOLUTIONS and _is_product(kind, operands) and has_blas():
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
-    if name in spectra.FORMS and spectra.has_form(kind, operands[0].shape) and has_blas():
+    if name in spectra.FORMS and has_blas():
         return lambda kind, x: spectra.FORMS[name](kind, x, **kind.attributes())
     if kind.op.family == "random" and dtypes.float16 in [x.dtype for x in (*operands, kind.aval)]:
         return _drawn_in_single

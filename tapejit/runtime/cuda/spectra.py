@@ -5,7 +5,10 @@ q, a rotation of each number, the same along the rows, and a transposition.  Wit
 n that is n (p + q) multiplications, by the library that is fastest at them; matrices and rotations
 are computed where they are used.  Source: Bailey 1990, FFTs in external or hierarchical memory.
 
-A length with a prime factor above LARGEST has no form.
+A length whose prime factors are all above LARGEST is a convolution with a chirp, of a length that
+can be cut: j k is (j^2 + k^2 - (k - j)^2) / 2.  Source: Bluestein 1970.
+
+Angles are whole multiples of a turn over n, counted exactly and brought within half a turn.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from tapejit.ops.arithmetic import mul
 from tapejit.ops.complexes import complex_, conj, real
 from tapejit.ops.copies import cast
 from tapejit.ops.linear import matmul
-from tapejit.ops.movement import cat, iota, permute, reshape, slice_
+from tapejit.ops.movement import cat, iota, permute, reshape, slice_, unslice
 from tapejit.ops.selection import where
 from tapejit.ops.trigonometry import cos, sin
 from tapejit.registry import OPS, Kind
@@ -28,15 +31,6 @@ LARGEST = 2048
 """The longest Fourier matrix, 32 MB of complex64."""
 
 # ---------------------------------------------------------------- forms
-
-
-def has_form(kind: Kind, shape: tuple[int, ...]) -> bool:
-    """Whether all lengths can be cut into short ones."""
-    given = kind.attributes()
-    lengths = [shape[axis] for axis in given["axes"]]
-    if "n" in given:
-        lengths[-1] = given["n"]
-    return all(n <= DIRECT or _largest_prime(n) <= LARGEST for n in lengths)
 
 
 def dft(kind: Kind, x: Ref, axes, inverse, scale) -> Ref:
@@ -96,39 +90,59 @@ def _lines(z: Ref, inverse: bool) -> Ref:
         return z
     p = _divisor(n)
     if p == 1:
-        return matmul(z, _rotations(z, n, n, n, inverse))
+        return _by_chirp(z, inverse) if n > LARGEST else matmul(z, _matrix(z, n, inverse))
     q = n // p
-    z = matmul(_rotations(z, p, p, p, inverse), reshape(z, shape=(count, p, q)))
+    z = matmul(_matrix(z, p, inverse), reshape(z, shape=(count, p, q)))
     z = reshape(mul(z, _rotations(z, p, q, n, inverse)), shape=(count * p, q))
     z = reshape(_lines(z, inverse), shape=(count, p, q))
     return reshape(permute(z, axes=(0, 2, 1)), shape=(count, n))
 
 
+def _matrix(like: Ref, n: int, inverse: bool) -> Ref:
+    return _rotations(like, n, n, n, inverse)
+
+
 def _rotations(like: Ref, rows: int, columns: int, n: int, inverse: bool) -> Ref:
     """exp(-2 pi i j k / n), or its conjugate, for j of the rows and k of the columns."""
     j, k = (iota(like, shape=(rows, columns), axis=axis) for axis in (0, 1))
-    turn = OPS["remainder"](j * k, n)
+    return complex_(*_turned(like, j * k, n, inverse))
+
+
+def _turned(like: Ref, turns: Ref, n: int, inverse: bool) -> tuple[Ref, Ref]:
+    """Real and imaginary part of exp(-2 pi i turns / n), or of its conjugate."""
+    turn = OPS["remainder"](turns, n)
     turn = where(2 * turn > n, turn - n, turn)  # within half a turn, which is more exact
     angle = cast(turn, dtype=like.dtype.to_real().name) * (2.0 * math.pi / n)
-    return complex_(cos(angle), sin(angle) if inverse else -sin(angle))
+    return cos(angle), sin(angle) if inverse else -sin(angle)
 
 
 def _divisor(n: int) -> int:
-    """The divisor that is nearest to the root, from below; 1 for what is not cut."""
+    """The divisor that is nearest to the root, from below, and no longer than a matrix may be; 1
+    for what is not cut."""
     if n <= DIRECT:
         return 1
-    return next(p for p in range(math.isqrt(n), 0, -1) if n % p == 0)
+    return next(p for p in range(min(math.isqrt(n), LARGEST), 0, -1) if n % p == 0)
 
 
-def _largest_prime(n: int) -> int:
-    found, factor = 1, 2
-    while n > 1:
-        if factor * factor > n:
-            return max(found, n)
-        while n % factor == 0:
-            found, n = factor, n // factor
-        factor += 1
-    return found
+def _by_chirp(z: Ref, inverse: bool) -> Ref:
+    """With c(k) = exp(-pi i k^2 / n): c(k) times the sum of z(j) c(j) / c(k - j)."""
+    count, n = z.shape
+    length = _longer(2 * n - 1)
+    k = iota(z, shape=(1, n), axis=1)
+    chirp = complex_(*_turned(z, k * k, 2 * n, inverse))
+    around = iota(z, shape=(1, length), axis=1)
+    away = where(2 * around > length, length - around, around)  # from 0, both ways round
+    parts = _turned(z, away * away, 2 * n, not inverse)
+    back = complex_(*[where(away < n, part, 0.0) for part in parts])
+    given = unslice(mul(z, chirp), shape=(count, length), starts=(0, 0), steps=(1, 1))
+    spectrum = mul(_lines(given, False), _lines(back, False))
+    return mul(_first(_lines(spectrum, True), 1, n), mul(chirp, 1.0 / length))
+
+
+def _longer(n: int) -> int:
+    """The next number from n on that is a power of two, or 3, 5 or 7 quarters of one."""
+    power = 1 << max(n.bit_length() - 3, 0)
+    return next(m * power for m in (4, 5, 6, 7, 8) if m * power >= n)
 
 
 # ---------------------------------------------------------------- what is around it
