@@ -914,8 +914,8 @@ class Tensor:
         """As `full`, in the dtype of this tensor."""
     def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
         """As `ones`, in the dtype of this tensor."""
-    def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
-        """A tensor from data, with the dtype of this one unless another is named."""
+    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+        """A tensor from data, with dtype and device of this one unless others are named."""
     def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
         """As `zeros`, in the dtype of this tensor."""
     def nextafter(self, other: Operand) -> Tensor:
@@ -1924,9 +1924,9 @@ def gt(input: Tensor, other: Operand) -> Tensor:
     """u > v, elementwise."""
 @overload
 def gt(input: Array, other: Operand) -> Any: ...
-def hamming_window(window_length: Any, periodic: Any = True, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+def hamming_window(window_length: Any, periodic: Any = True, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """Hamming's window: an arch of a cosine on a step."""
-def hann_window(window_length: Any, periodic: Any = True, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+def hann_window(window_length: Any, periodic: Any = True, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """Hann's window: one arch of a cosine, 0 at its ends."""
 @overload
 def hardshrink(input: Tensor, lambd: Any = 0.5) -> Tensor:
@@ -2182,7 +2182,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)) of each element, without overflow."""
 @overload
 def logsigmoid(input: Array) -> Any: ...
-def logspace(start: Any, end: Any, steps: Any, base: Any = 10.0, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+def logspace(start: Any, end: Any, steps: Any, base: Any = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
     """base to the powers linspace(start, end, steps)."""
 @overload
 def logsumexp(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:

@@ -347,7 +347,7 @@ def test_long_sums_of_float32():
     want = np.cumsum(x, 0, dtype=np.float64)
     step = step_of("cumsum", [x], (0,))
     tiled, _ = simulate(step, launches_of_loop(step, BLOCK), [x])
-    recipe = Recipe(step, BLOCK)
+    recipe = Recipe("cumsum", step.views, step.dtypes[:2], BLOCK)
     words = {"number": "float32"}
     sizes = (6000, 2, 0, 1, 2, 2, 2)
     recipe.launch(loop_scans.add_lines, *recipe.views, *sizes, n=2, **words)

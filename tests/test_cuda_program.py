@@ -6,14 +6,13 @@ arrays go to both.  Nothing here knows what kernels look like: their text has te
 
 from __future__ import annotations
 
-import ctypes
 import sys
 import threading
-import types
 
 import numpy as np
 import probing
 import pytest
+from cuda_libraries import CublasByDefinition, MachineWithLibraries
 
 import tapejit as tj
 from tapejit import config, dtypes
@@ -22,7 +21,7 @@ from tapejit.build import Builder
 from tapejit.errors import AxisError, GpuUnavailable, LaunchError, LinAlgError, NoGpuForm
 from tapejit.registry import OPS, Operand
 from tapejit.runtime import reference
-from tapejit.runtime.cuda import spectra
+from tapejit.runtime.cuda import libraries, spectra
 from tapejit.runtime.cuda.arrays import DeviceArray, to_host_together
 from tapejit.runtime.cuda.compiling import compile_ptx, link
 from tapejit.runtime.cuda.copies import (
@@ -302,77 +301,10 @@ def test_products_of_all_dtypes(dtype, where):
     check(emitted(lambda x, y: [OPS["matmul"](x, y)], arrays), arrays, machine=machine_at(where))
 
 
-CUDA_TYPES = {0: np.float32, 1: np.float64, 2: np.float16, 4: np.complex64, 5: np.complex128}
-COMPUTE_TYPES = {68: np.float32, 70: np.float64}
-
-
-class CublasByDefinition(types.ModuleType):
-    """cublasGemmStridedBatchedEx as NVIDIA's manual defines it, on the host's memory."""
-
-    def __init__(self, name):
-        super().__init__(name)
-        self.calls = []
-
-    def create(self):
-        self.calls.append("create")
-        return 77
-
-    def set_stream(self, handle, stream):
-        assert handle == 77
-        self.calls.append("set_stream")
-
-    def set_workspace(self, handle, address, n_bytes):
-        assert handle == 77 and address % 256 == 0 and n_bytes >= 1 << 20
-        self.calls.append("set_workspace")
-
-    def gemm_strided_batched_ex(
-        self, handle, transa, transb, m, n, k, alpha, a, atype, lda, stride_a, b, btype, ldb,
-        stride_b, beta, c, ctype, ldc, stride_c, batch_count, compute_type, algo,
-    ):  # fmt: skip
-        assert handle == 77 and atype == btype == ctype and algo == -1
-        dtype = np.dtype(CUDA_TYPES[atype])
-        scalar = COMPUTE_TYPES[compute_type]
-        if dtype.kind == "c":
-            scalar = np.result_type(scalar, np.complex64)
-        alpha, beta = (memory_at(x, scalar, (1,), (1,))[0] for x in (alpha, beta))
-        a_shape, b_shape = ((k, m) if transa else (m, k)), ((n, k) if transb else (k, n))
-        assert lda >= max(1, a_shape[0]) and ldb >= max(1, b_shape[0]) and ldc >= max(1, m)
-        for i in range(batch_count):
-            at = i * dtype.itemsize
-            left = memory_at(a + at * stride_a, dtype, a_shape, (1, lda))
-            right = memory_at(b + at * stride_b, dtype, b_shape, (1, ldb))
-            target = memory_at(c + at * stride_c, dtype, (m, n), (1, ldc))
-            left, right = (left.T if transa else left), (right.T if transb else right)
-            before = 0 if beta == 0 else beta * target
-            target[...] = alpha * (left.astype(scalar) @ right.astype(scalar)) + before
-        self.calls.append("gemm")
-
-
-def memory_at(address, dtype, shape, strides):
-    dtype = np.dtype(dtype)
-    n = 1 + sum((length - 1) * step for length, step in zip(shape, strides, strict=True))
-    flat = (ctypes.c_char * (n * dtype.itemsize)).from_address(address)
-    return np.ndarray(shape, dtype, flat, 0, [step * dtype.itemsize for step in strides])
-
-
-class MachineWithCublas(SimulatedMachine):
-    """One that is not known to be simulated."""
-
-    @property
-    def host_view(self):
-        raise AttributeError("host_view")
-
-    def note(self, place):
-        pass
-
-    def settle(self):
-        pass
-
-
 def test_cublas_is_told_what_its_manual_asks_for(monkeypatch):
     cublas = CublasByDefinition("cublas")
     monkeypatch.setitem(sys.modules, "nvmath.bindings.cublas", cublas)
-    machine = MachineWithCublas()
+    machine = MachineWithLibraries()
     for shapes in SHAPES:
         arrays = [normal(*shape) for shape in shapes]
         check(emitted(lambda x, y: [OPS["matmul"](x, y)], arrays), arrays, machine=machine)
@@ -394,7 +326,9 @@ def test_without_cublas_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     arrays = [np.ones((2, 2))] * 2
     with pytest.raises(GpuUnavailable, match="cuda13-blas") as caught:
-        compile_for_device(emitted(lambda x, y: [OPS["matmul"](x, y)], arrays), MachineWithCublas())
+        compile_for_device(
+            emitted(lambda x, y: [OPS["matmul"](x, y)], arrays), MachineWithLibraries()
+        )
     assert caught.value.reason == "package"
 
 
@@ -830,7 +764,8 @@ def test_a_matrix_that_is_not_definite_is_an_error():
         result.to_host()
 
 
-def test_what_has_no_form_says_so():
+def test_what_has_no_form_says_so(monkeypatch):
+    monkeypatch.delitem(libraries.CALLS, "eigvals")
     x = normal(3, 3)
     with pytest.raises(NoGpuForm, match=r"cuda:0: eigvals of float64\[3, 3\] has no form"):
         compile_for_device(emitted(lambda x: [OPS["eigvals"](x)], [x]), MACHINE)

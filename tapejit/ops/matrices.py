@@ -23,7 +23,7 @@ from tapejit.ops.linear import swap
 from tapejit.ops.movement import cat, iota, reshape, slice_
 from tapejit.ops.reductions import amax, sum_
 from tapejit.ops.selection import where
-from tapejit.registry import Probe
+from tapejit.registry import Loop, Probe, Work
 
 # ---------------------------------------------------------------- parts of packed results
 
@@ -153,12 +153,18 @@ def _refuse_tangent(t, worse, words):
     return refuse(t, worse, worse, words=words)
 
 
+def _refuse_work(operands, result, words):
+    units = math.prod(result.shape)
+    return Work("", (math.prod(operands[1].shape),), units, 1.0 * units)
+
+
 refuse = operation(
     "refuse",
     "check",
     summary="The first operand as it is; an error if the second is true anywhere.",
     infer=lambda avals, words: avals[0],
     evaluate=_run_refuse,
+    loop=Loop(lambda operands, result, words: None, device=_refuse_work, has_status=True),
     attributes=("words",),
     vjp=lambda gy, x, bad, worse, y, words: (_refuse_tangent(gy, worse, words), None, None),
     jvp=lambda tangents, x, bad, worse, y, words: _refuse_tangent(tangents[0], worse, words),

@@ -53,7 +53,7 @@ def scalar(x):
 # ---------------------------------------------------------------- Cholesky
 
 
-def _half_lower(x):
+def half_lower(x):
     """The lower triangle with half of the diagonal."""
     return where(on_diagonal(x), 0.5 * x, lower(x))
 
@@ -61,7 +61,7 @@ def _half_lower(x):
 def _cholesky_jvp(tangents, x, y):
     inner = solve_with(y, hermitian(tangents[0]))
     inner = adjoint(solve_with(y, adjoint(inner)))
-    return matmul(y, _half_lower(inner))
+    return matmul(y, half_lower(inner))
 
 
 def solve_with(factor, b, of_adjoint: bool = False):
@@ -106,7 +106,7 @@ def _by_both(factor, x):
 def _slope_vjp(gy, factor, gl, y):
     g = hermitian(gy)
     half = solve_with(factor, g)
-    w = _half_lower(adjoint(solve_with(factor, adjoint(half))))
+    w = half_lower(adjoint(solve_with(factor, adjoint(half))))
     of_factor = matmul(gl, adjoint(w)) - 2.0 * matmul(y, adjoint(solve_with(factor, adjoint(g))))
     return lower(of_factor), lower(matmul(factor, w))
 
@@ -116,7 +116,7 @@ def _slope_jvp(tangents, factor, gl, y):
     result = None if tgl is None else cholesky_slope(factor, tgl)
     if tfactor is not None:
         tfactor = lower(tfactor)
-        middle = hermitian(_half_lower(matmul(adjoint(tfactor), lower(gl))))
+        middle = hermitian(half_lower(matmul(adjoint(tfactor), lower(gl))))
         turned = adjoint(solve_with(factor, adjoint(matmul(y, tfactor)), True))
         change = _by_both(factor, middle) - turned - adjoint(turned)
         result = change if result is None else result + change

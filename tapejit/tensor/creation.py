@@ -366,15 +366,16 @@ for _name, _example in {
 
 
 @method("new_tensor")
-def new_tensor(x, data, *, dtype=None, requires_grad=False) -> Tensor:
-    """A tensor from data, with the dtype of this one unless another is named.
+def new_tensor(x, data, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """A tensor from data, with dtype and device of this one unless others are named.
 
     >>> import tapejit as tj
     >>> tj.tensor([1.0]).new_tensor([2, 3])
     tensor([2., 3.])
     """
     own = x._aval.dtype if dtype is None else dtype
-    return tensor(data, dtype=own, requires_grad=requires_grad)
+    there = x._aval.device if device is None else device
+    return tensor(data, dtype=own, device=there, requires_grad=requires_grad)
 
 
 @publish

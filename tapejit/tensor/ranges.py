@@ -101,7 +101,9 @@ def _check_numbers(name, *ends):
 
 
 @publish
-def logspace(start, end, steps, base=10.0, *, dtype=None, requires_grad=False) -> Tensor:
+def logspace(
+    start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False
+) -> Tensor:
     """base to the powers linspace(start, end, steps).
 
     >>> import tapejit as tj
@@ -111,7 +113,8 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, requires_grad=False) -
     if steps < 0:
         raise ArgumentError(f"number of steps must be non-negative, got {steps}: logspace")
     if _plain(start, end, base):
-        return finish(np.logspace(start, end, steps, base=base), named_dtype(dtype), requires_grad)
+        array = np.logspace(start, end, steps, base=base)
+        return finish(array, named_dtype(dtype), requires_grad, device)
     _check_numbers("logspace", start, end)
     result = base ** _between(start, end, steps)
     return result if dtype is None else result.to(dtype)
@@ -191,13 +194,16 @@ FOR_NUMPY[np.vander] = vander
 
 
 def _window(name, coefficients, summary):
-    def function(window_length, periodic=True, *, dtype=None, requires_grad=False) -> Tensor:
+    def function(
+        window_length, periodic=True, *, dtype=None, device=None, requires_grad=False
+    ) -> Tensor:
         n = window_length
         if n < 0:
             raise ArgumentError(f"{name} requires non-negative window_length, got {n}")
         turns = 2 * np.pi * np.arange(n) / max(n if periodic else n - 1, 1)
         values = sum(a * np.cos(k * turns) for k, a in enumerate(coefficients))
-        return finish(np.ones(n) if n == 1 else values, named_dtype(dtype), requires_grad)
+        array = np.ones(n) if n == 1 else values
+        return finish(array, named_dtype(dtype), requires_grad, device)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary}

@@ -13,7 +13,7 @@ never on the card, so a sum has the same bits everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 SMALL_INDEX = 1 << 30
@@ -51,6 +51,15 @@ class Function(NamedTuple):
     """Threads of a block."""
 
 
+class LibraryCall(NamedTuple):
+    """What a library does in a kernel's place, on the machine's current stream."""
+
+    run: Callable[[Sequence[int]], None]
+    """Given addresses and numbers."""
+    is_capturable: bool
+    """Whether a CUDA graph can replay it."""
+
+
 class Argument(NamedTuple):
     """What a pointer parameter is given."""
 
@@ -61,11 +70,11 @@ class Argument(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """One launch of a kernel."""
+    """One launch of a kernel, or one call of a library."""
 
-    function: Function
+    function: Function | LibraryCall
     grid: int
-    """Blocks."""
+    """Blocks; of a library's own kernels it says nothing."""
     arguments: tuple[Argument | int, ...]
     """One for each parameter."""
 

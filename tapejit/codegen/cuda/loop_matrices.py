@@ -7,7 +7,8 @@ launches of their own:
     lu_solve    copy, swap rows, two triangles
     inverse     lu, identity, swap rows, two triangles
 
-This is for matrices of some hundred rows: one block is a hundredth of a card.  Layouts are those of
+This is for matrices of some hundred rows, and for batches: one block is a hundredth of a card, and
+larger ones are a library's (runtime/cuda/factorizations.py).  Layouts are those of
 factorizations.py: `lu` has columns behind each other, then the pivots, from 1.
 """
 
@@ -254,6 +255,18 @@ def order_of_rows(pivots, y, m, few, is_inverse, units):
                 y[other] = kept
 
 
+# ---------------------------------------------------------------- conditions
+
+
+def pass_unless(x, bad, y, status, n_bad, size):
+    """x as it is; a status where something is bad anywhere."""
+    for e in range(cuda.grid(1), size, cuda.gridsize(1)):
+        y[e] = x[e]
+    for e in range(cuda.grid(1), n_bad, cuda.gridsize(1)):
+        if bad[e] != 0:
+            status[0] = 1
+
+
 # ---------------------------------------------------------------- launches
 
 
@@ -322,6 +335,15 @@ def cofactors(recipe: Recipe, step: LoopStep) -> None:
     _invert(recipe, factors, y, n, units, 1, 1)
     number = number_of(y.dtype)
     recipe.launch(scale_by_pivots, factors, y, n, n * n + n, size, n=size, number=number)
+
+
+def refuse(recipe: Recipe, step: LoopStep) -> None:
+    """refuse"""
+    x, bad, _, y = recipe.views
+    (n_bad,), size = step.work.meta, step.work.units
+    recipe.launch(
+        pass_unless, x, bad, y, recipe.status, n_bad, size, n=max(size, n_bad),
+    )  # fmt: skip
 
 
 def _of_blocks(recipe: Recipe, kernel: Callable, *arguments: Area | int, units: int) -> None:

@@ -18,7 +18,7 @@ for a thread, or threads would read memory far apart, an operation has kernels o
     loop_extremes      argmax, argmin
     loop_windows       max_pool_index, adaptive_max_index, unstrided
     loop_convolutions  convolution, convolution_input, convolution_weight
-    loop_matrices      cholesky, cholesky_slope, solve_triangular, inv, lu and what uses it
+    loop_matrices      cholesky, cholesky_slope, solve_triangular, inv, lu and what uses it, refuse
 
 Results do not depend on how many blocks run at a time, nor on the card: there are no atomics.
 A loop that may refuse writes something other than 0 to Argument("status", 0).
@@ -69,6 +69,7 @@ OWN: dict[str, Callable[[Recipe, LoopStep], None]] = {
     "lu_inverse": loop_matrices.lu_inverse,
     "inv": loop_matrices.inverse,
     "cofactors": loop_matrices.cofactors,
+    "refuse": loop_matrices.refuse,
     "max_pool_index": loop_windows.pool,
     "adaptive_max_index": loop_windows.pool,
     "unstrided": loop_windows.unstrided,
@@ -88,7 +89,7 @@ def launches_of_loop(step: LoopStep, block: int) -> Launches:
 
     Errors  NotImplementedError where there is no form for GPUs
     """
-    recipe = Recipe(step, block)
+    recipe = Recipe(step.kind.op.name, step.views, step.dtypes[: len(step.views)], block)
     OWN.get(recipe.name, run_units)(recipe, step)
     return recipe.done()
 

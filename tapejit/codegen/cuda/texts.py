@@ -23,7 +23,7 @@ Start at `Recipe`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tapejit.codegen.cuda.indices import Meanings, Word, text_of, text_of_loop
@@ -32,10 +32,12 @@ from tapejit.codegen.cuda.launches import (
     Function,
     Launch,
     Launches,
+    LibraryCall,
     index_for,
     span_of,
 )  # fmt: skip
-from tapejit.plan import LoopStep
+from tapejit.plan import View
+from tapejit.registry import Operand
 
 __all__ = ["Area", "Recipe", "Word", "fitting", "integer_for", "number_of"]
 
@@ -67,17 +69,22 @@ class _Made(NamedTuple):
 class Recipe:
     """The launches of a step, one after the other."""
 
-    def __init__(self, step: LoopStep, block: int):
-        self.name, self.block = step.kind.op.name, block
-        self.shapes = [view.shape for view in step.views]
-        self.views = [
-            Area(dtype, Argument("view", k))
-            for k, dtype in enumerate(step.dtypes[: len(step.views)])
-        ]
+    def __init__(
+        self,
+        name: str,
+        views: Sequence[View] | Sequence[Operand],
+        dtypes: Sequence[str],
+        block: int,
+        parts: int = 1,
+    ):
+        """views, dtypes: of the operands, then of the result; parts: of an element, to kernels."""
+        self.name, self.block = name, block
+        self.shapes = [view.shape for view in views]
+        self.views = [Area(dtype, Argument("view", k)) for k, dtype in enumerate(dtypes)]
         self.status = Area("i64", Argument("status", 0))
-        self.made: list[_Made] = []
+        self.made: list[_Made | Launch] = []
         self.scratch: list[tuple[str, int]] = []
-        self.extents = [span_of(view.shape, view.strides) for view in step.views]
+        self.extents = [parts * span_of(view.shape, view.strides) for view in views]
         """What indices reach, besides numbers that kernels are given and scratch areas."""
 
     def area(self, dtype: str, n: int) -> Area:
@@ -120,10 +127,15 @@ class Recipe:
         text = functools.partial(text_of, kernel, n_pointers, words)
         self.made.append(_Made(text, arguments, blocks, block))
 
+    def call(self, call: LibraryCall, *arguments: Area | int) -> None:
+        """A library's."""
+        given = tuple(a if isinstance(a, int) else a.argument for a in arguments)
+        self.made.append(Launch(call, 0, given))
+
     def done(self) -> Launches:
         """The step."""
         index = index_for([*self.extents, *(n for _, n in self.scratch), *self._numbers()])
-        launches = [_launch(made, index) for made in self.made]
+        launches = [x if isinstance(x, Launch) else _launch(x, index) for x in self.made]
         return Launches(tuple(launches), tuple(self.scratch))
 
     def _numbers(self):

@@ -26,6 +26,9 @@ BLOCK: int = 0
 number: Any = None
 """What is computed in: floats and complex numbers stay what they are, all else is int64."""
 
+eps: Any = None
+"""The distance from 1 to the next number."""
+
 combine: Any = None
 """combine(a, b): two numbers as one, associative."""
 

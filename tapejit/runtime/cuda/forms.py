@@ -7,6 +7,7 @@
     places          of several indices as one (flat_places.py)
     others          isinf of integers, argmax of one number
 
+    matrices        slopes, pseudo-inverses, exponentials (matrix_forms.py)
     spectra         Fourier transforms as products (spectra.py)
     complex         numbers as pairs of real ones (pairs.py)
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from tapejit import dtypes
 from tapejit.build import Builder, Ref
@@ -28,7 +30,7 @@ from tapejit.ops.movement import permute, reshape, slice_, unslice
 from tapejit.ops.random import random_uniform
 from tapejit.ops.rounding import floor
 from tapejit.ops.strided import strided, unstrided
-from tapejit.runtime.cuda import spectra
+from tapejit.runtime.cuda import matrix_forms, spectra
 from tapejit.runtime.cuda.flat_places import at_flat_places, is_flattened
 from tapejit.runtime.cuda.pairs import paired
 from tapejit.schedule.loops import row_major, work_of
@@ -38,21 +40,30 @@ from tapejit.tape import Program
 # ---------------------------------------------------------------- the walk
 
 
-def formed(program: Program, has_blas: Callable[[], bool] = lambda: True) -> Program:
-    """The same outputs by other operations, where `_form_of` has some.
+class Libraries(NamedTuple):
+    """What is there; asked where it matters, since that starts them."""
 
-    has_blas  whether a library does matrix products; asked where it matters, since that starts it
-    """
-    found = _formed(program, has_blas)
+    has_blas: Callable[[], bool] = lambda: True
+    """Whether a library does matrix products."""
+    has_solver: Callable[[], bool] = lambda: True
+    """Whether libraries do factorizations."""
+
+
+ALL = Libraries()
+
+
+def formed(program: Program, libraries: Libraries = ALL) -> Program:
+    """The same outputs by other operations, where `_form_of` has some."""
+    found = _formed(program, libraries)
     apart = paired(found)
-    return found if apart is found else _formed(apart, has_blas)
+    return found if apart is found else _formed(apart, libraries)
 
 
-def _formed(program, has_blas):
+def _formed(program, libraries):
     tape = program.tape
     kinds = [tape.kind(row) for row in range(len(tape))]
     avals = [[kinds[x].aval for x in tape.operands(row)] for row in range(len(tape))]
-    forms = [_form_of(kind, given, has_blas) for kind, given in zip(kinds, avals, strict=True)]
+    forms = [_form_of(kind, given, libraries) for kind, given in zip(kinds, avals, strict=True)]
     if not any(forms):
         return program
     builder, refs = Builder(), []
@@ -69,14 +80,14 @@ def _formed(program, has_blas):
     return Program(builder.tape, inputs, outputs)
 
 
-def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
+def _form_of(kind, operands, libraries=ALL) -> Callable | None:
     """(kind, *operands) -> the result; None for what stays as it is."""
     name = kind.op.name
     if not kind.aval.size or not operands:
         return None
-    if name in CONVOLUTIONS and _is_product(kind, operands) and has_blas():
+    if name in CONVOLUTIONS and _is_product(kind, operands) and libraries.has_blas():
         return lambda kind, *given: CONVOLUTIONS[name](*given, **kind.attributes())
-    if name in spectra.FORMS and has_blas():
+    if name in spectra.FORMS and libraries.has_blas():
         return lambda kind, x: spectra.FORMS[name](kind, x, **kind.attributes())
     if kind.op.family == "random" and dtypes.float16 in [x.dtype for x in (*operands, kind.aval)]:
         return _drawn_in_single
@@ -90,7 +101,7 @@ def _form_of(kind, operands, has_blas=lambda: True) -> Callable | None:
         return OF_NUMBERS[name]
     if name in OF_INTEGERS and not operands[0].dtype.is_inexact:
         return OF_INTEGERS[name]
-    return None
+    return matrix_forms.form_of(kind, operands, libraries.has_solver)
 
 
 # ---------------------------------------------------------------- narrow dtypes

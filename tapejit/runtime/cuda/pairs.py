@@ -110,7 +110,7 @@ def _each_part(kind: Kind, operands: list[Value]) -> Value:
 
 LOOPS = {
     "sum", "cumsum", "index", "index_add", "index_put", "index_last", "gather", "scatter_add",
-    "unstrided",
+    "unstrided", "refuse",
 }  # fmt: skip
 MOVES = {
     "reshape", "expand", "permute", "flip", "slice", "strided", "unslice", "cat", "replace",
@@ -234,5 +234,6 @@ RULES: dict[str, Callable[..., Value]] = {name: _rule(f) for name, f in FUNCTION
     "imag": _rule(lambda p: p[1]),
     "complex": _complex,
     "prod": _prod,
+    "lu_permutation": lambda kind, x: Value(kind.op(x.parts[0], **kind.attributes())),
 }
 """(kind, *operands) -> the result."""

@@ -32,7 +32,7 @@ import numpy as np
 
 from tapejit import config
 from tapejit.codegen.cuda.kernels import launches_of
-from tapejit.codegen.cuda.launches import Argument, Launches
+from tapejit.codegen.cuda.launches import Argument, Launches, LibraryCall
 from tapejit.codegen.cuda.loops import launches_of_loop
 from tapejit.errors import KernelError, NoGpuForm
 from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, RowStep, View
@@ -42,7 +42,7 @@ from tapejit.runtime.cuda import graphs, libraries
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.checking import check_results
 from tapejit.runtime.cuda.copies import cast_launches, copy_launches, integer_launches
-from tapejit.runtime.cuda.forms import formed
+from tapejit.runtime.cuda.forms import Libraries, formed
 from tapejit.runtime.cuda.launching import BYTES
 from tapejit.runtime.cuda.machine import Machine
 from tapejit.runtime.cuda.statuses import Statuses
@@ -63,6 +63,8 @@ SMALL = 256
 NUMBER = 16
 """Bytes of a CPU number in the arena: a complex128."""
 
+STATUS = Argument("status", 0)
+
 # ---------------------------------------------------------------- data
 
 
@@ -75,6 +77,11 @@ class Work(NamedTuple):
     """Bytes of each scratch area."""
     is_capturable: bool = True
     """Whether a CUDA graph can replay it."""
+
+    @property
+    def has_status(self) -> bool:
+        """Whether it may refuse."""
+        return any(STATUS in arguments for _, _, arguments in self.calls)
 
 
 class Handed(NamedTuple):
@@ -99,7 +106,13 @@ def compile_for_device(program: Program, machine: Machine) -> DeviceProgram:
     if config.settings.check >= 1:
         verify_program(program, "simplification")
     try:
-        formed_program = formed(program, functools.partial(libraries.has_blas, machine))
+        formed_program = formed(
+            program,
+            Libraries(
+                functools.partial(libraries.has_blas, machine),
+                functools.partial(libraries.has_solver, machine),
+            ),
+        )
         plan = schedule(formed_program, device=True)
     except KernelError as error:
         raise NoGpuForm(f"cuda: {error}") from None
@@ -190,7 +203,9 @@ class _Writer:
 
     def __init__(self, program: Program, plan: Plan, machine: Machine):
         self.program, self.plan, self.machine = program, plan, machine
-        self.buffers, self.steps, self.outputs = device_steps(plan)
+        self.buffers, self.steps, self.outputs = device_steps(
+            plan, functools.partial(libraries.takes, machine)
+        )
         self.places: dict[int, tuple[str, int]] = {}  # of buffers: the memory's name, bytes behind
         self.constants: Any = None  # their memory
         self.statuses: Statuses | None = None
@@ -202,7 +217,7 @@ class _Writer:
         """The program."""
         works = [self.work(step) for step in self.steps]
         self.upload_constants()
-        watched = [s for s in self.steps if isinstance(s, LoopStep) and s.loop.has_status]
+        watched = [s for s, work in zip(self.steps, works, strict=True) if work.has_status]
         if watched:
             self.statuses = Statuses(self.machine, watched)
         names = [f"x{k}" for k in range(self.plan.n_inputs)]
@@ -265,22 +280,32 @@ class _Writer:
                 lying = source._replace(strides=contiguous(source.shape))
                 copy = self.copied(source, lying)
                 there = Argument("scratch", len(scratch))
-                calls += [_moved(call, (place, there)) for call in copy.calls]
+                calls += [
+                    _moved(call, {Argument("view", 0): place, Argument("view", 1): there})
+                    for call in copy.calls
+                ]
                 scratch.append(source.dtype.itemsize * math.prod(source.shape))
                 sources[k], place = lying, there
             given.append(place)
-        call = libraries.call_of(self.machine, kind, sources, target)
+        work = self.launched(libraries.launches_of(self.machine, kind, sources, target))
         given.append(Argument("view", len(sources)))
-        given += [Argument("scratch", len(scratch) + k) for k in range(len(call.scratch))]
-        calls.append((call.run, (), tuple(given)))
-        return Work(tuple(calls), (*scratch, *call.scratch), call.is_capturable)
+        places = {Argument("view", k): place for k, place in enumerate(given)}
+        for k in range(len(work.scratch)):
+            places[Argument("scratch", k)] = Argument("scratch", len(scratch) + k)
+        calls += [_moved(call, places) for call in work.calls]
+        return Work(tuple(calls), (*scratch, *work.scratch), work.is_capturable)
 
     def launched(self, launches: Launches) -> Work:
-        """Kernels of the machine."""
-        fetch = self.machine.kernel
-        calls = [(fetch(f), (grid,), arguments) for f, grid, arguments in launches.launches]
+        """Kernels of the machine, and calls of libraries."""
+        calls, is_capturable = [], True
+        for function, grid, arguments in launches.launches:
+            if isinstance(function, LibraryCall):
+                calls.append((function.run, (), arguments))
+                is_capturable &= function.is_capturable
+            else:
+                calls.append((self.machine.kernel(function), (grid,), arguments))
         scratch = [BYTES[dtype] * max(n, 1) for dtype, n in launches.scratch]
-        return Work(tuple(calls), tuple(scratch))
+        return Work(tuple(calls), tuple(scratch), is_capturable)
 
     def copied(self, source: Operand, target: Operand) -> Work:
         """The machine's own copy of what lies alike, or a kernel."""
@@ -402,13 +427,9 @@ class _Writer:
 
 
 def _moved(call, places):
-    """A call of views 0 and 1 with other arguments in their places."""
+    """A call with other arguments in their places."""
     function, first, arguments = call
-    return (
-        function,
-        first,
-        tuple([places[x.number] if isinstance(x, Argument) else x for x in arguments]),
-    )
+    return function, first, tuple([places.get(x, x) for x in arguments])
 
 
 def _sum(name, offset):

@@ -11,14 +11,14 @@ Start at `check`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tapejit.errors import AxisError, LinAlgError, TapejitError
+from tapejit.errors import AxisError, LinAlgError, NotDifferentiable, TapejitError
 from tapejit.locks import Lock
-from tapejit.plan import LoopStep
 from tapejit.runtime.cuda.machine import Machine
+from tapejit.runtime.cuda.steps import Step
 from tapejit.sites import Site, describe_site, here
 
 N_SITES = 8
@@ -57,7 +57,7 @@ class Block:
 class Statuses:
     """The statuses of a program's loops: a part of a block."""
 
-    def __init__(self, machine: Machine, steps: list[LoopStep]):
+    def __init__(self, machine: Machine, steps: Sequence[Step]):
         self.machine, self.steps = machine, steps
         with _LOCK:
             block = _filling.get(id(machine))
@@ -66,7 +66,7 @@ class Statuses:
             self.block, self.first = block, block.n_taken
             block.n_taken += len(steps)
 
-    def address(self, step: LoopStep) -> int:
+    def address(self, step: Step) -> int:
         """Of the status of one step."""
         number = next(k for k, known in enumerate(self.steps) if known is step)
         return self.block.memory.address + 8 * (self.first + number)
@@ -118,6 +118,14 @@ def _stream_of(machine):
     return id(machine), int(machine.stream.handle)
 
 
+_FAILED = "the algorithm did not converge: a matrix has elements that are not finite"
+_REFUSED = {
+    "cholesky": "a matrix is not positive-definite",
+    **dict.fromkeys(("eigh", "eigvalsh", "eig", "eigvals", "svd", "svdvals"), _FAILED),
+}
+"""What is wrong if an operation of linear algebra refuses; of the others a matrix is singular."""
+
+
 def _error_of(step, index, lines):
     """The operation's own error; which call it was is known only to within the last copy."""
     name = step.kind.op.name
@@ -125,8 +133,10 @@ def _error_of(step, index, lines):
         f"\n  on cuda:{index}, whose operations run later than they are called: it is one of those "
         f"since the last copy to the host, at\n    " + "\n    ".join(lines)
     )
+    if name == "refuse":
+        return NotDifferentiable(step.kind.attributes()["words"] + later)
     if step.kind.op.family == "linalg":
-        what = "not positive-definite" if name == "cholesky" else "singular"
-        return LinAlgError(f"{name}: a matrix is {what}{later}")
+        what = _REFUSED.get(name, "a matrix is singular")
+        return LinAlgError(f"{name}: {what}{later}")
     shape = list(step.views[0].shape)
     return AxisError(f"{name}: an index is out of range for a tensor of shape {shape}{later}")

@@ -24,7 +24,6 @@ from tapejit.dtypes import DType
 from tapejit.plan import Buffer, KernelStep, LibraryStep, LoopStep, Plan, RowStep, View
 from tapejit.registry import Kind, Operand
 from tapejit.runtime.cuda.copies import INTEGERS
-from tapejit.runtime.cuda.libraries import CALLS
 from tapejit.schedule.loops import loop_step, takes, work_of
 from tapejit.schedule.pieces import pieces_of
 from tapejit.schedule.views import contiguous
@@ -64,9 +63,12 @@ class Steps(NamedTuple):
 # ---------------------------------------------------------------- the walk
 
 
-def device_steps(plan: Plan) -> Steps:
-    """Steps, and buffers, of a plan that was made for a device."""
-    return _Steps(plan).run(plan)
+def device_steps(plan: Plan, is_library: Callable[[Kind, list[Operand]], bool]) -> Steps:
+    """Steps, and buffers, of a plan that was made for a device.
+
+    is_library  whether an operation on operands that lie so is a library's
+    """
+    return _Steps(plan, is_library).run(plan)
 
 
 def is_of_integers(kind: Kind) -> bool:
@@ -88,8 +90,9 @@ def whole(buffers: list[Buffer], buffer: int) -> View:
 
 
 class _Steps:
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, is_library: Callable[[Kind, list[Operand]], bool]):
         self.buffers = list(plan.buffers)
+        self.is_library = is_library
 
     def run(self, plan: Plan) -> Steps:
         steps: list[Step] = []
@@ -130,7 +133,8 @@ class _Steps:
         records = [self.buffers[view.buffer] for view in step.views]
         if all(r.role == "constant" or not math.prod(r.shape) for r in records):
             return [self.folded(step, records)]
-        if step.kind.op.name in CALLS or is_of_integers(step.kind):
+        operands = [self.operand(view) for view in step.views]
+        if is_of_integers(step.kind) or self.is_library(step.kind, operands):
             return [step]
         return self.copied(step) or self.by_loop(step) or [step]
 
