@@ -165,6 +165,7 @@ def _launches(plan: Plan) -> Iterator[tuple[str, str]]:
     for number, step in enumerate(plan.steps):
         if isinstance(step, KernelStep | RowStep):
             for function, grid, _ in launches_of(step, CUDA_BLOCK).launches:
+                assert isinstance(function, Function), function
                 found.setdefault(function, []).append(f"step {number}, {grid} blocks")
     for number, (function, launches) in enumerate(found.items()):
         yield f"CUDA kernel k{number}: {'; '.join(launches)}", function.source

@@ -51,9 +51,11 @@ class Library:
     def __init__(self, machine: Any, names: Names):
         self.machine = machine
         self._lock = Lock()
-        self._entering = machine.allocate(1)  # the card's context is this thread's from here on
+        self._held = machine.allocate(1)  # the card's context is this thread's from here on
         self._module, self.handle = _start(names)
         self._set_stream = self.function("set_stream")
+        self.somewhere = self._held.address
+        """On the device: for functions that look at nothing there."""
 
     def function(self, name: str) -> Callable[..., Any]:
         """A function by nvmath's name."""

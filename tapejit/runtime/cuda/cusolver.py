@@ -87,16 +87,18 @@ class Cusolver:
 
     def __init__(self, machine: Any):
         self._library = Library(machine, CUSOLVER)
+        self._somewhere = self._library.somewhere
         self._params: int | None = None
 
     def potrf(self, dtype, n):
-        return self._routine(dtype, "potrf", (UPPER, n, 0, n), lambda size, a, room, verdict: (
-            UPPER, n, a, n, room, size, verdict
-        ))  # fmt: skip
+        return self._routine(
+            dtype, "potrf", (UPPER, n, self._somewhere, n),
+            lambda size, a, room, verdict: (UPPER, n, a, n, room, size, verdict),
+        )  # fmt: skip
 
     def getrf(self, dtype, m, n):
         return self._routine(
-            dtype, "getrf", (m, n, 0, m),
+            dtype, "getrf", (m, n, self._somewhere, m),
             lambda size, a, pivots, room, verdict: (m, n, a, m, room, pivots, verdict),
         )  # fmt: skip
 
@@ -110,20 +112,22 @@ class Cusolver:
 
     def geqrf(self, dtype, m, n):
         return self._routine(
-            dtype, "geqrf", (m, n, 0, m),
+            dtype, "geqrf", (m, n, self._somewhere, m),
             lambda size, a, tau, room, verdict: (m, n, a, m, tau, room, size, verdict),
         )  # fmt: skip
 
     def orgqr(self, dtype, m, n, k):
+        name = "ungqr" if dtype.kind == "c" else "orgqr"
         return self._routine(
-            dtype, "ungqr" if dtype.kind == "c" else "orgqr", (m, n, k, 0, m, 0),
+            dtype, name, (m, n, k, self._somewhere, m, self._somewhere),
             lambda size, a, tau, room, verdict: (m, n, k, a, m, tau, room, size, verdict),
         )  # fmt: skip
 
     def syevd(self, dtype, n, has_vectors):
         first = (int(has_vectors), LOWER, n)
+        name = "heevd" if dtype.kind == "c" else "syevd"
         return self._routine(
-            dtype, "heevd" if dtype.kind == "c" else "syevd", (*first, 0, n, 0),
+            dtype, name, (*first, self._somewhere, n, self._somewhere),
             lambda size, a, values, room, verdict: (*first, a, n, values, room, size, verdict),
         )  # fmt: skip
 
@@ -145,10 +149,12 @@ class Cusolver:
 
         def arguments(a, values, vectors):
             return (
-                *first, kind, a, n, complex_kind, values, kind, 0, n, kind, vectors, n, kind
+                *first, kind, a, n, complex_kind, values, kind, vectors, n, kind, vectors, n, kind
             )  # fmt: skip
 
-        n_device, n_host = self._library.function("xgeev_buffer_size")(*arguments(0, 0, 0))
+        n_device, n_host = self._library.function("xgeev_buffer_size")(
+            *arguments(*[self._somewhere] * 3)
+        )
         host = np.empty(max(n_host, 1), np.uint8)
 
         def run(a, values, vectors, room, verdict):
