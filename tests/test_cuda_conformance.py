@@ -151,7 +151,7 @@ NOT_THERE = {
     "as_tensor": "NumPy's memory", "asarray": "NumPy's memory", "from_numpy": "NumPy's memory",
     "from_dlpack": "NumPy's memory", "Tensor.numpy": "NumPy's memory",
     "device": "tells it", "get_default_device": "tells it", "Tensor.device": "tells it",
-    "Tensor.is_cuda": "tells it", "normal": "drawn on the CPU", "uniform": "drawn on the CPU",
+    "Tensor.is_cuda": "tells it",
     "Tensor.type": "tells it", "Tensor.cpu": "goes there",
     "Generator": "the CPU's", "set_rng_state": "the CPU's",
     "linalg.LinAlgError": "comes later",
