@@ -197,6 +197,17 @@ def test_complex_numbers_between_real_ones(device):  # noqa: F811
     )  # fmt: skip
 
 
+def test_real_rows_stay_real_beside_complex_ones(device):  # noqa: F811
+    """Where a rule took a real number as a pair, what is moved and chosen later is none."""
+
+    def f(t):
+        z = t + 1j
+        moved = tj.where(t > 0, t.flip(0), t)
+        return z.abs(), moved, z * moved, tj.cat([t, moved])
+
+    agree(lambda t: (tj.jit(f)(t), tj.grad(lambda t: f(t)[2].real.sum())(t)), device, T)
+
+
 def test_slopes_of_products(device):  # noqa: F811
     """Of lengths that are no powers of two, over several axes, and where elements are zero."""
 

@@ -36,8 +36,13 @@ class Value:
 
     @property
     def is_apart(self) -> bool:
-        """Whether the parts are at hand."""
+        """Whether it is complex, and its parts are at hand."""
         return self._parts is not None
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether it is; a real row is never apart."""
+        return self.is_apart or self.joined.dtype.is_complex
 
     @property
     def joined(self) -> Ref:
@@ -52,10 +57,9 @@ class Value:
         """Real and imaginary part; of a real row, itself and 0."""
         if self._parts is None:
             x = self.joined
-            if x.dtype.is_complex:
-                self._parts = OPS["real"](x), OPS["imag"](x)
-            else:
-                self._parts = x, x.builder.literal(0, aval((), x.dtype, x.aval.device))
+            if not x.dtype.is_complex:
+                return x, x.builder.literal(0, aval((), x.dtype, x.aval.device))
+            self._parts = OPS["real"](x), OPS["imag"](x)
         return self._parts
 
 
@@ -80,7 +84,7 @@ def paired(program: Program) -> Program:
 def _paired_row(builder: Builder, kind: Kind, operands: list[Value]) -> Value:
     """One row emitted anew."""
     name, is_complex = kind.op.name, kind.aval.dtype.is_complex
-    given = [x for x in operands if x.is_apart or x.joined.dtype.is_complex]
+    given = [x for x in operands if x.is_complex]
     if kind.aval.size and (is_complex or given):
         if name == "literal":
             number, part = complex(kind.attrs[0]), kind.aval.dtype.to_real()
@@ -101,9 +105,7 @@ def _each_part(kind: Kind, operands: list[Value]) -> Value:
     """What is the same for both parts; indices and conditions are real."""
     found = []
     for k in (0, 1):
-        refs = [
-            x.parts[k] if x.is_apart or x.joined.dtype.is_complex else x.joined for x in operands
-        ]
+        refs = [x.parts[k] if x.is_complex else x.joined for x in operands]
         found.append(kind.op(*refs, **kind.attributes()))
     return Value(None, (found[0], found[1]))
 
