@@ -27,6 +27,7 @@ from tapejit.expressions import FUNCTIONS, PREDICATES
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, View
 from tapejit.registry import OPS
 from tapejit.runtime.cuda.compiling import Cubin, compile_ptx, link
+from tapejit.runtime.cuda.forms import formed
 from tapejit.schedule.planner import schedule
 from tapejit.shapes import aval
 from tapejit.simplify import simplify
@@ -268,6 +269,23 @@ def test_long_programs_are_cut_before_registers_run_out(dtype):
     program = simplify(Program(sweep.tape, [x.row for x in inputs], rows))
     found = functions_of(schedule(program, device=True))
     check(max(found, key=lambda function: len(function.source)), CARDS[-1])
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("name", ["asin", "log1p", "pow", "tanh"])
+def test_functions_of_complex_numbers(name, dtype):
+    """The longest of them, on pairs of real numbers: value and slope."""
+    builder = Builder()
+    numbers = dtypes.named(dtype)
+    n = 2 if name == "pow" else 1
+    given = [builder.input(aval((5000,), numbers)) for _ in range(n)]
+    y = OPS["real"](OPS[name](*given))
+    sweep = reverse(builder.tape, [y.row], [x.row for x in given])
+    rows = [y.row, *[row for row in sweep.results if row >= 0]]
+    inputs = [*[x.row for x in given], *sweep.seeds]
+    plan = schedule(formed(simplify(Program(sweep.tape, inputs, rows))), device=True)
+    for function in functions_of(plan):
+        check(function, CARDS[-1])
 
 
 # ---------------------------------------------------------------- the register

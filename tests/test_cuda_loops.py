@@ -105,10 +105,10 @@ def check(op: str, arrays, *attrs, tolerance=None):
 
 def compare(got, want, tolerance=None):
     assert got.dtype == want.dtype and got.shape == want.shape
-    if got.dtype.kind != "f":
+    if got.dtype.kind not in "fc":
         np.testing.assert_array_equal(got, want)
         return
-    tolerance = tolerance or {8: 1e-12, 4: 1e-5}[got.dtype.itemsize]
+    tolerance = tolerance or {8: 1e-12, 4: 1e-5}[got.real.dtype.itemsize]
     scale = np.abs(want, where=np.isfinite(want), out=np.zeros(want.shape)).max(initial=1.0)
     np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)
 
@@ -118,6 +118,8 @@ def numbers(rng, shape, dtype):
         return rng.integers(0, 2, shape).astype(bool)
     if dtype.startswith("int"):
         return rng.integers(-50, 50, shape).astype(dtype)
+    if dtype.startswith("complex"):
+        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
     return rng.standard_normal(shape).astype(dtype)
 
 
@@ -299,6 +301,23 @@ def test_scans(shape, axis, dtype):
         check("recurrence", [x, near_one / 2], axis)
         for case in (*cases, np.round(x) * 300):
             check("logcumsumexp", [case.astype(dtype)], axis)
+
+
+@pytest.mark.parametrize("dtype", ("complex128", "complex64"))
+@pytest.mark.parametrize("n", (5, 17))
+def test_complex_numbers(n, dtype):
+    """What takes them whole: products, in lines and tiles and at places, and recurrences."""
+    rng = np.random.default_rng(n)
+    for shape, axis in (((n,), 0), ((3, 4 * n), 1), ((2, n, 3), 1)):
+        x = numbers(rng, shape, dtype)
+        check("cumprod", [x / abs(x)], axis)
+        check("recurrence", [x, x / abs(x)], axis)
+    base, rows = numbers(rng, (7, 3), dtype), places(rng, n, 7)
+    x = numbers(rng, (n, 3), dtype)
+    x[1::3] = np.nan
+    for how in ("prod", "amax", "amin"):
+        check("index_combine", [base, x, rows], how)
+        check("index_combine", [base.real + 0 * base, x.real + 0 * base[:1], rows], how)
 
 
 @pytest.mark.parametrize("strides", ((-1, 12), (1, 12), (24, -2)))
@@ -626,6 +645,13 @@ def compiled_steps():
     )
     for op in ("sort", "argsort"):
         yield step_of(op, [x], (0, True))
+    z = numbers(rng, (600, 3), "complex64")
+    for how in ("prod", "amax", "amin"):
+        yield step_of("index_combine", [z[:7], z, rows], (how,))
+    yield step_of("index_combine", [z[:7], z[:2].copy(), rows[:2].copy()], ("prod",))
+    yield step_of("recurrence", [z, z], (0,))
+    for shape in ((9000, 1), (9, 2)):
+        yield step_of("cumprod", [numbers(rng, shape, "complex64")], (0,))
     for op in ("cumsum", "cumprod", "cumargmax", "cumargmin", "logcumsumexp"):
         yield step_of(op, [numbers(rng, (9000, 1), "float32")], (0,))
     yield step_of("argmax", [numbers(rng, (9000,), "float32")], ((0,), False))
