@@ -152,6 +152,11 @@ def reduced(shape: Shape, axes: tuple[int, ...], keepdim: bool) -> Shape:
     return tuple(n for i, n in enumerate(shape) if i not in axes)
 
 
+def folded(shape: Shape, axis: int) -> tuple[int, int, int]:
+    """The lengths (outer, axis, inner) of a row-major array that is seen along one axis."""
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+
+
 def resolve_reshape(shape: Shape, size: int) -> Shape:
     """`shape` with its one -1 replaced so that it holds `size` elements.
 

@@ -319,7 +319,9 @@ def test_array_classes_of_their_own_are_refused():
         matrix = np.matrix(V)
     calls = [
         lambda: np.add(masked, x), lambda: np.stack([x, masked]), lambda: np.dot(matrix, x),
-        lambda: x + masked, lambda: np.where(V > 0, masked, x),
+        lambda: x + masked, lambda: np.where(V > 0, masked, x), lambda: tj.isin(x, masked),
+        lambda: tj.searchsorted(x.flatten().sort().values, masked),
+        lambda: tj.linalg.solve(tj.eye(len(V), dtype=x.dtype), masked),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(DtypeError, match=r"mask|means something else"):

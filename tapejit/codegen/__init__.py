@@ -21,4 +21,5 @@ What is no kernel:
     loop_functions  operations' own loops (ops/loops); tiles: what products call
     threaded        the interpreter of scalar tapes
     words           functions over machine words: the native entry of a call
+    statements      what the languages of loop_functions and words share
 """

@@ -31,6 +31,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tapejit.codegen import vectormath
+from tapejit.codegen.statements import Printer
 from tapejit.errors import KernelError
 
 _MEMORY = {"f64": "double", "f32": "float", "i64": "i64", "i32": "i32", "bool": "i8"}
@@ -138,15 +139,16 @@ def _parsed(module: types.ModuleType) -> dict[str, ast.FunctionDef]:
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-class _Function:
+class _Function(Printer):
     """Prints one function; each method is one kind of syntax."""
 
+    language = "loops"
+
     def __init__(self, module: _Module, function, values, n_args):
+        super().__init__()
         self.module, self.scope = module, function.__globals__
         self.node = _parsed(inspect.getmodule(function))[function.__name__]
-        self.lines: list[str] = []
         self.variables: dict[str, Value] = {}
-        self.count = 0
         self.returned = ""
         self.again: list[str] = []
         names = [a.arg for a in self.node.args.args]
@@ -174,37 +176,12 @@ class _Function:
             [f"define internal {kind} @{symbol}({head}) nounwind {{", *variables, *lines, "}", ""]
         )
 
-    def refuse(self, node, what):
-        raise KernelError(f"loops: {what} in line {node.lineno}: {ast.unparse(node)}")
-
-    def name(self, what):
-        self.count += 1
-        return f"{what}.{self.count}"
-
     def emit(self, kind, text):
         register = f"%{self.name('v')}"
         self.lines.append(f"{register} = {text}")
         return Value(register, kind)
 
-    def label(self, name):
-        self.lines += [f"br label %{name}", f"{name}:"]
-
-    def leave(self, line):
-        """End a block; what follows in the text is never reached, but needs a label."""
-        self.lines += [line, f"{self.name('dead')}:"]
-
     # ------------------------------------------------------------ statements
-
-    def block(self, statements):
-        for statement in statements:
-            method = getattr(self, type(statement).__name__.lower() + "_statement", None)
-            if method is None:
-                self.refuse(statement, f"no {type(statement).__name__} here")
-            method(statement)
-
-    def expr_statement(self, node):
-        if not isinstance(node.value, ast.Constant):  # a docstring
-            self.value(node.value)
 
     def assign_statement(self, node):
         (target,) = node.targets
@@ -501,3 +478,6 @@ class _Function:
         if value.kind == "double" and kind == "float":
             return self.emit(kind, f"fptrunc double {text} to float")
         raise KernelError(f"loops: no {value.kind} as {kind}")
+
+
+sources = _Function.sources

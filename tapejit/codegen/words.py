@@ -24,7 +24,7 @@ import inspect
 import types
 from collections.abc import Iterable
 
-from tapejit.errors import KernelError
+from tapejit.codegen.statements import Printer
 
 ptr = i64 = i32 = f64 = int
 """What the parameters and the result of a C function are declared as."""
@@ -124,14 +124,15 @@ _COMPARE = {
 }  # fmt: skip
 
 
-class _Function:
+class _Function(Printer):
     """Prints one function; each method is one kind of syntax."""
 
+    language = "words"
+
     def __init__(self, known: _Known, node: ast.FunctionDef):
+        super().__init__()
         self.known = known
         self.node = node
-        self.lines: list[str] = []
-        self.count = 0
         self.loops: list[tuple[str, str]] = []  # (where continue goes, where break goes)
         self.locals = {a.arg: None for a in node.args.args}
         for part in ast.walk(node):
@@ -151,30 +152,12 @@ class _Function:
             "}",
         ]
 
-    def refuse(self, node, what):
-        raise KernelError(f"words: {what} in line {node.lineno}: {ast.unparse(node)}")
-
-    def name(self, what="v"):
-        self.count += 1
-        return f"{what}{self.count}"
-
     def emit(self, text):
-        register = f"%{self.name()}"
+        register = f"%{self.name('v')}"
         self.lines.append(f"{register} = {text}")
         return register
 
     # ------------------------------------------------------------ statements
-
-    def block(self, statements):
-        for statement in statements:
-            method = getattr(self, type(statement).__name__.lower() + "_statement", None)
-            if method is None:
-                self.refuse(statement, f"no {type(statement).__name__} here")
-            method(statement)
-
-    def expr_statement(self, node):
-        if not isinstance(node.value, ast.Constant):  # a docstring
-            self.value(node.value)
 
     def assign_statement(self, node):
         (target,) = node.targets
@@ -205,7 +188,7 @@ class _Function:
 
     def while_statement(self, node):
         head, body, end = self.name("head"), self.name("body"), self.name("end")
-        self.lines += [f"br label %{head}", f"{head}:"]
+        self.label(head)
         self.condition(node.test, body, end)
         self.lines.append(f"{body}:")
         self.loop(node.body, head, end)
@@ -221,11 +204,11 @@ class _Function:
         head, body, step, end = (self.name(what) for what in ("head", "body", "step", "end"))
         stop = self.value(call.args[0])
         self.store(node.target, "0")
-        self.lines += [f"br label %{head}", f"{head}:"]
+        self.label(head)
         test = self.emit(f"icmp slt i64 {self.value(node.target)}, {stop}")
         self.lines += [f"br i1 {test}, label %{body}, label %{end}", f"{body}:"]
         self.loop(node.body, step, end)
-        self.lines += [f"br label %{step}", f"{step}:"]
+        self.label(step)
         self.store(node.target, self.emit(f"add i64 {self.value(node.target)}, 1"))
         self.lines += [f"br label %{head}", f"{end}:"]
 
@@ -233,10 +216,6 @@ class _Function:
         self.loops.append((again, end))
         self.block(body)
         self.loops.pop()
-
-    def leave(self, line):
-        """End a block; what follows in the text is never reached, but needs a label."""
-        self.lines += [line, f"{self.name('dead')}:"]
 
     def continue_statement(self, node):
         self.leave(f"br label %{self.loops[-1][0]}")
@@ -295,7 +274,6 @@ class _Function:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             return self.call(node)
         self.refuse(node, "no such expression")
-        raise AssertionError
 
     def decided(self, node):
         """1 or 0."""
@@ -315,7 +293,7 @@ class _Function:
             return f"ptrtoint (ptr @{node.id} to i64)"
         if node.id in known.constants:
             return str(known.constants[node.id])
-        return self.refuse(node, "unknown name")
+        self.refuse(node, "unknown name")
 
     def binop(self, node, a, b):
         if type(node.op) not in _ARITHMETIC:
@@ -355,3 +333,6 @@ class _Function:
     def converted(self, value, kind):
         how = {"ptr": "inttoptr", "i32": "trunc", "double": "bitcast"}.get(kind)
         return value if how is None else self.emit(f"{how} i64 {value} to {kind}")
+
+
+sources = _Function.sources

@@ -14,7 +14,7 @@ import numpy as np
 from tapejit.errors import TraceError
 from tapejit.numba_code import calls
 from tapejit.numba_code.names import python_body
-from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.core import tensor_of
 from tapejit.transforms.vmap import vmap
 
 
@@ -36,7 +36,7 @@ def recorded(ufunc) -> Callable | None:
         shape = np.broadcast_shapes(*map(np.shape, operands))
         if not shape:
             return of_one(*operands)
-        tensors = [x if isinstance(x, Tensor) else as_data(np.asarray(x)) for x in operands]
+        tensors = [tensor_of(x) for x in operands]
         flat = [x.expand(shape).reshape((-1,)) for x in tensors]
         return vmap(of_one)(*flat).reshape(shape)
 

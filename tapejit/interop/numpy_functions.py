@@ -6,7 +6,7 @@ import numpy as np
 
 from tapejit.dtypes import as_dtype
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.core import Tensor, as_data, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 
 # ---------------------------------------------------------------- what a tensor is
@@ -67,7 +67,7 @@ for _name in ("zeros", "ones", "empty", "full", "eye", "identity", "arange", "tr
 
 
 def _asarray(a, dtype=None):
-    a = a if isinstance(a, Tensor) else as_data(np.asarray(a))
+    a = tensor_of(a)
     return a if dtype is None else a.to(dtype)
 
 
@@ -83,7 +83,7 @@ def _apply_along_axis(func1d, axis, arr, *args, **kwargs):
     lead = tuple(lanes.shape[:-1])
     rows = lanes.reshape(-1, lanes.shape[-1])
     found = [func1d(rows[i], *args, **kwargs) for i in range(rows.shape[0])]
-    parts = FUNCTIONS["stack"]([x if isinstance(x, Tensor) else as_data(x) for x in found])
+    parts = FUNCTIONS["stack"]([tensor_of(x) for x in found])
     own = tuple(parts.shape[1:])
     result = parts.reshape(*lead, *own)
     places = range(len(lead), len(lead) + len(own))
@@ -100,7 +100,7 @@ def _apply_over_axes(func, a, axes):
 def _piecewise(x, condlist, funclist, *args, **kw):
     """Every function is applied to all of x, and counts where its condition holds."""
     conditions = condlist if isinstance(condlist, list | tuple) else [condlist]
-    conditions = [c if isinstance(c, Tensor) else as_data(np.asarray(c)) for c in conditions]
+    conditions = [tensor_of(c) for c in conditions]
     functions = list(funclist)
     if len(functions) == len(conditions) + 1:
         functions = [functions[-1], *functions[:-1]]

@@ -19,7 +19,7 @@ from tapejit.errors import DtypeError, TraceError
 from tapejit.interop.numba_ufuncs import recorded
 from tapejit.interop.numpy_missing import missing
 from tapejit.interop.numpy_words import call, check_plain, into, name_of, operand, ours
-from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.core import Tensor, as_data, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 
 # ---------------------------------------------------------------- functions
@@ -112,7 +112,7 @@ def _accumulate(ufunc, x, axis=0, dtype=None, out=None):
 
 
 def _outer(ufunc, x, y, **options):
-    x, y = (v if isinstance(v, Tensor) else as_data(v) for v in (operand(x), operand(y)))
+    x, y = (tensor_of(v) for v in (operand(x), operand(y)))
     x = x.reshape((*x.shape, *(1 for _ in y.shape)))
     return array_ufunc(x, ufunc, "__call__", x, y, **options)
 
@@ -145,7 +145,7 @@ def _at(ufunc, x, indices, values=None):
         )
     key = tuple(k if isinstance(k, Tensor) else as_data(np.atleast_1d(k)) for k in key)
     values = operand(values)
-    values = values if isinstance(values, Tensor) else as_data(np.asarray(values))
+    values = tensor_of(values)
     values = values.neg() if ufunc is np.subtract else values
     x.index_put_(key, values.to(x.dtype), accumulate=True)
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.linalg.reading import adjoint as conjugate_transposed
-from tapejit.linalg.reading import as_tensor, for_numpy, matrices, part
+from tapejit.linalg.reading import for_numpy, matrices, part
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, apply
+from tapejit.tensor.core import Tensor, apply, tensor_of
 from tapejit.tensor.front import FUNCTIONS, export, named, offered
 from tapejit.tensor.products import matmul
 
@@ -177,7 +177,7 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False) -> 
     >>> tj.triangular_solve(tj.tensor([[4.0]]), tj.tensor([[2.0]])).solution
     tensor([[2.]])
     """
-    a = as_tensor(A)
+    a = tensor_of(A)
     turned, is_upper = (a.mT, not upper) if transpose else (a, upper)
     solution = solve_triangular(turned, b, upper=is_upper, unitriangular=unitriangular)
     return Triangular(solution, a.clone())
@@ -277,7 +277,7 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True) -> LU:
             [0., 1.]])
     """
     factors = matrices("lu_unpack", LU_data)
-    return _triangles(factors, as_tensor(LU_pivots).to(factors.dtype))
+    return _triangles(factors, tensor_of(LU_pivots).to(factors.dtype))
 
 
 @offered()
@@ -296,7 +296,7 @@ def lu_solve(LU, pivots, B, *, left=True, adjoint=False) -> Tensor:
         return conjugate_transposed(
             lu_solve(factors, pivots, conjugate_transposed(b), adjoint=not adjoint)
         )
-    order = as_tensor(pivots).to(factors.dtype)
+    order = tensor_of(pivots).to(factors.dtype)
     order = apply(OPS["lu_permutation"], (order,), (factors._aval.shape[-1], adjoint))
     places = order.unsqueeze(-1)
     batch = np.broadcast_shapes(factors._aval.shape[:-2], b._aval.shape[:-2])

@@ -13,10 +13,10 @@ import numpy as np
 
 from tapejit.dtypes import as_dtype
 from tapejit.errors import ArgumentError, ShapeError
-from tapejit.linalg.reading import as_tensor, for_numpy, matrices, numbers
+from tapejit.linalg.reading import for_numpy, matrices, numbers
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axes, normalize_axis
-from tapejit.tensor.core import Tensor, apply
+from tapejit.tensor.core import Tensor, apply, tensor_of
 from tapejit.tensor.front import FUNCTIONS, export, named, offered
 
 # ---------------------------------------------------------------- vectors
@@ -127,7 +127,7 @@ def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     >>> tj.linalg.norm(A), tj.linalg.norm(A, 1), tj.linalg.norm(A, 1, dim=1)
     (tensor(5.4772), tensor(6.), tensor([3., 7.]))
     """
-    x = as_tensor(A)
+    x = tensor_of(A)
     n = x._aval.ndim
     if ord is None:
         return vector_norm(x, 2, dim, keepdim, dtype=dtype)
@@ -238,7 +238,7 @@ def matrix_rank(A, *, atol=None, rtol=None, hermitian=False, tol=None) -> Tensor
         return s.sum(-1).long()
     bound = s.amax(-1, True) * rtol
     if atol is not None:
-        atol = as_tensor(atol).to(bound.dtype)
+        atol = tensor_of(atol).to(bound.dtype)
         bound = FUNCTIONS["maximum"](bound, atol.unsqueeze(-1) if atol._aval.ndim else atol)
     return (s > bound).sum(-1)
 

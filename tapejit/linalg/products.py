@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.errors import ArgumentError, ShapeError
-from tapejit.linalg.reading import as_tensor, for_numpy, matrices
+from tapejit.linalg.reading import for_numpy, matrices
 from tapejit.shapes import normalize_axis
 from tapejit.tensor import contractions, products
-from tapejit.tensor.core import Tensor
+from tapejit.tensor.core import Tensor, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, offered
 from tapejit.tensor.products import chain, conjugated
 
@@ -46,7 +46,7 @@ def matrix_power(A, n) -> Tensor:
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    return products.matrix_power(as_tensor(A), n)
+    return products.matrix_power(tensor_of(A), n)
 
 
 @offered()
@@ -79,7 +79,7 @@ def vecdot(x, y, *, dim=-1) -> Tensor:
     >>> tj.linalg.vecdot(tj.tensor([[1.0, 2.0], [3.0, 4.0]]), tj.tensor([1.0, -1.0]))
     tensor([-1., -1.])
     """
-    x, y = as_tensor(x), as_tensor(y)
+    x, y = tensor_of(x), tensor_of(y)
     return (conjugated(x) * y).sum(dim)
 
 
@@ -92,7 +92,7 @@ def householder_product(A, tau) -> Tensor:
     tensor([[-1.],
             [ 0.]])
     """
-    a, tau = matrices("linalg.householder_product", A), as_tensor(tau)
+    a, tau = matrices("linalg.householder_product", A), tensor_of(tau)
     m, n = a._aval.shape[-2:]
     k = tau._aval.shape[-1]
     if m < n or n < k:
@@ -133,7 +133,7 @@ def vander(x, N=None) -> Tensor:
             [1, 2, 4],
             [1, 3, 9]])
     """
-    x = as_tensor(x)
+    x = tensor_of(x)
     if not x._aval.ndim:
         raise ShapeError("linalg.vander: the input must have at least one dimension")
     return powers(x, x._aval.shape[-1] if N is None else N)
@@ -149,7 +149,7 @@ def vander_of_vector(x, N=None, increasing=False) -> Tensor:
             [4, 2, 1],
             [9, 3, 1]])
     """
-    x = as_tensor(x)
+    x = tensor_of(x)
     if x._aval.ndim != 1:
         raise ShapeError("x must be a one-dimensional tensor.")
     result = powers(x, x._aval.shape[0] if N is None else N)
@@ -174,7 +174,7 @@ FOR_NUMPY[np.linalg.diagonal] = lambda x, /, *, offset=0: diagonal(x, offset=off
 FOR_NUMPY[np.linalg.trace] = lambda x, /, *, offset=0, dtype=None: diagonal(x, offset=offset).sum(
     -1, dtype=dtype
 )
-FOR_NUMPY[np.linalg.outer] = lambda x1, x2, /: products.outer(as_tensor(x1), as_tensor(x2))
+FOR_NUMPY[np.linalg.outer] = lambda x1, x2, /: products.outer(tensor_of(x1), tensor_of(x2))
 FOR_NUMPY[np.linalg.vecdot] = _numpy_vecdot
 FOR_NUMPY[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: contractions.tensordot(x1, x2, axes)
 FOR_NUMPY[np.linalg.matrix_transpose] = lambda x: x.mT

@@ -10,15 +10,10 @@ import numpy as np
 
 from tapejit.errors import DtypeError, ShapeError
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, apply, as_data, legacy_name
+from tapejit.tensor.core import Tensor, apply, as_data, legacy_name, tensor_of
 from tapejit.tensor.front import FOR_NUMPY
 from tapejit.tensor.products import check_square
 from tapejit.tensor.shaping import reshape
-
-
-def as_tensor(x) -> Tensor:
-    """An operand as a tensor."""
-    return x if isinstance(x, Tensor) else as_data(np.asarray(x))
 
 
 def matrices(name: str, x, square: bool = False) -> Tensor:
@@ -39,7 +34,7 @@ def matrices(name: str, x, square: bool = False) -> Tensor:
 
 def numbers(name: str, x) -> Tensor:
     """A tensor of floats or complex numbers."""
-    x = as_tensor(x)
+    x = tensor_of(x)
     dtype = x._aval.dtype
     if not dtype.is_inexact:
         raise DtypeError(

@@ -13,9 +13,9 @@ import numpy as np
 
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.linalg.factors import check_system, info_of, split_lu
-from tapejit.linalg.reading import as_tensor, for_numpy, matrices, part
+from tapejit.linalg.reading import for_numpy, matrices, part
 from tapejit.registry import OPS
-from tapejit.tensor.core import Tensor, apply
+from tapejit.tensor.core import Tensor, apply, tensor_of
 from tapejit.tensor.front import FUNCTIONS, export, named, offered
 from tapejit.tensor.products import matmul
 from tapejit.tensor.shaping import reshape
@@ -63,7 +63,7 @@ def _is_vector(a, b):
 
 
 def _solve(a, b, left, name="torch.linalg.solve", is_vector=None):
-    a, b = matrices("linalg.solve", a, square=True), as_tensor(b)
+    a, b = matrices("linalg.solve", a, square=True), tensor_of(b)
     is_vector = _is_vector(a, b) if is_vector is None else is_vector
     if is_vector:
         b = b.unsqueeze(-1)
@@ -144,7 +144,7 @@ def tensorinv(A, ind=2) -> Tensor:
     >>> tj.linalg.tensorinv(tj.eye(4).reshape(2, 2, 4), ind=2).shape
     torch.Size([4, 2, 2])
     """
-    a = as_tensor(A)
+    a = tensor_of(A)
     if ind <= 0:
         raise ArgumentError(f"Expected a strictly positive integer for 'ind', but got {ind}")
     first, last = a._aval.shape[:ind], a._aval.shape[ind:]
@@ -165,7 +165,7 @@ def tensorsolve(A, B, dims=None) -> Tensor:
     >>> tj.linalg.tensorsolve(tj.eye(4).reshape(2, 2, 4), tj.ones(2, 2))
     tensor([1., 1., 1., 1.])
     """
-    a, b = as_tensor(A), as_tensor(B)
+    a, b = tensor_of(A), tensor_of(B)
     if dims is not None:
         a = a.movedim(tuple(dims), tuple(range(-len(dims), 0)))
     rest = a._aval.shape[b._aval.ndim :]
@@ -291,7 +291,7 @@ def lstsq(A, B, rcond=None, *, driver=None) -> LeastSquares:
 
 
 def _least_squares(A, B, rcond, is_vector):
-    a, b = matrices("torch.linalg.lstsq", A), as_tensor(B)
+    a, b = matrices("torch.linalg.lstsq", A), tensor_of(B)
     is_vector = _is_vector(a, b) if is_vector is None else is_vector
     if is_vector:
         b = b.unsqueeze(-1)

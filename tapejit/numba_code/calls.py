@@ -23,7 +23,7 @@ from tapejit.numba_code import agreement
 from tapejit.numba_code.arrays import Cells, Memory
 from tapejit.numba_code.names import Names, python_body
 from tapejit.sites import describe_site, user_site
-from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.core import Tensor, tensor_of
 from tapejit.tensor.recording import state
 
 
@@ -114,7 +114,7 @@ def leave(value):
     """A result as the caller has it: arrays as tensors."""
     if isinstance(value, Cells):
         whole = value.whole()
-        return whole if isinstance(whole, Tensor) else as_data(whole)
+        return tensor_of(whole)
     if isinstance(value, tuple | list):
         items = [leave(item) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)

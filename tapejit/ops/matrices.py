@@ -17,7 +17,7 @@ import numpy as np
 from tapejit.errors import NotDifferentiable
 from tapejit.families import operation
 from tapejit.ops.comparison import eq, gt, le, logical_and, logical_not, logical_or
-from tapejit.ops.complexes import conjugate, real
+from tapejit.ops.complexes import conjugate
 from tapejit.ops.copies import cast
 from tapejit.ops.linear import swap
 from tapejit.ops.movement import cat, iota, reshape, slice_
@@ -118,10 +118,6 @@ def rounding(x) -> float:
 def half_digits(x) -> float:
     """The root of eps: what is below is rounding, what is above is not."""
     return math.sqrt(float(np.finfo(x.dtype.dtype).eps))
-
-
-def real_of(x):
-    return real(x) if x.dtype.is_complex else x
 
 
 def in_dtype_of(x, y):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tapejit.families import elementwise
-from tapejit.ops.complexes import real
+from tapejit.ops.complexes import real_of
 from tapejit.ops.exponential import log
 from tapejit.ops.probes import ANY, KINKED, NAN, PAIRS_POSITIVE, POSITIVE
 from tapejit.ops.selection import where
@@ -33,10 +33,6 @@ def _run_pow(u, v):
         return np.where(v < 0, small, whole)[()]
 
 
-def _real_part(x):
-    return real(x) if x.dtype.is_complex else x
-
-
 pow_ = elementwise(
     "pow",
     summary="u to the power of v, broadcast together.",
@@ -44,7 +40,7 @@ pow_ = elementwise(
     evaluate=_run_pow,
     partials=lambda u, v, y: (
         where(v == 0.0, 0.0, v * pow_(u, v - 1.0)),
-        where((u == 0.0) & (_real_part(v) >= 0.0), 0.0, y * log(u)),
+        where((u == 0.0) & (real_of(v) >= 0.0), 0.0, y * log(u)),
     ),
     complex=True,
     alias=Alias("pow", "power", "pow"),

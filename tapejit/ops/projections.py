@@ -13,7 +13,7 @@ import numpy as np
 from tapejit.families import operation
 from tapejit.ops import lapack
 from tapejit.ops.comparison import gt, le
-from tapejit.ops.complexes import imag
+from tapejit.ops.complexes import imag, real_of
 from tapejit.ops.linear import matmul
 from tapejit.ops.matrices import (
     adjoint,
@@ -25,7 +25,6 @@ from tapejit.ops.matrices import (
     on_diagonal,
     pack,
     part,
-    real_of,
     refuse,
     rounding,
     upper,

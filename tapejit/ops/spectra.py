@@ -16,7 +16,7 @@ import numpy as np
 from tapejit.families import operation
 from tapejit.ops import lapack
 from tapejit.ops.comparison import gt, le, logical_and, logical_not
-from tapejit.ops.complexes import conjugate, imag, real
+from tapejit.ops.complexes import conjugate, imag, real, real_of
 from tapejit.ops.linear import matmul
 from tapejit.ops.matrices import (
     DEGENERATE,
@@ -35,7 +35,6 @@ from tapejit.ops.matrices import (
     over_gaps,
     pack,
     part,
-    real_of,
     refuse,
     rounding,
     row,

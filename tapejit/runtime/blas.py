@@ -217,7 +217,7 @@ def _compiled(dtype) -> native.NativeLibrary:
     library = _LIBRARIES.get(dtype)
     if library is None:
         imports, bits = _find(dtype)
-        texts = [_WRAPPERS, _LOOP, *map(inspect.getsource, (blas_code, tiles))]
+        texts = [_WRAPPERS, _LOOP, *map(inspect.getsource, (blas_code, tiles)), *words.sources()]
         library = native.compile_cached(
             lambda: _text(dtype, bits), (*(f"tj_{name}" for name in LOOPS), "gemm"), imports,
             tier=1, source=repr((dtype, bits, vector_bytes(), texts)),

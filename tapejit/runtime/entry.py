@@ -163,7 +163,7 @@ def _new_entry() -> Callable[[object], Callable]:
 def _source() -> str:
     """All that the printed code depends on: texts, and this interpreter's layouts."""
     constants = {name: value for name, value in vars(code).items() if type(value) is int}
-    return inspect.getsource(code) + inspect.getsource(words) + RUN_TEXT + repr(constants)
+    return "".join([inspect.getsource(code), *words.sources(), RUN_TEXT, repr(constants)])
 
 
 _ITEM_NAME = sys.intern("item")

@@ -191,9 +191,9 @@ def _source_of(function, dtypes, result, has_status):
 
     Errors  KernelError where the package is installed without its sources
     """
-    modules = {sys.modules[one.__module__] for one in _reached(function)} | {loop_functions}
+    modules = {sys.modules[one.__module__] for one in _reached(function)}
     try:
-        texts = sorted(map(inspect.getsource, modules))
+        texts = [*sorted(map(inspect.getsource, modules)), *loop_functions.sources()]
     except OSError as error:
         raise KernelError(f"loops: no source of {function.__module__}: {error}") from error
     name = f"{function.__module__}.{function.__qualname__}"

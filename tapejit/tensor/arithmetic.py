@@ -19,10 +19,10 @@ from tapejit.registry import OPS
 from tapejit.tensor.core import (
     Tensor,
     apply,
-    as_data,
     as_operand,
     check_range,
     common_dtype,
+    tensor_of,
 )
 from tapejit.tensor.docstrings import described
 from tapejit.tensor.elementwise import binary_method, unary_method
@@ -297,9 +297,7 @@ def where(condition, input=None, other=None) -> Any:
     return apply(OPS["where"], (condition, input, other))
 
 
-FOR_NUMPY[np.where] = lambda condition, x=None, y=None: where(
-    condition if isinstance(condition, Tensor) else as_data(condition), x, y
-)
+FOR_NUMPY[np.where] = lambda condition, x=None, y=None: where(tensor_of(condition), x, y)
 
 
 def _where_method(input, condition, other) -> Tensor:

@@ -21,7 +21,7 @@ import numpy as np
 
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.core import Tensor, tensor_of
 from tapejit.tensor.diagonals import diagonal
 from tapejit.tensor.front import FOR_NUMPY, export
 from tapejit.tensor.products import matmul
@@ -30,11 +30,6 @@ from tapejit.tensor.shaping import permute, reshape
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 _HIDDEN = 0xE000
 """Axes under an ellipsis are named by private characters, counted from the last."""
-
-
-def tensor_of(x) -> Tensor:
-    """An operand as a tensor."""
-    return x if isinstance(x, Tensor) else as_data(np.asarray(x))
 
 
 @export("einsum", method=False)

@@ -425,6 +425,11 @@ def as_operand(x):
     return from_gpu(x) if is_on_gpu(x) else NotImplemented
 
 
+def tensor_of(x) -> Tensor:
+    """An operand as a tensor: itself, or what is no tensor as data (`as_data`)."""
+    return x if isinstance(x, Tensor) else as_data(x)
+
+
 def from_gpu(x) -> Tensor:
     """Another library's array as data, in memory of its own as `as_data` has it.
 
@@ -441,7 +446,7 @@ def joined(values) -> Tensor:
     if not any_tensor(values):
         return as_data(np.asarray(values))
     parts = [joined(v) if isinstance(v, list | tuple) else v for v in values]
-    parts = [v if isinstance(v, Tensor) else as_data(v) for v in parts]
+    parts = [tensor_of(v) for v in parts]
     rows = [apply(OPS["reshape"], (v,), ((1, *v._aval.shape),)) for v in parts]
     return apply(OPS["cat"], tuple(rows), (0,))
 

@@ -13,7 +13,7 @@ import numpy as np
 from tapejit import dtypes
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.shapes import normalize_axes, normalize_axis
-from tapejit.tensor.core import Tensor, as_data, data_beside
+from tapejit.tensor.core import Tensor, data_beside, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.joining import cat
 from tapejit.tensor.ordering import argsort, searchsorted
@@ -23,10 +23,6 @@ from tapejit.tensor.reducing import as_floats
 from tapejit.tensor.scanning import cumsum, diff
 
 _where = FUNCTIONS["where"]
-
-
-def _tensor(value) -> Any:
-    return value if isinstance(value, Tensor) else as_data(np.asarray(value))
 
 
 # ---------------------------------------------------------------- between points
@@ -44,7 +40,7 @@ def interp(x, xp, fp, left=None, right=None, period=None) -> Tensor:
     >>> tj.interp(tj.tensor([-1.0, 0.5, 1.75]), xp, fp)
     tensor([0.0000, 5.0000, 2.5000])
     """
-    x, xp, fp = (as_floats(_tensor(v)) for v in (x, xp, fp))
+    x, xp, fp = (as_floats(tensor_of(v)) for v in (x, xp, fp))
     if xp._aval.ndim != 1 or xp._aval.shape != fp._aval.shape or not xp._aval.size:
         raise ShapeError(
             f"interp: xp and fp are vectors of one length, got {list(xp._aval.shape)} and "
@@ -127,7 +123,7 @@ def gradient(f, *varargs, axis=None, edge_order=1) -> Any:
     >>> tj.gradient(tj.tensor([1.0, 2.0, 4.0, 7.0]))
     tensor([1.0000, 1.5000, 2.5000, 3.0000])
     """
-    f = as_floats(_tensor(f))
+    f = as_floats(tensor_of(f))
     axes = normalize_axes("gradient", axis, f._aval.ndim)
     if edge_order not in (1, 2):
         raise ArgumentError("gradient: 'edge_order' greater than 2 not supported")
@@ -135,7 +131,7 @@ def gradient(f, *varargs, axis=None, edge_order=1) -> Any:
         raise TypeError(f"gradient: {len(varargs)} steps for {len(axes)} axes")
     given = varargs or (1.0,)
     given = given * len(axes) if len(given) == 1 else given
-    steps = [diff(_tensor(h)) if np.ndim(h) else h for h in given]
+    steps = [diff(tensor_of(h)) if np.ndim(h) else h for h in given]
     found = [_slope(f, a, h, edge_order) for a, h in zip(axes, steps, strict=True)]
     return found[0] if len(found) == 1 else tuple(found)
 
@@ -153,7 +149,7 @@ def convolve(a, v, mode="full") -> Tensor:
     >>> tj.convolve(tj.tensor([1.0, 2.0, 3.0]), tj.tensor([0.0, 1.0, 0.5]))
     tensor([0.0000, 1.0000, 2.5000, 4.0000, 1.5000])
     """
-    a, v = _tensor(a), _tensor(v)
+    a, v = tensor_of(a), tensor_of(v)
     if a._aval.ndim > 1 or v._aval.ndim > 1:
         raise ShapeError("convolve: object too deep for desired array: vectors are needed")
     a, v = a.reshape(-1), v.reshape(-1)
@@ -181,7 +177,7 @@ def correlate(a, v, mode="valid") -> Tensor:
     >>> tj.correlate(tj.tensor([1.0, 2.0, 3.0]), tj.tensor([0.0, 1.0, 0.5]), "same")
     tensor([2.0000, 3.5000, 3.0000])
     """
-    a, v = _tensor(a), _tensor(v)
+    a, v = tensor_of(a), tensor_of(v)
     if v._aval.size > a._aval.size:
         return conjugated(correlate(v, a, mode)).flip(0)
     return convolve(a, conjugated(v).flip(0), mode)
@@ -198,7 +194,7 @@ def polyval(p, x) -> Tensor:
     >>> tj.polyval(tj.tensor([3.0, 0.0, 1.0]), tj.tensor([5.0, 2.0]))
     tensor([76., 13.])
     """
-    p, x = _tensor(p), _tensor(x)
+    p, x = tensor_of(p), tensor_of(x)
     result = x * 0
     for i in range(p._aval.size):
         result = result * x + p[i]
@@ -222,7 +218,7 @@ def _polyint(p: Any, m=1, k=None):
 
 
 def _polyadd(a1, a2):
-    a1, a2 = (_tensor(a).reshape(-1) for a in (a1, a2))
+    a1, a2 = (tensor_of(a).reshape(-1) for a in (a1, a2))
     n = max(a1._aval.size, a2._aval.size)
     padded = [cat([a.new_zeros(n - a._aval.size), a]) for a in (a1, a2)]
     return padded[0] + padded[1]
@@ -259,7 +255,7 @@ def _polyfit(x, y, deg, w=None):
 
 FOR_NUMPY[np.poly] = _poly
 FOR_NUMPY[np.polyfit] = _polyfit
-FOR_NUMPY[np.polymul] = lambda a1, a2: convolve(_trimmed(_tensor(a1)), _trimmed(_tensor(a2)))
+FOR_NUMPY[np.polymul] = lambda a1, a2: convolve(_trimmed(tensor_of(a1)), _trimmed(tensor_of(a2)))
 FOR_NUMPY[np.polyder] = _polyder
 FOR_NUMPY[np.polyint] = _polyint
 FOR_NUMPY[np.polyadd] = _polyadd

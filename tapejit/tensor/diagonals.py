@@ -7,7 +7,7 @@ import numpy as np
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data
+from tapejit.tensor.core import Tensor, apply, tensor_of
 from tapejit.tensor.creation import finish
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.inplace import view
@@ -109,7 +109,7 @@ def diagflat(input, offset=0) -> Tensor:
     return diag_embed(ravel(input), offset)
 
 
-FOR_NUMPY[np.diagflat] = lambda v, k=0: diagflat(v if isinstance(v, Tensor) else as_data(v), k)
+FOR_NUMPY[np.diagflat] = lambda v, k=0: diagflat(tensor_of(v), k)
 
 
 @export("diagonal_scatter")

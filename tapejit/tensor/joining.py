@@ -9,7 +9,7 @@ import numpy as np
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, data_beside
+from tapejit.tensor.core import Tensor, apply, data_beside, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, export, named
 from tapejit.tensor.repeating import atleast_1d, atleast_2d, atleast_3d, expand, several
 from tapejit.tensor.shaping import ravel, reshape, swap_axes, unsqueeze
@@ -25,7 +25,7 @@ def cat(tensors, dim=0) -> Tensor:
             [1., 1.],
             [1., 1.]])
     """
-    tensors = [x if isinstance(x, Tensor) else as_data(x) for x in tensors]
+    tensors = [tensor_of(x) for x in tensors]
     if not tensors:
         raise ShapeError("torch.cat(): expected a non-empty list of Tensors")
     if any(x._aval.ndim == 0 for x in tensors):
@@ -43,7 +43,7 @@ def stack(tensors, dim=0) -> Tensor:
     tensor([[1, 3],
             [2, 4]])
     """
-    tensors = [x if isinstance(x, Tensor) else as_data(x) for x in tensors]
+    tensors = [tensor_of(x) for x in tensors]
     if not tensors:
         raise ShapeError("stack expects a non-empty TensorList")
     if len({x._aval.shape for x in tensors}) > 1:
@@ -167,7 +167,7 @@ def _numpy_block(arrays):
     def lift(nest, ndim):
         if isinstance(nest, list):
             return [lift(x, ndim) for x in nest]
-        x = nest if isinstance(nest, Tensor) else as_data(nest)
+        x = tensor_of(nest)
         return reshape(x, (1,) * (ndim - x._aval.ndim) + x._aval.shape)
 
     def most_axes(nest):

@@ -15,7 +15,7 @@ import numpy as np
 from tapejit.errors import ArgumentError, AxisError, ShapeError, TraceError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data
+from tapejit.tensor.core import Tensor, apply, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS
 from tapejit.tensor.guards import read
 from tapejit.tensor.indexing import mask_places
@@ -28,10 +28,6 @@ from tapejit.tensor.scattering import take_along_dim
 from tapejit.tensor.shaping import movedim, ravel, reshape
 
 
-def _tensor(x) -> Any:
-    return x if isinstance(x, Tensor) else as_data(np.asarray(x))
-
-
 def _plain(x) -> Any:
     """Places or counts as plain numbers, on which the structure depends."""
     return read(x) if isinstance(x, Tensor) else np.asarray(x)
@@ -42,7 +38,7 @@ def _plain(x) -> Any:
 
 def append(arr, values, axis=None):
     """np.append."""
-    arr, values = _tensor(arr), _tensor(values)
+    arr, values = tensor_of(arr), tensor_of(values)
     if axis is None:
         return cat([ravel(arr), ravel(values)], 0)
     return cat([arr, values], axis)
@@ -50,7 +46,7 @@ def append(arr, values, axis=None):
 
 def insert(arr, obj, values, axis=None):
     """np.insert: places known beforehand."""
-    arr, values = _tensor(arr), _tensor(values)
+    arr, values = tensor_of(arr), tensor_of(values)
     if axis is None:
         arr, axis = ravel(arr), 0
     axis = normalize_axis("insert", axis, arr._aval.ndim)
@@ -73,7 +69,7 @@ def insert(arr, obj, values, axis=None):
 
 def delete(arr, obj, axis=None):
     """np.delete: places known beforehand."""
-    arr = _tensor(arr)
+    arr = tensor_of(arr)
     if axis is None:
         arr, axis = ravel(arr), 0
     axis = normalize_axis("delete", axis, arr._aval.ndim)
@@ -86,7 +82,7 @@ def delete(arr, obj, axis=None):
 def resize(a, new_shape):
     """np.resize: the elements in order, begun again at the end."""
     shape = (new_shape,) if isinstance(new_shape, int) else tuple(new_shape)
-    a, size = ravel(_tensor(a)), math.prod(shape)
+    a, size = ravel(tensor_of(a)), math.prod(shape)
     n = a._aval.size
     if not n or not size:
         return a.new_zeros(shape)
@@ -102,16 +98,16 @@ def select(condlist, choicelist, default=0):
     condlist, choicelist = list(condlist), list(choicelist)
     if len(condlist) != len(choicelist) or not condlist:
         raise ArgumentError("select: list of cases must be as long as the list of conditions")
-    result = _tensor(default)
+    result = tensor_of(default)
     for condition, choice in zip(condlist[::-1], choicelist[::-1], strict=True):
-        result = FUNCTIONS["where"](_tensor(condition), _tensor(choice), result)
+        result = FUNCTIONS["where"](tensor_of(condition), tensor_of(choice), result)
     return result
 
 
 def choose(a, choices, mode="raise"):
     """np.choose: the choice that each element of `a` names."""
-    a = _tensor(a)
-    choices = [_tensor(c) for c in choices]
+    a = tensor_of(a)
+    choices = [tensor_of(c) for c in choices]
     n = len(choices)
     a = _within(a, n, mode, "choose")
     result = choices[-1]
@@ -134,7 +130,7 @@ def _within(places, n, mode, name) -> Any:
 
 def numpy_take(a, indices, axis=None, out=None, mode="raise"):
     """np.take."""
-    a, indices = _tensor(a), _tensor(indices)
+    a, indices = tensor_of(a), tensor_of(indices)
     n = a._aval.size if axis is None else a._aval.shape[axis]
     if mode != "raise":
         indices = _within(indices, n, mode, "take")
@@ -143,7 +139,7 @@ def numpy_take(a, indices, axis=None, out=None, mode="raise"):
 
 def take_along_axis(arr, indices, axis=-1):
     """np.take_along_axis; places may count from the end."""
-    arr, indices = _tensor(arr), _tensor(indices)
+    arr, indices = tensor_of(arr), tensor_of(indices)
     if axis is None:
         arr, axis = ravel(arr), 0
     n = arr._aval.shape[axis]
@@ -151,27 +147,32 @@ def take_along_axis(arr, indices, axis=-1):
     return take_along_dim(arr, FUNCTIONS["where"](indices < 0, indices + n, indices), axis)
 
 
+def _truths(x) -> Any:
+    """What is not 0."""
+    return x if x._aval.dtype.name == "bool" else x != 0
+
+
 def compress(condition, a, axis=None, out=None):
     """np.compress: the parts where a vector of truths holds."""
-    a, condition = _tensor(a), _tensor(condition)
+    a, condition = tensor_of(a), tensor_of(condition)
     if axis is None:
         a, axis = ravel(a), 0
     if condition._aval.ndim != 1:
         raise ArgumentError("condition must be a 1-d array")
-    condition = condition if condition._aval.dtype.name == "bool" else condition != 0
+    condition = _truths(condition)
     places = mask_places(condition, condition._aval.shape, 0)[0]
     return a[(slice(None),) * normalize_axis("compress", axis, a._aval.ndim) + (places,)]
 
 
 def extract(condition, arr):
     """np.extract: the elements where the condition holds."""
-    return compress(ravel(_tensor(condition)), arr)
+    return compress(ravel(tensor_of(condition)), arr)
 
 
 def ix_(*args):
     """np.ix_: vectors along axes of their own; truths as places."""
     vectors = []
-    for x in map(_tensor, args):
+    for x in map(tensor_of, args):
         if x._aval.ndim != 1:
             raise ArgumentError("Cross index must be 1 dimensional")
         vectors.append(mask_places(x, x._aval.shape, 0)[0] if x._aval.dtype.name == "bool" else x)
@@ -183,7 +184,7 @@ def unravel_index(indices, shape, order="C"):
     """np.unravel_index: places of the flattened array, one array for each axis."""
     if order != "C":
         raise ArgumentError(f"unravel_index of a tensor: order {order!r} has no rule\n  try  'C'")
-    rest: Any = _tensor(indices)
+    rest: Any = tensor_of(indices)
     places: list = []
     for n in reversed((shape,) if isinstance(shape, int) else tuple(shape)):
         places.append(rest % n)
@@ -197,7 +198,7 @@ def ravel_multi_index(multi_index, dims, mode="raise", order="C"):
         raise ArgumentError("ravel_multi_index of tensors: order 'C' and one mode\n  try  those")
     result = None
     for places, n in zip(multi_index, dims, strict=True):
-        places = _within(_tensor(places), n, mode, "ravel_multi_index")
+        places = _within(tensor_of(places), n, mode, "ravel_multi_index")
         result = places if result is None else result * n + places
     return result
 
@@ -216,20 +217,19 @@ def _target(name, x) -> Any:
 
 def _cycled(values, count, dtype):
     """So many values, begun again at the end."""
-    return resize(_tensor(values), (count,)).to(dtype)
+    return resize(tensor_of(values), (count,)).to(dtype)
 
 
 def put(a, ind, v, mode="raise"):
     """np.put."""
-    a, ind = _target("put", a), ravel(_tensor(ind))
+    a, ind = _target("put", a), ravel(tensor_of(ind))
     ind = _within(ind, a._aval.size, mode, "put")
     a.index_put_(unravel_index(ind % max(a._aval.size, 1), a._aval.shape) or (ind,),
                  _cycled(v, ind._aval.size, a.dtype))  # fmt: skip
 
 
 def _put_where(a, mask, values_of):
-    mask = _tensor(mask)
-    mask = mask if mask._aval.dtype.name == "bool" else mask != 0
+    mask = _truths(tensor_of(mask))
     if mask._aval.size != a._aval.size:
         raise ShapeError("mask and data must be the same size")
     mask = reshape(mask, a._aval.shape)
@@ -251,20 +251,20 @@ def putmask(a, mask, values):
 
 def copyto(dst, src, casting="same_kind", where=True):
     """np.copyto."""
-    dst, src = _target("copyto", dst), _tensor(src)
+    dst, src = _target("copyto", dst), tensor_of(src)
     if where is not True:
-        src = FUNCTIONS["where"](_tensor(where), src.to(dst.dtype), dst.clone())
+        src = FUNCTIONS["where"](tensor_of(where), src.to(dst.dtype), dst.clone())
     dst.copy_(src)
 
 
 def put_along_axis(arr, indices, values, axis):
     """np.put_along_axis."""
-    arr, indices = _target("put_along_axis", arr), _tensor(indices)
+    arr, indices = _target("put_along_axis", arr), tensor_of(indices)
     n = arr._aval.shape[axis]
     indices = _within(indices, n, "raise", "put_along_axis") % n
     spread = [m if a != axis % arr._aval.ndim else indices._aval.shape[axis]
               for a, m in enumerate(arr._aval.shape)]  # fmt: skip
-    values = expand(_tensor(values).to(arr.dtype), spread)
+    values = expand(tensor_of(values).to(arr.dtype), spread)
     arr.scatter_(axis, expand(indices, spread), values)
 
 

@@ -15,7 +15,7 @@ from tapejit.errors import ArgumentError, AxisError, DtypeError, SelectionError,
 from tapejit.registry import OPS
 from tapejit.runtime.devices import on_host
 from tapejit.shapes import normalize_axes, normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, data_beside, wrap
+from tapejit.tensor.core import Tensor, apply, data_beside, tensor_of, wrap
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.guards import read, refuse_gpu
 from tapejit.tensor.joining import cat
@@ -402,9 +402,7 @@ def searchsorted(sorted_sequence, input, *, right=False, side=None) -> Tensor:
     """
     if side not in (None, "left", "right"):
         raise ArgumentError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
-    edges, values = (
-        v if isinstance(v, Tensor) else as_data(np.asarray(v)) for v in (sorted_sequence, input)
-    )
+    edges, values = (tensor_of(v) for v in (sorted_sequence, input))
     if dtypes.bool_ in (edges._aval.dtype, values._aval.dtype):
         raise DtypeError("searchsorted(): booleans have no order\n  try  .int()")
     return apply(OPS["searchsorted"], (edges, values), (bool(right) or side == "right",))
@@ -442,9 +440,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False) -> Tenso
     >>> tj.isin(tj.tensor([1, 2, 3]), tj.tensor([3, 1]))
     tensor([ True, False,  True])
     """
-    elements, tests = (
-        v if isinstance(v, Tensor) else as_data(np.asarray(v)) for v in (elements, test_elements)
-    )
+    elements, tests = (tensor_of(v) for v in (elements, test_elements))
     if not tests._aval.size:
         found: Any = elements.to(dtypes.bool_) & False
     else:

@@ -10,7 +10,15 @@ from tapejit import dtypes
 from tapejit.errors import DtypeError, SelectionError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import CPU, broadcast, normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data, data_beside, number_as, to_place, wrap
+from tapejit.tensor.core import (
+    Tensor,
+    apply,
+    data_beside,
+    number_as,
+    tensor_of,
+    to_place,
+    wrap,
+)
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.guards import read, refuse_gpu
 from tapejit.tensor.indexing import mask_places
@@ -92,7 +100,7 @@ def take(input, index, axis=None) -> Tensor:
     >>> tj.take(tj.tensor([[1, 2], [3, 4]]), tj.tensor([3, 0]))
     tensor([4, 1])
     """
-    index = index if isinstance(index, Tensor) else as_data(index)
+    index = tensor_of(index)
     if axis is not None:
         return input[(slice(None),) * normalize_axis("take", axis, input._aval.ndim) + (index,)]
     return named(ravel(input)[index], "TakeBackward0")
@@ -166,12 +174,12 @@ def bincount(input, weights=None, minlength=0) -> Tensor:
     >>> tj.bincount(x), tj.bincount(x, tj.tensor([0.5, 1.0, 1.0]))
     (tensor([1, 0, 2]), tensor([0.5000, 0.0000, 2.0000]))
     """
-    input = input if isinstance(input, Tensor) else as_data(input)
+    input = tensor_of(input)
     refuse_gpu("bincount", input)
     counts = np.bincount(read(input), minlength=minlength)
     if weights is None:
         return wrap(counts)
-    weights = weights if isinstance(weights, Tensor) else as_data(weights)
+    weights = tensor_of(weights)
     if not weights._aval.dtype.is_floating_point:
         weights = weights.double()
     return apply(OPS["index_add"], (weights, input), (counts.shape,))
@@ -197,7 +205,7 @@ def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False) -> Tensor:
     >>> tj.isclose(tj.tensor([1.0, 2.0, float("inf")]), tj.tensor([1.0 + 1e-6, 2.1, float("inf")]))
     tensor([ True, False,  True])
     """
-    input, other = (x if isinstance(x, Tensor) else as_data(x) for x in (input, other))
+    input, other = (tensor_of(x) for x in (input, other))
     result: Any = input == other
     if dtypes.bool_ not in (input._aval.dtype, other._aval.dtype):
         near = (input - other).abs() <= atol + rtol * other.abs()

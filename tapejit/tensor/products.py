@@ -13,7 +13,7 @@ import numpy as np
 from tapejit.errors import DtypeError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data
+from tapejit.tensor.core import Tensor, apply, tensor_of
 from tapejit.tensor.diagonals import diagonal
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, method, named
 from tapejit.tensor.shaping import permute, ravel, reshape, unsqueeze
@@ -34,7 +34,7 @@ def matmul(input, other) -> Tensor:
     >>> tj.matmul(tj.zeros(5, 1, 2, 3), tj.zeros(4, 3, 6)).shape
     torch.Size([5, 4, 2, 6])
     """
-    x, y = (v if isinstance(v, Tensor) else as_data(v) for v in (input, other))
+    x, y = (tensor_of(v) for v in (input, other))
     result = apply(_MATMUL, (x, y))
     n, m = x._aval.ndim, y._aval.ndim
     if n == 1 and m == 1:
@@ -471,7 +471,7 @@ def trace(input) -> Tensor:
 
 
 def _tensors(*values):
-    return tuple(v if isinstance(v, Tensor) else as_data(np.asarray(v)) for v in values)
+    return tuple(tensor_of(v) for v in values)
 
 
 def _numpy_dot(a, b):

@@ -12,7 +12,7 @@ import numpy as np
 
 from tapejit import dtypes
 from tapejit.errors import ArgumentError, ShapeError
-from tapejit.tensor.core import Tensor, as_data, data_beside
+from tapejit.tensor.core import Tensor, data_beside, tensor_of
 from tapejit.tensor.creation import finish, named_dtype, publish
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.reducing import as_floats
@@ -50,7 +50,7 @@ def _beside(*values: Any) -> list[Any]:
     return [
         data_beside(known[0], np.asarray(v, known[0].dtype.dtype))
         if known and type(v) in (int, float)
-        else as_floats(v if isinstance(v, Tensor) else as_data(np.asarray(v)))
+        else as_floats(tensor_of(v))
         for v in values
     ]
 

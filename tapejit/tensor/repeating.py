@@ -8,7 +8,7 @@ from tapejit.errors import ArgumentError, ShapeError
 from tapejit.registry import OPS
 from tapejit.shapes import broadcast, normalize_axis
 from tapejit.tensor.attributes import Size
-from tapejit.tensor.core import Tensor, as_data, data_beside
+from tapejit.tensor.core import Tensor, data_beside, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export
 from tapejit.tensor.guards import read
 from tapejit.tensor.inplace import view
@@ -82,7 +82,7 @@ def several(tensors) -> list[Tensor]:
     """Tensors given one by one or as one list."""
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tensors[0]
-    return [x if isinstance(x, Tensor) else as_data(x) for x in tensors]
+    return [tensor_of(x) for x in tensors]
 
 
 def broadcast_shapes(*shapes) -> Size:

@@ -12,7 +12,7 @@ from tapejit.dtypes import as_dtype
 from tapejit.errors import ArgumentError
 from tapejit.registry import OPS
 from tapejit.shapes import normalize_axis
-from tapejit.tensor.core import Tensor, apply, as_data
+from tapejit.tensor.core import Tensor, apply, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.joining import cat
 from tapejit.tensor.parts import narrow
@@ -151,7 +151,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None) -> Tensor:
 
 def _beside(part, input, axis):
     """What is put before or behind a tensor: a number stands for one slice of it."""
-    part = part if isinstance(part, Tensor) else as_data(np.asarray(part))
+    part = tensor_of(part)
     if part._aval.ndim:
         return part
     return part.to(input.dtype).expand([1 if i == axis else k for i, k in enumerate(input.shape)])
@@ -180,7 +180,7 @@ def _panels(y, x, dx, dim):
     behind, before = _neighbours(y, axis)
     if x is None:
         return (behind + before) * (0.5 * (1.0 if dx is None else dx)), axis
-    x = x if isinstance(x, Tensor) else as_data(np.asarray(x))
+    x = tensor_of(x)
     if x._aval.ndim == 1:
         x = x.reshape([-1 if i == axis else 1 for i in range(y._aval.ndim)])
     along = normalize_axis("trapezoid", axis - y._aval.ndim, x._aval.ndim)

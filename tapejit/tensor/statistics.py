@@ -13,7 +13,7 @@ import numpy as np
 from tapejit.dtypes import as_dtype
 from tapejit.errors import ArgumentError, ShapeError
 from tapejit.shapes import normalize_axes
-from tapejit.tensor.core import Tensor, as_data
+from tapejit.tensor.core import Tensor, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
 from tapejit.tensor.joining import cat
 from tapejit.tensor.products import conjugated
@@ -201,7 +201,7 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=False) -> An
         result = _mean(a, axis, keepdims)
         total = a._aval.size / max(result._aval.size, 1)
         return (result, FUNCTIONS["full_like"](result, total)) if returned else result
-    weights = weights if isinstance(weights, Tensor) else as_data(np.asarray(weights))
+    weights = tensor_of(weights)
     if weights._aval.shape != a._aval.shape:
         axes = normalize_axes("average", axis, a._aval.ndim)
         lengths = tuple(a._aval.shape[i] for i in axes)

@@ -28,7 +28,7 @@ from tapejit.transforms.dispatch import (
     with_aliases,
     zeros_of,
 )
-from tapejit.transforms.paths import Derived, Gradient
+from tapejit.transforms.paths import Derived, Gradient, all_outputs
 from tapejit.transforms.trace import OutputRow, Trace, uses_numpy
 from tapejit.transforms.wrapping import as_function, entering
 
@@ -53,7 +53,7 @@ def jit(function: Callable | None = None, device: Any = None) -> Callable:
     """
     if function is None:
         return functools.partial(jit, device=device)
-    transform = Transform(function, _all_outputs, n_levels=0)
+    transform = Transform(function, all_outputs, n_levels=0)
 
     def full_call(args, kwargs, out):
         leaves: list = []
@@ -66,11 +66,6 @@ def jit(function: Callable | None = None, device: Any = None) -> Callable:
     call.transform = transform
     call = as_function(call, function, lambda args, kwargs: (transform, rebuild))
     return on_device(call, function, device)
-
-
-def _all_outputs(recorded: Trace) -> Derived:
-    rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
-    return Derived(recorded.recording, (), rows)
 
 
 # ---------------------------------------------------------------- value_and_grad

@@ -84,6 +84,12 @@ class Derived(NamedTuple):
     """What goes on with the answer; a path keeps it as `made.then`."""
 
 
+def all_outputs(recorded: Trace) -> Derived:
+    """The outputs themselves: what `jit` derives."""
+    rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
+    return Derived(recorded.recording, (), rows)
+
+
 class Whole(NamedTuple):
     """All that a path computes, as rows of one tape, for who runs it elsewhere."""
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 
 from tapejit.registry import Work
+from tapejit.shapes import folded
 
 COLUMNS = 256
 """Elements of a row that one unit adds to."""
@@ -315,11 +316,6 @@ def scatter_add(args, meta, begin, end):
                     y[(outer * length + at) * inner + j] += x[i * inner + j]
 
 
-def _folded(shape, axis):
-    """A shape as (outer, axis, inner)."""
-    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-
-
 def _agree(x, y, axis):
     """Whether two shapes differ along `axis` only."""
     return (*x[:axis], *x[axis + 1 :]) == (*y[:axis], *y[axis + 1 :])
@@ -330,7 +326,7 @@ def gather_work(operands, result, axis):
     x, places = operands
     if not x.shape or not _are_places((places,)) or not _agree(x.shape, places.shape, axis):
         return None
-    outer, n, inner = _folded(places.shape, axis)
+    outer, n, inner = folded(places.shape, axis)
     return Work(gather, (x.shape[axis], n, inner), outer * n, 2.0 * outer * n * inner)
 
 
@@ -341,7 +337,7 @@ def scatter_work(operands, result, shape, axis):
         return None
     if not _are_places((places,)):
         return None
-    outer, n, inner = _folded(x.shape, axis)
+    outer, n, inner = folded(x.shape, axis)
     blocks = -(-inner // COLUMNS)
     ns = outer * inner * (2.0 * n + 0.1 * shape[axis])
     return Work(scatter_add, (shape[axis], n, inner, COLUMNS), outer * blocks, ns)

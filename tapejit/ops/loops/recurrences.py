@@ -6,10 +6,9 @@ scanned together: neighbours in memory are independent of each other.
 
 from __future__ import annotations
 
-import math
-
 from tapejit.ops.loops.words import wide
 from tapejit.registry import Work
+from tapejit.shapes import folded
 
 COLUMNS = 128
 
@@ -106,15 +105,10 @@ def last_extremes(x, y, meta, begin, end, is_max):
 # ---------------------------------------------------------------- their work
 
 
-def _folded(shape, axis):
-    """A shape as (outer, axis, inner)."""
-    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-
-
 def _blocks(run, shape, axis, ns):
     if not shape:
         return None
-    outer, n, inner = _folded(shape, axis)
+    outer, n, inner = folded(shape, axis)
     return Work(run, (n, inner, COLUMNS), outer * -(-inner // COLUMNS), ns * outer * n * inner)
 
 
@@ -137,7 +131,7 @@ def cumprod_work(operands, result, axis):
     """cumprod"""
     if not result.shape:
         return None
-    outer, n, inner = _folded(result.shape, axis)
+    outer, n, inner = folded(result.shape, axis)
     size = outer * n * inner
     if inner == 1:
         return Work(cumprod_rows, (n,), outer, size * 1.2)

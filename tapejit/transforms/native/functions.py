@@ -41,8 +41,8 @@ from tapejit.transforms.native.records import (
     classes_of,
 )
 from tapejit.transforms.nearest import describe_read
-from tapejit.transforms.paths import Derived, Path, Whole
-from tapejit.transforms.trace import OutputRow, Trace
+from tapejit.transforms.paths import Path, Whole, all_outputs
+from tapejit.transforms.trace import Trace
 
 # ---------------------------------------------------------------- data
 
@@ -195,7 +195,7 @@ def native(
     args, kwargs = trees.unflatten(structure, arrays if is_plain else leaves)
     prepare = preparation_of(function)
     if prepare is None:
-        transform, answer = Transform(function, _all_outputs, n_levels=0), rebuild
+        transform, answer = Transform(function, all_outputs, n_levels=0), rebuild
     else:
         transform, answer = prepare(args, kwargs)
     transform.call(args, kwargs, no_seeds)
@@ -223,11 +223,6 @@ def native(
 def _reason(transform, signature):
     eager = transform.paths.eager.get(signature)
     return "what it read has changed meanwhile" if eager is None else eager.why
-
-
-def _all_outputs(recorded: Trace) -> Derived:
-    rows = tuple(int(row) for row in recorded.outputs if isinstance(row, OutputRow))
-    return Derived(recorded.recording, (), rows)
 
 
 def _plain(leaf):
