@@ -31,6 +31,8 @@ BLOCKS_THAT_ADD = 4096
 ENOUGH = 16
 """Elements a thread from which more blocks are worth their partial results; those of
 BLOCKS_THAT_ADD blocks of 256 threads are just enough for one."""
+NEAR = 1 << 20
+"""Elements that are in a card's cache: neighbours may then read 32 bytes, and not whole lines."""
 FEW_BLOCKS = 256
 """Blocks up to which a card is idle in part: rows then have all the lanes that they are worth."""
 LANE = 32
@@ -221,7 +223,8 @@ def _walk(
         length = lengths[-1] if nested else n_reduced
         lanes = _lanes(length, n_kept, block)
     else:
-        most = block // min(max(block // 8, 1), _power(n_kept))
+        is_near = n_kept * n_reduced <= NEAR
+        most = block // min(max(block // (32 if is_near else 8), 1), _power(n_kept))
         lanes = 1
         while lanes < most and n_reduced >= 4 * lanes and n_kept * lanes < FEW_BLOCKS * block:
             lanes *= 2
