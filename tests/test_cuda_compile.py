@@ -184,7 +184,7 @@ def test_rows_are_held_in_registers(function, dtype):
     assert stores == 2 * 4 + 1
 
 
-@pytest.mark.parametrize("dtype,card", zip(DTYPES, CARDS, strict=True), ids=str)
+@pytest.mark.parametrize("dtype,card", list(zip(DTYPES, CARDS, strict=True)), ids=str)
 @pytest.mark.parametrize("function,vectors", [("affine_layer_norm", 2), ("biased_softmax", 1)])
 def test_rows_are_read_once_for_gradients_of_vectors(function, vectors, dtype, card):
     """Sums over rows are parts in registers; one number a block goes to memory, for each column."""
