@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from tapejit.ops.arithmetic import abs_
 from tapejit.ops.comparison import gt
+from tapejit.ops.complexes import real_of
 from tapejit.ops.copies import cast
 from tapejit.ops.exponential import exp2, log2
 from tapejit.ops.linear import matmul, swap
@@ -28,7 +29,6 @@ from tapejit.ops.matrices import (
     lower,
     on_diagonal,
     pack,
-    real_of,
     row,
 )
 from tapejit.ops.movement import expand
