@@ -125,6 +125,12 @@ class CusolverByDefinition(types.ModuleType):
     def create_params(self):
         return 79
 
+    def create_syevj_info(self):
+        return 80
+
+    def create_gesvdj_info(self):
+        return 81
+
     def set_stream(self, handle, stream):
         assert handle == 78
 
@@ -135,7 +141,7 @@ class CusolverByDefinition(types.ModuleType):
         if kind not in DTYPES or f"_{routine}" not in dir(type(self)):
             raise AttributeError(name)
         is_complex = DTYPES[kind]().dtype.kind == "c"
-        assert routine not in (("orgqr", "syevd") if is_complex else ("ungqr", "heevd")), name
+        assert not routine.startswith(("orgqr", "syev") if is_complex else ("ungqr", "heev")), name
         if size:
             return lambda handle, *arguments: self._size(handle, routine, arguments)
 
@@ -150,7 +156,7 @@ class CusolverByDefinition(types.ModuleType):
         assert handle == 78
         expected = {
             "potrf": 4, "getrf": 4, "geqrf": 4, "orgqr": 6, "ungqr": 6, "syevd": 6, "heevd": 6,
-            "gesvd": 2,
+            "gesvd": 2, "syevj_batched": 8, "heevj_batched": 8, "gesvdj_batched": 12,
         }  # fmt: skip
         assert len(arguments) == expected[routine], (routine, arguments)
         return ROOM
@@ -215,6 +221,33 @@ class CusolverByDefinition(types.ModuleType):
         if job != "N":
             of.matrix(u, *left.shape, ldu)[...] = left
             of.matrix(vt, n, n, ldvt)[...] = right
+
+    def _syevj_batched(
+        self, of, jobz, uplo, n, a, lda, values, work, lwork, info, params, batch_size
+    ):
+        assert params == 80 and n <= 32 and lda == n
+        of.work(work, lwork)
+        for k in range(batch_size):
+            at, of_values = a + k * n * n * of.dtype.itemsize, values + k * n * of.real.itemsize
+            self._syevd(of, jobz, uplo, n, at, lda, of_values, work, lwork, info + 4 * k)
+
+    _heevj_batched = _syevj_batched
+
+    def _gesvdj_batched(
+        self, of, jobz, m, n, a, lda, values, u, ldu, v, ldv, work, lwork, info, params, batch_size
+    ):
+        assert params == 81 and max(m, n) <= 32 and (lda, ldu, ldv) == (m, m, n)
+        of.work(work, lwork)
+        size, few = of.dtype.itemsize, min(m, n)
+        for k in range(batch_size):
+            matrix = of.matrix(a + k * m * n * size, m, n, lda)
+            left, found, right = np.linalg.svd(matrix)
+            memory_at(values + k * few * of.real.itemsize, of.real, (few,), (1,))[...] = found
+            if jobz:
+                of.matrix(u + k * m * m * size, m, m, ldu)[...] = left
+                of.matrix(v + k * n * n * size, n, n, ldv)[...] = right.conj().T
+            matrix[...] = np.nan
+            of.say(info + 4 * k)[0] = 0
 
     def xgeev_buffer_size(self, *arguments):
         assert len(arguments) == 17

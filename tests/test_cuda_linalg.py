@@ -232,6 +232,15 @@ def test_errors_come_with_the_next_copy(n, dtype, device):
     assert tj.linalg.cholesky_ex(-singular).info.cpu().item() == 1
 
 
+def test_matrices_that_are_not_finite(device):
+    """Many small ones, whose singular values are found together."""
+    x = tj.tensor(np.full((2, 3, 3), np.nan), device=device)
+    for call in (tj.linalg.svdvals, lambda x: tj.linalg.svd(x).S):
+        result = call(x)
+        with pytest.raises(LinAlgError, match=r"svd.*: the algorithm did not converge"):
+            result.cpu()
+
+
 # ---------------------------------------------------------------- cuSOLVER
 
 
@@ -293,8 +302,10 @@ def test_cusolver_is_told_what_its_manual_asks_for(dtype, monkeypatch, libraries
             got = compile_for_device(program, machine)(on_device(arrays, machine))[0].to_host()
             compare(got, wanted)
     letter = {"float32": "s", "float64": "d", "complex64": "c", "complex128": "z"}[dtype]
-    kin = ("orgqr", "syevd") if letter in "sd" else ("ungqr", "heevd")
-    routines = {"potrf", "getrf", "getrs", "geqrf", "gesvd", *kin}
+    kin = {"orgqr", "syevd", "syevj_batched"}
+    if letter in "cz":
+        kin = {"ungqr", "heevd", "heevj_batched"}
+    routines = {"potrf", "getrf", "getrs", "geqrf", "gesvd", "gesvdj_batched", *kin}
     assert set(cusolver.calls) == {"create", "geev", *(letter + name for name in routines)}
     assert f"{letter}trsm" in cublas.calls
 

@@ -27,14 +27,17 @@ def transpose(x, y, rows, columns, x_at, x_step, y_at, y_step, parts, size):
         y[target * parts + e % parts] = x[source * parts + e % parts]
 
 
-def move(x, y, length, x_at, x_step, y_at, y_step, parts, size):
-    """A run of numbers of each matrix."""
+def move(x, y, length, x_at, x_step, y_at, y_step, sign, parts, size):
+    """A run of numbers of each matrix; sign: -1 for their conjugates."""
     for e in range(cuda.grid(1), size, cuda.gridsize(1)):
         rest = e // parts
         unit = rest // length
         inside = rest - unit * length
         source, target = x_at + unit * x_step + inside, y_at + unit * y_step + inside
-        y[target * parts + e % parts] = x[source * parts + e % parts]
+        value = x[source * parts + e % parts]
+        if e % parts == 1 and sign < 0:
+            value = -value
+        y[target * parts + e % parts] = value
 
 
 def place_reals(x, y, length, y_at, y_step, parts, size):

@@ -1,7 +1,8 @@
-"""Factorizations of one matrix: cuSOLVER, and LAPACK in a simulated GPU's memory.
+"""Factorizations: cuSOLVER, and LAPACK in a simulated GPU's memory.
 
 A `Lapack` prepares routines for a dtype and sizes: what they are called with is then addresses, of
 column-major matrices, of room to work in, and of an int32 that says what went wrong (0: nothing).
+They are for one matrix, but for those of a batch of small ones, which have Jacobi's rotations.
 Both take the very same, so what the simulator shows to be right is right on a card.
 
     potrf  U^H U = a, from and in the upper triangle
@@ -10,6 +11,7 @@ Both take the very same, so what the simulator shows to be right is right on a c
     geqrf  R in the upper triangle, and reflections; orgqr makes Q of those
     syevd  eigenvalues, ascending, and vectors of the lower triangle's matrix
     gesvd  singular values, descending, U and V^H, of matrices that are not wider than high
+    syevj_batched, gesvdj_batched    for many of up to 32 rows and columns
     geev   eigenvalues, complex, and right vectors; those of real matrices in pairs, as LAPACK has
 
 Source: NVIDIA, cuSOLVER API reference, cuSolverDN.
@@ -17,6 +19,7 @@ Source: NVIDIA, cuSOLVER API reference, cuSolverDN.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -32,6 +35,9 @@ from tapejit.runtime.cuda.bindings import (
 from tapejit.runtime.cuda.cublas import LETTERS
 
 UPPER, LOWER = 1, 0
+
+MOST_BATCHED = 32
+"""Rows and columns that routines of batches take."""
 
 
 class Routine(NamedTuple):
@@ -78,6 +84,16 @@ class Lapack(Protocol):
         """a, values, vectors, room, verdict"""
         ...
 
+    def syevj_batched(self, dtype: np.dtype, n: int, count: int, has_vectors: bool) -> Routine:
+        """a, which the vectors overwrite; values; room, verdicts; of all matrices"""
+        ...
+
+    def gesvdj_batched(
+        self, dtype: np.dtype, m: int, n: int, count: int, has_vectors: bool
+    ) -> Routine:
+        """a, values, u, v, room, verdicts; of all matrices, with all vectors; v by columns"""
+        ...
+
 
 # ---------------------------------------------------------------- cuSOLVER
 
@@ -88,7 +104,7 @@ class Cusolver:
     def __init__(self, machine: Any):
         self._library = Library(machine, CUSOLVER)
         self._somewhere = self._library.somewhere
-        self._params: int | None = None
+        self._params = functools.cache(lambda kind: self._library.function(f"create_{kind}")())
 
     def potrf(self, dtype, n):
         return self._routine(
@@ -143,9 +159,7 @@ class Cusolver:
     def geev(self, dtype, n, has_vectors):
         kind, complex_kind = CUDA_TYPES[dtype.name], CUDA_TYPES[_complex(dtype).name]
         call = self._library.function("xgeev")
-        if self._params is None:
-            self._params = self._library.function("create_params")()
-        first = (self._library.handle, self._params, 0, int(has_vectors), n)
+        first = (self._library.handle, self._params("params"), 0, int(has_vectors), n)
 
         def arguments(a, values, vectors):
             return (
@@ -165,6 +179,29 @@ class Cusolver:
                 )  # fmt: skip
 
         return Routine(run, n_device + WORKSPACE_ALIGNMENT)
+
+    def syevj_batched(self, dtype, n, count, has_vectors):
+        first, last = (int(has_vectors), LOWER, n), (self._params("syevj_info"), count)
+        name = "heevj_batched" if dtype.kind == "c" else "syevj_batched"
+        return self._routine(
+            dtype, name, (*first, self._somewhere, n, self._somewhere, *last),
+            lambda size, a, values, room, verdicts: (
+                *first, a, n, values, room, size, verdicts, *last
+            ),
+        )  # fmt: skip
+
+    def gesvdj_batched(self, dtype, m, n, count, has_vectors):
+        first, last = (int(has_vectors), m, n), (self._params("gesvdj_info"), count)
+
+        def arguments(a, values, u, v):
+            return (*first, a, m, values, u, m, v, n)
+
+        return self._routine(
+            dtype, "gesvdj_batched", (*arguments(*[self._somewhere] * 4), *last),
+            lambda size, a, values, u, v, room, verdicts: (
+                *arguments(a, values, u, v), room, size, verdicts, *last
+            ),
+        )  # fmt: skip
 
     def _routine(self, dtype, name, sizes, arguments):
         """Of one dtype: LAPACK's letter before its name.
@@ -287,6 +324,35 @@ class HostLapack:
             self._say(verdict, said)
 
         return self._routine(run)
+
+    def syevj_batched(self, dtype, n, count, has_vectors):
+        one, size, real = self.syevd(dtype, n, has_vectors), dtype.itemsize, _real(dtype).itemsize
+
+        def run(a, values, room, verdicts):
+            for k in range(count):
+                one.run(a + k * n * n * size, values + k * n * real, room, verdicts + 4 * k)
+
+        return Routine(run, 1)
+
+    def gesvdj_batched(self, dtype, m, n, count, has_vectors):
+        def run(a, values, u, v, room, verdicts):
+            few = min(m, n)
+            matrices = self._matrices(a, dtype, count, m, n)
+            said = self._numbers(verdicts, np.int32, count)
+            said[...] = ~np.isfinite(matrices).all((1, 2))
+            left, found, right = np.linalg.svd(np.nan_to_num(matrices))
+            self.machine.host_view(values, _real(dtype), (count, few), (few, 1))[...] = found
+            if has_vectors:
+                self._matrices(u, dtype, count, m, m)[...] = left
+                vectors = np.swapaxes(right, -1, -2).conj()
+                self._matrices(v, dtype, count, n, n)[...] = vectors
+            matrices[...] = np.nan
+
+        return self._routine(run)
+
+    def _matrices(self, address, dtype, count, rows, columns):
+        shape, strides = (count, rows, columns), (rows * columns, 1, rows)
+        return self.machine.host_view(address, dtype, shape, strides)
 
     def _routine(self, run):
         """In order with what else the simulated GPU is asked for."""

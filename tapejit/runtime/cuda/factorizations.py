@@ -21,7 +21,7 @@ from tapejit.codegen.cuda.launches import Launches, LibraryCall
 from tapejit.codegen.cuda.texts import Area, Recipe, number_of
 from tapejit.registry import Kind, Operand
 from tapejit.runtime.cuda.cublas import Blas, Trsm
-from tapejit.runtime.cuda.cusolver import Lapack, Routine
+from tapejit.runtime.cuda.cusolver import MOST_BATCHED, Lapack, Routine
 
 FEWEST_ROWS = 64
 ROWS_A_MATRIX = 8
@@ -67,6 +67,10 @@ class Step:
         self.views = self.recipe.views
         self.verdict = self.integers(1)
 
+    def is_batch_of_small(self, *sizes: int) -> bool:
+        """Whether there are routines for all matrices at once."""
+        return self.units > 1 and max(sizes) <= MOST_BATCHED
+
     # ------------------------------------------------------------ places
 
     def of(self, number: int, step: int, at: int = 0) -> Place:
@@ -98,6 +102,12 @@ class Step:
         room = Place(self.recipe.area("i64", -(-routine.n_bytes // 8)), 0, 8)
         self.for_each(routine.run, *places, room, verdict or self.verdict)
 
+    def all_at_once(self, routine: Routine, *places: Place) -> None:
+        """A routine for all matrices."""
+        room = self.recipe.area("i64", -(-routine.n_bytes // 8))
+        call = LibraryCall(lambda addresses: routine.run(*addresses), False)
+        self.recipe.call(call, *(place.area for place in places), room, self.verdict.area)
+
     def for_each(self, run: Callable[..., None], *places: Place) -> None:
         """run(*addresses) for each matrix."""
         steps = [place.step * place.itemsize for place in places]
@@ -127,11 +137,11 @@ class Step:
             packing.transpose, source.area, target.area, rows, columns, *ends, self.parts, n=n
         )
 
-    def move(self, source: Place, target: Place, length: int) -> None:
-        """A run of numbers."""
+    def move(self, source: Place, target: Place, length: int, sign: int = 1) -> None:
+        """A run of numbers; sign: -1 for their conjugates."""
         ends = (source.at, source.step, target.at, target.step)
         n = self.units * length * self.parts
-        self.kernel(packing.move, source.area, target.area, length, *ends, self.parts, n=n)
+        self.kernel(packing.move, source.area, target.area, length, *ends, sign, self.parts, n=n)
 
     def place_reals(self, source: Place, target: Place, length: int) -> None:
         """Real numbers, or integers, as the matrices' numbers."""
@@ -272,15 +282,26 @@ def _qr(step: Step) -> None:
 def _eigh(step: Step) -> None:
     n = step.operands[0].shape[-1]
     whole = n + n * n
-    a, values = step.numbers(n * n), step.reals(n)
-    step.transpose(step.of(0, n * n), a, n, n)
-    step.each(step.lapack.syevd(step.dtype, n, True), a, values)
-    step.refuse_failures()
+    values = step.reals(n)
+    a = _diagonalized(step, n, values, has_vectors=True)
     step.place_reals(values, step.of(1, whole), n)
     vectors = step.of(1, whole, n)
     step.transpose(a, vectors, n, n)
     if step.kind.attributes()["turned"]:
         _turn_equal(step, values, n, vectors, n, line_step=n, along=1, sign=1)
+
+
+def _diagonalized(step, n, values, has_vectors):
+    """The vectors, by columns; the values go where they should."""
+    a = step.numbers(n * n)
+    step.transpose(step.of(0, n * n), a, n, n)
+    if step.is_batch_of_small(n):
+        routine = step.lapack.syevj_batched(step.dtype, n, step.units, has_vectors)
+        step.all_at_once(routine, a, values)
+    else:
+        step.each(step.lapack.syevd(step.dtype, n, has_vectors), a, values)
+    step.refuse_failures()
+    return a
 
 
 def _turn_equal(step, values, n, vectors, lines, line_step, along, sign):
@@ -293,11 +314,8 @@ def _turn_equal(step, values, n, vectors, lines, line_step, along, sign):
 
 def _eigvalsh(step: Step) -> None:
     n = step.operands[0].shape[-1]
-    a = step.numbers(n * n)
-    step.transpose(step.of(0, n * n), a, n, n)
     values = Place(step.views[1], n, step.dtype.itemsize // step.parts)
-    step.each(step.lapack.syevd(step.dtype, n, False), a, values)
-    step.refuse_failures()
+    _diagonalized(step, n, values, has_vectors=False)
 
 
 def _eig(step: Step) -> None:
@@ -310,7 +328,7 @@ def _eig(step: Step) -> None:
     step.refuse_failures()
     y = step.views[1]
     size = step.units * n * 2
-    step.kernel(packing.move, values.area, y, n, 0, n, 0, whole, 2, n=size)
+    step.kernel(packing.move, values.area, y, n, 0, n, 0, whole, 1, 2, n=size)
     if step.parts == 2:
         step.transpose(vectors, Place(y, whole, itemsize, n), n, n)
     else:
@@ -342,7 +360,14 @@ def _svd(step: Step) -> None:
     values = step.reals(few)
     u, vh = step.of(1, whole), step.of(1, whole, m * wide + few)
     a = step.numbers(m * n)
-    if n > m:
+    if step.is_batch_of_small(m, n):
+        left, right = step.numbers(m * m), step.numbers(n * n)
+        step.transpose(step.of(0, m * n), a, m, n)
+        routine = step.lapack.gesvdj_batched(step.dtype, m, n, step.units, True)
+        step.all_at_once(routine, a, values, left, right)
+        step.transpose(left, u, wide, m)
+        step.move(right, vh, high * n, sign=-1)
+    elif n > m:
         step.move(step.of(0, m * n), a, m * n)
         step.each(step.lapack.gesvd(step.dtype, n, m, job), a, values, vh, u)
     else:
@@ -363,6 +388,12 @@ def _svdvals(step: Step) -> None:
     a = step.numbers(m * n)
     values = Place(step.views[1], min(m, n), step.dtype.itemsize // step.parts)
     nowhere = Place(a.area, 0, 1)
+    if step.is_batch_of_small(m, n):
+        step.transpose(step.of(0, m * n), a, m, n)
+        routine = step.lapack.gesvdj_batched(step.dtype, m, n, step.units, False)
+        step.all_at_once(routine, a, values, nowhere, nowhere)
+        step.refuse_failures()
+        return
     if n > m:
         step.move(step.of(0, m * n), a, m * n)
     else:
