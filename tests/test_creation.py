@@ -292,6 +292,56 @@ def test_samples_are_no_part_of_a_program():
     assert "recorded 1 time" in str(tj.explain(compiled))
 
 
+class Noisy:
+    """A function with a stream of its own."""
+
+    def __init__(self, seed, scale=2.0):
+        self.stream, self.scale = tj.Generator().manual_seed(seed), scale
+
+    def __call__(self, x):
+        return x * tj.rand(3, generator=self.stream) * self.scale
+
+
+def test_captured_generators_go_on_in_compiled_functions():
+    layer, twin = Noisy(1), Noisy(1)
+    compiled, x = tj.jit(layer), tj.ones(3)
+    for change in ("", "scale", "", "another", "", "seed", ""):
+        if change == "scale":
+            layer.scale = twin.scale = 3.0
+        elif change == "another":
+            layer.stream, twin.stream = (tj.Generator().manual_seed(2) for _ in range(2))
+        elif change == "seed":
+            layer.stream.manual_seed(7)
+            twin.stream.manual_seed(7)
+        for _ in range(3):
+            assert compiled(x).tolist() == pytest.approx(twin(x).tolist())
+    assert "recorded 3 times" in str(tj.explain(compiled))
+
+
+READS_OF_STREAMS = {
+    "state": lambda x, g: x * g.get_state().double().sum(),
+    "seed": lambda x, g: x * float(g.initial_seed()),
+    "copy": lambda x, g: x * tj.rand(3, generator=copy.deepcopy(g), dtype=tj.float64),
+    "seeded": lambda x, g: x * tj.rand(3, generator=g.manual_seed(3), dtype=tj.float64),
+    "state of all": lambda x, g: x * tj.get_rng_state().double().sum(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:tapejit")  # recorded at every call, and says so
+@pytest.mark.parametrize("name", READS_OF_STREAMS)
+def test_where_a_stream_is_is_never_kept(name):
+    g = tj.Generator()
+    function = READS_OF_STREAMS[name]
+    compiled, x = tj.jit(lambda x: function(x, g)), np.ones(3)
+    for seed in range(5):
+        g.manual_seed(seed)
+        tj.manual_seed(seed)
+        wanted = np.asarray(function(tj.as_tensor(x), g))
+        g.manual_seed(seed)
+        tj.manual_seed(seed)
+        np.testing.assert_array_equal(compiled(x), wanted)
+
+
 @pytest.mark.filterwarnings("ignore:tapejit")  # recorded at every call, and says so
 def test_a_number_read_from_a_sample_is_never_kept():
     compiled = tj.jit(lambda x: x * tj.rand(()).item())

@@ -401,6 +401,14 @@ def test_compiled_calls_draw_as_eager_ones(gpu):
         np.testing.assert_allclose(compiled(x).cpu().numpy(), want, rtol=1e-6)
 
 
+def test_a_captured_generator_goes_on_in_a_compiled_function(gpu):
+    g, twin = (tj.Generator(device=gpu).manual_seed(6) for _ in range(2))
+    compiled, x = tj.jit(lambda x: x * tj.rand(3, generator=g, device=gpu)), tj.ones(3, device=gpu)
+    for _ in range(5):
+        assert compiled(x).tolist() == tj.rand(3, generator=twin, device=gpu).tolist()
+    assert "recorded 1 time" in str(tj.explain(compiled))
+
+
 def three_steps(x):
     """Enough launches for a CUDA graph."""
     for _ in range(3):

@@ -78,6 +78,8 @@ class Generator:
     True
     """
 
+    __tapejit_cache__ = True  # where it is, no call compares: what is drawn is an input
+
     def __init__(self, device: Any = CPU):
         self._device = place(device)
         self._seed: int | None = None
@@ -88,8 +90,7 @@ class Generator:
         """Where tensors that are drawn from it lie."""
         return Device(self._device)
 
-    @property
-    def stream(self) -> Any:
+    def _numbers(self) -> Any:
         """NumPy's generator, or a GPU's Keys.
 
         Made when first asked for: numpy.random takes 8 ms to import.
@@ -102,17 +103,17 @@ class Generator:
         return self._stream
 
     @property
-    def position(self) -> Any:
+    def _position(self) -> Any:
         """Where the stream is."""
-        stream = self.stream
+        stream = self._numbers()
         return stream.position if self._device != CPU else stream.bit_generator.state
 
-    @position.setter
-    def position(self, position: Any):
+    @_position.setter
+    def _position(self, position: Any):
         if self._device != CPU:
-            self.stream.position = position
+            self._numbers().position = position
         else:
-            self.stream.bit_generator.state = position
+            self._numbers().bit_generator.state = position
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin anew from a seed.
@@ -143,7 +144,8 @@ class Generator:
         >>> tj.manual_seed(7).initial_seed()
         7
         """
-        _ = self.stream
+        _mark_impure("reads the seed of a generator")
+        self._numbers()
         assert self._seed is not None
         return self._seed
 
@@ -158,7 +160,8 @@ class Generator:
         >>> bool((tj.rand(2, generator=g) == first).all())
         True
         """
-        inner = self.position
+        _mark_impure("reads the state of a generator")
+        inner = self._position
         if self._device != CPU:
             return wrap(np.array(inner, "<u8").view(np.uint8))
         numbers = (
@@ -194,7 +197,7 @@ class Generator:
             int.from_bytes(value[i : i + 16].tobytes(), "little") for i in (0, 16, 32, 48)
         )
         self._seed, self._stream = seed, None
-        self.position = {
+        self._position = {
             "bit_generator": "PCG64",
             "state": {"state": state_ & _MASK, "inc": inc & _MASK},
             "has_uint32": rest >> 32,
@@ -209,10 +212,11 @@ class Generator:
         self.set_state(wrap(kept["state"]))
 
     def __deepcopy__(self, memo):
+        _mark_impure("copies a generator")
         twin = Generator(self._device)
         twin._seed = self._seed
         if self._stream is not None:
-            twin.position = copy.deepcopy(self.position)
+            twin._position = copy.deepcopy(self._position)
         return twin
 
 
@@ -324,7 +328,7 @@ class Draw:
     def next(self) -> np.ndarray:
         """Numbers that no program has had yet."""
         if not self.is_new:
-            self.value = np.asarray(self.sample(self.generator.stream))
+            self.value = np.asarray(self.sample(self.generator._numbers()))
         self.is_new = False
         return self.value
 
@@ -346,7 +350,7 @@ def drawn(
             f"'{source.device.type}'\n  got  a generator of {source.device!r}, for a tensor on "
             f"{Device(device)!r}\n  try  tj.Generator(device={device!r})"
         )
-    value = np.asarray(sample(source.stream))
+    value = np.asarray(sample(source._numbers()))
     trace = state.parked
     if not trace.is_trace:
         return wrap(value)

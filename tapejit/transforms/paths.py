@@ -519,13 +519,13 @@ def _streams(path: Path) -> list:
     if not path.draws:
         return []
     generators = {id(d.generator): d.generator for d in path.draws}
-    return [(generator, generator.position) for generator in generators.values()]
+    return [(generator, generator._position) for generator in generators.values()]
 
 
 def _put_back(streams: list) -> None:
     """Let random streams be where they were: what was drawn has not been used."""
     for generator, at in streams:
-        generator.position = at
+        generator._position = at
 
 
 def reads_of(function: Callable, structure) -> Guards:
