@@ -39,7 +39,6 @@ SETTING = {"simulated": "simulator", "card": "card"}
 RTOL = {"float64": 1e-11, "float32": 1e-5, "complex128": 1e-11, "int64": 0.0, "bool": 0.0}
 
 NO_FORM = """
-exponent_of nextafter
 bincount unique unique_consecutive
 matmul-int64 matmul-bool
 """

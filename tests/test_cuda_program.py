@@ -25,10 +25,11 @@ from tapejit.runtime.cuda import libraries, spectra
 from tapejit.runtime.cuda.arrays import DeviceArray, to_host_together
 from tapejit.runtime.cuda.compiling import compile_ptx, link
 from tapejit.runtime.cuda.copies import (
+    FLOATS,
     INTEGERS,
     cast_launches,
     copy_launches,
-    integer_launches,
+    text_launches,
 )
 from tapejit.runtime.cuda.forms import formed
 from tapejit.runtime.cuda.machines import machine
@@ -787,7 +788,7 @@ def test_checked_programs_are_compared_with_the_cpu(monkeypatch):
 
 
 @pytest.mark.compiler
-@pytest.mark.parametrize("name", [*INTEGERS, "f16", "i8", "complex"])
+@pytest.mark.parametrize("name", [*INTEGERS, *FLOATS, "f16", "i8", "complex"])
 def test_kernels_of_copies_compile(name):
     def lying(dtype, strides=(1, 3)):
         return Operand((3, 4), strides, dtype)
@@ -795,7 +796,13 @@ def test_kernels_of_copies_compile(name):
     if name in INTEGERS:
         dtype = dtypes.int32
         sources = [lying(dtype)] * (1 if name == "bitwise_not" else 2)
-        launches = [integer_launches(name, sources, lying(dtype, (4, 1)), 256)]
+        launches = [text_launches(name, sources, lying(dtype, (4, 1)), 256)]
+    elif name in FLOATS:
+        launches = []
+        for dtype in (dtypes.float32, dtypes.float64):
+            target = dtype if name == "nextafter" else dtypes.int32
+            sources = [lying(dtype)] * (2 if name == "nextafter" else 1)
+            launches.append(text_launches(name, sources, lying(target, (4, 1)), 256))
     elif name == "complex":
         dtype = dtypes.complex128
         launches = [copy_launches(lying(dtype), lying(dtype, (4, 1)), 256)]

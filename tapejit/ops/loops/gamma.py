@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tapejit.ops.loops.words import exp
+from tapejit.ops.loops.words import exp, log
 
 ROOT_2_PI = math.sqrt(2.0 * math.pi)
 
@@ -42,3 +42,15 @@ def factorial(a):
         product *= rest
         rest -= 1.0  # exact
     return product * exp(log_gamma(rest))
+
+
+def digamma(a):
+    """The derivative of log(gamma(a)), for a > 0: the recurrence up to 10, then a series."""
+    harmonic, x = 0.0, a
+    while x < 10.0:
+        harmonic += 1.0 / x
+        x += 1.0
+    z = 1.0 / (x * x)
+    low = 0.007575757575757576 - z * (0.021092796092796094 - z * 0.08333333333333333)
+    high = 0.008333333333333333 - z * (0.003968253968253968 - z * (0.004166666666666667 - z * low))
+    return log(x) - 0.5 / x - z * (0.08333333333333333 - z * high) - harmonic

@@ -21,9 +21,8 @@ Didonato and Morris 1986 (regions, Q next to 0), Moore 1982 (slopes), DLMF 8.9 a
 from __future__ import annotations
 
 from tapejit.ops.loops.elements import place
-from tapejit.ops.loops.gamma import ROOT_2_PI, factorial, log_gamma, stirling
+from tapejit.ops.loops.gamma import ROOT_2_PI, digamma, factorial, log_gamma, stirling
 from tapejit.ops.loops.words import (
-    digamma,
     erfcx,
     exp,
     expm1,

@@ -60,7 +60,3 @@ def erfcx(x):
 
 def lgamma(x):
     return special("gammaln")(x)
-
-
-def digamma(x):
-    return special("psi")(x)

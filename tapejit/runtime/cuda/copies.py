@@ -1,4 +1,4 @@
-"""Copies and casts between arrays on a GPU, and what kernels lack for integers.
+"""Copies and casts between arrays on a GPU, and what kernels lack: bits of integers and floats.
 
 Copies move elements as whole words, whatever they mean: a complex128 as two int64 along an axis of
 its own, so that any dtype can be copied and all bits stay.  Casts are for dtypes that loop kernels
@@ -8,6 +8,7 @@ do not take; those that they take are cast in kernels, and fuse.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from tapejit import dtypes
@@ -82,6 +83,16 @@ INTEGERS = {
 """Of integers v0, v1: what loop kernels have no function for.  The last line is the result.
 Negative powers are rounded towards 0, as in PyTorch."""
 
+FLOATS = {
+    "nextafter": "cuda.libdevice.nextafter(v0, v1)",
+    "exponent_of": """
+        r = 0
+        if v0 - v0 == 0 and v0 != 0:
+            r = cuda.libdevice.ilogb(v0) + 1
+        r""",
+}
+"""The same of floats; libdevice's functions of float32 have an f behind their names."""
+
 
 def cast_launches(source: Operand, target: Operand, block: int) -> Launches:
     """View 1, row-major, becomes view 0 in another dtype; neither is empty."""
@@ -93,12 +104,21 @@ def cast_launches(source: Operand, target: Operand, block: int) -> Launches:
     return _each(code, [source], target, block)
 
 
-def integer_launches(
-    name: str, sources: Sequence[Operand], target: Operand, block: int
-) -> Launches:
-    """An operation of INTEGERS; operands broadcast, the last view is the row-major result."""
-    is_not = name == "bitwise_not" and target.dtype is dtypes.bool_
-    return _each("v0 == 0" if is_not else INTEGERS[name], sources, target, block)
+def has_text(name: str, dtype: DType) -> bool:
+    """Whether an operation with a result of this dtype is in INTEGERS or FLOATS."""
+    if name == "nextafter":
+        return dtype.kernel is not None
+    return name in FLOATS or (name in INTEGERS and not dtype.is_inexact)
+
+
+def text_launches(name: str, sources: Sequence[Operand], target: Operand, block: int) -> Launches:
+    """An operation of those; operands broadcast, the last view is the row-major result."""
+    code = INTEGERS.get(name) or FLOATS[name]
+    if name == "bitwise_not" and target.dtype is dtypes.bool_:
+        code = "v0 == 0"
+    if name in FLOATS and sources[0].dtype.itemsize < 8:
+        code = re.sub(r"(libdevice\.\w+)", r"\1f", code)
+    return _each(code, sources, target, block)
 
 
 def _each(code: str, sources: Sequence[Operand], target: Operand, block: int) -> Launches:

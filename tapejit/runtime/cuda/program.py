@@ -41,12 +41,12 @@ from tapejit.registry import Kind, Operand
 from tapejit.runtime.cuda import graphs, libraries
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.checking import check_results
-from tapejit.runtime.cuda.copies import cast_launches, copy_launches, integer_launches
+from tapejit.runtime.cuda.copies import cast_launches, copy_launches, text_launches
 from tapejit.runtime.cuda.forms import Libraries, formed
 from tapejit.runtime.cuda.launching import BYTES
 from tapejit.runtime.cuda.machine import Machine
 from tapejit.runtime.cuda.statuses import Statuses
-from tapejit.runtime.cuda.steps import Copy, Step, device_steps, is_of_integers, operand_of, whole
+from tapejit.runtime.cuda.steps import Copy, Step, device_steps, has_kernel, operand_of, whole
 from tapejit.schedule.describe import describe
 from tapejit.schedule.memory import ALIGNMENT, Block, lay_out
 from tapejit.schedule.planner import schedule
@@ -267,8 +267,8 @@ class _Writer:
                 return self.launched(launches_of_loop(step, block))
             except NotImplementedError as error:
                 raise NoGpuForm(libraries.no_form(step.kind, sources, self.machine)) from error
-        if is_of_integers(step.kind):
-            return self.launched(integer_launches(step.kind.op.name, sources, target, block))
+        if has_kernel(step.kind):
+            return self.launched(text_launches(step.kind.op.name, sources, target, block))
         return self.called(step.kind, sources, target)
 
     def called(self, kind: Kind, sources: list[Operand], target: Operand) -> Work:

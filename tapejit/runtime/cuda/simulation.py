@@ -163,6 +163,8 @@ def _function(name: str) -> Callable:
         import scipy.special
 
         return getattr(scipy.special, _SPECIAL[name])
+    if name == "ilogb":
+        return lambda x: np.frexp(x)[1] - 1
     if name == "fma":
         return lambda x, y, z: x * y + z  # rounded twice
     if name == "cospi":

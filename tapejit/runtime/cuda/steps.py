@@ -23,7 +23,7 @@ import numpy as np
 from tapejit.dtypes import DType
 from tapejit.plan import Buffer, KernelStep, LibraryStep, LoopStep, Plan, RowStep, View
 from tapejit.registry import Kind, Operand
-from tapejit.runtime.cuda.copies import INTEGERS
+from tapejit.runtime.cuda.copies import has_text
 from tapejit.schedule.loops import loop_step, takes, work_of
 from tapejit.schedule.pieces import pieces_of
 from tapejit.schedule.views import contiguous
@@ -71,9 +71,9 @@ def device_steps(plan: Plan, is_library: Callable[[Kind, list[Operand]], bool]) 
     return _Steps(plan, is_library).run(plan)
 
 
-def is_of_integers(kind: Kind) -> bool:
+def has_kernel(kind: Kind) -> bool:
     """Whether a kernel of copies.py does it."""
-    return kind.op.name in INTEGERS and not kind.aval.dtype.is_inexact
+    return has_text(kind.op.name, kind.aval.dtype)
 
 
 def operand_of(buffers: list[Buffer], view: View) -> Operand:
@@ -134,7 +134,7 @@ class _Steps:
         if all(r.role == "constant" or not math.prod(r.shape) for r in records):
             return [self.folded(step, records)]
         operands = [self.operand(view) for view in step.views]
-        if is_of_integers(step.kind) or self.is_library(step.kind, operands):
+        if has_kernel(step.kind) or self.is_library(step.kind, operands):
             return [step]
         return self.copied(step) or self.by_loop(step) or [step]
 
