@@ -1,13 +1,16 @@
 """Building tapes without values: `Builder` and `Ref`.
 
 Derivative rules and compiler passes write tapes through a Builder.  A `Ref` is a position on such
-a tape; arithmetic on Refs emits rows, so a rule is ordinary code: ``lambda gy, x, y: gy * (1 - y * y)``.
+a tape; arithmetic on Refs emits rows, so a rule is ordinary code:
+
+    lambda gy, x, y: gy * (1 - y * y)
+
 Equal rows are emitted once (hash-consing): common subexpressions never exist.
 
 Operators of Ref come from the registry's aliases (`install_operators`, called once all operations
 are declared).  Numbers become literal rows, whose value is part of the structure: only rules
 write literals, a user's number is always an input.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 

@@ -83,6 +83,57 @@ def test_imports_only_go_down(path):
     assert faults(path, PACKAGE) == []
 
 
+def modules_below(package: Path) -> dict[str, set[str]]:
+    """The modules of a package by dotted name, and which of them each imports, wherever it does."""
+    paths = {
+        ".".join(path.relative_to(package.parent).with_suffix("").parts): path
+        for path in package.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    below = {}
+    for name, path in paths.items():
+        dotted = [found for found, _ in imported(ast.parse(path.read_text()))]
+        both = {*dotted, *(found.rpartition(".")[0] for found in dotted)}
+        below[name] = (both & paths.keys()) - {name}
+    return below
+
+
+def circles(below: dict[str, set[str]]) -> set[str]:
+    """The modules that are left when those that import no other, or that no other imports, go."""
+    left = below
+    while True:
+        imported_ones = set().union(*left.values())
+        kept = {
+            name: others & left.keys()
+            for name, others in left.items()
+            if others & left.keys() and name in imported_ones
+        }
+        if len(kept) == len(left):
+            return set(left)
+        left = kept
+
+
+def test_no_modules_import_each_other():
+    """But a GPU, its streams and its staging memory, which are one thing in three files."""
+    found = circles(modules_below(PACKAGE))
+    assert found <= {f"tapejit.runtime.cuda.{name}" for name in ("card", "staging", "streams")}
+
+
+def test_planted_circles_are_found(tmp_path):
+    texts = {
+        "a": "from tapejit.b import x",
+        "b": "def f():\n    from tapejit import c",
+        "c": "import tapejit.a",
+        "above": "from tapejit import a",
+        "below": "",
+    }
+    for name, text in texts.items():
+        path = tmp_path / "tapejit" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert circles(modules_below(tmp_path / "tapejit")) == {f"tapejit.{name}" for name in "abc"}
+
+
 def test_every_name_on_a_floor_exists():
     assert set(HEIGHT) == {unit(path, PACKAGE) for path in PACKAGE.rglob("*.py")}
 
