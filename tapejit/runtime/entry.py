@@ -6,11 +6,12 @@ is written with a `Writer`, one method for each instruction of `entry_code`, whe
 told; it is data, so making one compiles nothing:
 
     w = Writer()
-    x = w.read_array(w.read_tuple(0, 1)[0], float64, (10,))       # args is (x,), ten float64
-    w.read_dict(1, ())                                            # no kwargs
-    (value, gradient) = w.run(compiled, [x])
-    w.done(w.make_tuple([value, gradient]))
-    entries.add(key, w)
+    x = w.read_array(w.read_items(0, tuple, 1)[0], float64, (10,))   # args is (x,), ten float64
+    w.read_dict(1, ())                                               # no kwargs
+    y, memory = w.new_array(float64, (10,))
+    w.step(kernel, [(x, 0), (memory, 0)])                            # a launch: launcher.py
+    w.done(y)
+    entries.add(key, w.record())
 
 The native code reads the layouts of CPython's and NumPy's objects.  `is_possible` compares them
 with what this interpreter really does; where anything is different there are no entries, and every

@@ -5,6 +5,8 @@ calls      what each kind of call may read
 contents   deep snapshots of lists, dicts, objects; methods by name
 ledger     the shared state of one analysis
 frames     the abstract machine that walks bytecode
+instructions
+           those that only move values, as a table
 values     what it knows of each value: fresh, captured, or exactly this object
 guards     the checks, compiled into one small function
 snapshot   leaves and shallow records

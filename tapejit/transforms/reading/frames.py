@@ -4,7 +4,7 @@ An abstract machine: it runs every instruction of every path on abstract values 
 tells its `analyst` (`reads.Analyst`) what is loaded, called and written.  Where a `Known` goes out
 of sight it *escapes*: the analyst takes a deep snapshot of it.
 
-Start at `Frame.run`; `SIMPLE` is the table of instructions that only move values.  Locals are
+Start at `Frame.run`; instructions that only move values are a table (instructions.py).  Locals are
 flow-insensitive (one value per name, joined over all stores), the stack is followed exactly;
 passes repeat until nothing changes.  An unknown instruction raises `NotUnderstood`, and the run
 is not cached: a new Python version costs speed, not truth.
@@ -12,15 +12,13 @@ is not cached: a new Python version costs speed, not truth.
 
 from __future__ import annotations
 
-import dis
 import sys
-from functools import lru_cache
 from operator import attrgetter
 from types import CodeType
-from typing import Any
 
+from tapejit.transforms.reading.instructions import ENDS, NO_RESULT, SIMPLE, decode, goes_back
 from tapejit.transforms.reading.snapshot import is_leaf
-from tapejit.transforms.reading.trust import MUTATORS, VIEWERS, words
+from tapejit.transforms.reading.trust import MUTATORS, VIEWERS
 from tapejit.transforms.reading.values import (
     FRESH,
     HOLDS,
@@ -39,65 +37,6 @@ MAX_PASSES = 30
 
 class NotUnderstood(Exception):
     """The code does something that this analysis cannot follow; the text says what."""
-
-
-# ---------------------------------------------------------------- instructions
-
-
-@lru_cache(maxsize=512)  # 17 KB each, and it keeps functions' code alive
-def decode(code: CodeType):
-    """Instructions and exception table of a code object, decoded once."""
-    bytecode: Any = dis.Bytecode(code)  # its exception_entries are missing in typeshed
-    steps = [ins for ins in bytecode if ins.opname not in ("CACHE", "EXTENDED_ARG")]
-    return steps, list(bytecode.exception_entries)
-
-
-# opname -> (values popped, values pushed); what is popped escapes, what is pushed may hold it
-SIMPLE = {
-    **dict.fromkeys(
-        words(
-            "NOP RESUME PRECALL MAKE_CELL COPY_FREE_VARS SETUP_ANNOTATIONS DELETE_FAST "
-            "DELETE_DEREF LIST_TO_TUPLE DELETE_NAME ASYNC_GEN_WRAP"
-        ),
-        (0, 0),
-    ),
-    **dict.fromkeys(
-        words(
-            "LOAD_BUILD_CLASS LOAD_ASSERTION_ERROR GET_LEN MATCH_MAPPING MATCH_SEQUENCE "
-            "RETURN_GENERATOR WITH_EXCEPT_START LOAD_LOCALS MATCH_KEYS LOAD_COMMON_CONSTANT"
-        ),
-        (0, 1),
-    ),
-    **dict.fromkeys(words("POP_TOP POP_EXCEPT END_FOR"), (1, 0)),
-    **dict.fromkeys(
-        words(
-            "UNARY_NEGATIVE UNARY_NOT UNARY_INVERT UNARY_POSITIVE TO_BOOL FORMAT_SIMPLE "
-            "CONVERT_VALUE CALL_INTRINSIC_1 CHECK_EXC_MATCH"
-        ),
-        (1, 1),
-    ),
-    **dict.fromkeys(
-        words("COMPARE_OP IS_OP CONTAINS_OP FORMAT_WITH_SPEC CALL_INTRINSIC_2"), (2, 1)
-    ),
-    "CHECK_EG_MATCH": (2, 2),
-    "PUSH_EXC_INFO": (1, 2),
-    "BINARY_SLICE": (3, 1),
-    "BUILD_STRING": (None, 1),
-    "END_SEND": (2, 1),
-    "PREP_RERAISE_STAR": (2, 1),
-    "CLEANUP_THROW": (3, 2),
-}
-NO_RESULT = frozenset(  # what these push is a new number, string or truth value
-    words(
-        "UNARY_NEGATIVE UNARY_NOT UNARY_INVERT TO_BOOL FORMAT_SIMPLE FORMAT_WITH_SPEC "
-        "BUILD_STRING COMPARE_OP IS_OP CONTAINS_OP CHECK_EXC_MATCH CONVERT_VALUE"
-    )
-)
-ENDS = frozenset(words("RERAISE RAISE_VARARGS"))
-
-
-def _goes_back(step) -> bool:
-    return "BACKWARD" in step.opname
 
 
 # ---------------------------------------------------------------- the machine
@@ -126,7 +65,7 @@ class Frame:
             self._pass(steps, handlers)
             self._run_nested()
             # without a way back, nothing that turned up can reach an earlier instruction
-            if not self.changed or not (self.nested or any(map(_goes_back, steps))):
+            if not self.changed or not (self.nested or any(map(goes_back, steps))):
                 return self.result
         raise NotUnderstood(f"{self.place()}: too tangled to follow")
 
