@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import probing
 import pytest
-from test_cuda_conformance import agree, device  # noqa: F401 - a fixture
+from test_cuda_conformance import FUZZ, agree, device  # noqa: F401 - a fixture
 
 import tapejit as tj
 from tapejit.build import Builder
@@ -206,6 +206,47 @@ def test_real_rows_stay_real_beside_complex_ones(device):  # noqa: F811
         return z.abs(), moved, z * moved, tj.cat([t, moved])
 
     agree(lambda t: (tj.jit(f)(t), tj.grad(lambda t: f(t)[2].real.sum())(t)), device, T)
+
+
+UNARY = (
+    "sin", "cos", "tanh", "asin", "acosh", "atan", "expm1", "log1p", "sqrt", "exp", "conj",
+    "reciprocal", "sigmoid", "log",
+)  # fmt: skip
+BINARY = {
+    "mul": lambda a, b: 0.7 * a * b,
+    "div": lambda a, b: a / (b + 3.0),
+    "where": lambda a, b: tj.where(a.real > b.imag, a, b),
+    "lerp": lambda a, b: tj.lerp(a, b, 0.3 + 0.2j),
+    "prod": lambda a, b: a.prod(1, keepdim=True) + b,
+    "cumprod": lambda a, b: tj.cumprod(0.5 * a, 0) - b,
+    "parts": lambda a, b: tj.complex(a.imag, b.real).t().flip(1).t() * b.abs(),
+    "pairs": lambda a, b: tj.view_as_complex(tj.view_as_real(a) * 2) + b[[2, 0, 0]].cumsum(1),
+    "pow": lambda a, b: tj.where(b.abs() > 1, a**2.5, b**-2),
+    "fft": lambda a, b: tj.fft.fft(a) + tj.cat([b[1:], a[:1]]),
+}
+
+
+@pytest.mark.parametrize("seed", range(FUZZ or 2))
+def test_random_programs(seed, device):  # noqa: F811
+    """Real numbers in and out: value and gradients, of a batch too."""
+    random = np.random.default_rng(seed)
+    steps = [
+        (str(random.choice([*BINARY, *UNARY])), *random.integers(0, 99, 2))
+        for _ in range(random.integers(3, 14))
+    ]
+
+    def f(t, s):
+        found = [tj.complex(t, s), tj.complex(s, 0.5 * t)]
+        for name, i, j in steps:
+            a, b = found[i % len(found)], found[j % len(found)]
+            found.append(BINARY[name](a, b) if name in BINARY else 0.7 * getattr(tj, name)(a))
+        return tj.tanh(0.1 * found[-1].real).sum() + 0.01 * found[-2].abs().sum()
+
+    def run(t, s):
+        batch = tj.stack([t, s]), tj.stack([s, t])
+        return tj.value_and_grad(f, (0, 1))(t, s), tj.vmap(tj.grad(f))(*batch)
+
+    agree(run, device, *random.standard_normal((2, 3, 4)), rtol=1e-8)
 
 
 def test_slopes_of_products(device):  # noqa: F811

@@ -24,6 +24,8 @@ square = elementwise(
 
 
 def _run_pow(u, v):
+    if np.result_type(u, v) == np.bool_:
+        return u | np.logical_not(v)  # NumPy's are int8
     try:
         return np.power(u, v)
     except ValueError:  # integers to negative powers: PyTorch rounds toward zero
