@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tapejit.codegen.cuda.texts import WARP, Area, Recipe, number_of
-from tapejit.codegen.cuda.words import BLOCK, HIGH, WIDE, cuda, int64, number
+from tapejit.codegen.cuda.words import BLOCK, HIGH, WIDE, cuda, index, int64, number
 from tapejit.ops.loops.words import sqrt
 from tapejit.plan import LoopStep
 
@@ -227,17 +227,47 @@ def substitute(a, y, n, m, step, turned, from_last, unit_diagonal, chunks, tasks
             cuda.syncthreads()
 
 
-def scale_by_pivots(factors, y, n, step, size):
-    """Times the determinant, pivot by pivot: it alone may be beyond the largest number."""
-    for e in range(cuda.grid(1), size, cuda.gridsize(1)):
-        here = e // (n * n) * step
-        value = y[e]
-        for j in range(n):
-            pivot = factors[here + j * n + j]
-            if factors[here + n * n + j] != number(j + 1):
-                pivot = -pivot
-            value = value * pivot
-        y[e] = value
+def place_cofactors(factors, y, n, step, tasks):
+    """A column of cofactors for each thread: a row of adj(U) L^-1 P^T, with the sign of P.
+
+    Nothing is divided, so matrices may be singular.  m[i, j] = adj(U)[i, j] but for the pivots
+    before i and behind j:  m[i, i] = 1,  m[i, j] = -sum over k from i to j - 1 of
+    m[i, k] U[k, j] (U[k+1, k+1] ... U[j-1, j-1]), which is Horner's scheme.
+    """
+    for task in range(cuda.grid(1), tasks, cuda.gridsize(1)):
+        unit = task // n
+        i = task - unit * n
+        here, to = unit * step, unit * n * n + i
+        around = number(1)
+        for k in range(n):
+            if factors[here + n * n + k] != number(k + 1):
+                around = -around
+            if k < i:
+                around = around * factors[here + k * n + k]
+        y[to + i * n] = number(1)
+        for j in range(i + 1, n):
+            total = number(0)
+            for k in range(i, j):
+                if k > i:
+                    total = total * factors[here + k * n + k]
+                total = total + y[to + k * n] * factors[here + j * n + k]
+            y[to + j * n] = -total
+        for back in range(n):
+            j = n - 1 - back
+            value = number(0)
+            if j >= i:
+                value = y[to + j * n] * around
+                around = around * factors[here + j * n + j]
+            for k in range(j + 1, n):
+                value -= y[to + k * n] * factors[here + j * n + k]
+            y[to + j * n] = value
+        for back in range(n):
+            j = n - 1 - back
+            other = index(factors[here + n * n + j]) - 1
+            if other != j:
+                kept = y[to + j * n]
+                y[to + j * n] = y[to + other * n]
+                y[to + other * n] = kept
 
 
 def order_of_rows(pivots, y, m, few, is_inverse, units):
@@ -317,7 +347,7 @@ def lu_solve(recipe: Recipe, step: LoopStep) -> None:
 def lu_inverse(recipe: Recipe, step: LoopStep) -> None:
     """lu_inverse"""
     (_, factors, y), (n, is_checked) = recipe.views, step.work.meta
-    _invert(recipe, factors, y, n, step.work.units, is_checked, 0)
+    _invert(recipe, factors, y, n, step.work.units, is_checked)
 
 
 def inverse(recipe: Recipe, step: LoopStep) -> None:
@@ -325,16 +355,14 @@ def inverse(recipe: Recipe, step: LoopStep) -> None:
     (x, y), (n,), units = recipe.views, step.work.meta, step.work.units
     factors = recipe.area(x.dtype, units * (n * n + n))
     _of_blocks(recipe, factor_lu, x, factors, n, n, n, units=units)
-    _invert(recipe, factors, y, n, units, 1, 0)
+    _invert(recipe, factors, y, n, units, 1)
 
 
 def cofactors(recipe: Recipe, step: LoopStep) -> None:
     """cofactors"""
     (_, factors, y), (n,), units = recipe.views, step.work.meta, step.work.units
-    size = units * n * n
-    _invert(recipe, factors, y, n, units, 1, 1)
-    number = number_of(y.dtype)
-    recipe.launch(scale_by_pivots, factors, y, n, n * n + n, size, n=size, number=number)
+    tasks, number = units * n, number_of(y.dtype)
+    recipe.launch(place_cofactors, factors, y, n, n * n + n, tasks, n=tasks, number=number)
 
 
 def refuse(recipe: Recipe, step: LoopStep) -> None:
@@ -367,13 +395,13 @@ def _check(recipe, factors, n, step, units):
     recipe.launch(check_pivots, factors, recipe.status, n, step, units * n, n=units * n)
 
 
-def _invert(recipe, factors, y, n, units, is_checked, turned):
-    """The inverse of what factors are of, or its transpose."""
+def _invert(recipe, factors, y, n, units, is_checked):
+    """The inverse of what factors are of."""
     step, size = n * n + n, units * n * n
     if is_checked:
         _check(recipe, factors, n, step, units)
     recipe.launch(place_identity, y, n, size, n=size, number=number_of(y.dtype))
-    _solve(recipe, factors, y, n, n, step, units, turned)
+    _solve(recipe, factors, y, n, n, step, units, 0)
 
 
 def _solve(recipe, factors, y, n, m, step, units, turned):

@@ -1,7 +1,7 @@
 """Operations on matrices by others that a GPU's libraries have, before a program is scheduled.
 
     cholesky_slope  triangular solves and products, where those are a library's
-    cofactors       likewise: the determinant times the inverse, transposed
+    cofactors       of complex matrices, which must be regular: det times the inverse, transposed
     pinv, lstsq     singular values, or eigenvalues of Hermitian matrices
     matrix_exp      Pade approximants of products and a solve, then squarings
     solves          one of many matrices has batch axes of its own: they are spread out
@@ -51,10 +51,10 @@ def form_of(
     has_solver  whether there are libraries; asked where it matters, since that starts them
     """
     name = kind.op.name
-    if name in BY_LIBRARIES:
-        pays = factorizations.pays([row_major(x) for x in operands])
-        if operands[0].dtype.is_complex or (pays and has_solver()):
-            return BY_LIBRARIES[name]
+    if name in BY_LIBRARIES and operands[0].dtype.is_complex:
+        return BY_LIBRARIES[name]
+    if name == "cholesky_slope" and factorizations.pays(list(map(row_major, operands))):
+        return _cholesky_slope if has_solver() else None
     if name in SOLVES and not _is_spread(kind, operands):
         return _spread
     return ALWAYS.get(name)
