@@ -14,7 +14,7 @@ import threading
 import numpy as np
 import pytest
 import test_rows
-from cuda_plans import functions_of, memory_of, run_launches
+from cuda_plans import functions_of, memory_of, run_launches, run_plan
 
 import tapejit as tj
 from tapejit import dtypes
@@ -24,8 +24,10 @@ from tapejit.errors import ArgumentError, DtypeError
 from tapejit.ops.random import philox, rounds
 from tapejit.plan import KernelStep, RowStep
 from tapejit.registry import OPS
+from tapejit.runtime import reference
 from tapejit.schedule.planner import schedule
 from tapejit.shapes import aval
+from tapejit.simplify import simplify
 from tapejit.tape import Program
 from tapejit.tensor.core import apply
 from tapejit.tensor.random import Keys
@@ -167,12 +169,56 @@ def test_shapes_are_places_in_row_major_order(gpu):
         np.testing.assert_array_equal(row.numpy(), want)
 
 
+def uniform(key, shape):
+    return OPS["random_uniform"](key, shape=shape, dtype="float64", device=None)
+
+
+def turned(x):
+    return OPS["permute"](x, axes=tuple(range(x.ndim))[::-1])
+
+
+STEPS = [
+    lambda v, x, xt, k: v * uniform(k, v.shape),
+    lambda v, x, xt, k: v + turned(uniform(k, v.shape[::-1])),
+    lambda v, x, xt, k: v + turned(xt),
+    lambda v, x, xt, k: v * uniform(k, v.shape[-1:]) + uniform(k, (1,)),
+    lambda v, x, xt, k: v - total(v * uniform(k, v.shape), v.ndim - 1, keepdim=True),
+    lambda v, x, xt, k: OPS["where"](
+        OPS["random_hits"](k, 0.5, shape=v.shape, device=None), v, x
+    ),
+]  # fmt: skip
+
+
+def total(x, axis, keepdim=False):
+    return OPS["sum"](x, axes=(axis,), keepdim=keepdim)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_draws_fuse_with_what_is_around_them(seed):
+    """In tiles, in rows, beside sums, at other axes: always the numbers of their places."""
+    rng = np.random.default_rng(seed)
+    shape = [(33, 9), (4, 5, 6), (90,), (2, 1, 35), (7, 34)][seed % 5]
+    builder = Builder()
+    keys = [builder.input(aval((), dtypes.int64)) for _ in range(2)]
+    x, xt = (builder.input(aval(s, dtypes.float64)) for s in (shape, shape[::-1]))
+    v, results = x, []
+    for _ in range(5):
+        v = STEPS[rng.integers(len(STEPS))](v, x, xt, keys[rng.integers(2)])
+        results.append(total(v, int(rng.integers(len(shape)))))
+    inputs = [*keys, x, xt]
+    program = Program(builder.tape, [i.row for i in inputs], [y.row for y in (*results, v)])
+    arrays = [np.int64(3), np.int64(-4), rng.normal(size=shape), rng.normal(size=shape[::-1])]
+    found = run_plan(schedule(simplify(program), device=True), arrays, block=8 << seed % 3)
+    for got, want in zip(found, reference.run(program, arrays), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+
+
 # ---------------------------------------------------------------- statistics
 
 N = 50_000
 
 
-def reference(name, dtype, *parameters, n=N, seed=11):
+def sample(name, dtype, *parameters, n=N, seed=11):
     """Numbers of the operation's reference, of several keys of a seed."""
     keys = Keys(seed)
     keys = np.array([keys.next() for _ in range(5)])[:, None]
@@ -190,7 +236,7 @@ CONTINUOUS = {"random_uniform": "uniform", "random_exponential": "expon", "rando
 def test_distributions(name, dtype):
     from scipy import stats
 
-    x = reference(name, dtype)
+    x = sample(name, dtype)
     assert x.dtype == dtype and np.isfinite(x).all()
     assert stats.kstest(x.astype(np.float64), CONTINUOUS[name]).pvalue > 0.01
     for lag in (1, 2, 32, N // 5):  # neighbours, and the same place of the next key
@@ -206,23 +252,23 @@ def test_ends_of_intervals():
         assert 0 < random._share(none, none, kind) < random._share(all_, all_, kind) <= 1
         turns = [random._half_turns(all_, np.uint64(high), kind) for high in (1 << 31, all_ >> 1)]
         assert [abs(turn) for turn in turns] == pytest.approx([1, 1], abs=1e-6)
-    x = reference("random_uniform", "float16")
+    x = sample("random_uniform", "float16")
     assert x.max() < 1 and len(np.unique(x)) == 2048
-    assert reference("random_uniform", "float32").max() < 1
-    assert reference("random_exponential", "float32").min() > 0
+    assert sample("random_uniform", "float32").max() < 1
+    assert sample("random_exponential", "float32").min() > 0
 
 
 @pytest.mark.parametrize("n", [2, 6, 1000])
 def test_integers_are_uniform(n):
     from scipy import stats
 
-    x = reference("random_below", None, np.int64(n))
+    x = sample("random_below", None, np.int64(n))
     assert stats.chisquare(np.bincount(x, minlength=n)).pvalue > 0.01
 
 
 def test_integers_of_a_wide_range_have_no_bias():
     """A remainder of 3 * 2**61 would give the lower third as much again."""
-    x = reference("random_below", None, np.int64(3 << 61)).astype(np.float64) / (3 << 61)
+    x = sample("random_below", None, np.int64(3 << 61)).astype(np.float64) / (3 << 61)
     from scipy import stats
 
     assert stats.kstest(x, "uniform").pvalue > 0.01
@@ -230,7 +276,7 @@ def test_integers_of_a_wide_range_have_no_bias():
 
 @pytest.mark.parametrize("p", [0.001, 0.3, 0.9])
 def test_hits(p):
-    found = reference("random_hits", None, np.float32(p)).mean()
+    found = sample("random_hits", None, np.float32(p)).mean()
     assert found == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / N))
 
 
@@ -239,7 +285,7 @@ def test_hits(p):
 def test_poisson(dtype, rate):
     from scipy import stats
 
-    x = reference("random_poisson", dtype, np.dtype(dtype).type(rate))
+    x = sample("random_poisson", dtype, np.dtype(dtype).type(rate))
     known = stats.poisson(rate)
     edges = np.unique(known.ppf(np.linspace(0.02, 0.98, 30)))
     counts = np.histogram(x, [-1, *edges + 0.5, np.inf])[0]
