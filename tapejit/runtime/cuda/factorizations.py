@@ -122,12 +122,9 @@ class Step:
 
         self.recipe.call(LibraryCall(call, False), *(place.area for place in places))
 
-    def kernel(self, kernel: Callable, *arguments: Area | int, n: int) -> None:
+    def kernel(self, kernel: Callable, *arguments: Area | int, n: int, **words: str) -> None:
         """A thread for each of n numbers, or parts of them, of all matrices; n is told too."""
-        words = {"number": number_of(self.real)}
-        if kernel is packing.turn_equal:
-            words["eps"] = f"{number_of(self.real)}({float(np.finfo(self.dtype).eps)!r})"
-        self.recipe.launch(kernel, *arguments, n, n=n, **words)
+        self.recipe.launch(kernel, *arguments, n, n=n, number=number_of(self.real), **words)
 
     def transpose(self, source: Place, target: Place, rows: int, columns: int) -> None:
         """Rows become columns."""
@@ -306,9 +303,11 @@ def _diagonalized(step, n, values, has_vectors):
 
 def _turn_equal(step, values, n, vectors, lines, line_step, along, sign):
     """Vectors of equal values lie `along` numbers apart, and are crossed by lines."""
+    eps = f"{number_of(step.real)}({float(np.finfo(step.dtype).eps)!r})"
     step.kernel(
         packing.turn_equal, values.area, vectors.area, n, values.at, values.step, 1, lines,
-        line_step, along, vectors.at, vectors.step, sign, step.parts, n=step.units * lines,
+        line_step, along, vectors.at, vectors.step, sign, step.parts,
+        n=step.units * lines, eps=eps,
     )  # fmt: skip
 
 
