@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,16 @@ def test_no_modules_import_each_other():
     """But a GPU, its streams and its staging memory, which are one thing in three files."""
     found = circles(modules_below(PACKAGE))
     assert found <= {f"tapejit.runtime.cuda.{name}" for name in ("card", "staging", "streams")}
+
+
+LATE = ("scipy", "numba", "llvmlite", "cuda", "tapejit.codegen.cuda.kernels")
+
+
+def test_what_a_program_may_not_need_is_imported_late():
+    code = "import sys, tapejit; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"tapejit", "numpy"} <= set(found.stdout.split())
+    assert not {name for name in LATE if name in found.stdout.split()}
 
 
 def test_planted_circles_are_found(tmp_path):

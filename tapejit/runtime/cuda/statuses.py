@@ -12,14 +12,17 @@ Start at `check`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tapejit.errors import AxisError, LinAlgError, NotDifferentiable, TapejitError
 from tapejit.locks import Lock
 from tapejit.runtime.cuda.machine import Machine
-from tapejit.runtime.cuda.steps import Step
 from tapejit.sites import Site, describe_site, here
+
+if TYPE_CHECKING:  # who imports tapejit has no use for what makes GPU kernels
+    from tapejit.runtime.cuda.steps import Step
 
 N_SITES = 8
 """How many lines an error names."""
