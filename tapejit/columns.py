@@ -46,7 +46,7 @@ from tapejit.tape import Program, dependent_rows, needed_rows
 MOST_COLUMNS = 1024
 """Elements that a row has in one sample, at most: a Hessian of 32 variables."""
 
-MOST_ROWS = 3000
+MOST_ROWS = 5000
 """Rows of the result, at most: each takes 0.05 ms to compile."""
 
 MOST_TERMS = 128

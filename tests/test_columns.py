@@ -198,7 +198,7 @@ def test_a_program_with_more_rows_than_allowed_gives_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int32])
-@pytest.mark.parametrize("width", [4, 8, 11, 17])
+@pytest.mark.parametrize("width", [8, 9, 11, 18])
 def test_neighbours_are_moved_as_rows(dtype, width):
     """Read and written in every number of columns and rows, also as parts of larger arrays."""
 
