@@ -41,6 +41,7 @@ from tapejit.tensor import (  # noqa: F401 - these publish functions and methods
     creation,
     curves,
     diagonals,
+    distinct,
     exchange,
     history,
     indexing,

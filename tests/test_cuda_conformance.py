@@ -28,7 +28,14 @@ from operation_programs import draft
 
 import tapejit as tj
 from tapejit import dtypes
-from tapejit.errors import AutogradError, DeviceError, DtypeError, LinAlgError, NoGpuForm
+from tapejit.errors import (
+    ArgumentError,
+    AutogradError,
+    DeviceError,
+    DtypeError,
+    LinAlgError,
+    NoGpuForm,
+)
 from tapejit.shapes import CPU
 from tapejit.tensor.attributes import place
 from tapejit.tensor.core import apply
@@ -39,8 +46,6 @@ SETTING = {"simulated": "simulator", "card": "card"}
 RTOL = {"float64": 1e-11, "float32": 1e-5, "complex128": 1e-11, "int64": 0.0, "bool": 0.0}
 
 NO_FORM = """
-bincount unique unique_consecutive
-matmul-int64 matmul-bool
 """
 """Operations, or with a dtype and shapes only cases of them: cases' names begin so."""
 
@@ -347,6 +352,29 @@ def test_views_and_changes_in_place(device):
         return x, z, x.permute(1, 0).contiguous(), x.flip(0), x[[0, 2]], x.unfold(1, 2, 1)
 
     agree(f, device, X, Y)
+
+
+TIES = np.array([[2.0, 1.0, 2.0, np.nan], [0.0, -0.0, np.nan, 1.0], [2.0, 1.0, 2.0, 5.0]])
+
+
+def test_distinct_elements(device):
+    """How many there are is read, and nothing else."""
+
+    def f(x, k):
+        both = {"return_inverse": True, "return_counts": True}
+        found = [tj.unique(x, **both), tj.unique(x[:, :3], dim=0, **both), tj.unique(k[:0])]
+        found += [tj.unique(k % 3, dim=0, **both), tj.unique((k % 3).expand(2, 6), dim=1, **both)]
+        found += [tj.unique_consecutive(x, **both), tj.unique_consecutive(k // 2, **both)]
+        found += [tj.unique(k > 2), tj.unique(k.to(tj.uint8) // 2), tj.unique(x.float())]
+        found += [tj.bincount(k), tj.bincount(k % 2, k), tj.bincount(k[:0], minlength=2)]
+        found += [tj.bincount(k, x.ravel()[:6].nan_to_num(), minlength=9)]
+        return found
+
+    agree(f, device, TIES, np.array([3, 0, 3, 5, 1, 3]))
+    agree(lambda x: tj.grad(lambda x: (tj.unique(x) * tj.arange(4.0, device=x.device)).sum())(x),
+          device, np.array([2.0, 1.0, 2.0, 0.5, 7.0]))  # fmt: skip
+    with pytest.raises(ArgumentError, match="only supports 1-d non-negative integral inputs"):
+        tj.bincount(tj.tensor([2, -1], device=device))
 
 
 def test_changes_in_place_are_differentiated(device):

@@ -15,9 +15,10 @@ import probing
 import pytest
 from cuda_machines import kernel_of, machine_under_test
 
-from tapejit import dtypes
+import tapejit as tj
+from tapejit import config, dtypes
 from tapejit.build import Builder
-from tapejit.codegen.cuda import launches, loop_convolutions, loop_places, loop_scans
+from tapejit.codegen.cuda import launches, loop_places, loop_products, loop_scans
 from tapejit.codegen.cuda.indices import text_of
 from tapejit.codegen.cuda.launches import SMALL_INDEX, Function, Launches
 from tapejit.codegen.cuda.loops import launches_of_loop
@@ -446,7 +447,7 @@ CONVOLUTIONS = {  # x, w, stride, padding, dilation, groups
 @pytest.mark.parametrize("least", (512, 8), ids=("whole", "shared"))
 @pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
 def test_convolutions(monkeypatch, case, least):
-    monkeypatch.setattr(loop_convolutions, "LEAST", least)
+    monkeypatch.setattr(loop_products, "LEAST", least)
     rng = np.random.default_rng(2)
     shape, kernel, *attrs = case
     x, w = numbers(rng, shape, "float32"), numbers(rng, kernel, "float32")
@@ -458,6 +459,46 @@ def test_convolutions(monkeypatch, case, least):
 
 
 # ---------------------------------------------------------------- matrices
+
+PRODUCTS = {  # shapes of both operands
+    "matrices": ((9, 21), (21, 13)),
+    "one": ((1, 1), (1, 1)),
+    "rows": ((5,), (5, 7)),
+    "columns": ((3, 4, 5), (5,)),
+    "numbers": ((19,), (19,)),
+    "batch": ((2, 3, 4, 5), (3, 5, 2)),
+    "apart": ((2, 1, 2, 5), (1, 3, 5, 2)),
+}
+
+
+@pytest.mark.parametrize("least", (512, 8), ids=("whole", "shared"))
+@pytest.mark.parametrize("shapes", PRODUCTS.values(), ids=PRODUCTS)
+def test_products_of_integers(monkeypatch, shapes, least):
+    monkeypatch.setattr(loop_products, "LEAST", least)
+    rng = np.random.default_rng(2)
+    for dtype in ("int64", "int32"):
+        largest = np.iinfo(dtype).max
+        check("matmul", [rng.integers(-largest, largest, shape, dtype) for shape in shapes])
+
+
+@pytest.mark.parametrize("dtype", ("bool", "int8", "uint8", "int16", "int32", "int64"))
+def test_products_of_integers_where_they_lie(dtype):
+    """Turned, stepped and broadcast matrices; short integers wrap around too."""
+    rng = np.random.default_rng(3)
+    x, y = (
+        rng.integers(0, 2 if dtype == "bool" else 100, s).astype(dtype) for s in ((4, 6), (6, 5))
+    )
+    with config.set(cuda="simulator"):
+        a, b = tj.tensor(x, device="cuda"), tj.tensor(y, device="cuda")
+        for got, want in (
+            (a @ b, x @ y),
+            (a.T @ a, x.T @ x),
+            (b.T @ a.T, y.T @ x.T),
+            (a[::2, ::3] @ b[1::4], x[::2, ::3] @ y[1::4]),
+            (a.flip(0) @ b, x[::-1] @ y),
+            (a.expand(3, 4, 6) @ b, np.broadcast_to(x, (3, 4, 6)) @ y),
+        ):
+            compare(got.cpu().numpy(), want)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -541,9 +582,9 @@ def kernel(x, y, n, inner, size):
 
 
 def test_what_is_an_index():
-    assert text_of(larger_places, 2, (), "i32") == LARGER_PLACES
+    assert text_of(larger_places, 2, 3, (), "i32") == LARGER_PLACES
     wide = LARGER_PLACES.replace("= int32", "= int64").replace("uint32", "uint64")
-    assert text_of(larger_places, 2, (), "i64") == wide
+    assert text_of(larger_places, 2, 3, (), "i64") == wide
 
 
 def numbers_of(step):
@@ -615,10 +656,11 @@ def test_indices_that_do_not_fit_are_found():
 # ---------------------------------------------------------------- what has no form
 
 
-def test_libraries_are_refused_by_name():
-    x = np.ones((3, 3))
-    with pytest.raises(NotImplementedError, match="matmul: there is no form of it for GPUs"):
-        launches_of_loop(step_of("matmul", [x, x], ()), BLOCK)
+def test_what_is_no_function_is_refused_by_name():
+    step = step_of("searchsorted", [np.ones(3), np.ones(3)], (False,))
+    native = step._replace(work=step.work._replace(run="native"))
+    with pytest.raises(NotImplementedError, match=r"searchsorted: .* has no form for GPUs"):
+        launches_of_loop(native, BLOCK)
 
 
 # ---------------------------------------------------------------- compiled
@@ -652,6 +694,7 @@ def compiled_steps():
     yield step_of("recurrence", [z, z], (0,))
     for shape in ((9000, 1), (9, 2)):
         yield step_of("cumprod", [numbers(rng, shape, "complex64")], (0,))
+    yield step_of("matmul", [rows.reshape(2, 20, 15), rows.reshape(2, 15, 20)], ())
     for op in ("cumsum", "cumprod", "cumargmax", "cumargmin", "logcumsumexp"):
         yield step_of(op, [numbers(rng, (9000, 1), "float32")], (0,))
     yield step_of("argmax", [numbers(rng, (9000,), "float32")], ((0,), False))

@@ -23,6 +23,7 @@ from tapejit.tensor import (  # noqa: F401 - they publish the methods that diffe
     complexes,
     conversion,
     diagonals,
+    distinct,
     history,
     ordering,
     picking,

@@ -94,7 +94,7 @@ matmul = operation(
     summary="Matrix product; vectors count as rows or columns, batch axes broadcast.",
     infer=_infer_matmul,
     evaluate=np.matmul,
-    loop=Loop(products.matmul_work, reads=products.reads),
+    loop=Loop(products.matmul_work, reads=products.reads, device=products.device_work),
     vjp=_matmul_vjp,
     jvp=_matmul_jvp,
     rule="promote",

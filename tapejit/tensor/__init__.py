@@ -15,7 +15,7 @@ Functions and methods:
     random draws sampling gpu_seeds         streams of random numbers, and what is made of them
     shaping repeating parts joining diagonals padding numpy_shapes
                                             the same elements in another form
-    indexing picking scattering ordering curves
+    indexing picking scattering ordering distinct curves
                                             places, order, interpolation
     attributes conversion printing          what a tensor is, as numbers and as text
     exchange                                memory shared with CuPy, PyTorch, JAX, Numba

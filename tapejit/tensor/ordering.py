@@ -1,4 +1,4 @@
-"""Order: sort, the k-th element, medians and quantiles, places in sorted numbers, distinct ones.
+"""Order: sort, the k-th element, medians and quantiles, places in sorted numbers.
 
 All of it is sorting and a gather: the slope of a sorted element belongs to the place it came from.
 """
@@ -15,12 +15,12 @@ from tapejit.errors import ArgumentError, AxisError, DtypeError, SelectionError,
 from tapejit.registry import OPS
 from tapejit.runtime.devices import on_host
 from tapejit.shapes import normalize_axes, normalize_axis
-from tapejit.tensor.core import Tensor, apply, data_beside, tensor_of, wrap
+from tapejit.tensor.core import Tensor, apply, data_beside, tensor_of
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
-from tapejit.tensor.guards import read, refuse_gpu
+from tapejit.tensor.guards import read
 from tapejit.tensor.joining import cat
 from tapejit.tensor.parts import narrow
-from tapejit.tensor.picking import gather, take
+from tapejit.tensor.picking import gather
 from tapejit.tensor.reducing import Extreme, as_floats
 from tapejit.tensor.shaping import movedim, permute, ravel, reshape, squeeze
 
@@ -454,97 +454,4 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False) -> Tenso
 
 FOR_NUMPY[np.isin] = lambda element, test_elements, invert=False: isin(
     element, test_elements, invert=invert
-)
-
-# ---------------------------------------------------------------- distinct elements
-
-
-@export("unique")
-def unique(
-    input, sorted=True, return_inverse=False, return_counts=False, dim=None
-) -> Any:  # fmt: skip
-    """The distinct elements (or slices of an axis) in order; each has its first one's slope.
-
-    >>> import tapejit as tj
-    >>> tj.unique(tj.tensor([3, 1, 3]))
-    tensor([1, 3])
-    >>> values, counts = tj.unique(tj.tensor([3, 1, 3]), return_counts=True)
-    >>> counts
-    tensor([1, 2])
-    """
-    axis = None if dim is None else normalize_axis("unique", dim, input._aval.ndim)
-    refuse_gpu("unique", input)
-    found = np.unique(read(input), True, True, True, axis)
-    _, first, inverse, counts = found
-    values = _at(input, first, axis)
-    asked = (inverse, return_inverse), (counts, return_counts)
-    parts = [wrap(np.asarray(part)) for part, wanted in asked if wanted]
-    return (values, *parts) if parts else values
-
-
-def _at(input, places, axis):
-    places = wrap(np.asarray(places))
-    return take(input, places) if axis is None else input.index_select(axis, places)
-
-
-@export("unique_consecutive")
-def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None) -> Any:
-    """The elements (or slices of an axis) without those that equal the one before.
-
-    >>> import tapejit as tj
-    >>> tj.unique_consecutive(tj.tensor([1, 1, 2, 1]))
-    tensor([1, 2, 1])
-    """
-    axis = None if dim is None else normalize_axis("unique_consecutive", dim, input._aval.ndim)
-    refuse_gpu("unique_consecutive", input)
-    value = np.asarray(read(input))
-    rows = value.reshape(-1, 1) if axis is None else np.moveaxis(value, axis, 0)
-    rows = rows.reshape(len(rows), -1)
-    is_new = np.ones(len(rows), bool)
-    is_new[1:] = (rows[1:] != rows[:-1]).any(1)
-    first, inverse = np.flatnonzero(is_new), np.cumsum(is_new) - 1
-    counts = np.diff(np.append(first, len(rows)))
-    if axis is None:
-        inverse = inverse.reshape(value.shape)
-    asked = (inverse, return_inverse), (counts, return_counts)
-    parts = [wrap(np.asarray(part)) for part, wanted in asked if wanted]
-    values = _at(input, first, axis)
-    return (values, *parts) if parts else values
-
-
-def _numpy_unique(
-    ar, return_index=False, return_inverse=False, return_counts=False, axis=None, *,
-    equal_nan=True, sorted=True,
-):  # fmt: skip
-    refuse_gpu("unique", ar)
-    found = np.unique(read(ar), True, True, True, axis, equal_nan=equal_nan)
-    values = _at(ar, found[1], axis)
-    asked = zip(found[1:], (return_index, return_inverse, return_counts), strict=True)
-    parts = [wrap(np.asarray(part)) for part, wanted in asked if wanted]
-    return (values, *parts) if parts else values
-
-
-FOR_NUMPY[np.unique] = _numpy_unique
-FOR_NUMPY[np.unique_values] = lambda x: _numpy_unique(x, equal_nan=False)
-FOR_NUMPY[np.unique_counts] = lambda x: _numpy_unique(x, return_counts=True, equal_nan=False)
-FOR_NUMPY[np.unique_inverse] = lambda x: _numpy_unique(x, return_inverse=True, equal_nan=False)
-FOR_NUMPY[np.unique_all] = lambda x: _numpy_unique(x, True, True, True, equal_nan=False)
-
-
-def _set_operation(function, keeps):
-    """np.union1d and its kin: distinct elements of both, of which some are kept."""
-
-    def operation(ar1, ar2):
-        first, second = (_numpy_unique(ravel(x)) for x in (ar1, ar2))
-        return keeps(first, second)
-
-    FOR_NUMPY[function] = operation
-
-
-_set_operation(np.union1d, lambda x, y: _numpy_unique(cat([x, y])))
-_set_operation(np.intersect1d, lambda x, y: x[isin(x, y)])
-_set_operation(np.setdiff1d, lambda x, y: x[isin(x, y, invert=True)])
-_set_operation(
-    np.setxor1d,
-    lambda x, y: sort(cat([x[isin(x, y, invert=True)], y[isin(y, x, invert=True)]]), 0).values,
 )

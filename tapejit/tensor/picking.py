@@ -20,7 +20,7 @@ from tapejit.tensor.core import (
     wrap,
 )
 from tapejit.tensor.front import FOR_NUMPY, FUNCTIONS, export, named
-from tapejit.tensor.guards import read, refuse_gpu
+from tapejit.tensor.guards import read
 from tapejit.tensor.indexing import mask_places
 from tapejit.tensor.shaping import ravel
 
@@ -163,26 +163,6 @@ def nonzero(input, *, as_tuple=False) -> Any:
 
 
 FOR_NUMPY[np.nonzero] = lambda x: nonzero(x, as_tuple=True)
-
-
-@export("bincount", numpy=("bincount",))
-def bincount(input, weights=None, minlength=0) -> Tensor:
-    """How often each whole number from 0 occurs, or the sum of its weights.
-
-    >>> import tapejit as tj
-    >>> x = tj.tensor([0, 2, 2])
-    >>> tj.bincount(x), tj.bincount(x, tj.tensor([0.5, 1.0, 1.0]))
-    (tensor([1, 0, 2]), tensor([0.5000, 0.0000, 2.0000]))
-    """
-    input = tensor_of(input)
-    refuse_gpu("bincount", input)
-    counts = np.bincount(read(input), minlength=minlength)
-    if weights is None:
-        return wrap(counts)
-    weights = tensor_of(weights)
-    if not weights._aval.dtype.is_floating_point:
-        weights = weights.double()
-    return apply(OPS["index_add"], (weights, input), (counts.shape,))
 
 
 @export("equal", "array_equal")

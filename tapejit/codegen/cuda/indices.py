@@ -61,13 +61,17 @@ FLAG, INDEX, DATA = Kind
 
 
 @functools.cache
-def text_of(kernel: Callable, n_pointers: int, meanings: Meanings, index: str) -> str:
+def text_of(
+    kernel: Callable, n_pointers: int, n_numbers: int, meanings: Meanings, index: str
+) -> str:
     """The source of a kernel: what its words mean, the functions that it calls, itself.
 
-    n_pointers  parameters that are pointers; those behind them are numbers
+    n_pointers, n_numbers  how many of each it is given, pointers first; a starred parameter takes
+                           what numbers are left
     index  the dtype of indices, "i32" or "i64"
     """
-    return _Text(meanings, index).of(_source_of(kernel), kernel.__globals__, n_pointers)
+    given = (DATA,) * n_pointers + (INDEX,) * n_numbers
+    return _Text(meanings, index).of(_source_of(kernel), kernel.__globals__, given)
 
 
 @functools.cache
@@ -81,7 +85,14 @@ def text_of_loop(run: Callable, n_args: int, n_meta: int, meanings: Meanings, in
         f"        run({tuples}, unit, unit + 1)\n"
     )
     words = (("sqrt", "math.sqrt"), *meanings)
-    return _Text(words, index).of(kernel, {"run": run}, n_args)
+    given = (DATA,) * n_args + (INDEX,) * (n_meta + 1)
+    return _Text(words, index).of(kernel, {"run": run}, given)
+
+
+@functools.cache
+def with_indices(kernel: str, n_pointers: int, n_numbers: int, index: str) -> str:
+    """The same of a kernel that is text already, and calls nothing of ours."""
+    return _Text((), index).of(kernel, {}, (DATA,) * n_pointers + (INDEX,) * n_numbers)
 
 
 # ---------------------------------------------------------------- texts
@@ -106,9 +117,9 @@ class _Text:
         self.functions: list[str] = []
         self.names: dict[str, int] = {}
 
-    def of(self, source: str, home: Mapping, n_pointers: int) -> str:
+    def of(self, source: str, home: Mapping, kinds: tuple[Kind, ...]) -> str:
         """All of it, the kernel last."""
-        kernel = _Function(self, source, home, (DATA,) * n_pointers)
+        kernel = _Function(self, source, home, kinds)
         own = kernel.printed("kernel")
         given = {"index": self.index, "unsigned": f"u{self.index}", **self.constants}
         constants = [f"{name} = {value}" for name, value in given.items()]
@@ -152,17 +163,18 @@ class _Text:
 
 
 class _Function(ast.NodeTransformer):
-    """A function whose parameters are of these kinds, and those behind them indices."""
+    """A function whose parameters are of these kinds."""
 
     def __init__(self, text: _Text, source: str, home: Mapping, kinds: tuple[Kind, ...]):
         self.text, self.home, self.name = text, home, ""
         (definition,) = ast.parse(source).body
         assert isinstance(definition, ast.FunctionDef), source
         self.definition = definition
+        _name_starred(definition, len(kinds))
         parameters = [one.arg for one in definition.args.args]
         self.kinds = dict.fromkeys(_stored_in(definition.body), FLAG)
         """Of each local name."""
-        self.kinds |= dict.fromkeys(parameters, INDEX) | dict(zip(parameters, kinds, strict=False))
+        self.kinds |= zip(parameters, kinds, strict=True)
         self.result, known = FLAG, None
         statements = [node for node in ast.walk(definition) if isinstance(node, _LEARNT)]
         while known != (known := (dict(self.kinds), self.result)):
@@ -378,6 +390,17 @@ def _dotted(node) -> str:
     if isinstance(node, ast.Attribute):
         return f"{_dotted(node.value)}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _name_starred(definition: ast.FunctionDef, n: int) -> None:
+    """Give what a starred parameter holds names of their own; there are n parameters in all."""
+    given = definition.args
+    if given.vararg is not None:
+        rest, given.vararg = given.vararg.arg, None
+        names = [f"{rest}{k}" for k in range(n - len(given.args))]
+        given.args += map(ast.arg, names)
+        (packed,) = ast.parse(f"{rest} = ({', '.join(names)},)").body
+        definition.body.insert(ast.get_docstring(definition) is not None, packed)
 
 
 def _stored_in(nodes) -> set[str]:

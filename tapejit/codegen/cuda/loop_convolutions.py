@@ -1,16 +1,13 @@
 """Convolutions on a GPU: the value, and the slopes by input and by weights.
 
-All three are products of matrices whose elements are looked up when they are needed, so nothing is
-written out (implicit im2col).  A block computes a tile of the product, each thread SIDE x SIDE
-elements of it: DEPTH columns of the left and rows of the right operand come to shared memory, are
-multiplied, and so on.
+All three are products of matrices (loop_products.py) whose elements are looked up when they are
+needed, so nothing is written out (implicit im2col).
 
               rows of the product    columns                along which is summed
     value     result's channels      windows of all images  taps, of all channels
     by input  channels               places of all images   taps, of all the result's channels
     by weight result's channels      taps, of all channels  windows of all images
 
-The last is summed over so much that blocks share it; what each has is added up behind them.
 Groups are products of their own.
 
 `sizes` is what every look-up is told: (images, groups, channels, rows), then for three spatial axes
@@ -24,36 +21,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from tapejit.codegen.cuda.texts import Recipe, number_of
-from tapejit.codegen.cuda.words import (
-    BLOCK,
-    HIGH,
-    LEFT,
-    OWN,
-    RIGHT,
-    SIDE,
-    WIDE,
-    cuda,
-    left_at,
-    number,
-    put_at,
-    right_at,
-)  # fmt: skip
+from tapejit.codegen.cuda.loop_products import products_of
+from tapejit.codegen.cuda.texts import Recipe
+from tapejit.codegen.cuda.words import number
 from tapejit.plan import LoopStep
-
-MOST_SIDE = 4
-DEPTH = 8
-"""Of the operands' tiles: a thread reads 8 numbers there for each 16 products."""
-
-SHARED_BY, LEAST = 256, 512
-"""Blocks among which a long sum is shared, and what each adds up at least."""
 
 # ---------------------------------------------------------------- look-ups
 
 
+def by_axis(sizes):
+    """Lengths, windows; the kernel's lengths, strides, paddings, dilations."""
+    return sizes[4:7], sizes[7:10], sizes[10:13], sizes[13:16], sizes[16:19], sizes[19:22]
+
+
 def seen(x, group, window, tap, sizes):
     """What a window sees at a tap; in the padding 0."""
-    (_, groups, channels, _), n, o, k, s, p, d = sizes
+    _, groups, channels, _ = sizes[:4]
+    n, o, k, s, p, d = by_axis(sizes)
     line, plane = window // o[2], window // (o[1] * o[2])
     image = plane // o[0]
     tap_line, tap_plane = tap // k[2], tap // (k[1] * k[2])
@@ -74,7 +58,8 @@ def seen_at(x, group, tap, window, sizes):
 
 def seeing(y, group, tap, place, sizes):
     """The window that sees a place at a tap, of y; 0 where there is none."""
-    (_, groups, _, rows), n, o, k, s, p, d = sizes
+    _, groups, _, rows = sizes[:4]
+    n, o, k, s, p, d = by_axis(sizes)
     line, plane = place // n[2], place // (n[1] * n[2])
     image = plane // n[0]
     tap_line, tap_plane = tap // k[2], tap // (k[1] * k[2])
@@ -102,7 +87,8 @@ def weight(w, group, row, tap, sizes):
 
 def weight_turned(w, group, channel, tap, sizes):
     """Taps of all the result's channels."""
-    (_, _, channels, rows), _, _, k, _, _, _ = sizes
+    _, _, channels, rows = sizes[:4]
+    k = sizes[10:13]
     n_taps = k[0] * k[1] * k[2]
     row = tap // n_taps
     at = (group * rows + row) * channels + channel
@@ -110,84 +96,25 @@ def weight_turned(w, group, channel, tap, sizes):
 
 
 def place_of_result(group, row, window, sizes):
-    (_, groups, _, rows), _, o, _, _, _, _ = sizes
+    _, groups, _, rows = sizes[:4]
+    o = sizes[7:10]
     size = o[0] * o[1] * o[2]
     image = window // size
     return ((image * groups + group) * rows + row) * size + window - image * size
 
 
 def place_of_input(group, channel, place, sizes):
-    (_, groups, channels, _), n, _, _, _, _, _ = sizes
+    _, groups, channels, _ = sizes[:4]
+    n = sizes[4:7]
     size = n[0] * n[1] * n[2]
     image = place // size
     return ((image * groups + group) * channels + channel) * size + place - image * size
 
 
 def place_of_weight(group, row, tap, sizes):
-    (_, _, channels, rows), _, _, k, _, _, _ = sizes
+    _, _, channels, rows = sizes[:4]
+    k = sizes[10:13]
     return (group * rows + row) * channels * k[0] * k[1] * k[2] + tap
-
-
-# ---------------------------------------------------------------- kernels
-
-
-def multiply(
-    a, b, z, images, groups, channels, rows, n0, n1, n2, o0, o1, o2, k0, k1, k2, s0, s1, s2,
-    p0, p1, p2, d0, d1, d2, m, n, k, parts, part, size, tasks,
-):  # fmt: skip
-    """Tiles of z = a b, of `part` summands of k each."""
-    sizes = (
-        (images, groups, channels, rows), (n0, n1, n2), (o0, o1, o2), (k0, k1, k2), (s0, s1, s2),
-        (p0, p1, p2), (d0, d1, d2),
-    )  # fmt: skip
-    left = cuda.shared.array(LEFT, number)
-    right = cuda.shared.array(RIGHT, number)
-    totals = cuda.local.array(OWN, number)
-    thread = cuda.threadIdx.x
-    x, y = thread % WIDE, thread // WIDE
-    high, wide = (m + HIGH * SIDE - 1) // (HIGH * SIDE), (n + WIDE * SIDE - 1) // (WIDE * SIDE)
-    for task in range(cuda.blockIdx.x, tasks, cuda.gridDim.x):
-        row = task % high * (HIGH * SIDE)
-        column = task // high % wide * (WIDE * SIDE)
-        share = task // (high * wide)
-        group = share // parts
-        first = (share - group * parts) * part
-        for e in range(OWN):
-            totals[e] = number(0)
-        for begin in range(first, min(first + part, k), DEPTH):
-            for e in range(thread, LEFT, BLOCK):
-                i, j = row + e // DEPTH, begin + e % DEPTH
-                value = number(0)
-                if i < m and j < k:
-                    value = left_at(a, group, i, j, sizes)
-                left[e % DEPTH * (HIGH * SIDE) + e // DEPTH] = value
-            for e in range(thread, RIGHT, BLOCK):
-                i, j = begin + e // (WIDE * SIDE), column + e % (WIDE * SIDE)
-                value = number(0)
-                if i < k and j < n:
-                    value = right_at(b, group, i, j, sizes)
-                right[e] = value
-            cuda.syncthreads()
-            for d in range(DEPTH):
-                for i in range(SIDE):
-                    factor = left[(d * SIDE + i) * HIGH + y]
-                    for j in range(SIDE):
-                        totals[i * SIDE + j] += factor * right[(d * SIDE + j) * WIDE + x]
-            cuda.syncthreads()
-        for i in range(SIDE):
-            for j in range(SIDE):
-                to, at = row + i * HIGH + y, column + j * WIDE + x
-                if to < m and at < n:
-                    place = put_at(group, to, at, sizes)
-                    z[(share - group * parts) * size + place] = totals[i * SIDE + j]
-
-
-def add_parts(parts, z, n_parts, size):
-    for i in range(cuda.grid(1), size, cuda.gridsize(1)):
-        total = number(0)
-        for part in range(n_parts):
-            total += parts[part * size + i]
-        z[i] = total
 
 
 # ---------------------------------------------------------------- launches
@@ -242,23 +169,7 @@ def _multiply(
     recipe: Recipe, areas: tuple, sizes: tuple, extent: tuple, left: Callable, right: Callable,
     place: Callable,
 ) -> None:  # fmt: skip
-    a, b, z = areas
-    (m, n, k), groups = extent, sizes[1]
-    wide = 1 << (recipe.block.bit_length() // 2)
-    high = recipe.block // wide
-    side = min(MOST_SIDE, high)
-    tiles = groups * -(-m // (high * side)) * -(-n // (wide * side))
-    parts = max(min(SHARED_BY // tiles, k // LEAST), 1)
-    part = -(-k // parts // DEPTH) * DEPTH
-    size = groups * m * n
     recipe.extents += [n + 2 * p for n, p in zip(sizes[4:7], sizes[16:19], strict=True)]
-    target = z if parts == 1 else recipe.area(z.dtype, parts * size)
-    number = number_of(z.dtype)
-    recipe.run_blocks(
-        multiply, a, b, target, *sizes, m, n, k, parts, part, size, tiles * parts,
-        n=tiles * parts, number=number, left_at=left, right_at=right, put_at=place,
-        WIDE=str(wide), HIGH=str(high), SIDE=str(side), LEFT=str(DEPTH * high * side),
-        RIGHT=str(DEPTH * wide * side), OWN=str(side * side),
-    )  # fmt: skip
-    if parts > 1:
-        recipe.launch(add_parts, target, z, parts, size, n=size, number=number)
+    (m, n, _), groups = extent, sizes[1]
+    look_ups = {"left_at": left, "right_at": right, "put_at": place}
+    products_of(recipe, areas, (groups, *extent), groups * m * n, [sizes], look_ups)

@@ -118,7 +118,9 @@ def unstrided(recipe: Recipe, step: LoopStep) -> None:
         return
     meta = _gathered(view, result.shape, starts, steps)
     if meta is None:
-        recipe.run_loop(step.work.run, [x, y], step.work.meta, step.work.units)
+        run = step.work.run
+        assert not isinstance(run, str)
+        recipe.run_loop(run, [x, y], step.work.meta, step.work.units)
     else:
         recipe.run_loop(gather_elements, [x, y], meta, size, wide=number)
 

@@ -18,6 +18,7 @@ for a thread, or threads would read memory far apart, an operation has kernels o
     loop_extremes      argmax, argmin
     loop_windows       max_pool_index, adaptive_max_index, unstrided
     loop_convolutions  convolution, convolution_input, convolution_weight
+    loop_products      matmul of integers
     loop_matrices      cholesky, cholesky_slope, solve_triangular, inv, lu and what uses it, refuse
 
 Results do not depend on how many blocks run at a time, nor on the card: there are no atomics.
@@ -36,6 +37,7 @@ from tapejit.codegen.cuda import (
     loop_extremes,
     loop_matrices,
     loop_places,
+    loop_products,
     loop_scans,
     loop_sorting,
     loop_windows,
@@ -60,6 +62,7 @@ OWN: dict[str, Callable[[Recipe, LoopStep], None]] = {
     "convolution": loop_convolutions.value,
     "convolution_input": loop_convolutions.by_input,
     "convolution_weight": loop_convolutions.by_weight,
+    "matmul": loop_products.matmul,
     "cholesky": loop_matrices.cholesky,
     "cholesky_slope": loop_matrices.cholesky_slope,
     "solve_triangular": loop_matrices.solve_triangular,
@@ -97,8 +100,8 @@ def launches_of_loop(step: LoopStep, block: int) -> Launches:
 def run_units(recipe: Recipe, step: LoopStep) -> None:
     """The generic form: one thread for each unit."""
     work = step.work
-    if work.finish is not None:
-        raise NotImplementedError(f"{recipe.name}: what runs behind all units has no generic form")
+    if isinstance(work.run, str) or work.finish is not None:
+        raise NotImplementedError(f"{recipe.name}: what the CPU runs has no form for GPUs")
     args: list[Area] = [*recipe.views, *(recipe.area(*area) for area in work.scratch)]
     args += [recipe.status] * step.loop.has_status
     result = recipe.views[-1].dtype

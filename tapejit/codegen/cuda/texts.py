@@ -106,17 +106,13 @@ class Recipe:
 
     def run_loop(
         self,
-        run: Callable | str,
+        run: Callable,
         args: list[Area],
         meta: tuple[int, ...],
         units: int,
         **meanings: Word,
     ) -> None:
-        """A loop of ops/loops; native functions of the CPU have no form here."""
-        if isinstance(run, str):
-            raise NotImplementedError(
-                f"{self.name}: there is no form of it for GPUs\n  try  .cpu()"
-            )
+        """A loop of ops/loops, one thread for each unit."""
         words = tuple(meanings.items())
         text = functools.partial(text_of_loop, run, len(args), len(meta), words)
         made = _Made(text, (*args, *meta, units), -(-units // self.block), self.block)
@@ -124,7 +120,8 @@ class Recipe:
 
     def _add(self, kernel, arguments, words: Meanings, blocks: int, block: int):
         n_pointers = sum(isinstance(one, Area) for one in arguments)
-        text = functools.partial(text_of, kernel, n_pointers, words)
+        n_numbers = len(arguments) - n_pointers
+        text = functools.partial(text_of, kernel, n_pointers, n_numbers, words)
         self.made.append(_Made(text, arguments, blocks, block))
 
     def call(self, call: LibraryCall, *arguments: Area | int) -> None:

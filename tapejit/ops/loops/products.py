@@ -98,6 +98,30 @@ def product(operands, result) -> Product:
     return Product(m, n, k, walk_x, walk_y, batch, xb, yb)
 
 
+def batches(p: Product) -> tuple[int, int, int, list[tuple[int, int, int]]]:
+    """Products that lie apart by one step each: how many, the steps in x and y, and of each such
+    batch where it begins in x, in y and in the result."""
+    if not p.batch:
+        return 1, 0, 0, [(0, 0, 0)]
+    x_folded, y_folded = fold(p.batch, p.x_batch), fold(p.batch, p.y_batch)
+    if x_folded is not None and y_folded is not None:
+        return x_folded[0], x_folded[1], y_folded[1], [(0, 0, 0)]
+    *outer, count = p.batch  # the last axis as a batch, the others one by one
+    firsts, size = [], count * p.m * p.n
+    for number, index in enumerate(itertools.product(*map(range, outer))):
+        at = [
+            sum(i * step for i, step in zip(index, steps, strict=False))
+            for steps in (p.x_batch, p.y_batch)
+        ]
+        firsts.append((*at, number * size))
+    return count, p.x_batch[-1], p.y_batch[-1], firsts
+
+
+def device_work(operands, result):
+    """matmul of integers on a GPU; a library has the others."""
+    return None if result.dtype.is_inexact else Work("", (), 1, 0.0)
+
+
 def matmul_work(operands, result):
     """matmul of float32 and float64."""
     if result.dtype.kernel not in NS:

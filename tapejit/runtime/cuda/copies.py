@@ -12,8 +12,16 @@ import re
 from collections.abc import Sequence
 
 from tapejit import dtypes
+from tapejit.codegen.cuda.indices import with_indices
 from tapejit.codegen.cuda.kernels import launches_of
-from tapejit.codegen.cuda.launches import Argument, Function, Launch, Launches
+from tapejit.codegen.cuda.launches import (
+    Argument,
+    Function,
+    Launch,
+    Launches,
+    index_for,
+    span_of,
+)  # fmt: skip
 from tapejit.dtypes import DType
 from tapejit.plan import KernelStep, LoopKernel, Node, Output, View
 from tapejit.plan import Operand as Walk
@@ -124,7 +132,7 @@ def text_launches(name: str, sources: Sequence[Operand], target: Operand, block:
 def _each(code: str, sources: Sequence[Operand], target: Operand, block: int) -> Launches:
     """A kernel that computes the text from v0, v1... for each element.
 
-    A cast from int8 to float16 along two axes:
+    A cast from int8 to float16 along two axes, before its indices have a width (indices.py):
 
         def kernel(x0, y0, n, n1, s0_0, s0_1):
             for i in range(cuda.grid(1), n, cuda.gridsize(1)):
@@ -148,9 +156,13 @@ def _each(code: str, sources: Sequence[Operand], target: Operand, block: int) ->
         *(f"        {line}" for line in lines),
         "",
     ])  # fmt: skip
-    parameters = [f"{_parameter(x.dtype)}*" for x in (*sources, target)]
-    function = Function(text, (*parameters, *["i64"] * (1 + len(numbers))), block)
     n = math.prod(target.shape)
+    spans = [span_of(x.shape, x.strides) for x in sources]
+    index = index_for([n, *numbers.values(), *spans])
+    parameters = [f"{_parameter(x.dtype)}*" for x in (*sources, target)]
+    n_numbers = 1 + len(numbers)
+    source = with_indices(text, len(pointers), n_numbers, index)
+    function = Function(source, (*parameters, *[index] * n_numbers), block)
     views = [Argument("view", k) for k in range(len(pointers))]
     launch = Launch(function, min(-(-n // block), BLOCKS), (*views, n, *numbers.values()))
     return Launches((launch,))

@@ -117,7 +117,7 @@ WIDENED = (
 
 COUNTED = {
     "convolution", "convolution_input", "convolution_weight", "unstrided", "index_combine", "clamp",
-    "step", "heaviside", "relu", "sign", "floor", "ceil", "trunc", "round",
+    "step", "heaviside", "relu", "sign", "floor", "ceil", "trunc", "round", "matmul",
 }  # fmt: skip
 """What takes truth values as 0 and 1; what is not 0 in the end is true."""
 
@@ -126,7 +126,9 @@ def _wide(op, dtype):
     """What an operation computes in, in the place of this dtype; None where it may stay."""
     if dtype is dtypes.bool_:
         return "int32" if op.name in COUNTED else None
-    return WIDE.get(dtype) if op.family in WIDENED or op.name == "unstrided" else None
+    if op.name == "matmul" and dtype is dtypes.float16:  # a library's
+        return None
+    return WIDE.get(dtype) if op.family in WIDENED or op.name in ("unstrided", "matmul") else None
 
 
 def _widened(kind, *operands):

@@ -10,7 +10,6 @@ Start at `launches_of`.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from tapejit.runtime.cuda.bindings import WORKSPACE_ALIGNMENT
 from tapejit.runtime.cuda.cublas import Blas, Cublas, Gemm, HostBlas
 from tapejit.runtime.cuda.cusolver import Cusolver, HostLapack, Lapack
 from tapejit.runtime.cuda.machine import Machine
-from tapejit.schedule.views import contiguous, is_contiguous
+from tapejit.schedule.views import is_contiguous
 
 # ---------------------------------------------------------------- data
 
@@ -48,7 +47,7 @@ class Entry(NamedTuple):
 def takes(machine: Machine, kind: Kind, operands: Sequence[Operand]) -> bool:
     """Whether a step is a library's."""
     entry = CALLS.get(kind.op.name)
-    if entry is None:
+    if entry is None or operands[0].dtype not in entry.dtypes:
         return False
     if entry.pays is None or kind.op.loop is None or operands[0].dtype.is_complex:
         return True
@@ -89,28 +88,14 @@ def no_form(kind: Kind, operands: Sequence[Operand], machine: Machine) -> str:
 def _matmul(machine, kind, operands, result):
     """One strided batch of products, or several where no single stride leads through the batch."""
     p = products.product(operands, result)
-    batch, size = p.batch, result.dtype.itemsize
-    apart = contiguous((*batch, p.m * p.n))[:-1]
-    x_folded = y_folded = (1, 0)
-    if batch:
-        x_folded, y_folded = products.fold(batch, p.x_batch), products.fold(batch, p.y_batch)
-    if x_folded is None or y_folded is None:  # the last axis as a batch, the others one by one
-        outer, count = batch[:-1], batch[-1]
-        x_step, y_step = p.x_batch[-1], p.y_batch[-1]
-    else:
-        outer, (count, x_step), (_, y_step) = (), x_folded, y_folded
+    count, x_step, y_step, firsts = products.batches(p)
     # row-major is column-major of the transpose: y' x' is the transpose of x y
     gemm = Gemm(
         p.y[0], p.x[0], p.n, p.m, p.k, p.y[1], y_step, p.x[1], x_step, p.n, p.m * p.n, count,
         result.dtype.dtype,
     )  # fmt: skip
-    offsets = [
-        tuple(
-            size * sum(i * step for i, step in zip(index, steps, strict=False))
-            for steps in (p.x_batch, p.y_batch, apart)
-        )
-        for index in itertools.product(*map(range, outer))
-    ]
+    size = result.dtype.itemsize
+    offsets = [tuple(size * first for first in each) for each in firsts]
     blas = blas_of(machine)
 
     def run(addresses):

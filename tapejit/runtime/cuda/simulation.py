@@ -78,7 +78,10 @@ class Pointer:
         if not 0 <= place < self.size:
             raise self._outside("written", i)
         old = self.elements[place]
-        self.elements[place] = value
+        try:
+            self.elements[place] = value
+        except OverflowError:  # a card stores the lowest bits
+            self.elements[place] = np.int64(value).astype(self.elements.dtype)
         new = self.elements[place]
         if self.races is not None and old != new and (old == old or new == new):
             self._noted(self.races.note_change, place, i)
