@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 
 from tapejit.dtypes import BOOL
-from tapejit.errors import NoGpuForm
 from tapejit.runtime.devices import MEMORY, on_host
-from tapejit.shapes import CPU
 from tapejit.sites import describe_site, user_site
 from tapejit.tensor.core import Tensor
 from tapejit.tensor.recording import state
@@ -39,19 +37,6 @@ def read(tensor: Tensor):
                     f"reads numbers while it draws random ones, at {describe_site(user_site())}"
                 )
     return value
-
-
-def refuse_gpu(name: str, tensor: Tensor) -> None:
-    """Raise where an operation would have to copy a tensor's elements to the host to look at them.
-
-    Errors  NoGpuForm
-    """
-    if tensor._aval.device != CPU:
-        of = f"{tensor._aval.dtype.name}{list(tensor._aval.shape)}"
-        raise NoGpuForm(
-            f"{tensor._aval.device}: {name} of {of} has no form for a GPU yet\n"
-            "  try  .cpu() before it, and .cuda() behind it"
-        )
 
 
 def read_layout(tensor: Tensor) -> Any:
