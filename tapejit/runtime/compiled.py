@@ -137,10 +137,9 @@ def compile_program(program: Program) -> Compiled:
 def _compile(program):
     if config.settings.check >= 1:
         verify_program(program, "simplification")
-    ends = (*program.inputs, *program.outputs)
-    device = common_device([program.tape.kind(row).aval for row in ends])
-    if device != CPU:
-        return _compile_for(device, program)
+    tape = program.tape
+    if common_device([tape.kind(row).aval for row in range(len(tape))]) != CPU:
+        return _compile_in_parts(program)
     begin = time.perf_counter()
     emit_ms, llvm_ms = statistics.emit_ms, statistics.llvm_ms
     n_compiled = statistics.kernels_compiled
@@ -171,14 +170,12 @@ def _compile(program):
     return Compiled(program, plan, call, source, launches)
 
 
-def _compile_for(device, program):
-    """A program on a GPU; row by row if values move between devices in the midst of it."""
-    from tapejit.runtime.cuda.edges import compile_between  # not for who has no GPU
+def _compile_in_parts(program):
+    """A program on a GPU, or on several devices."""
+    from tapejit.runtime.cuda.parts import compile_parts  # not for who has no GPU
 
-    moving = compile_between(program, device)
-    if moving is None:
-        return Compiled(program, None, _reference_call(program), "")
-    return Compiled(program, moving.inner.plan, moving, moving.inner.source)
+    moving = compile_parts(program, _compile)
+    return Compiled(program, moving.plan(), moving, moving.source())
 
 
 # ---------------------------------------------------------------- the calling function
