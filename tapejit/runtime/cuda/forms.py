@@ -128,7 +128,10 @@ def _wide(op, dtype):
         return "int32" if op.name in COUNTED else None
     if op.name == "matmul" and dtype is dtypes.float16:  # a library's
         return None
-    return WIDE.get(dtype) if op.family in WIDENED or op.name in ("unstrided", "matmul") else None
+    has_loop = op.family == "library" and op.loop is not None
+    if has_loop or op.family in WIDENED or op.name in ("matmul", "unstrided", "view_as_complex"):
+        return WIDE.get(dtype)
+    return None
 
 
 def _widened(kind, *operands):

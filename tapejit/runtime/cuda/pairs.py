@@ -179,19 +179,17 @@ def _complex(kind, x, y):
 
 def _prod(kind, x):
     """Products of halves, and of their halves: as many kernels as the length has digits."""
-    axes = kind.attributes()["axes"]
-    order = (*(a for a in range(x.parts[0].ndim) if a not in axes), *axes)
-    lines = []
-    for part in x.parts:
-        line = OPS["permute"](part, axes=order)
-        kept = line.shape[: len(order) - len(axes)]
-        n = math.prod(line.shape[len(kept) :])
-        lines.append(OPS["reshape"](line, shape=(*kept, n)))
+    shape, axes = x.parts[0].shape, kind.attributes()["axes"]
+    outer = tuple([axis for axis in range(len(shape)) if axis not in axes])
+    kept, n = tuple([shape[axis] for axis in outer]), math.prod(shape[axis] for axis in axes)
     if not n:
         one = kind.op(x.parts[0], **kind.attributes())
         return Value(None, (one, 0.0 * one))
+    turned = (OPS["permute"](part, axes=(*outer, *axes)) for part in x.parts)
+    lines = tuple([OPS["reshape"](part, shape=(*kept, n)) for part in turned])
     re, im = _product_along(lines, n)
-    return Value(None, tuple(OPS["reshape"](y, shape=kind.aval.shape) for y in (re, im)))
+    found = [OPS["reshape"](part, shape=kind.aval.shape) for part in (re, im)]
+    return Value(None, (found[0], found[1]))
 
 
 def _product_along(p, n):
