@@ -194,29 +194,18 @@ def test_transposed_convolution():
 # ---------------------------------------------------------------- all operations
 
 NO_FORM = {
-    "any dtype": {
-        "beta", "betaln", "bits", "cholesky_info", "eig", "eigh", "eigvals", "eigvalsh",
-        "exponent_of", "gammainc", "gammainc_slope", "gammaincc",
-        "lstsq", "matrix_exp", "nextafter", "pinv", "polygamma", "qr",  "refuse", "svd",
-        "svdvals", "to_device", "zeta",
-    },
-    "integers": {"convolution", "convolution_input", "convolution_weight", "matmul"},
-    "bool": {"convolution", "convolution_input", "convolution_weight", "index_combine", "matmul"},
-    "float16": {"view_as_complex"},
-    "complex": {
-        "acos", "acosh", "asin", "asinh", "atan", "atanh", "cholesky", "cholesky_slope",
-        "cofactors", "cumprod", "det", "expm1", "index_combine", "inv", "lerp", "log1p", "lu",
-        "lu_inverse", "lu_permutation", "lu_solve", "nonzero", "prod", "recurrence",
-        "slogdet", "solve_triangular",
-    },
-}  # fmt: skip
+    "any dtype": {"bits", "to_device"},
+    "integers": {"matmul"},
+    "bool": {"matmul"},
+    "float16": {"nextafter"},
+}
 """What raises NoGpuForm."""
 
 
 def may_lack(case):
     """Whether an operation is known to have no form for a dtype."""
     name, dtype = case.op.name, case.dtype
-    kinds = ["any dtype", dtype.name, "complex" if dtype.is_complex else ""]
+    kinds = ["any dtype", dtype.name]
     kinds += ["integers"] * (not dtype.is_inexact and dtype is not dtypes.bool_)
     return any(name in NO_FORM.get(kind, ()) for kind in kinds)
 
