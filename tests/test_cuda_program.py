@@ -195,8 +195,6 @@ def test_transposed_convolution():
 
 NO_FORM = {
     "any dtype": {"bits", "to_device"},
-    "integers": {"matmul"},
-    "bool": {"matmul"},
     "float16": {"nextafter"},
 }
 """What raises NoGpuForm."""
@@ -205,9 +203,7 @@ NO_FORM = {
 def may_lack(case):
     """Whether an operation is known to have no form for a dtype."""
     name, dtype = case.op.name, case.dtype
-    kinds = ["any dtype", dtype.name]
-    kinds += ["integers"] * (not dtype.is_inexact and dtype is not dtypes.bool_)
-    return any(name in NO_FORM.get(kind, ()) for kind in kinds)
+    return any(name in NO_FORM.get(kind, ()) for kind in ("any dtype", dtype.name))
 
 
 @EVERYWHERE
