@@ -56,6 +56,9 @@ faster (8 x 32: 86 us where the terms took 133).  With matrices of their own: fo
 MOST_ELEMENTS = 30_000
 """Elements of one sample in all rows, zeros too: where there are more, nothing is tried."""
 
+LONGEST = 64
+"""Elements along an axis, at most: a loop over 100 is a loop, and as fast."""
+
 FEWEST_SAMPLES = 4
 
 
@@ -144,8 +147,10 @@ def _samples_of(program) -> int:
     if any(tape.kind(row).op.family == "host" for row in rows):
         return 0
     size = lengths.most_common(1)[0][0]
-    widths = [math.prod(one.shape[1:]) for one in avals if one.shape[0] == size]
+    shapes = [one.shape[1:] for one in avals if one.shape[0] == size]
+    widths = [math.prod(shape) for shape in shapes]
     is_small = sum(widths) <= MOST_ELEMENTS and max(widths) <= MOST_COLUMNS
+    is_small = is_small and max(map(max, shapes)) <= LONGEST
     return size if is_small and size >= FEWEST_SAMPLES else 0
 
 
