@@ -621,3 +621,21 @@ def test_no_warning_comes_up(device):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tj.log(tj.zeros(2, device=device)) / tj.zeros(2, device=device)
+
+
+def test_no_elements_are_written(device):
+    """Views without elements stay views; no places, nothing changed, and slopes of 0."""
+
+    def f(x, v):
+        found = []
+        for key in (slice(2, 1), x[:, 0] > 99, tj.zeros(0, dtype=tj.int64, device=x.device)):
+            for form in ("=", "+="):
+                a, b = x.clone().requires_grad_(), v.clone().requires_grad_()
+                y = a * 1.0
+                exec(f"y[key] {form} b", {"y": y, "key": key, "b": b})
+                y[key] *= 2.0
+                found += [y, *tj.autograd.grad((y * y).sum(), [a, b], allow_unused=False)]
+        empty = x[2:1]
+        return [*found, tj.tensor(empty._base is x)]
+
+    agree(f, device, X, np.array(1.5))

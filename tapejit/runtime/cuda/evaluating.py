@@ -44,9 +44,7 @@ def evaluate(kind: Kind, operands: Sequence) -> Any:
     if name == "detach":
         return operands[0]
     if not kind.aval.size:
-        return DeviceArray.empty(
-            machine_of(kind.aval.device), kind.aval.shape, kind.aval.dtype.dtype
-        )
+        return _empty(kind, operands[0])
     if name in VIEWS and isinstance(operands[0], DeviceArray):
         shared = _view(kind, operands[0])
         if shared is not None:
@@ -71,6 +69,14 @@ def evaluate(kind: Kind, operands: Sequence) -> Any:
         program = compile_for_device(_program(kind, avals), machine)
         _PROGRAMS.put(key, program)
     return program(given)[0]
+
+
+def _empty(kind, x):
+    """No elements; of a view, in its operand's memory."""
+    shape, dtype = kind.aval.shape, kind.aval.dtype.dtype
+    if isinstance(x, DeviceArray) and kind.op.name in (*VIEWS, *REINTERPRETED):
+        return x.view(shape, contiguous(shape), 0, dtype)
+    return DeviceArray.empty(machine_of(kind.aval.device), shape, dtype)
 
 
 def _drawn_flat(kind, operands):

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from tapejit import dtypes
 from tapejit.build import Builder, Ref
 from tapejit.ops.comparison import lt
-from tapejit.ops.copies import cast
+from tapejit.ops.copies import cast, clone
 from tapejit.ops.correlation import output_lengths
 from tapejit.ops.linear import matmul, swap
 from tapejit.ops.movement import permute, reshape, slice_, unslice
@@ -93,6 +93,8 @@ def _form_of(kind, operands, libraries=ALL) -> Callable | None:
         return _drawn_in_single
     if any(_wide(kind.op, x.dtype) for x in (*operands, kind.aval)):
         return _widened
+    if name in WRITTEN and not operands[-1].size:
+        return lambda kind, x, *others: clone(x)
     if is_flattened(kind, operands):
         return at_flat_places
     if name in ALONG and _goes_beyond(kind, operands):
@@ -206,6 +208,9 @@ def _scatter_add(kind, x, index):
     added = kind.op(part, index, shape=lengths, axis=axis)
     return unslice(added, shape=shape, starts=starts, steps=steps)
 
+
+WRITTEN = ("index_put", "index_combine")
+"""What changes elements at places: nothing, where there are none."""
 
 ALONG = {"gather": _gather, "scatter_add": _scatter_add}
 
