@@ -211,15 +211,14 @@ def test_batch_norm_reads_its_input_once_for_each_sum_that_waits():
         assert {n for name, n in mentions(function).items() if name[0] in "xy"} == {1}
 
 
-@pytest.mark.parametrize("dtype,length,threads", [("f4", 4096, 512), ("f4", 8192, 1024),
-                                                  ("f8", 2048, 512)])  # fmt: skip
-def test_long_rows_are_held_by_larger_blocks(dtype, length, threads):
+@pytest.mark.parametrize("length,threads,card", [(4096, 512, CARDS[0]), (8192, 1024, CARDS[1])])
+def test_long_rows_are_held_by_larger_blocks(length, threads, card):
     """No more registers than there are for so many threads."""
-    a = aval((1000, length), DTYPES[dtype])
+    a = aval((1000, length), dtypes.float32)
     found, *_ = functions_of(schedule(gradient(test_rows.softmax, a, a), device=True))
-    check(found, CARDS[-1])
+    check(found, card)
     assert found.block == threads
-    assert compiled(found, CARDS[-1])[1].registers <= 65536 // threads
+    assert compiled(found, card)[1].registers <= 65536 // threads
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64", "i32", "i64", "bool"])

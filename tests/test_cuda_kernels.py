@@ -317,7 +317,7 @@ def test_columns_without_registers_for_them(monkeypatch):
 
 
 @pytest.mark.parametrize("length,few,threads", [
-    (30, 256, 8), (33, 256, 32), (90, 0, 8), (130, 0, 16), (250, 0, 32), (520, 0, 8),
+    (30, 256, 8), (33, 256, 32), (90, 0, 8), (121, 0, 16), (129, 0, 32), (250, 0, 32), (300, 0, 8),
 ])  # fmt: skip
 def test_blocks_are_larger_for_long_rows(length, few, threads, monkeypatch):
     """Or where there are few rows, so that each is in registers; 520 elements are too many."""

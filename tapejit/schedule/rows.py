@@ -211,10 +211,13 @@ class _Steps:
         self.last = max(self.last, rows.members[-1])
 
     def without_ends(self, rows):
-        """Without kernels of the outer axes that no later member waits for."""
+        """Without kernels of the outer axes that no later member waits for; but a launch costs a
+        GPU more than a light one that all lanes of a row compute."""
         kept, needed = [], set()
         for number in reversed(rows.members):
-            if number in needed or self.bodies[number].space == rows.space:
+            body = self.bodies[number]
+            is_light = sum(weight_of(node.fn) for node in body.nodes) <= HARD
+            if number in needed or body.space == rows.space or (self.device and is_light):
                 kept.append(number)
                 needed |= self.waits[number]
         return rows._replace(members=kept[::-1])

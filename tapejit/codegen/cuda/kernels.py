@@ -1,8 +1,9 @@
 """Kernel steps as CUDA launches: which outputs share a launch, and how the space is shared out.
 
 `launches_of(step, block)` is the door; text.py prints the kernels.  An output that is reduced
-decides which axes are kept; stores and total reductions ride along with any.  Reductions that keep
-different axes are launches of their own, each with only what it needs.
+decides which axes are kept; stores and total reductions ride along with any.  Reductions along
+rows and along columns share a launch where a block's row fits its registers (`_row_walk`); others
+that keep different axes are launches of their own, each with only what it needs.
 
 Sizes decide how threads are arranged (`_walk`), never the card: `block` is the only thing that is
 known of it.  Partial results lie in scratch memory, and reducing them is one more loop of the same
@@ -17,7 +18,6 @@ from tapejit.codegen.cuda.launches import Argument, Launch, Launches, index_for,
 from tapejit.codegen.cuda.text import KernelText
 from tapejit.codegen.cuda.tiles import MOST, TiledText, edge_of, lies_across, n_tiles
 from tapejit.codegen.cuda.values import Part, Walk, kept_axes
-from tapejit.expressions import MATH
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, RowStep, is_total
 from tapejit.schedule.templates import weight_of
 
@@ -51,14 +51,13 @@ HELD = (1, 2, 3, 4, 6, 8, 12, 16)
 """How many elements of a row a lane may hold."""
 HELD_WORDS = 48
 """Registers that they may take."""
-CALL_WORDS = 3
-"""Registers for each more where there are functions of float64, those of several elements being
-computed side by side."""
 LONG = 4
 """Elements of a row for each lane of a block above which blocks may be larger."""
+FEW_HELD = 8
+"""How many of them a lane of a larger block may hold."""
 WIDER = {2: 48, 4: 16}
 """How much larger, and the registers that what they hold may take: there are 255 for each of 256
-threads, 64 for each of 1024."""
+threads, 64 for each of 1024; too few for functions of float64."""
 HELD_WEIGHT = 1280
 """What computing them may cost, in additions."""
 _HEAVY = frozenset([
@@ -300,24 +299,23 @@ def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> tuple[Wa
     longest = max(parts, key=lambda part: part.lengths[-1])
     length = longest.lengths[-1]
     nodes = [node for part in parts for node in part.kernel.nodes]
-    weight = sum(_weight(fn) for fn, _, _ in nodes)
-    calls = CALL_WORDS * any(fn in MATH and dtype == "f64" for fn, dtype, _ in nodes)
+    weight = sum(_weight(node.fn) for node in nodes)
     streamed = _walk(longest, outer, block, can_split=False)[0]
     most = -(-length // streamed.lanes)
     batch = min(_batch(part, (len(outer),), most) for part in parts if part.lengths[-1] == length)
     streamed = streamed._replace(batch=batch)
     rows = math.prod(longest.lengths[:-1])
     widths = [(lanes, block) for lanes in _widths(length, block)]
-    if length > LONG * block:
+    if length > LONG * block and all(_words(node.dtype) == 1 for node in nodes):
         widths += [(times * block, times * block) for times in WIDER]
     found = streamed, block
     for lanes, threads in widths:
         batch = next((n for n in HELD if n * lanes >= length), 0)
         walk = streamed._replace(lanes=lanes, batch=batch, held=True)
-        if not batch or batch * weight > HELD_WEIGHT:
+        if not batch or batch * weight > HELD_WEIGHT or (threads > block and batch > FEW_HELD):
             continue
         held = sum(map(_words, KernelText(parts, walk, threads).local.values()))
-        if batch * (held + calls) <= WIDER.get(threads // block, HELD_WORDS):
+        if batch * held <= WIDER.get(threads // block, HELD_WORDS):
             found = walk, threads
             if batch < HELD[-1] and rows * lanes >= FEW_BLOCKS * block:
                 break

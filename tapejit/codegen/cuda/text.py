@@ -6,7 +6,7 @@ axes side by side:
 
     elementwise              all axes are kept; a thread has one index after the other
     the same, rank > 1       the inner axis counts as reduced: no division for each element
-    reduction                lanes add up what they meet, and then each other, in shared memory
+    reduction                lanes add up what they meet, and then each other (folds.py)
     reduction, few results   several blocks share the reduced axes (`splits`), partial results go to
                              scratch memory, and one more kernel reduces those
     total reductions         ride along: each thread has a partial result, then each block
@@ -21,7 +21,8 @@ be overtaken by a load, and one load at a time is too little for the memory.  Wh
 local arrays of constant length, which become registers when LLVM unrolls the loops over them.  A
 row kernel whose rows are short enough is `held`: a lane's elements are one batch, and stay in those
 arrays from loop to loop, so that each input is read once and what only the kernel itself reads is
-not written.
+not written.  There, what is reduced over the kept axes rides along too (columns, as the gradient of
+a bias): a lane has the same columns of all rows that its block takes, and a part for each of them.
 
 What does not change along the reduced axes, or at all, is computed once.
 
