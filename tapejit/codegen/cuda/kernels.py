@@ -54,7 +54,7 @@ HELD_WORDS = 48
 LONG = 4
 """Elements of a row for each lane of a block above which blocks may be larger."""
 FEW_HELD = 8
-"""How many of them a lane of a larger block may hold."""
+"""How many of them a lane of a larger block may hold, or one that computes in float64."""
 WIDER = {2: 48, 4: 16}
 """How much larger, and the registers that what they hold may take: there are 255 for each of 256
 threads, 64 for each of 1024; too few for functions of float64."""
@@ -306,13 +306,15 @@ def _row_walk(parts: list[Part], outer: tuple[int, ...], block: int) -> tuple[Wa
     streamed = streamed._replace(batch=batch)
     rows = math.prod(longest.lengths[:-1])
     widths = [(lanes, block) for lanes in _widths(length, block)]
-    if length > LONG * block and all(_words(node.dtype) == 1 for node in nodes):
+    has_doubles = any(_words(node.dtype) == 2 for node in nodes)
+    if length > LONG * block and not has_doubles:
         widths += [(times * block, times * block) for times in WIDER]
     found = streamed, block
     for lanes, threads in widths:
         batch = next((n for n in HELD if n * lanes >= length), 0)
         walk = streamed._replace(lanes=lanes, batch=batch, held=True)
-        if not batch or batch * weight > HELD_WEIGHT or (threads > block and batch > FEW_HELD):
+        has_few = threads > block or has_doubles
+        if not batch or batch * weight > HELD_WEIGHT or (has_few and batch > FEW_HELD):
             continue
         held = sum(map(_words, KernelText(parts, walk, threads).local.values()))
         if batch * held <= WIDER.get(threads // block, HELD_WORDS):
