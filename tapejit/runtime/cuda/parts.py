@@ -55,7 +55,7 @@ class Moving:
         rows = zip(program.inputs, inputs, strict=True)
         values = {row: moved(x, devices[row]) for row, x in rows}
         for part, run in zip(self.moves.parts, self.runs, strict=True):
-            given = [self._value(values, row) for row in part.sources]
+            given = [self._given(values, row, part.device) for row in part.sources]
             values.update(zip(part.results, run(given), strict=True))
         outputs, others = [], set(map(id, inputs))
         for row in program.outputs:
@@ -68,6 +68,12 @@ class Moving:
         if row not in values:
             values[row] = moved(values[self.moves.origins[row]], self.moves.devices[row])
         return values[row]
+
+    def _given(self, values, row, device):
+        """As a part is given it: only numbers may lie elsewhere, and not what they expand to."""
+        value = self._value(values, row)
+        is_array = self.moves.program.tape.kind(row).aval.ndim > 0
+        return moved(value, device) if is_array else value
 
     def plan(self) -> Plan:
         """What all parts do, for those who look."""
