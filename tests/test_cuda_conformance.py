@@ -377,6 +377,20 @@ def test_distinct_elements(device):
         tj.bincount(tj.tensor([2, -1], device=device))
 
 
+def test_operands_without_elements(device):
+    """Where the result has some."""
+
+    def f(x, y):
+        places, none = y[:0].long(), tj.zeros(0, 4, dtype=x.dtype, device=x.device)
+        found = [x.index_reduce(0, places, none, how) for how in ("prod", "amin", "mean")]
+        found += [x.index_add(0, places, none), x.clone().index_put_((places,), none)]
+        found += [x.scatter_add(0, none.long(), none), tj.searchsorted(y[:0], x)]
+        found += [x[:, :0] @ x[:0, :0].new_zeros(0, 2), x.long()[:, :0] @ none.long().t()[:0, :0]]
+        return found
+
+    agree(f, device, X, Y)
+
+
 def test_changes_in_place_are_differentiated(device):
     def f(x, y):
         x.requires_grad_()

@@ -95,6 +95,8 @@ def _form_of(kind, operands, libraries=ALL) -> Callable | None:
         return _widened
     if name in WRITTEN and not operands[-1].size:
         return lambda kind, x, *others: clone(x)
+    if name == "searchsorted" and not operands[0].size:
+        return lambda kind, edges, x: x.builder.literal(0, kind.aval)
     if is_flattened(kind, operands):
         return at_flat_places
     if name in ALONG and _goes_beyond(kind, operands):
