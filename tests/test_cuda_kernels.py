@@ -298,6 +298,7 @@ def test_rows_and_columns_in_one_launch(shape, block, blocks, monkeypatch):
     monkeypatch.setattr(kernels, "FEW_BLOCKS", (256, 0)[shape[0] % 2])
     monkeypatch.setattr(kernels, "BLOCKS_WITH_COLUMNS", blocks)
     monkeypatch.setattr(kernels, "HELD_WORDS", 999)
+    monkeypatch.setattr(kernels, "FEW_HELD", 16)
     monkeypatch.setattr(folds, "RADIX", 1 if blocks == 3 else 8)
     for function in (test_rows.affine_layer_norm, test_rows.biased_softmax):
         program = with_columns(function, shape)
