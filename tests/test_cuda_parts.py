@@ -47,7 +47,23 @@ def numbers_of_the_host(send, fetch, x, w):
     return fetch((send(x) * scale + 1.0).sum() / scale)
 
 
-FUNCTIONS = [there_and_back, ends_on_the_host, side_by_side, numbers_of_the_host]
+def constants_that_move(send, fetch, x, w):
+    """A constant is made on one device and read on the other, where nothing else comes from."""
+    constant = fetch(send(tj.full((3,), 2.0, dtype=tj.float64)))
+    return (constant * x * w).sum() + fetch(send(x).exp().sum())
+
+
+def numbers_written_there(send, fetch, x, w):
+    """An element of the CPU's, written into an array of the GPU's."""
+    y = send(x) * 2.0
+    y[1] = w[0]
+    return fetch(y.square().sum())
+
+
+FUNCTIONS = [
+    there_and_back, ends_on_the_host, side_by_side, numbers_of_the_host, constants_that_move,
+    numbers_written_there,
+]  # fmt: skip
 
 
 def both(function):

@@ -113,9 +113,10 @@ def parts_of(program: Program) -> Moves:
     members: dict[tuple[int, str], list[int]] = {}
     for row, kind in enumerate(kinds):
         operands = tape.operands(row)
-        made = [x for x in operands if not _is_literal(kinds[x])]
+        is_move = kind.op.name == "to_device"
+        made = [x for x in operands if is_move or not _is_literal(kinds[x])]
         stages[row] = max([stages[x] + (devices[x] != devices[row]) for x in made], default=0)
-        if kind.op.name == "to_device":
+        if is_move:
             origins[row] = origins.get(operands[0], operands[0])
         elif needed[row] and row not in given:
             members.setdefault((stages[row], devices[row]), []).append(row)
