@@ -87,8 +87,8 @@ def polygamma(x, n):
 
 
 def trigamma(x):
-    """The derivative of digamma."""
-    return polygamma(x, 1)
+    """The derivative of digamma; no number at -inf, as in PyTorch and in kernels."""
+    return np.where(np.isneginf(x), np.nan, polygamma(x, 1)).astype(x.dtype)[()]
 
 
 # ---------------------------------------------------------------- incomplete gamma function
