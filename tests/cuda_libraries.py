@@ -13,7 +13,7 @@ import types
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from tapejit.runtime.cuda.simulated import SimulatedMachine
+from tapejit.runtime.cuda.simulator.machine import SimulatedMachine
 
 # ---------------------------------------------------------------- cuBLAS
 

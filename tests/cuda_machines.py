@@ -12,8 +12,8 @@ from tapejit import config
 from tapejit.codegen.cuda.launches import Function
 from tapejit.runtime.cuda.machine import Machine
 from tapejit.runtime.cuda.machines import machine
-from tapejit.runtime.cuda.simulated import SimulatedMachine
-from tapejit.runtime.cuda.simulation import Kernel, Pointer
+from tapejit.runtime.cuda.simulator.kernels import Kernel, Pointer
+from tapejit.runtime.cuda.simulator.machine import SimulatedMachine
 
 IS_CARD = os.environ.get("TAPEJIT_TEST_CARD", "0") != "0"
 

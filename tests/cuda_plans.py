@@ -15,7 +15,7 @@ from cuda_machines import kernel_of
 from tapejit.codegen.cuda.kernels import launches_of
 from tapejit.codegen.cuda.launches import Argument, Function, Launches
 from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, RowStep, View
-from tapejit.runtime.cuda.simulation import DTYPES, Pointer
+from tapejit.runtime.cuda.simulator.kernels import DTYPES, Pointer
 
 
 def run_plan(plan: Plan, inputs: list[np.ndarray], block: int = 8) -> list[np.ndarray]:

@@ -27,7 +27,7 @@ from tapejit.expressions import FUNCTIONS, PREDICATES
 from tapejit.plan import KernelStep, LoopKernel, Node, Operand, Output, View
 from tapejit.registry import OPS
 from tapejit.runtime.cuda.compiling import Cubin, compile_ptx, link
-from tapejit.runtime.cuda.forms import formed
+from tapejit.runtime.cuda.forms.forming import formed
 from tapejit.schedule.planner import schedule
 from tapejit.shapes import aval
 from tapejit.simplify import simplify

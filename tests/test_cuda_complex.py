@@ -1,8 +1,8 @@
 """Complex numbers on a GPU: functions of their parts, and loops that take them whole.
 
-Accuracy and special values are asked of the rules themselves (runtime/cuda/pair_functions.py), row
-by row with NumPy, which takes thousands of numbers; programs run on a simulated GPU, and on a card
-where there is one.  Each operation's value and gradient is in test_cuda_conformance.py.
+Accuracy and special values are asked of the rules themselves (forms/pair_functions.py), row by row
+with NumPy, which takes thousands of numbers; programs run on a simulated GPU, and on a card where
+there is one.  Each operation's value and gradient is in test_cuda_conformance.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tapejit as tj
 from tapejit.build import Builder
 from tapejit.dtypes import from_numpy
 from tapejit.runtime import reference
-from tapejit.runtime.cuda.pair_functions import FUNCTIONS
+from tapejit.runtime.cuda.forms.pair_functions import FUNCTIONS
 from tapejit.shapes import aval
 from tapejit.tape import Program
 

@@ -18,10 +18,10 @@ from test_cuda_program import MACHINE, check, compare, emitted, on_device
 import tapejit as tj
 from tapejit.errors import GpuUnavailable, LinAlgError, NotDifferentiable
 from tapejit.registry import OPS
-from tapejit.runtime.cuda import factorizations
 from tapejit.runtime.cuda.compiling import compile_ptx, link
+from tapejit.runtime.cuda.libraries import factorizations
 from tapejit.runtime.cuda.program import compile_for_device
-from tapejit.runtime.cuda.simulated import SimulatedMachine
+from tapejit.runtime.cuda.simulator.machine import SimulatedMachine
 from tapejit.tensor.core import apply
 
 GPUS = ["simulated", pytest.param("card", marks=pytest.mark.gpu)]

@@ -1,7 +1,7 @@
 """Operations' own loops on a GPU: the text of their kernels, simulated and compiled.
 
-Simulated (runtime/cuda/simulation.py), each loop runs in blocks of a few threads, on one block and
-on as many as it asks for; `evaluate` is the reference.  Compiled, which needs the package
+Simulated (simulator/kernels.py), each loop runs in blocks of a few threads, on one block and on as
+many as it asks for; `evaluate` is the reference.  Compiled, which needs the package
 numba-cuda and no GPU, no kernel spills, and those of float32 have no float64 in them.
 """
 
@@ -30,7 +30,7 @@ from tapejit.registry import OPS, Operand, infer_kind
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.compiling import compile_ptx, link
 from tapejit.runtime.cuda.program import compile_for_device
-from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
+from tapejit.runtime.cuda.simulator.kernels import DTYPES, Kernel, Pointer
 from tapejit.schedule.loops import loop_step, row_major, work_of
 from tapejit.schedule.views import contiguous
 from tapejit.shapes import aval

@@ -22,7 +22,6 @@ from tapejit.build import Builder
 from tapejit.errors import AxisError, GpuUnavailable, LaunchError, LinAlgError, NoGpuForm
 from tapejit.registry import OPS, Operand
 from tapejit.runtime import reference
-from tapejit.runtime.cuda import libraries, spectra
 from tapejit.runtime.cuda.arrays import DeviceArray, to_host_together
 from tapejit.runtime.cuda.compiling import compile_ptx, link
 from tapejit.runtime.cuda.copies import (
@@ -32,10 +31,12 @@ from tapejit.runtime.cuda.copies import (
     copy_launches,
     text_launches,
 )
-from tapejit.runtime.cuda.forms import formed
+from tapejit.runtime.cuda.forms import spectra
+from tapejit.runtime.cuda.forms.forming import formed
+from tapejit.runtime.cuda.libraries import calls
 from tapejit.runtime.cuda.machines import machine
 from tapejit.runtime.cuda.program import compile_for_device
-from tapejit.runtime.cuda.simulated import SimulatedMachine
+from tapejit.runtime.cuda.simulator.machine import SimulatedMachine
 from tapejit.shapes import aval
 from tapejit.simplify import simplify
 from tapejit.tape import Program
@@ -744,7 +745,7 @@ def test_a_matrix_that_is_not_definite_is_an_error():
 
 
 def test_what_has_no_form_says_so(monkeypatch):
-    monkeypatch.delitem(libraries.CALLS, "eigvals")
+    monkeypatch.delitem(calls.CALLS, "eigvals")
     x = normal(3, 3)
     with pytest.raises(NoGpuForm, match=r"cuda:0: eigvals of float64\[3, 3\] has no form"):
         compile_for_device(emitted(lambda x: [OPS["eigvals"](x)], [x]), MACHINE)

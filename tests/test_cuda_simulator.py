@@ -14,8 +14,8 @@ from tapejit import config
 from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import GpuUnavailable, LaunchError, OutOfMemory
 from tapejit.runtime.cuda.machines import machine
-from tapejit.runtime.cuda.simulated import SimulatedMachine
-from tapejit.runtime.cuda.simulation import _Math
+from tapejit.runtime.cuda.simulator.kernels import _Math
+from tapejit.runtime.cuda.simulator.machine import SimulatedMachine
 
 SUM = """
 def kernel(x0, y0, n0):
@@ -228,7 +228,7 @@ NUMBAS = """
 import math, sys
 import numpy as np
 from numba import cuda, float64
-from tapejit.runtime.cuda.simulation import Pointer
+from tapejit.runtime.cuda.simulator.kernels import Pointer
 scope = {"cuda": cuda, "math": math, "float64": float64}
 exec(sys.argv[1], scope)
 x, y = np.linspace(-1, 2, 41), np.zeros(3)

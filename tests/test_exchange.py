@@ -17,7 +17,7 @@ import tapejit as tj
 from tapejit.errors import ArgumentError, AutogradError, DeviceError, DtypeError
 from tapejit.runtime.cuda import dlpack
 from tapejit.runtime.cuda.machines import machine
-from tapejit.runtime.cuda.simulated import SimulatedEvent, SimulatedMachine, SimulatedStream
+from tapejit.runtime.cuda.simulator.machine import SimulatedEvent, SimulatedMachine, SimulatedStream
 
 DTYPES = ["float32", "float64", "float16", "int8", "int32", "int64", "uint8", "bool"]
 DTYPES += ["complex64", "complex128"]

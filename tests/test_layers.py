@@ -163,11 +163,7 @@ def test_the_readme_shows_the_same_house():
     }
 
 
-MAPS = [
-    path
-    for path in sorted(PACKAGE.rglob("*/__init__.py"))
-    if path.parent != PACKAGE and path.parent.name != "cuda"
-]
+MAPS = [path for path in sorted(PACKAGE.rglob("*/__init__.py")) if path.parent != PACKAGE]
 
 
 @pytest.mark.parametrize("path", MAPS, ids=lambda path: str(path.parent.relative_to(PACKAGE)))

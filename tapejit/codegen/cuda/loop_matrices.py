@@ -8,8 +8,8 @@ launches of their own:
     inverse     lu, identity, swap rows, two triangles
 
 This is for matrices of some hundred rows, and for batches: one block is a hundredth of a card, and
-larger ones are a library's (runtime/cuda/factorizations.py).  Layouts are those of
-factorizations.py: `lu` has columns behind each other, then the pivots, from 1.
+larger ones are a library's (runtime/cuda/libraries/factorizations.py).  Layouts are those of
+ops/loops/factorizations.py: `lu` has columns behind each other, then the pivots, from 1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a GPU can do, for whoever runs programs on it: `Machine`.  Which there are: machines.py.
 
 There are two kinds: a card, through CUDA's driver (card.py), and a simulated one, whose memory is
-the host's and whose kernels run as Python text (simulated.py).  All that is asked of a machine is
+the host's and whose kernels run as Python text (simulator/).  All that is asked of a machine is
 done in the order in which it is asked, on the calling thread's current stream, and later: only
 `copy_out` and `synchronize` wait.
 """

@@ -25,7 +25,7 @@ def machine(index: int = 0) -> Machine:
 def count() -> int:
     """The number of GPUs; 0 if none can be used, whatever is missing."""
     if settings.cuda == "simulator":
-        from tapejit.runtime.cuda.simulated import COUNT
+        from tapejit.runtime.cuda.simulator.machine import COUNT
 
         return COUNT
     from tapejit.runtime.cuda.probe import count_devices
@@ -35,7 +35,7 @@ def count() -> int:
 
 def _made(index: int) -> Machine:
     if settings.cuda == "simulator":
-        from tapejit.runtime.cuda.simulated import COUNT, SimulatedMachine
+        from tapejit.runtime.cuda.simulator.machine import COUNT, SimulatedMachine
 
         if not 0 <= index < COUNT:
             raise GpuUnavailable(

@@ -17,7 +17,7 @@ threads.  Constants are uploaded once.
 A call whose addresses were seen before is replayed as a CUDA graph: one launch in place of many.
 
 Start at `compile_for_device`.  Not here: simplification and caching of programs, which are the
-caller's; kernels' text (codegen/cuda), and what libraries do (libraries.py).
+caller's; kernels' text (codegen/cuda), and what libraries do (libraries/).
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ from tapejit.errors import KernelError, NoGpuForm
 from tapejit.plan import KernelStep, LibraryStep, LoopStep, Plan, RowStep, View
 from tapejit.pretty import program_text
 from tapejit.registry import Kind, Operand
-from tapejit.runtime.cuda import graphs, libraries
+from tapejit.runtime.cuda import graphs
 from tapejit.runtime.cuda.arrays import DeviceArray
 from tapejit.runtime.cuda.checking import check_results
 from tapejit.runtime.cuda.copies import cast_launches, copy_launches, text_launches
-from tapejit.runtime.cuda.forms import Libraries, formed
+from tapejit.runtime.cuda.forms.forming import Libraries, formed
 from tapejit.runtime.cuda.launching import BYTES
+from tapejit.runtime.cuda.libraries import calls as library
 from tapejit.runtime.cuda.machine import Machine
 from tapejit.runtime.cuda.statuses import Statuses
 from tapejit.runtime.cuda.steps import Copy, Step, device_steps, has_kernel, operand_of, whole
@@ -109,8 +110,8 @@ def compile_for_device(program: Program, machine: Machine) -> DeviceProgram:
         formed_program = formed(
             program,
             Libraries(
-                functools.partial(libraries.has_blas, machine),
-                functools.partial(libraries.has_solver, machine),
+                functools.partial(library.has_blas, machine),
+                functools.partial(library.has_solver, machine),
             ),
         )
         plan = schedule(formed_program, device=True)
@@ -204,7 +205,7 @@ class _Writer:
     def __init__(self, program: Program, plan: Plan, machine: Machine):
         self.program, self.plan, self.machine = program, plan, machine
         self.buffers, self.steps, self.outputs = device_steps(
-            plan, functools.partial(libraries.takes, machine)
+            plan, functools.partial(library.takes, machine)
         )
         self.places: dict[int, tuple[str, int]] = {}  # of buffers: the memory's name, bytes behind
         self.constants: Any = None  # their memory
@@ -266,7 +267,7 @@ class _Writer:
             try:
                 return self.launched(launches_of_loop(step, block))
             except NotImplementedError as error:
-                raise NoGpuForm(libraries.no_form(step.kind, sources, self.machine)) from error
+                raise NoGpuForm(library.no_form(step.kind, sources, self.machine)) from error
         if has_kernel(step.kind):
             return self.launched(text_launches(step.kind.op.name, sources, target, block))
         return self.called(step.kind, sources, target)
@@ -276,7 +277,7 @@ class _Writer:
         calls, scratch, given = [], [], []
         for k, source in enumerate(sources):
             place = Argument("view", k)
-            if not libraries.reads(kind, source):
+            if not library.reads(kind, source):
                 lying = source._replace(strides=contiguous(source.shape))
                 copy = self.copied(source, lying)
                 there = Argument("scratch", len(scratch))
@@ -287,7 +288,7 @@ class _Writer:
                 scratch.append(source.dtype.itemsize * math.prod(source.shape))
                 sources[k], place = lying, there
             given.append(place)
-        work = self.launched(libraries.launches_of(self.machine, kind, sources, target))
+        work = self.launched(library.launches_of(self.machine, kind, sources, target))
         given.append(Argument("view", len(sources)))
         places = {Argument("view", k): place for k, place in enumerate(given)}
         for k in range(len(work.scratch)):

@@ -3,11 +3,11 @@
 On the CPU a library step is NumPy's or SciPy's, for anything.  Here it is, in this order:
 
     a constant    if it reads no element of an array, like a sum of none
-    library       if libraries.py has it
+    library       if libraries/calls.py has it
     copies        if it takes elements elsewhere: of dtypes that kernels do not take, parts of
                   complex numbers, arrays without elements among others; or changes their dtype
     a loop        of the operation, where a CPU calls a library because it is faster
-    itself        and libraries.py says that there is no form of it
+    itself        and libraries/calls.py says that there is no form of it
 
 Start at `device_steps`.
 """

@@ -25,14 +25,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tapejit.runtime.cuda.bindings import (
+from tapejit.runtime.cuda.libraries.bindings import (
     CUDA_TYPES,
     CUSOLVER,
     WORKSPACE_ALIGNMENT,
     Library,
     aligned,
 )
-from tapejit.runtime.cuda.cublas import LETTERS
+from tapejit.runtime.cuda.libraries.cublas import LETTERS
 
 UPPER, LOWER = 1, 0
 

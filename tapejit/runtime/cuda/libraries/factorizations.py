@@ -20,8 +20,8 @@ from tapejit.codegen.cuda import packing
 from tapejit.codegen.cuda.launches import Launches, LibraryCall
 from tapejit.codegen.cuda.texts import Area, Recipe, number_of
 from tapejit.registry import Kind, Operand
-from tapejit.runtime.cuda.cublas import Blas, Trsm
-from tapejit.runtime.cuda.cusolver import MOST_BATCHED, Lapack, Routine
+from tapejit.runtime.cuda.libraries.cublas import Blas, Trsm
+from tapejit.runtime.cuda.libraries.cusolver import MOST_BATCHED, Lapack, Routine
 
 FEWEST_ROWS = 64
 ROWS_A_MATRIX = 8

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from tapejit.build import Builder, Ref
 from tapejit.dtypes import named
 from tapejit.registry import OPS, Kind
-from tapejit.runtime.cuda.pair_functions import FUNCTIONS
+from tapejit.runtime.cuda.forms.pair_functions import FUNCTIONS
 from tapejit.shapes import aval
 from tapejit.tape import Program
 

@@ -38,7 +38,7 @@ from tapejit.ops.selection import maximum, where
 from tapejit.ops.solving import det, half_lower, lu, lu_inverse, lu_solve, scalar, solve_with
 from tapejit.ops.spectra import eigh, eigh_parts, svd, svd_parts
 from tapejit.registry import Kind
-from tapejit.runtime.cuda import factorizations
+from tapejit.runtime.cuda.libraries import factorizations
 from tapejit.schedule.loops import row_major
 from tapejit.shapes import Aval
 

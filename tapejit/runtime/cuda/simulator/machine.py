@@ -1,4 +1,4 @@
-"""A simulated GPU: memory on the host, kernels run as Python (simulation.py), all at once.
+"""A simulated GPU: memory on the host, kernels run as Python (kernels.py), all at once.
 
 It is a `Machine` like a card, so the whole way from `device="cuda"` to the text of kernels runs
 where there is no GPU (TAPEJIT_CUDA=simulator): for tests, at sizes of some hundred elements.
@@ -22,7 +22,7 @@ from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import LaunchError, OutOfMemory
 from tapejit.locks import Lock
 from tapejit.runtime.cuda.machine import Launched, MemoryUse
-from tapejit.runtime.cuda.simulation import DTYPES, Kernel, Pointer
+from tapejit.runtime.cuda.simulator.kernels import DTYPES, Kernel, Pointer
 from tapejit.sites import here
 
 COUNT = 2

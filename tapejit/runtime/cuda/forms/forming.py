@@ -7,7 +7,7 @@
     places          of several indices as one (flat_places.py)
     others          isinf of integers, argmax of one number
 
-    matrices        slopes, pseudo-inverses, exponentials (matrix_forms.py)
+    matrices        slopes, pseudo-inverses, exponentials (matrices.py)
     spectra         Fourier transforms as products (spectra.py)
     complex         numbers as pairs of real ones (pairs.py)
 
@@ -30,9 +30,9 @@ from tapejit.ops.movement import permute, reshape, slice_, unslice
 from tapejit.ops.random import random_uniform
 from tapejit.ops.rounding import floor
 from tapejit.ops.strided import strided, unstrided
-from tapejit.runtime.cuda import matrix_forms, spectra
-from tapejit.runtime.cuda.flat_places import at_flat_places, is_flattened
-from tapejit.runtime.cuda.pairs import paired
+from tapejit.runtime.cuda.forms import matrices, spectra
+from tapejit.runtime.cuda.forms.flat_places import at_flat_places, is_flattened
+from tapejit.runtime.cuda.forms.pairs import paired
 from tapejit.schedule.loops import row_major, work_of
 from tapejit.shapes import aval
 from tapejit.tape import Program
@@ -105,7 +105,7 @@ def _form_of(kind, operands, libraries=ALL) -> Callable | None:
         return OF_NUMBERS[name]
     if name in OF_INTEGERS and not operands[0].dtype.is_inexact:
         return OF_INTEGERS[name]
-    return matrix_forms.form_of(kind, operands, libraries.has_solver)
+    return matrices.form_of(kind, operands, libraries.has_solver)
 
 
 # ---------------------------------------------------------------- narrow dtypes

@@ -34,8 +34,8 @@ import numpy as np
 
 from tapejit.codegen.cuda.launches import Function
 from tapejit.errors import LaunchError
-from tapejit.runtime.cuda.races import Now, Races
-from tapejit.runtime.cuda.warps import WARP, run_warp, with_waits
+from tapejit.runtime.cuda.simulator.races import Now, Races
+from tapejit.runtime.cuda.simulator.warps import WARP, run_warp, with_waits
 
 DTYPES = {
     "f64": np.float64, "f32": np.float32, "i64": np.int64, "i32": np.int32, "bool": np.uint8,

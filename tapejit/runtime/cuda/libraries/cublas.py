@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tapejit.runtime.cuda.bindings import CUBLAS, CUDA_TYPES, Library, aligned, factors
+from tapejit.runtime.cuda.libraries.bindings import CUBLAS, CUDA_TYPES, Library, aligned, factors
 
 # ---------------------------------------------------------------- data
 

@@ -18,10 +18,10 @@ from tapejit.codegen.cuda.launches import Argument, Launch, Launches, LibraryCal
 from tapejit.errors import GpuUnavailable, NoGpuForm
 from tapejit.ops.loops import products
 from tapejit.registry import Kind, Operand
-from tapejit.runtime.cuda import factorizations
-from tapejit.runtime.cuda.bindings import WORKSPACE_ALIGNMENT
-from tapejit.runtime.cuda.cublas import Blas, Cublas, Gemm, HostBlas
-from tapejit.runtime.cuda.cusolver import Cusolver, HostLapack, Lapack
+from tapejit.runtime.cuda.libraries import factorizations
+from tapejit.runtime.cuda.libraries.bindings import WORKSPACE_ALIGNMENT
+from tapejit.runtime.cuda.libraries.cublas import Blas, Cublas, Gemm, HostBlas
+from tapejit.runtime.cuda.libraries.cusolver import Cusolver, HostLapack, Lapack
 from tapejit.runtime.cuda.machine import Machine
 from tapejit.schedule.views import is_contiguous
 
