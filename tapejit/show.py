@@ -59,7 +59,7 @@ def load(target: str) -> tuple[Callable, object]:
     if spec is None or spec.loader is None:
         raise ShowError(f"show: {path_text!r} is no Python file; its name should end in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))
+    sys.path.append(str(path.parent.resolve()))  # behind: its neighbours hide no library
     sys.modules.setdefault(path.stem, module)
     spec.loader.exec_module(module)
     function = getattr(module, name, None)

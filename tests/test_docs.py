@@ -63,6 +63,8 @@ def test_the_readme_sessions_print_what_they_say():
 @pytest.mark.parametrize("line", re.findall(r"^python -m tapejit .*$", README, re.MULTILINE))
 def test_the_commands_of_the_readme_run(line, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     assert cli.main(shlex.split(line)[3:]) == 0
     assert len(capsys.readouterr().out.splitlines()) > 5
 
