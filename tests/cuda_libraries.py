@@ -1,8 +1,8 @@
 """cuBLAS and cuSOLVER as NVIDIA's manuals define them, on the memory of a simulated GPU.
 
-They take the place of nvmath-python's bindings: what is called with other arguments than the
-manuals ask for fails, or gives other numbers.  Sources: NVIDIA, cuBLAS, 2.8.12 and 2.7.9;
-cuSOLVER API reference, 2.4.2 and 2.4.3 (cuSolverDN, legacy API and 64-bit API).
+They take the place of nvmath-python's bindings, with the arguments that those and CuPy's declare:
+what is called with others fails, or gives other numbers.  Sources: NVIDIA, cuBLAS and cuSOLVER API
+references; signatures of nvmath-python 1.0 and CuPy 14.2.
 """
 
 from __future__ import annotations
